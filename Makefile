@@ -1,0 +1,43 @@
+# Needs Python >= 3.11 with venv and pip. Another interpreter: make demo PYTHON=python3.12 VENV=.venv-3.12
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+# Each worker holds its own JAX, about 1 GB.
+JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? cores : 8)))
+
+.PHONY: demo test bench lint clean
+
+demo: $(VENV)/.product
+	$(BIN)/learnmech run digits-modes
+
+test: $(VENV)/.tests
+	$(BIN)/pytest -n $(JOBS)
+
+bench: $(VENV)/.tests
+	$(BIN)/python -m benchmarks
+
+lint: $(VENV)/.tests
+	$(BIN)/ruff check learnmech tests benchmarks
+	$(BIN)/ruff format --check learnmech tests benchmarks
+
+clean:
+	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
+
+$(VENV)/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "learnmech needs Python >= 3.11, but got " + sys.version.split()[0] + ". Call make with PYTHON=python3.11 or newer.")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt uv || echo "uv cannot be had: pip installs instead, which takes a few minutes"
+	touch $@
+
+# uv takes seconds where pip takes minutes, but does not read pip's own settings (a mirror, a folder of wheels): pip is the second try.
+install = if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(1)'; then :; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)'; fi
+
+$(VENV)/.product: $(VENV)/.made pyproject.toml constraints.txt
+	$(call install,.)
+	touch $@
+
+$(VENV)/.tests: $(VENV)/.product
+	$(call install,.[test])
+	touch $@

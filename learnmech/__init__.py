@@ -1,0 +1,32 @@
+"""learnmech: a laboratory for learning mechanics, the physics of how deep networks learn.
+
+Write an experiment as architecture, data, loss and learning rule; run it with everything knowable; lay theory over it.
+"""
+
+import importlib
+
+_FACE = {
+    "Experiment": "experiment",
+    "Clock": "clock",
+    "prepare": "experiment",
+    "run": "runs",
+    "stream": "runs",
+    "compare": "comparison",
+    "sweep": "sweeps",
+    "load": "record",
+    "Squared": "losses",
+}
+_ROOMS = ("architectures", "data", "initial", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog")
+__all__ = [*_FACE, *_ROOMS]
+
+
+def __getattr__(name):
+    if name in _FACE:
+        return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
+    if name in _ROOMS:
+        return importlib.import_module(f"learnmech.{name}")
+    raise AttributeError(f"learnmech has no {name!r}")
+
+
+def __dir__():
+    return sorted(__all__)

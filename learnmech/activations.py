@@ -1,0 +1,101 @@
+"""Activations: the nonlinearities s of f = W_L s(W_{L-1} ... s(W_1 x)), by name."""
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from learnmech.errors import nearest, refused
+
+Z = Float[Array, "..."]
+
+
+def linear(z: Z) -> Z:
+    """z"""
+    return z
+
+
+def relu(z: Z) -> Z:
+    """max(z, 0)"""
+    return jnp.maximum(z, 0)
+
+
+def leaky_relu(z: Z, slope: float = 0.01) -> Z:
+    """z above 0, slope z below"""
+    return jnp.where(z > 0, z, slope * z)
+
+
+def tanh(z: Z) -> Z:
+    """tanh z"""
+    return jnp.tanh(z)
+
+
+def sigmoid(z: Z) -> Z:
+    """1/(1 + e^-z)"""
+    return jax.nn.sigmoid(z)
+
+
+def erf(z: Z) -> Z:
+    """2/sqrt(pi) times the integral of e^(-u^2) from 0 to z"""
+    return jax.lax.erf(z)
+
+
+def gelu(z: Z) -> Z:
+    """z Phi(z), Phi the Gaussian distribution function (exact)"""
+    return jax.nn.gelu(z, approximate=False)
+
+
+def gelu_tanh(z: Z) -> Z:
+    """the tanh approximation of gelu"""
+    return jax.nn.gelu(z, approximate=True)
+
+
+def softplus(z: Z) -> Z:
+    """ln(1 + e^z)"""
+    return jax.nn.softplus(z)
+
+
+def sin(z: Z) -> Z:
+    """sin z"""
+    return jnp.sin(z)
+
+
+def square(z: Z) -> Z:
+    """z^2"""
+    return z * z
+
+
+def cube(z: Z) -> Z:
+    """z^3"""
+    return z * z * z
+
+
+ACTIVATIONS = {
+    "linear": linear,
+    "relu": relu,
+    "leaky-relu": leaky_relu,
+    "tanh": tanh,
+    "sigmoid": sigmoid,
+    "erf": erf,
+    "gelu": gelu,
+    "gelu-tanh": gelu_tanh,
+    "softplus": softplus,
+    "sin": sin,
+    "square": square,
+    "cube": cube,
+}
+
+
+def activation(name: str):
+    """The function of that name; `leaky-relu:0.2` gives the slope, `monomial:4` the power z^4."""
+    base, _, number = name.partition(":")
+    try:
+        if base == "monomial" and int(number) >= 1:
+            return lambda z: z ** int(number)
+        if base == "leaky-relu" and number:
+            slope = float(number)
+            return lambda z: leaky_relu(z, slope)
+    except ValueError:
+        pass
+    if base not in ACTIVATIONS or number:
+        raise refused("An activation", "a known name", repr(name), nearest(name, [*ACTIVATIONS, "leaky-relu:0.1", "monomial:4"]))
+    return ACTIVATIONS[base]

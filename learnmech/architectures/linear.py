@@ -1,0 +1,51 @@
+"""Deep linear networks: linear in the input, nonlinear in the weights."""
+
+from typing import ClassVar
+
+from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.parts import structure
+from learnmech.scalings import SP, Scaling
+
+
+class DeepLinear(Architecture):
+    """f = W_L ... W_1 x without biases.
+
+    `hidden` lists the hidden widths; the input and output widths come from the data. No hidden layer is linear regression; all widths 1 is
+    the scalar chain.  Source: Saxe et al. 2014.
+    """
+
+    is_linear: ClassVar[bool] = True
+    hidden: tuple[int, ...] = structure((), at_least=1)
+    scaling: Scaling = SP()
+
+    def init(self, rng, d, k):
+        return draw_dense(rng, (d, *self.hidden, k), self.scaling)
+
+    def forward(self, params, X, tap=keep):
+        scales = layer_scales(self.scaling, params)
+        h = X
+        for index in range(1, len(params) + 1):
+            name = f"layer{index}"
+            h = tap(f"{name}.pre", dense(params[name], scales[name], h))
+            h = tap("output" if index == len(params) else f"{name}.post", h)
+        return h
+
+    def matrix(self, params):
+        """W = W_L ... W_1 with every layer's multiplier, multiplied from its thinner end."""
+        weights = [scale.weight * params[name]["weight"] for name, scale in layer_scales(self.scaling, params).items()]
+        if weights[-1].shape[0] <= weights[0].shape[1]:
+            product = weights[-1]
+            for weight in reversed(weights[:-1]):
+                product = product @ weight
+            return product
+        product = weights[0]
+        for weight in weights[1:]:
+            product = weight @ product
+        return product
+
+    def rate_factors(self, params, family="sgd"):
+        return dense_factors(layer_scales(self.scaling, params), params, family)
+
+    @classmethod
+    def example(cls):
+        return cls(hidden=(4,))

@@ -1,0 +1,184 @@
+"""The catalogue: what there is, found by reading the source, so that listing imports nothing."""
+
+import ast
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+from learnmech.errors import nearest, refused
+
+HOUSE = Path(__file__).parent
+FAMILIES = {
+    "architectures": "Architecture",
+    "scalings": "Scaling",
+    "data": "Data",
+    "initial": "InitialCondition",
+    "losses": "Loss",
+    "rules": "Rule",
+    "instruments": "Instrument",
+    "theories": "Theory",
+}
+
+
+class Member(NamedTuple):
+    """One entry of the catalogue."""
+
+    family: str
+    kind: str
+    summary: str
+    module: str
+    name: str
+    source: str
+
+
+def kebab(name: str) -> str:
+    """The name of a class in text."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _summary(node) -> str:
+    return (ast.get_docstring(node) or "").split("\n")[0]
+
+
+def _classes(path: Path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node, {base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases}
+
+
+@functools.cache
+def _bases(family: str) -> frozenset[str]:
+    root = HOUSE / family / "base.py"
+    names = {FAMILIES[family]}
+    if root.exists():
+        for node, bases in _classes(root):
+            if bases & names:
+                names.add(node.name)
+    return frozenset(names)
+
+
+def _members_of(path: Path, module: str, families) -> list[Member]:
+    found = []
+    for node, bases in _classes(path):
+        for family in families:
+            if bases & _bases(family):
+                found.append(Member(family, kebab(node.name), _summary(node), module, node.name, str(path)))
+    return found
+
+
+@functools.cache
+def _own(family: str) -> tuple[Member, ...]:
+    if (HOUSE / f"{family}.py").exists():
+        return tuple(_members_of(HOUSE / f"{family}.py", f"learnmech.{family}", [family]))
+    found = []
+    for path in sorted((HOUSE / family).glob("*.py")):
+        if path.stem not in ("__init__", "base"):
+            found += _members_of(path, f"learnmech.{family}.{path.stem}", [family])
+    return tuple(found)
+
+
+_GUESTS: list[Member] = []
+
+
+def add_source(path: str | Path) -> list[Member]:
+    """Bring a user's own file into the catalogue; its members are found by reading, and imported only when used."""
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
+    try:
+        found = _members_of(path, f"learnmech_guest_{path.stem}", FAMILIES)
+    except SyntaxError as error:
+        raise refused("The catalogue", "a Python file that parses", f"line {error.lineno}: {error.msg}", f"Mend {path.name}") from None
+    _GUESTS.extend(member for member in found if member not in _GUESTS)
+    return found
+
+
+@functools.cache
+def _entry_points() -> tuple[Member, ...]:
+    found = []
+    for point in importlib.metadata.entry_points(group="learnmech"):
+        spec = importlib.util.find_spec(point.value)
+        if spec and spec.origin:
+            found += _members_of(Path(spec.origin), point.value, FAMILIES)
+    return tuple(found)
+
+
+def members(family: str) -> dict[str, Member]:
+    """{kind: member} of a family, guests last."""
+    guests = [member for member in (*_entry_points(), *_GUESTS) if member.family == family]
+    return {member.kind: member for member in (*_own(family), *guests)}
+
+
+def _module(member: Member):
+    if member.module.startswith("learnmech_guest_") and member.module not in sys.modules:
+        spec = importlib.util.spec_from_file_location(member.module, member.source)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[member.module] = module
+        spec.loader.exec_module(module)
+    return importlib.import_module(member.module)
+
+
+def load(member: Member) -> type:
+    """The class of a member, imported now."""
+    return getattr(_module(member), member.name)
+
+
+def find(family: str, kind: str) -> type:
+    """The class of that kind, or the nearest names in the error."""
+    known = members(family)
+    if kind not in known:
+        raise refused(f"The catalogue of {family}", "a known kind", repr(kind), nearest(str(kind), known))
+    return load(known[kind])
+
+
+def lazy_family(package: str, file: str):
+    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use."""
+    family = Path(file).parent.name
+
+    def names():
+        return {member.name: member for member in (*_own(family), *_entry_points()) if member.family == family}
+
+    def getattr_(name):
+        if name in names():
+            return load(names()[name])
+        if name.startswith("__") or (Path(file).parent / f"{name}.py").exists():
+            raise AttributeError(name)
+        raise AttributeError(f"{package} has no {name!r}. {nearest(name, names())}")
+
+    return getattr_, lambda: sorted(names())
+
+
+class ExhibitEntry(NamedTuple):
+    """An exhibit as read from its file, before anything is imported."""
+
+    name: str
+    claim: str
+    source: str
+    module: str
+
+
+@functools.cache
+def exhibits() -> dict[str, ExhibitEntry]:
+    """{name: entry} of the gallery: one file per exhibit, which assigns `exhibit = Exhibit(claim=..., source=...)`."""
+    found = {}
+    for path in sorted((HOUSE / "gallery").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit":
+                said = {k.arg: k.value.value for k in node.value.keywords if isinstance(k.value, ast.Constant)}
+                name = path.stem.replace("_", "-")
+                found[name] = ExhibitEntry(name, said.get("claim", ""), said.get("source", ""), f"learnmech.gallery.{path.stem}")
+    return found
+
+
+def exhibit(name: str):
+    """The exhibit of that name, imported now."""
+    if name not in exhibits():
+        raise refused("The gallery", "a known exhibit", repr(name), nearest(name, exhibits()))
+    return importlib.import_module(exhibits()[name].module).exhibit

@@ -1,0 +1,156 @@
+"""The commands and what they accept. Nothing heavy is imported until a command needs it."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+from learnmech import catalog
+from learnmech.errors import Refused, nearest, refused
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints have the shape of every other error."""
+
+    def error(self, message):
+        raise refused("The command line", f"what {self.prog} accepts", message, f"See {self.prog} --help")
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    whole = _Parser(prog="learnmech", description="A laboratory for learning mechanics: run an experiment, lay theory over it.")
+    whole.add_argument("--with", dest="guests", metavar="FILE.py", action="append", default=[], help="a Python file of your own parts; repeatable")
+    commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
+
+    def command(name, says, subject=False, changes=None):
+        one = commands.add_parser(name, help=says, description=says)
+        if subject:
+            one.add_argument("subject", metavar="NAME|FILE.toml", help="an exhibit of the gallery, or an experiment")
+        if changes:
+            one.add_argument("changes", metavar="PATH=VALUE", nargs="*", help=changes)
+            one.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
+        one.add_argument("--with", dest="more_guests", metavar="FILE.py", action="append", default=[], help="a Python file of your own parts; repeatable")
+        one.add_argument("--json", action="store_true", help="give the result as one JSON document on stdout")
+        one.add_argument("--quiet", action="store_true", help="no progress bar")
+        return one
+
+    listed = command("list", "everything in the catalogue, one line each")
+    listed.add_argument("family", nargs="?", help="one family, or gallery")
+
+    ran = command("run", "run an exhibit or an experiment, lay theory over it and write a run folder", True, "knobs to change, as rule.rate=0.1")
+    ran.add_argument("--until", metavar="QUANTITY<BOUND", help='stop at the first mark where this holds, as in "loss<1e-6"')
+    ran.add_argument("--out", type=Path, metavar="DIR", help="the run folder to write; it must not exist (default: a new one in runs/)")
+
+    said = command("predict", "what theory says, without running", True, "knobs to change")
+    said.add_argument("--theory", action="append", default=[], help="a theory by name; repeatable (default: the exhibit's, or all that apply)")
+    said.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this .nc or .csv file")
+
+    swept = command("sweep", "a grid over knobs and seeds, gathered in one Dataset", True, "axes as rule.rate=0.1,0.2 or lin(0,1,5) or geom(0.01,1,5); one value changes a knob")
+    swept.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
+    swept.add_argument("--backend", default="map", help="map, vmap or fastest")
+    swept.add_argument("--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on")
+
+    laid = command("compare", "a run against a theory, or against another run")
+    laid.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    laid.add_argument("other", metavar="THEORY|RUN", help="a theory by name, or another run folder")
+    laid.add_argument("--tolerance", type=float, help="the largest relative error that holds")
+
+    command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder")
+
+    out = command("export", "a record as NetCDF, or as CSV with a column per entry")
+    out.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    out.add_argument("file", type=Path, metavar="out.nc|out.csv", help="the file to write")
+
+    kept = command("runs", "the runs there are and their sizes on disk; or delete one")
+    kept.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="the folder of run folders")
+    kept.add_argument("--delete", metavar="RUN", help="delete this run folder")
+
+    command("theories", "which theories apply here, condition by condition, and for the others why not", True, "knobs to change")
+
+    checked = command("check", "run exhibits, or a user's own parts; exit status 1 if one fails")
+    checked.add_argument("names", nargs="*", metavar="NAME|mine.py", help="exhibits, or Python files of your own parts (default: every exhibit)")
+    checked.add_argument("--small", action="store_true", help="the seconds-long twins")
+    return whole
+
+
+def _understood(argv) -> argparse.Namespace:
+    arguments, rest = parser().parse_known_args(argv)
+    options = [word for word in rest if word.startswith("-")]
+    if options or (rest and not hasattr(arguments, "changes") and not hasattr(arguments, "names")):
+        raise refused(f"learnmech {arguments.command}", "arguments it knows", repr((options or rest)[0]), f"See learnmech {arguments.command} --help")
+    if hasattr(arguments, "changes"):
+        arguments.changes = [*arguments.changes, *rest]
+    elif rest:
+        arguments.names = [*arguments.names, *rest]
+    return arguments
+
+
+def _list(family: str | None) -> dict:
+    families = [*catalog.FAMILIES, "gallery"]
+    if family is not None and family not in families:
+        raise refused("list", "a family of the catalogue", repr(family), nearest(family, families))
+    found = {}
+    for name in [family] if family else families:
+        if name == "gallery":
+            found[name] = {entry.name: entry.claim for entry in catalog.exhibits().values()}
+        else:
+            found[name] = {kind: member.summary for kind, member in catalog.members(name).items()}
+    return found
+
+
+def _print_list(found: dict) -> None:
+    width = max((len(kind) for entries in found.values() for kind in entries), default=0)
+    for name, entries in found.items():
+        print(name)
+        for kind, summary in entries.items():
+            print(f"  {kind:<{width}}  {summary}")
+
+
+def _perform(a: argparse.Namespace):
+    """(result as plain data, how it looks)."""
+    if a.command == "list":
+        return _list(a.family), _print_list
+    from learnmech.cli import looks, works
+
+    quiet = a.quiet or a.json
+    calls = {
+        "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet), looks.run),
+        "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
+        "sweep": lambda: (works.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
+        "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
+        "show": lambda: (works.show(a.run), looks.show),
+        "export": lambda: (works.export(a.run, a.file), looks.written),
+        "runs": lambda: (works.runs(a.out, a.delete), looks.runs),
+        "theories": lambda: (works.theories(a.subject, a.changes, a.small), looks.theories),
+        "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
+    }
+    return calls[a.command]()
+
+
+def call(argv: list[str]) -> int:
+    """One command; its exit status: 0, 1 where a check fails, 2 for a refusal, 130 when interrupted."""
+    try:
+        arguments = _understood(argv)
+        for file in [*arguments.guests, *arguments.more_guests]:
+            catalog.add_source(file)
+        result, look = _perform(arguments)
+        if arguments.json:
+            print(json.dumps(result, default=float))
+        else:
+            look(result)
+        return 1 if arguments.command == "check" and not result["holds"] else 0
+    except Refused as refusal:
+        if "--json" in argv:
+            print(json.dumps({"error": str(refusal)}))
+        print(refusal, file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+def main() -> None:
+    """The entry point of the command `learnmech`."""
+    sys.exit(call(sys.argv[1:]))

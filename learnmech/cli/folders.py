@@ -1,0 +1,56 @@
+"""Folders: where runs and compiled programs are kept, and tables as CSV."""
+
+import csv
+import itertools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+RUNS = Path("runs")
+
+
+def kept_compilations() -> Path:
+    """The folder of compiled programs: LEARNMECH_CACHE, or the user's cache folder."""
+    home = os.environ.get("LEARNMECH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "learnmech"
+    return Path(home) / "compiled"
+
+
+def free(path: Path) -> Path:
+    """The path itself, or with the first number that makes it new."""
+    if not path.exists():
+        return path
+    return next(p for n in itertools.count(2) if not (p := path.with_stem(f"{path.stem}-{n}")).exists())
+
+
+def found(out: str | Path) -> list[Path]:
+    """The run folders in a folder, newest last."""
+    folders = [f for f in Path(out).glob("*/") if (f / "run.json").is_file() and not f.name.startswith(".")]
+    return sorted(folders, key=lambda f: (f / "run.json").stat().st_mtime)
+
+
+def entry(folder: Path) -> dict:
+    """A run folder in one line."""
+    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    verdicts = sorted({c["verdict"] for c in said.get("result", {}).get("comparisons", [])})
+    return {"folder": str(folder), "made": said["provenance"]["made"], "bytes": size, "verdicts": verdicts, "fingerprint": said["provenance"]["fingerprint"]}
+
+
+def write_csv(dataset, path: Path) -> None:
+    """A row per mark, a column per entry: `mode_strength[mode=2]`; axes without labels count from 0."""
+    columns = {name: dataset[name].values for name in ("step", "time") if name in dataset.coords}
+    for name, variable in dataset.data_vars.items():
+        if "time" not in variable.dims:
+            continue
+        axes = [d for d in variable.dims if d != "time"]
+        values = variable.transpose("time", *axes).values
+        labels = [variable[d].values if d in variable.coords else np.arange(variable.sizes[d]) for d in axes]
+        for where in np.ndindex(*values.shape[1:]):
+            at = ",".join(f"{d}={labels[i][where[i]]}" for i, d in enumerate(axes))
+            columns[f"{name}[{at}]" if at else str(name)] = values[(slice(None), *where)]
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file)
+        writer.writerow(columns)
+        writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))

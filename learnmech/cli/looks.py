@@ -1,0 +1,168 @@
+"""How results look in a terminal."""
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+
+VERDICTS = {"holds": "[green]holds[/]", "fails": "[red]FAILS[/]", "outside domain": "[dim]outside domain[/]", "within": "[green]within[/]", "beyond": "[red]beyond[/]"}
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _number(value) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+    numeric = {"measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every"}
+    for column in columns:
+        table.add_column(column, justify="right" if column in numeric else "left")
+    return table
+
+
+def comparison(result: dict) -> None:
+    """Theory against record: rows, conditions, verdict."""
+    console = _console()
+    title = f"{result['theory']}: {VERDICTS[result['verdict']]}  [dim]{result['source']}[/]"
+    table = _table("quantity", "measured", "predicted", "at time", "error", "tolerance", "", title=title)
+    for row in result["rows"]:
+        table.add_row(
+            row["quantity"], _number(row["measured"]), _number(row["predicted"]), _number(row["time"]), f"{row['error']:.2g}", f"{row['tolerance']:.2g}", VERDICTS[row["verdict"]]
+        )
+    console.print(table)
+    conditions(result["conditions"])
+
+
+def conditions(rows: list[dict]) -> None:
+    """Conditions and whether each holds."""
+    if not rows:
+        return
+    table = _table("condition", "value", "bound", "holds")
+    for c in rows:
+        table.add_row(c["claim"], _number(c["value"]), _number(c["bound"]), "[green]yes[/]" if c["holds"] else "[red]no[/]")
+    _console().print(table)
+
+
+def checks(rows: list[dict]) -> None:
+    """Further checks."""
+    if not rows:
+        return
+    table = _table("check", "measured", "predicted", "error", "tolerance", "")
+    signs = {"below": "< ", "above": "> ", "within": ""}
+    for c in rows:
+        within = c["bound"] == "within"
+        table.add_row(
+            c["claim"],
+            _number(c["measured"]),
+            signs[c["bound"]] + _number(c["predicted"]),
+            f"{c['error']:.2g}" if within else "",
+            f"{c['tolerance']:.2g}" if within else "",
+            VERDICTS["holds" if c["holds"] else "fails"],
+        )
+    _console().print(table)
+
+
+def run(result: dict) -> None:
+    """A run and the theories laid over it."""
+    console = _console()
+    console.print(f"[bold]{result['name']}[/]  {result['claim']}")
+    if result["source"]:
+        console.print(f"[dim]{result['source']}[/]")
+    for one in result["comparisons"]:
+        comparison(one)
+    checks(result["checks"])
+    if result["reason"]:
+        console.print(f"[dim]tolerance: {result['reason']}[/]")
+    for note in result["notes"]:
+        console.print(f"[yellow]{note}[/]")
+    console.print(f"{result['wall_seconds']:.3g} s  ->  {result['folder']}/report.html", soft_wrap=True)
+
+
+def predict(result: dict) -> None:
+    """Predictions at the first and the last mark."""
+    for name, said in result["theories"].items():
+        table = _table("quantity", "entries", "start", "end", "units", title=f"{name}  [dim]{said['source']}[/]")
+        for quantity, ends in said["quantities"].items():
+            table.add_row(quantity, str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), ends["units"])
+        _console().print(table)
+        conditions(said["conditions"])
+
+
+def sweep(result: dict) -> None:
+    """The last mark of each point of a sweep."""
+    axes = list(result["rows"][0]["at"])
+    quantities = [q for q in result["rows"][0] if q != "at"]
+    table = _table(*axes, *quantities)
+    for row in result["rows"]:
+        cells = [f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
+        table.add_row(*(_number(v) for v in row["at"].values()), *cells)
+    _console().print(table)
+    _console().print(f"{result['backend']}  ->  {result['file']}", soft_wrap=True)
+
+
+def show(result: dict) -> None:
+    """A run folder."""
+    console = _console()
+    table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=result["folder"])
+    for name, q in result["quantities"].items():
+        table.add_row(name, str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], q["meaning"])
+    console.print(table)
+    for one in result["result"].get("comparisons", []):
+        comparison(one)
+    for note in result["notes"]:
+        console.print(f"[yellow]{note}[/]")
+    said = result["provenance"]
+    console.print(f"[dim]{said['made']}  {said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}  {said['fingerprint'][:16]}[/]")
+
+
+def written(result: dict) -> None:
+    """A file that was written."""
+    _console().print(f"{result['file']}  {_size(result['bytes'])}", soft_wrap=True)
+
+
+def _size(count: float) -> str:
+    for unit in ("B", "kB", "MB", "GB"):
+        if count < 1000 or unit == "GB":
+            return f"{count:.3g} {unit}"
+        count /= 1000
+    raise AssertionError
+
+
+def runs(result: dict) -> None:
+    """The runs there are."""
+    if "deleted" in result:
+        _console().print(f"deleted {result['deleted']}", soft_wrap=True)
+        return
+    table = _table("run", "made", "size", "verdicts")
+    for entry in result["runs"]:
+        table.add_row(entry["folder"], entry["made"], _size(entry["bytes"]), ", ".join(entry["verdicts"]))
+    _console().print(table)
+    _console().print(f"{len(result['runs'])} runs, {_size(sum(e['bytes'] for e in result['runs']))}")
+
+
+def theories(result: dict) -> None:
+    """Which theories apply."""
+    console = _console()
+    for wanted, word in ((True, "[green]applies[/]"), (False, "[dim]does not apply[/]")):
+        for kind, said in result["theories"].items():
+            if said["applies"] == wanted:
+                console.print(f"[bold]{kind}[/]  {word}  {said['summary']}  [dim]{said['source']}[/]")
+                for c in said["conditions"]:
+                    mark = "[green]+[/]" if c["holds"] else "[red]-[/]"
+                    console.print(f"    {mark} {c['claim']}: {_number(c['value'])} (bound {_number(c['bound'])})")
+
+
+def check(result: dict) -> None:
+    """Exhibits or parts, each with what was measured."""
+    for name, said in result["results"].items():
+        _console().print(f"[bold]{name}[/]  {said['claim']}  {VERDICTS['holds' if said['holds'] else 'fails']}")
+        for one in said["comparisons"]:
+            comparison(one)
+        checks(said["checks"])
+    held = sum(said["holds"] for said in result["results"].values())
+    _console().print(f"{held} of {len(result['results'])} hold")

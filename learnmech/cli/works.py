@@ -1,0 +1,326 @@
+"""What the commands do: each gives its result as plain data, ready for a table or for JSON."""
+
+import contextlib
+import itertools
+import math
+import shutil
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from learnmech import catalog, comparison, record, report, sweeps, text
+from learnmech import runs as running
+from learnmech.backend import remember_compilations
+from learnmech.cli import folders
+from learnmech.cli.folders import kept_compilations
+from learnmech.errors import nearest, refused
+from learnmech.experiment import Experiment, prepare
+from learnmech.gallery.base import Exhibit, perform
+
+
+def _ready():
+    remember_compilations(kept_compilations())
+
+
+def _assignment(change: str):
+    path, found, value = change.partition("=")
+    if not found or not path:
+        raise refused("The command line", "knobs as path=value", repr(change), "Write for example rule.rate=0.1")
+    return path, value
+
+
+def _changes(changes) -> dict:
+    return {path: text.value_of(value) for path, value in map(_assignment, changes)}
+
+
+def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit]:
+    """(short name, exhibit): one of the gallery, or a plain one made of a TOML file, with knobs changed."""
+    if name.endswith(".toml") or Path(name).is_file():
+        return Path(name).stem, _from_file(Path(name), changes)
+    if name not in catalog.exhibits():
+        raise refused("learnmech", "an exhibit or a TOML file", repr(name), nearest(name, catalog.exhibits()))
+    exhibit = catalog.exhibit(name)
+    changes = {**(exhibit.twin if small else {}), **changes}
+    return name, _changed(exhibit, changes)
+
+
+def _changed(exhibit, changes):
+    experiment = exhibit.experiment()
+    for path, value in changes.items():
+        experiment = experiment.with_value(path, value)
+    import dataclasses
+
+    return dataclasses.replace(exhibit, experiment=lambda: experiment)
+
+
+def _from_file(path: Path, changes: dict) -> Exhibit:
+    if not path.is_file():
+        raise refused("learnmech", "an experiment's TOML file", f"no file {path}", "Give the path of an existing file")
+    table = text.parse(path.read_text(encoding="utf-8"), str(path))
+    watch, theories = table.pop("watch", None), table.pop("theories", None)
+    experiment = text.part_of(Experiment, text.arrays_in(table, path.parent))
+    for where, value in changes.items():
+        experiment = experiment.with_value(where, value)
+    start = prepare(experiment)
+    watched = running.default_watch(start) if watch is None else tuple(text.part_of(_family("Instrument"), one) for one in watch)
+    chosen = _applying(start) if theories is None else tuple(text.part_of(_family("Theory"), one) for one in theories)
+    return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=watched, theories=chosen)
+
+
+def _family(base: str):
+    from learnmech.instruments.base import Instrument
+    from learnmech.theories.base import Theory
+
+    return {"Instrument": Instrument, "Theory": Theory}[base]
+
+
+def _theory(name: str):
+    return text.part_of(_family("Theory"), name)
+
+
+def _applying(start):
+    applying = []
+    for kind in catalog.members("theories"):
+        theory = _theory(kind)
+        if all(condition.holds for condition in _domain(theory, start)):
+            applying.append(theory)
+    return tuple(applying)
+
+
+def _domain(theory, start):
+    """A theory's conditions as far as the start decides them."""
+    return tuple(theory.domain(start))
+
+
+@contextlib.contextmanager
+def _bar(quiet: bool, total_text: str):
+    """A progress bar on stderr; the callback takes a Progress."""
+    if quiet:
+        yield None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
+
+    console = Console(stderr=True)
+    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn(), console=console) as bar:
+        task = bar.add_task(total_text, total=None, said="compiling")
+
+        def show(progress):
+            at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
+            loss = "" if progress.loss is None else f"  loss {progress.loss:.4g}"
+            bar.update(task, total=progress.marks, completed=progress.reached, said=at + loss)
+
+        yield show
+
+
+def _number(value):
+    return value.item() if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0 else value
+
+
+def conditions_of(conditions) -> list[dict]:
+    """Conditions as plain data."""
+    return [{"claim": c.claim, "value": _number(c.value), "bound": _number(c.bound), "holds": bool(c.holds)} for c in conditions]
+
+
+def comparison_of(one: comparison.Comparison) -> dict:
+    """A comparison as plain data."""
+    rows = [{k: _number(getattr(row, k)) for k in ("quantity", "measured", "predicted", "time", "error", "tolerance", "verdict")} for row in one.rows]
+    return {"theory": one.theory, "source": one.source, "verdict": one.verdict, "rows": rows, "conditions": conditions_of(one.conditions)}
+
+
+def _checks_of(checks) -> list[dict]:
+    return [
+        {"claim": c.claim, "measured": _number(c.measured), "predicted": _number(c.predicted), "error": _number(c.error), "bound": c.bound}
+        | {"tolerance": _number(c.tolerance), "reason": c.reason, "holds": bool(c.holds)}
+        for c in checks
+    ]
+
+
+def run(subject, changes, until, out, small, quiet) -> dict:
+    """Run, compare, and write the run folder."""
+    _ready()
+    name, exhibit = subject_of(subject, _changes(changes), small)
+    target = folders.free(folders.RUNS / f"{name}-{exhibit.experiment().fingerprint[:8]}") if out is None else Path(out)
+    with record.whole_folder(target) as work:
+        with _bar(quiet, name) as progress:
+            shown = perform(exhibit, until=until, progress=progress)
+        result = {
+            "name": name,
+            "claim": exhibit.claim,
+            "source": exhibit.source,
+            "folder": str(target),
+            "holds": shown.holds,
+            "comparisons": [comparison_of(c) for c in shown.comparisons],
+            "checks": _checks_of(shown.checks),
+            "reason": exhibit.reason,
+            "notes": list(shown.record.notes),
+            "wall_seconds": shown.record.provenance["wall_seconds"],
+        }
+        shown.record.write(work, result)
+        report.write(shown, work)
+    return result
+
+
+def _dataset_out(dataset, file: Path):
+    if file.exists():
+        raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+    if file.suffix not in (".nc", ".csv"):
+        raise refused("export", "a file ending in .nc or .csv", str(file), "Choose one of them")
+    part = file.with_name(f".{file.name}.part")
+    try:
+        if file.suffix == ".nc":
+            dataset.to_netcdf(part, engine="netcdf4")
+        else:
+            folders.write_csv(dataset, part)
+        part.replace(file)
+    except OSError as error:
+        part.unlink(missing_ok=True)
+        raise refused("export", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+
+
+def predict(subject, changes, names, out, small) -> dict:
+    """Predictions of the named theories, or of all that apply."""
+    name, exhibit = subject_of(subject, _changes(changes), small)
+    start = prepare(exhibit.experiment())
+    theories = [_theory(n) for n in names] or list(exhibit.theories) or list(_applying(start))
+    if not theories:
+        raise refused("predict", "a theory that applies", "none", f"See learnmech theories {subject}, or name one by --theory")
+    said = {}
+    for theory in theories:
+        dataset = theory.predict(start)
+        said[type(theory).__name__] = {
+            "source": theory.source,
+            "conditions": conditions_of(_domain(theory, start)),
+            "quantities": {str(q): _ends(dataset[q]) for q in dataset.data_vars},
+        }
+        if out is not None:
+            out = Path(out)
+            _dataset_out(dataset, out if len(theories) == 1 else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}"))
+    return {"name": name, "theories": said}
+
+
+def _ends(variable) -> dict:
+    moving = "time" in variable.dims
+    first, last = (variable.isel(time=0), variable.isel(time=-1)) if moving else (variable, variable)
+    norm = (lambda v: float(v)) if first.ndim == 0 else (lambda v: float(np.linalg.norm(v.values)))
+    return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}
+
+
+def axis_values(written: str) -> list:
+    """The values of `a,b,c`, `lin(0,1,5)` or `geom(0.01,1,5)`; commas inside brackets do not separate."""
+    for name, spread in (("lin", np.linspace), ("geom", np.geomspace)):
+        if written.startswith(f"{name}(") and written.endswith(")"):
+            try:
+                low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
+                return [float(v) for v in spread(low, high, int(count))]
+            except ValueError:
+                raise refused("sweep", f"{name}(first, last, count)", repr(written), "Write for example lin(0,1,5)") from None
+    parts, depth = [""], 0
+    for letter in written:
+        depth += (letter in "[{(") - (letter in ")}]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [text.value_of(part) for part in parts]
+
+
+def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
+    """A grid, kept under `out` and resumed from there."""
+    _ready()
+    axes, fixed = {}, {}
+    for path, value in map(_assignment, assignments):
+        values = axis_values(value)
+        (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
+    name, exhibit = subject_of(subject, fixed, small)
+    target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"
+    with _bar(quiet, f"{name} sweep") as show:
+        said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
+        dataset = sweeps.sweep(exhibit.experiment(), axes, seeds, exhibit.watch, backend, target / "points", progress=said)
+    file = folders.free(target / "sweep.nc")
+    dataset.to_netcdf(file, engine="netcdf4")
+    bars = sweeps.error_bars(dataset) if "seed" in dataset.dims else dataset
+    moving = "time" if "time" in dataset.dims else "mark"
+    scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
+    rows = []
+    for values in itertools.product(*axes.values()):
+        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)}).isel({moving: -1})
+        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": float(at[q]), "sem": float(at.get(f"{q}_sem", math.nan))} for q in scalars}})
+    return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+
+
+def compare(folder, other, tolerance) -> dict:
+    """A run against a theory or another run."""
+    seen = record.load(folder)
+    against = record.load(other) if Path(other).is_dir() else _theory(other)
+    return comparison_of(comparison.compare(seen, against, tolerance))
+
+
+def show(folder) -> dict:
+    """What a run folder holds."""
+    seen = record.load(folder)
+    tables = {}
+    for every, table in seen.tables.items():
+        for name, variable in table.data_vars.items():
+            tables[str(name)] = {"every": every, "shape": dict(map(lambda d: (str(d), int(variable.sizes[d])), variable.dims)), **_ends(variable), "meaning": variable.attrs.get("long_name", "")}
+    return {"folder": str(folder), "experiment": seen.experiment.text, "quantities": tables, "notes": list(seen.notes), "provenance": seen.provenance, "result": seen.result}
+
+
+def export(folder, file) -> dict:
+    """A record as NetCDF or CSV."""
+    _dataset_out(record.load(folder).dataset, Path(file))
+    return {"file": str(file), "bytes": Path(file).stat().st_size}
+
+
+def runs(out, delete) -> dict:
+    """The run folders, or one deleted."""
+    if delete is not None:
+        folder = Path(delete) if (Path(delete) / "run.json").is_file() else Path(out) / delete
+        if not (folder / "run.json").is_file():
+            raise refused("runs", "a run folder to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
+        shutil.rmtree(folder)
+        return {"deleted": str(folder)}
+    return {"runs": [folders.entry(folder) for folder in folders.found(out)]}
+
+
+def theories(subject, changes, small) -> dict:
+    """Every theory with its conditions here."""
+    name, exhibit = subject_of(subject, _changes(changes), small)
+    start = prepare(exhibit.experiment())
+    said = {}
+    for kind, member in catalog.members("theories").items():
+        theory = _theory(kind)
+        conditions = _domain(theory, start)
+        said[kind] = {
+            "summary": member.summary,
+            "source": theory.source,
+            "applies": all(c.holds for c in conditions),
+            "predicts": list(theory.predicts),
+            "conditions": conditions_of(conditions),
+        }
+    return {"name": name, "theories": said}
+
+
+def check(names, small, quiet) -> dict:
+    """Exhibits performed, or a user's own parts put through their contracts."""
+    _ready()
+    results = {}
+    for name in names or list(catalog.exhibits()):
+        if name.endswith(".py"):
+            from learnmech import contracts
+
+            results |= {title: {"claim": title, "checks": _checks_of(checks), "comparisons": [], "holds": all(c.holds for c in checks)} for title, checks in contracts.of_file(name).items()}
+            continue
+        _, exhibit = subject_of(name, {}, small)
+        if not quiet:
+            print(f"{name} ...", file=sys.stderr, flush=True)
+        shown = perform(exhibit)
+        results[name] = {
+            "claim": exhibit.claim,
+            "comparisons": [comparison_of(c) for c in shown.comparisons],
+            "checks": _checks_of(shown.checks),
+            "notes": list(shown.record.notes),
+            "holds": shown.holds,
+        }
+    return {"results": results, "holds": all(r["holds"] for r in results.values())}

@@ -1,0 +1,66 @@
+"""The clock: when an experiment is looked at, in steps or in time."""
+
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Float, Int
+
+from learnmech.errors import refused
+from learnmech.parts import Knob, Part, knob, structure
+
+
+class Marks(NamedTuple):
+    """The moments to look at: times (float64) and, for a rule that steps, whole step counts; what had to be rounded is noted."""
+
+    times: Float[np.ndarray, " m"]
+    steps: Int[np.ndarray, " m"] | None
+    note: str = ""
+
+
+class Clock(Part):
+    """Marks from 0 to an end in `steps` or in `time`: every `every`-th step, or `marks` of them, evenly or geometrically spaced.
+
+    Time is t = sum of base rates, t = step * rate at a constant rate. A clock in time drives a rule that steps after rounding to whole steps, and says so.
+    """
+
+    steps: Knob | None = knob(None, whole=True, at_least=1)
+    time: Knob | None = knob(None, above=0)
+    every: Knob | None = knob(None, whole=True, at_least=1)
+    marks: int = structure(201, at_least=2)
+    spacing: str = structure("linear", choices=("linear", "log"))
+
+    def __check_init__(self):
+        if (self.steps is None) == (self.time is None):
+            got = "neither" if self.steps is None else "both"
+            raise refused("Clock", "an end in steps or in time", got, "Give one of steps and time")
+
+    def marked(self, rate: float | None) -> Marks:
+        """The marks for a rule of this constant rate, or for a flow (rate None)."""
+        if rate is None:
+            if self.time is None:
+                raise refused("Clock", "an end in time for a rule that flows", f"steps={int(self.steps)}", "Give clock.time instead of clock.steps")
+            return Marks(self._spaced(float(self.time)), None)
+        if self.steps is not None:
+            return self._stepped(int(self.steps), rate, "")
+        wanted = self._spaced(float(self.time)) / rate
+        last = int(round(wanted[-1]))
+        if last < 1:
+            raise refused("Clock", f"a time of at least one step of rate {rate:g}", float(self.time), "Lengthen clock.time or lower rule.rate")
+        if self.every is not None:
+            return self._stepped(last, rate, "")
+        steps = np.unique(np.rint(wanted).astype(np.int64))
+        off = float(np.abs(wanted - np.rint(wanted)).max())
+        note = f"marks were moved to whole steps, by up to {off:.2g} of a step" if off > 1e-9 else ""
+        return Marks(steps * rate, steps, note)
+
+    def _stepped(self, last, rate, note):
+        if self.every is not None:
+            steps = np.unique(np.append(np.arange(0, last + 1, int(self.every)), last))
+        else:
+            steps = np.unique(np.rint(self._spaced(float(last), first=1.0)).astype(np.int64))
+        return Marks(steps * rate, steps, note)
+
+    def _spaced(self, end, first=None):
+        if self.spacing == "linear":
+            return np.linspace(0.0, end, self.marks)
+        return np.concatenate([[0.0], np.geomspace(min(first or end * 1e-4, end), end, self.marks - 1)])

@@ -1,0 +1,110 @@
+"""Compare: seen and said on one axis; an error per quantity, the conditions, and a verdict by a stated rule."""
+
+import dataclasses
+
+import numpy as np
+import xarray as xr
+
+from learnmech.errors import refused
+from learnmech.experiment import prepare
+from learnmech.record import Record
+from learnmech.theories.base import Condition, Theory
+
+RULE = (
+    "error = max |seen - said| / max |said| over all marks and entries. holds: every condition holds and every error is within its tolerance; "
+    "fails: every condition holds and an error is not; outside domain: a condition does not hold."
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """One quantity: measured and predicted where they differ most, at that time, and the error relative to the quantity's scale."""
+
+    quantity: str
+    measured: float
+    predicted: float
+    time: float
+    error: float
+    tolerance: float
+    verdict: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """Seen laid against said: a row per quantity, the conditions as decided, and the verdict of the whole."""
+
+    theory: str
+    source: str
+    rows: tuple[Row, ...]
+    conditions: tuple[Condition, ...]
+    seen: dict[str, xr.DataArray]
+    said: xr.Dataset
+
+    @property
+    def verdict(self) -> str:
+        """`holds`, `fails` or `outside domain`."""
+        if not all(condition.holds for condition in self.conditions):
+            return "outside domain"
+        return "holds" if all(row.error <= row.tolerance for row in self.rows) else "fails"
+
+    def row(self, quantity: str) -> Row:
+        """The row of one quantity."""
+        return next(row for row in self.rows if row.quantity == quantity)
+
+
+def compare(record: Record, other: Theory | Record, tolerance: float | dict[str, float] | None = None) -> Comparison:
+    """A record against a theory, or against another record. `tolerance` overrides the theory's, for all quantities or by name."""
+    if isinstance(other, Record):
+        said, conditions, name, source = other.dataset, (), "another run", other.provenance["fingerprint"][:12]
+        default = 1e-6
+    else:
+        start = prepare(record.experiment)
+        said, conditions = other.predict(start), tuple(_decided(c, record) for c in other.domain(start))
+        name, source, default = type(other).__name__, other.source, other.tolerance
+    common = [str(q) for q in said.data_vars if q in record and said[q].dtype.kind == "f"]
+    if not common:
+        raise refused("compare", f"a quantity both sides have ({', '.join(map(str, said.data_vars))})", ", ".join(record.names), "Watch one of them")
+    rows, seen = [], {}
+    for quantity in common:
+        bound = tolerance.get(quantity, default) if isinstance(tolerance, dict) else (default if tolerance is None else tolerance)
+        seen[quantity] = record[quantity]
+        rows.append(_row(quantity, record[quantity], said[quantity], bound))
+    return Comparison(name, source, tuple(rows), conditions, seen, said)
+
+
+def _decided(condition: Condition, record: Record) -> Condition:
+    if condition.seen is None:
+        return condition
+    value, holds = condition.seen(record.dataset)
+    return condition._replace(value=value, holds=bool(holds))
+
+
+def matched(seen: xr.DataArray, said: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(times, seen, said) at the times both sides have; a prediction that stands still is held against the last mark seen."""
+    if "time" not in said.dims:
+        last = seen.isel(time=-1) if "time" in seen.dims else seen
+        return np.atleast_1d(float(last["time"]))[:1], last.values[None], said.values[None]
+    times, here, there = np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)
+    if not len(times):
+        raise refused("compare", "marks both sides have", f"none of {seen.sizes['time']} in common", "Run both on the same clock")
+    return times, seen.values[here], said.values[there]
+
+
+def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int, ...]]:
+    """(max |seen - said| / max |said|, where it is largest): relative to the quantity's own scale. Entries NaN on either side are left out."""
+    both = np.isfinite(seen) & np.isfinite(said)
+    if not both.any():
+        return float("inf"), (0,) * seen.ndim
+    gap = np.where(both, np.abs(seen - said), -1.0)
+    where = np.unravel_index(int(np.argmax(gap)), gap.shape)
+    scale = np.abs(said[both]).max()
+    return float(gap[where] / scale) if scale > 0 else float(gap[where]), tuple(int(i) for i in where)
+
+
+def _row(quantity, seen, said, tolerance):
+    times, measured, predicted = matched(seen, said)
+    if measured.shape != predicted.shape:
+        raise refused("compare", f"{quantity} of one shape on both sides", f"{measured.shape} and {predicted.shape}", "Watch the same entries")
+    error, where = relative_error(measured, predicted)
+    verdict = "within" if error <= tolerance else "beyond"
+    return Row(quantity, float(measured[where]), float(predicted[where]), float(times[where[0]]), error, tolerance, verdict)

@@ -1,0 +1,60 @@
+"""Gaussian inputs: a covariance, and targets from a linear map with noise."""
+
+import numpy as np
+
+from learnmech.data.base import Data, Drawn, View, whiten
+from learnmech.errors import refused
+from learnmech.parts import Knob, array, knob, structure
+
+
+class Gaussian(Data):
+    """x ~ N(0, C), y = B x + noise, B with entries N(0, 1/d) unless given.
+
+    `covariance` is `isotropic` (C = I), `power-law` (eigenvalues i^-exponent) or `given` (a (d, d) matrix in `matrix`).
+    `whitened` makes S_xx = I exact on the training set (n >= d); the test set gets the same transformation.
+    """
+
+    n: int = structure(100, at_least=1)
+    d: int = structure(10, at_least=1)
+    k: int = structure(1, at_least=1)
+    covariance: str = structure("isotropic", choices=("isotropic", "power-law", "given"))
+    exponent: Knob = knob(1.0)
+    matrix: np.ndarray | None = array(None)
+    map: np.ndarray | None = array(None)
+    noise: Knob = knob(0.0, at_least=0)
+    whitened: bool = structure(False)
+    test: int = structure(0, at_least=0)
+
+    def __check_init__(self):
+        if (self.covariance == "given") != (self.matrix is not None):
+            raise refused("Gaussian", "a matrix exactly when covariance is given", f"covariance={self.covariance!r}", "Set covariance='given' and matrix together")
+        if self.matrix is not None:
+            if self.matrix.shape != (self.d, self.d) or not np.allclose(self.matrix, self.matrix.T) or np.linalg.eigvalsh(self.matrix)[0] < -1e-12 * abs(self.matrix).max():
+                raise refused("Gaussian", f"a symmetric positive semidefinite ({self.d}, {self.d}) matrix", f"shape {self.matrix.shape}", "Give a covariance matrix")
+        if self.map is not None and self.map.shape != (self.k, self.d):
+            raise refused("Gaussian", f"a ({self.k}, {self.d}) map", f"shape {self.map.shape}", "Set k and d to the shape of the map")
+        if self.whitened and self.n < self.d:
+            raise refused("Gaussian", f"n >= d = {self.d} to be whitened", f"n = {self.n}", "Draw more samples, or do not whiten")
+
+    def draw(self, rng):
+        root = self._root()
+        X, X_test = rng.standard_normal((self.n, self.d)) @ root, rng.standard_normal((self.test, self.d)) @ root
+        B = rng.standard_normal((self.k, self.d)) / np.sqrt(self.d) if self.map is None else self.map
+        noise, noise_test = (float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test))
+        if self.whitened:
+            X, transform = whiten(X)
+            X_test = X_test @ transform
+        train = View(X, X @ B.T + noise)
+        return Drawn(train, View(X_test, X_test @ B.T + noise_test) if self.test else None)
+
+    def _root(self):
+        if self.covariance == "isotropic":
+            return np.eye(self.d)
+        if self.covariance == "power-law":
+            return np.diag(np.arange(1, self.d + 1) ** (-0.5 * float(self.exponent)))
+        values, vectors = np.linalg.eigh(self.matrix)
+        return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
+
+    @classmethod
+    def example(cls):
+        return cls(n=12, d=3, k=2, noise=0.1, test=5)

@@ -1,0 +1,121 @@
+"""The experiment: architecture, data, loss, rule, clock and seed, and how it is made ready."""
+
+import dataclasses
+import zlib
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech import text, trees
+from learnmech.architectures.base import Architecture
+from learnmech.clock import Clock, Marks
+from learnmech.data.base import Data, Drawn, finite
+from learnmech.initial.base import InitialCondition
+from learnmech.initial.gaussian import Gaussian
+from learnmech.losses import Loss, Squared
+from learnmech.parts import Knob, Part, knob, structure
+from learnmech.rules.base import Rule
+from learnmech.state import State
+from learnmech.system import System, landscape
+
+
+class Experiment(Part):
+    """What is to be run: a frozen value. Its identity is `fingerprint`; what is watched is no part of it.
+
+    `seed` moves the start and the rule's batches; the data have a seed of their own.
+    """
+
+    architecture: Architecture
+    data: Data
+    rule: Rule
+    clock: Clock
+    initial: InitialCondition = Gaussian()
+    loss: Loss = Squared()
+    seed: Knob = knob(0, whole=True, at_least=0)
+    precision: str = structure("float64", choices=("float64", "float32"))
+
+    @property
+    def fingerprint(self) -> str:
+        """sha256 of the canonical text."""
+        return text.fingerprint(self)
+
+    @property
+    def text(self) -> str:
+        """The canonical text (TOML)."""
+        return text.to_text(self)[0]
+
+    def with_value(self, path: str, value) -> "Experiment":
+        """The experiment with one knob changed, by its dotted path."""
+        return text.with_value(self, path, value)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write experiment.toml and the arrays it names into a folder."""
+        written, arrays = text.to_text(self)
+        for name, values in arrays.items():
+            np.save(Path(folder) / name, values)
+        path = Path(folder) / "experiment.toml"
+        path.write_text(written, encoding="utf-8")
+        return path
+
+    @classmethod
+    def parse(cls, written: str, folder: str | Path = ".") -> "Experiment":
+        """The experiment a text describes."""
+        return text.from_text(cls, written, folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Start:
+    """An experiment made ready: the drawn data (float64), the system and the state at t = 0 in the experiment's precision, and the marks to look at."""
+
+    experiment: Experiment
+    data: Drawn
+    system: System
+    state: State
+    marks: Marks
+
+    @property
+    def rule(self) -> Rule:
+        """The learning rule."""
+        return self.experiment.rule
+
+    @property
+    def params(self) -> dict:
+        """The parameters at t = 0 as float64 numpy arrays."""
+        return jax.tree.map(lambda w: np.asarray(w, np.float64), self.state.params)
+
+    def marked(self, clock: Clock | None) -> Marks:
+        """The marks of another clock under this rule (None: the experiment's own)."""
+        return self.marks if clock is None else clock.marked(rate_of(self.rule))
+
+
+def stream_of(seed: int, use: str) -> np.random.Generator:
+    """The random numbers for one named use: split by crc32 of the name, the same on every machine."""
+    return np.random.default_rng([int(seed), zlib.crc32(use.encode())])
+
+
+def rate_of(rule: Rule) -> float | None:
+    """The base rate of a rule that steps, None for a flow."""
+    return None if rule.flows else float(rule.rate)
+
+
+def prepare(experiment: Experiment, data: Drawn | None = None) -> Start:
+    """Draw the data and the start once, eagerly, in float64, cast to the experiment's precision, and check that the parts fit.
+
+    `data`, where given, are this experiment's own data already drawn.
+    """
+    dtype = jnp.dtype(experiment.precision)
+    marks = experiment.clock.marked(rate_of(experiment.rule))
+    data = experiment.data.draw(stream_of(experiment.data.seed, "data")) if data is None else data
+    for side, view in (("train", data.train), ("test", data.test)):
+        if view is not None:
+            finite(type(experiment.data).__name__, **{f"{side} inputs": view.X, f"{side} targets": view.Y})
+    params = experiment.initial.draw(experiment.architecture, data, stream_of(experiment.seed, "initial"))
+    params = jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
+    system = landscape(experiment.architecture, experiment.loss, data, dtype)
+    experiment.rule.check(system)
+    key = jax.random.fold_in(jax.random.PRNGKey(int(experiment.seed)), zlib.crc32(b"rule") & 0x7FFFFFFF)
+    memory = trees.cast(experiment.rule, dtype).init(params)
+    state = State(params, memory, jnp.zeros((), jnp.int64), jnp.zeros((), jnp.float64), key)
+    return Start(experiment, data, system, state, marks)

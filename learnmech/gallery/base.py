@@ -1,0 +1,105 @@
+"""What an exhibit is: a claim with its source, the experiment and theory that bear it out, the tolerance and its reason."""
+
+import dataclasses
+from collections.abc import Callable
+
+from matplotlib.figure import Figure
+
+from learnmech.comparison import Comparison, compare
+from learnmech.experiment import Experiment, prepare
+from learnmech.figures.overlay import overlay
+from learnmech.instruments.base import Instrument
+from learnmech.record import Record
+from learnmech.runs import Progress, run
+from learnmech.theories.base import Theory
+
+
+@dataclasses.dataclass(frozen=True)
+class Check:
+    """One number measured against one predicted. `bound` says how: `within` the tolerance (relative to predicted, absolute where that is 0), `below` or `above` predicted."""
+
+    claim: str
+    measured: float
+    predicted: float
+    tolerance: float
+    reason: str
+    bound: str = "within"
+
+    @property
+    def error(self) -> float:
+        """|measured - predicted| / |predicted|."""
+        gap = abs(self.measured - self.predicted)
+        return gap / abs(self.predicted) if self.predicted else gap
+
+    @property
+    def holds(self) -> bool:
+        """Whether the number is where the claim puts it."""
+        if self.bound == "below":
+            return self.measured < self.predicted
+        if self.bound == "above":
+            return self.measured > self.predicted
+        return self.error <= self.tolerance
+
+
+@dataclasses.dataclass(frozen=True)
+class Shown:
+    """An exhibit as performed: its record, the theories laid over it, and the further checks."""
+
+    exhibit: "Exhibit"
+    experiment: Experiment
+    record: Record
+    comparisons: tuple[Comparison, ...]
+    checks: tuple[Check, ...] = ()
+    extra: dict = dataclasses.field(default_factory=dict)
+
+    @property
+    def holds(self) -> bool:
+        """Whether every comparison and every check holds."""
+        return all(c.verdict == "holds" for c in self.comparisons) and all(check.holds for check in self.checks)
+
+    def figure(self) -> Figure:
+        """The exhibit's figure."""
+        return self.exhibit.draw(self)
+
+
+def draw_overlay(shown: Shown) -> Figure:
+    """The first comparison, quantity by quantity."""
+    return overlay(shown.comparisons[0], title=shown.exhibit.claim)
+
+
+@dataclasses.dataclass(frozen=True)
+class Exhibit:
+    """A claim that can be run.
+
+    `experiment()` is the full form; `twin` are the dotted knobs that make it seconds long. Each theory is laid over the record with
+    `tolerance` by quantity (only quantities named there are judged) for the `reason` given. `verify(shown)` returns further checks and extra
+    data for the figure; it may run more experiments. `draw(shown)` is the figure.
+    """
+
+    claim: str
+    source: str
+    experiment: Callable[[], Experiment]
+    watch: tuple[Instrument, ...]
+    twin: dict[str, object] = dataclasses.field(default_factory=dict)
+    theories: tuple[Theory, ...] = ()
+    tolerance: dict[str, float] = dataclasses.field(default_factory=dict)
+    reason: str = ""
+    verify: Callable[[Shown], tuple[tuple[Check, ...], dict]] | None = None
+    draw: Callable[[Shown], Figure] = draw_overlay
+
+
+def perform(
+    exhibit: Exhibit, small: bool = False, changes: dict[str, object] | None = None, until: str | None = None, progress: Callable[[Progress], None] | None = None
+) -> Shown:
+    """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record."""
+    experiment = exhibit.experiment()
+    for path, value in {**(exhibit.twin if small else {}), **(changes or {})}.items():
+        experiment = experiment.with_value(path, value)
+    start = prepare(experiment)
+    record = run(start, exhibit.watch, until, progress)
+    comparisons = tuple(compare(record, theory, exhibit.tolerance or None) for theory in exhibit.theories)
+    shown = Shown(exhibit, experiment, record, comparisons)
+    if exhibit.verify is None:
+        return shown
+    checks, extra = exhibit.verify(shown)
+    return dataclasses.replace(shown, checks=tuple(checks), extra=extra)

@@ -1,0 +1,20 @@
+"""What every initial condition promises."""
+
+import numpy as np
+
+from learnmech.architectures.base import Architecture
+from learnmech.data.base import Drawn
+from learnmech.parts import Part
+
+
+class InitialCondition(Part):
+    """Parameters at t = 0, drawn from (architecture, data, random numbers). Subclasses give `draw`."""
+
+    def draw(self, architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
+        """{layer: {name: float64 array}}."""
+        raise NotImplementedError
+
+
+def template(architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
+    """Parameters as the architecture's scaling draws them for this data."""
+    return architecture.init(rng, data.train.X.shape[1], data.train.Y.shape[1])

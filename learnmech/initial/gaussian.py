@@ -1,0 +1,47 @@
+"""Gaussian starts: independent entries, at a scale."""
+
+import jax
+
+from learnmech.initial.base import InitialCondition, template
+from learnmech.parts import Knob, knob
+
+
+class Gaussian(InitialCondition):
+    """Independent normal entries, `scale` times the standard deviation which the architecture's scaling prescribes."""
+
+    scale: Knob = knob(1.0, at_least=0)
+
+    def draw(self, architecture, data, rng):
+        return jax.tree.map(lambda w: float(self.scale) * w, template(architecture, data, rng))
+
+    @classmethod
+    def example(cls):
+        return cls(scale=0.5)
+
+
+class SmallGaussian(InitialCondition):
+    """Independent normal entries of one standard deviation `std` in every layer, whatever its width."""
+
+    std: Knob = knob(1e-3, above=0)
+
+    def draw(self, architecture, data, rng):
+        return jax.tree.map(lambda w: float(self.std) * rng.standard_normal(w.shape), template(architecture, data, rng))
+
+    @classmethod
+    def example(cls):
+        return cls(std=0.1)
+
+
+class ZeroReadout(InitialCondition):
+    """Gaussian at a scale with the last layer's weights zero, so that f = 0 (up to biases) at t = 0."""
+
+    scale: Knob = knob(1.0, at_least=0)
+
+    def draw(self, architecture, data, rng):
+        params = Gaussian(scale=self.scale).draw(architecture, data, rng)
+        last = f"layer{len(params)}"
+        return params | {last: jax.tree.map(lambda w: 0.0 * w, params[last])}
+
+    @classmethod
+    def example(cls):
+        return cls()

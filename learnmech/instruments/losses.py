@@ -1,0 +1,56 @@
+"""Losses and outputs, on the training and the test view."""
+
+from learnmech.errors import refused
+from learnmech.instruments.base import Instrument
+from learnmech.quantity import Quantity
+
+
+class Loss(Instrument):
+    """The training loss, ridge included; for a rule that sees batches, of all training samples."""
+
+    def quantities(self, system, params):
+        return (Quantity("loss", (), "loss", "L", "training loss"),)
+
+    def read(self, moment):
+        whole_view = not getattr(moment.rule, "batch", 0)
+        return {"loss": moment.loss if whole_view else moment.system.loss(moment.state.params)}
+
+
+class BatchLoss(Instrument):
+    """The loss of the batch which this step sees."""
+
+    def quantities(self, system, params):
+        return (Quantity("batch_loss", (), "loss", "L_B", "loss of the step's own batch"),)
+
+    def read(self, moment):
+        return {"batch_loss": moment.loss}
+
+
+class TestLoss(Instrument):
+    """The loss on the test view, without ridge."""
+
+    __test__ = False
+
+    def check(self, system):
+        if system.test is None:
+            raise refused("TestLoss", "data with a test view", "none", "Give the data a test set, or do not watch TestLoss")
+
+    def quantities(self, system, params):
+        return (Quantity("test_loss", (), "loss", "L_test", "test loss"),)
+
+    def read(self, moment):
+        return {"test_loss": moment.system.test_loss(moment.state.params)}
+
+
+class Outputs(Instrument):
+    """The network's outputs on the training view, and on the test view where there is one."""
+
+    def quantities(self, system, params):
+        train = Quantity("outputs", ("sample", "output"), "output", "f", "outputs on the training inputs")
+        test = Quantity("test_outputs", ("test_sample", "output"), "output", "f_test", "outputs on the test inputs")
+        return (train,) if system.test is None else (train, test)
+
+    def read(self, moment):
+        system, params = moment.system, moment.state.params
+        seen = {"outputs": system.outputs(params, system.train.X)}
+        return seen if system.test is None else seen | {"test_outputs": system.outputs(params, system.test.X)}

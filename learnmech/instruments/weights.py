@@ -1,0 +1,61 @@
+"""Weights: the parameters themselves, how large they are and how far they went."""
+
+import jax.numpy as jnp
+
+from learnmech import trees
+from learnmech.instruments.base import Instrument
+from learnmech.quantity import Quantity
+
+
+def layer_quantity(name, units, symbol, meaning, params):
+    """A quantity with one number per layer."""
+    return Quantity(name, ("layer",), units, symbol, meaning, (("layer", tuple(trees.layers_of(params))),))
+
+
+def per_layer(measure, *trees_):
+    """One number per layer, in natural order."""
+    names = trees.layers_of(trees_[0])
+    return jnp.stack([measure(*(tree[name] for tree in trees_)) for name in names])
+
+
+class Weights(Instrument):
+    """Every parameter array, under its path."""
+
+    def quantities(self, system, params):
+        quantities = []
+        for path, leaf in trees.leaves_by_path(params).items():
+            axes = tuple(f"{path.split('.')[0]}.{axis}" for axis in (("out", "in") if leaf.ndim == 2 else ("out",) * leaf.ndim))
+            quantities.append(Quantity(path, axes, "param", path, f"parameters {path}"))
+        return tuple(quantities)
+
+    def read(self, moment):
+        return trees.leaves_by_path(moment.state.params)
+
+
+class Norms(Instrument):
+    """Euclidean norms of each layer's parameters, gradient and update."""
+
+    def quantities(self, system, params):
+        return (
+            layer_quantity("weight_norm", "param", "|W|", "norm of each layer's parameters", params),
+            layer_quantity("gradient_norm", "loss/param", "|g|", "norm of each layer's gradient", params),
+            layer_quantity("update_norm", "param", "|dW|", "norm of each layer's update (for flows: velocity)", params),
+        )
+
+    def read(self, moment):
+        seen = {"weight_norm": moment.state.params, "gradient_norm": moment.gradient, "update_norm": moment.update}
+        return {name: per_layer(trees.norm, tree) for name, tree in seen.items()}
+
+
+class Distance(Instrument):
+    """Distance moved from the start, per layer, and relative to the size of the start."""
+
+    def quantities(self, system, params):
+        return (
+            layer_quantity("distance", "param", "|W - W_0|", "distance of each layer from its start", params),
+            layer_quantity("relative_distance", "1", "|W - W_0|/|W_0|", "distance of each layer from its start over the start's norm", params),
+        )
+
+    def read(self, moment):
+        moved = per_layer(lambda w, w0: trees.norm(trees.subtract(w, w0)), moment.state.params, moment.origin)
+        return {"distance": moved, "relative_distance": moved / per_layer(trees.norm, moment.origin)}

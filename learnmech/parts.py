@@ -1,0 +1,178 @@
+"""Parts: frozen values with knobs, from which an experiment is put together."""
+
+import dataclasses
+import types
+import typing
+
+import equinox as eqx
+import numpy as np
+
+from learnmech.errors import refused
+
+Knob = np.ndarray
+"""A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
+
+
+def _as_knob(value, dtype):
+    if isinstance(value, (bool, str)) or value is None or isinstance(value, (tuple, list)):
+        return value
+    if isinstance(value, (int, float, np.number)):
+        return np.asarray(value, dtype) if float(value) == float(np.asarray(value, dtype)) or value != value else value
+    return value
+
+
+def knob(default=dataclasses.MISSING, *, whole: bool = False, above=None, at_least=None, below=None, at_most=None, kw_only: bool = False):
+    """A numeric field that can be swept and traced: float64, or int64 when `whole`; bounds are checked when the part is made."""
+    dtype = np.int64 if whole else np.float64
+    bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
+    return eqx.field(
+        converter=lambda value: _as_knob(value, dtype),
+        default=default,
+        kw_only=kw_only,
+        metadata={"role": "knob", "whole": whole, "bounds": {k: v for k, v in bounds.items() if v is not None}},
+    )
+
+
+def _frozen(value):
+    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+
+
+def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_only: bool = False):
+    """A field that shapes the computation (a width, a depth, a name): static, so that changing it compiles anew."""
+    return eqx.field(
+        static=True,
+        converter=_frozen,
+        default=default,
+        kw_only=kw_only,
+        metadata={"role": "structure", "choices": choices, "bounds": {} if at_least is None else {"at_least": at_least}},
+    )
+
+
+def array(default=dataclasses.MISSING):
+    """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256."""
+    return eqx.field(
+        converter=lambda v: v if v is None else np.asarray(v, np.float64), default=default, metadata={"role": "array", "bounds": {}}
+    )
+
+
+SAYS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
+
+
+def _within(value, bounds) -> bool:
+    checks = {"above": value > bounds.get("above", value - 1), "at_least": value >= bounds.get("at_least", value)}
+    checks |= {"below": value < bounds.get("below", value + 1), "at_most": value <= bounds.get("at_most", value)}
+    return all(checks[name] for name in bounds)
+
+
+class Part(eqx.Module):
+    """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made."""
+
+    def __check_init__(self):
+        for field in dataclasses.fields(self):
+            _check(self, field, getattr(self, field.name))
+
+    def __repr__(self):
+        shown = []
+        for field in dataclasses.fields(self):
+            value = getattr(self, field.name)
+            if not _same(value, field.default):
+                shown.append(f"{field.name}={show_value(value)}")
+        return f"{type(self).__name__}({', '.join(shown)})"
+
+
+def _same(value, default) -> bool:
+    if value is None or default is None or default is dataclasses.MISSING:
+        return value is default
+    if isinstance(value, np.ndarray):
+        return value.ndim == 0 and isinstance(default, (int, float)) and value == default
+    return isinstance(value, type(default)) and bool(eqx.tree_equal(value, default))
+
+
+def show_value(value) -> str:
+    """A field's value as a person writes it: knobs as numbers, large arrays by their shape."""
+    if isinstance(value, np.ndarray):
+        return repr(value.item()) if value.ndim == 0 else f"array{value.shape}"
+    if isinstance(value, tuple):
+        return "(" + ", ".join(show_value(v) for v in value) + ("," if len(value) == 1 else "") + ")"
+    return repr(value)
+
+
+def _accepts(annotation, value) -> bool:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return any(_accepts(option, value) for option in typing.get_args(annotation))
+    if origin is tuple:
+        items = typing.get_args(annotation)
+        if not isinstance(value, tuple):
+            return False
+        if len(items) == 2 and items[1] is Ellipsis:
+            return all(_accepts(items[0], v) for v in value)
+        return len(items) == len(value) and all(map(_accepts, items, value))
+    if annotation is None or annotation is type(None):
+        return value is None
+    if annotation is float:
+        return isinstance(value, (int, float)) and not isinstance(value, bool)
+    if annotation is int:
+        return isinstance(value, int) and not isinstance(value, bool)
+    return isinstance(value, annotation) if isinstance(annotation, type) else True
+
+
+NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}
+
+
+def _wanted(annotation) -> str:
+    origin = typing.get_origin(annotation)
+    if origin in (typing.Union, types.UnionType):
+        return " or ".join(_wanted(o) for o in typing.get_args(annotation) if o is not type(None))
+    if origin is tuple:
+        return "a list of " + NAMES.get(typing.get_args(annotation)[0], "values").removeprefix("a ") + "s"
+    return NAMES.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
+
+
+def _check(part, field, value):
+    who, role = type(part).__name__, field.metadata.get("role")
+    if role == "knob":
+        _check_knob(who, field, value)
+    elif role == "structure":
+        _check_structure(who, field, value)
+    elif role == "array":
+        if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+            raise refused(who, f"finite numbers in {field.name}", "NaN or infinity", "Remove or replace the bad entries")
+    elif isinstance(field.type, type) and issubclass(field.type, Part) and not isinstance(value, field.type):
+        if value is not None and not _is_traced_stand_in(value):
+            raise refused(who, f"{field.name} to be a {field.type.__name__}", show_value(value), f"Give one of the {field.type.__name__} kinds")
+
+
+def _is_traced_stand_in(value) -> bool:
+    return type(value) is object
+
+
+def _check_knob(who, field, value):
+    numeric = hasattr(value, "dtype") and not (isinstance(value, np.ndarray) and value.ndim)
+    whole = field.metadata["whole"]
+    if value is None and _accepts(field.type, None):
+        return
+    if not numeric or (whole and isinstance(value, np.ndarray) and value.dtype.kind not in "iu"):
+        raise refused(who, f"{field.name} to be {'a whole' if whole else 'a'} number", show_value(value), f"Set {field.name} to a number")
+    bounds = field.metadata["bounds"]
+    if isinstance(value, np.ndarray):
+        if value != value:
+            raise refused(who, f"{field.name} to be a number", "NaN", f"Set {field.name} to a finite number")
+        if not _within(value, bounds):
+            _out_of_bounds(who, field, value)
+
+
+def _check_structure(who, field, value):
+    if not _accepts(field.type, value):
+        raise refused(who, f"{field.name} to be {_wanted(field.type)}", show_value(value), f"Change {field.name}")
+    choices = field.metadata["choices"]
+    if choices and value not in choices:
+        raise refused(who, f"{field.name} to be one of {', '.join(map(str, choices))}", show_value(value), f"Change {field.name}")
+    for one in value if isinstance(value, tuple) else (value,):
+        if field.metadata["bounds"] and one is not None and not _within(one, field.metadata["bounds"]):
+            _out_of_bounds(who, field, one)
+
+
+def _out_of_bounds(who, field, value):
+    wanted = " and ".join(f"{field.name} {SAYS[name]} {bound}" for name, bound in field.metadata["bounds"].items())
+    raise refused(who, wanted, show_value(value), f"Change {field.name}")

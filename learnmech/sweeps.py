@@ -1,0 +1,242 @@
+"""Sweeps: a grid over knobs and seeds, gathered in one Dataset."""
+
+import hashlib
+import itertools
+import os
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
+from pathlib import Path
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import xarray as xr
+
+from learnmech import text
+from learnmech.errors import refused
+from learnmech.experiment import Experiment, Start, prepare
+from learnmech.instruments.base import Instrument
+from learnmech.march import march
+from learnmech.runs import default_watch, gaps_of, run, tabulated
+from learnmech.tables import joined
+
+BACKENDS = ("map", "vmap", "fastest")
+
+
+def sweep(
+    experiment: Experiment,
+    axes: dict[str, Sequence],
+    seeds: int | Sequence[int] = 1,
+    watch: tuple[Instrument, ...] | None = None,
+    backend: str = "map",
+    folder: str | Path | None = None,
+    executor: Executor | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> xr.Dataset:
+    """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
+
+    The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
+    `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
+    measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
+    kept under their fingerprint and not run again. Numeric knobs share one compilation; each shape compiles once.
+    """
+    if backend not in BACKENDS:
+        raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
+    points = _points(experiment, axes, seeds)
+    keep = _Kept(folder, watch) if folder is not None else None
+    tables: dict[int, xr.Dataset] = {} if keep is None else keep.found(points)
+    open_points = {i: point for i, point in enumerate(points) if i not in tables}
+    starts = _prepared(open_points)
+    used = set()
+
+    def finished(index, dataset):
+        tables[index] = dataset
+        if keep is not None:
+            keep.store(points[index], dataset)
+        if progress is not None:
+            progress(len(tables), len(points))
+
+    for group in _groups(starts).values():
+        chosen = backend if backend != "fastest" else _faster(group, starts, watch)
+        used.add(chosen)
+        if chosen == "vmap":
+            for index, dataset in _together([starts[i] for i in group], watch, group):
+                finished(index, dataset)
+        else:
+            _one_by_one(group, starts, watch, executor, finished)
+    return _gathered([tables[i] for i in range(len(points))], experiment, axes, seeds, "+".join(sorted(used)) or "kept")
+
+
+def _seed_list(seeds) -> list[int]:
+    return list(range(seeds)) if isinstance(seeds, (int, np.integer)) else [int(s) for s in seeds]
+
+
+def _points(experiment, axes, seeds):
+    if not _seed_list(seeds) or any(len(values) == 0 for values in axes.values()):
+        raise refused("sweep", "at least one value on every axis and one seed", f"{ {k: len(v) for k, v in axes.items()} }", "Give values")
+    points = []
+    for values in itertools.product(*axes.values()):
+        point = experiment
+        for path, value in zip(axes, values, strict=True):
+            point = point.with_value(path, value)
+        points += [point if "seed" in axes else point.with_value("seed", seed) for seed in _seed_list(seeds)]
+    return points
+
+
+def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
+    drawn, starts = {}, {}
+    for index, point in points.items():
+        key = text.fingerprint(point.data)
+        starts[index] = prepare(point, drawn.get(key))
+        drawn[key] = starts[index].data
+    return starts
+
+
+def _groups(starts: dict[int, Start]) -> dict:
+    """Points whose marches are one compiled program, with the same gaps between marks."""
+    groups: dict = {}
+    for index, start in starts.items():
+        dynamic, static = eqx.partition((start.system, start.rule, start.state), eqx.is_array)
+        shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(dynamic))
+        key = (jax.tree.structure(dynamic), shapes, str(static), gaps_of(start).tobytes())
+        groups.setdefault(key, []).append(index)
+    return groups
+
+
+def _one_by_one(group, starts, watch, executor, finished):
+    first, *rest = group
+    finished(first, run(starts[first], watch).dataset)  # compiles once, before the cores share the program
+    own = executor is None
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
+    try:
+        for index, record in zip(rest, pool.map(lambda i: run(starts[i], watch), rest), strict=True):
+            finished(index, record.dataset)
+    finally:
+        if own:
+            pool.shutdown()
+
+
+@eqx.filter_jit
+def _march_together(stacked, shared, instruments, first, gaps):
+    def one(own):
+        system, rule, state = eqx.combine(own, shared)
+        return march(system, rule, state, state.params, instruments, first, gaps)
+
+    return jax.vmap(one)(stacked)
+
+
+def _stack(starts: list[Start]):
+    """(leaves that differ, stacked; leaves and structure that all share)."""
+    trees = [(s.system, s.rule, s.state) for s in starts]
+    leaves = [jax.tree.leaves(eqx.filter(tree, eqx.is_array)) for tree in trees]
+    differ = [any(one is not column[0] and not np.array_equal(one, column[0]) for one in column[1:]) for column in zip(*leaves, strict=True)]
+    dynamic, static = eqx.partition(trees[0], eqx.is_array)
+    structure = jax.tree.structure(dynamic)
+    own = jax.tree.unflatten(structure, [np.stack([row[j] for row in leaves]) if d else None for j, d in enumerate(differ)])
+    common = jax.tree.unflatten(structure, [None if d else leaf for leaf, d in zip(leaves[0], differ, strict=True)])
+    return own, eqx.combine(common, static)
+
+
+def _together(starts: list[Start], watch, group):
+    if len(starts) == 1:
+        yield group[0], run(starts[0], watch).dataset
+        return
+    watch = default_watch(starts[0]) if watch is None else watch
+    own, common = _stack(starts)
+    block = _march_together(own, common, tuple(watch), jnp.asarray(0), jnp.asarray(gaps_of(starts[0])))
+    readings = jax.tree.map(np.asarray, block.readings)
+    for place, index in enumerate(group):
+        mine = jax.tree.map(lambda value, p=place: value[p], readings)
+        tables = tabulated(starts[place], tuple(watch), mine, 0, int(block.reached[place]))
+        yield index, joined(tables.values())
+
+
+def _faster(group, starts, watch) -> str:
+    """The quicker of map and vmap per point, timed on the first twentieth of the marks after compiling."""
+    if len(group) < 4:
+        return "map"
+    some = [starts[i] for i in group]
+    watch = tuple(default_watch(some[0]) if watch is None else watch)
+    gaps = jnp.asarray(gaps_of(some[0])[: max(2, len(some[0].marks.times) // 20)])
+    own, common = _stack(some)
+    alone = some[0]
+
+    def timed(call):
+        jax.block_until_ready(call())
+        began = time.perf_counter()
+        jax.block_until_ready(call())
+        return time.perf_counter() - began
+
+    together = timed(lambda: _march_together(own, common, watch, jnp.asarray(0), gaps).readings) / len(some)
+    single = timed(lambda: march(alone.system, alone.rule, alone.state, alone.state.params, watch, jnp.asarray(0), gaps).readings)
+    return "vmap" if together < single / (os.cpu_count() or 1) else "map"
+
+
+class _Kept:
+    """Finished points of a sweep, one file each under the fingerprint of experiment and watch."""
+
+    def __init__(self, folder, watch):
+        self.folder, self.watch = Path(folder), repr(watch)
+        try:
+            self.folder.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise refused("sweep", f"a place to write {folder}", error.strerror, "Choose another --out") from None
+
+    def path(self, point: Experiment) -> Path:
+        return self.folder / (hashlib.sha256((point.fingerprint + self.watch).encode()).hexdigest()[:24] + ".nc")
+
+    def found(self, points) -> dict[int, xr.Dataset]:
+        return {i: xr.load_dataset(self.path(p), engine="netcdf4") for i, p in enumerate(points) if self.path(p).exists()}
+
+    def store(self, point, dataset):
+        path = self.path(point)
+        dataset.to_netcdf(path.with_suffix(".part"), engine="netcdf4")
+        os.replace(path.with_suffix(".part"), path)
+
+
+def _label(value):
+    return value if isinstance(value, (int, float, str, np.number)) else str(value)
+
+
+def _gathered(tables: list[xr.Dataset], experiment, axes, seeds, backend) -> xr.Dataset:
+    swept = {**{path: [_label(v) for v in values] for path, values in axes.items()}, **({} if "seed" in axes else {"seed": _seed_list(seeds)})}
+    shape = tuple(len(values) for values in swept.values())
+    longest = max(tables, key=lambda t: t.sizes["time"])
+    length = longest.sizes["time"]
+
+    def stacked(columns):
+        padded = [np.concatenate([c, np.full((length - len(c), *c.shape[1:]), np.nan)]) if len(c) < length else c for c in columns]
+        return np.stack(padded).reshape(*shape, *padded[0].shape)
+
+    def agree(name):
+        return all(np.array_equal(t[name], longest[name][: t.sizes["time"]]) for t in tables)
+
+    axis = "time" if agree("time") else "mark"
+    variables, left_out = {}, []
+    for name, variable in longest.data_vars.items():
+        if not all(name in t and _same_but_time(t[name], variable) for t in tables):
+            left_out.append(str(name))
+            continue
+        moving = [t[name].transpose("time", *variable.dims[1:]).values for t in tables]
+        variables[name] = ((*swept, axis, *variable.dims[1:]), stacked(moving), variable.attrs)
+    coords = {**swept, **{n: c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
+    for name in ("time", "step"):
+        if name in longest.coords:
+            one = axis == "time" or agree(name)
+            values = longest[name].values if one else stacked([t[name].values for t in tables])
+            coords[name] = ((axis,) if one else (*swept, axis), values, longest[name].attrs)
+    return xr.Dataset(variables, coords, {"backend": backend, "experiment": experiment.text, "left_out": ", ".join(left_out)})
+
+
+def _same_but_time(a: xr.DataArray, b: xr.DataArray) -> bool:
+    return all(a.sizes[d] == b.sizes[d] for d in a.dims if d != "time")
+
+
+def error_bars(dataset: xr.Dataset) -> xr.Dataset:
+    """Over seeds: each quantity's mean, and beside it `<name>_sem`, the standard error of the mean (NaN with one seed)."""
+    mean = dataset.mean("seed", keep_attrs=True)
+    count = dataset.sizes["seed"]
+    spread = dataset.std("seed", ddof=1) / np.sqrt(count) if count > 1 else mean * np.nan
+    return mean.assign({f"{name}_sem": spread[name] for name in dataset.data_vars})

@@ -1,0 +1,115 @@
+"""The system: a landscape at rest. Architecture, drawn data and loss; nothing moves."""
+
+from collections.abc import Callable
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+import scipy.sparse.linalg
+from jax import flatten_util
+from jaxtyping import Array, Float, Int
+
+from learnmech import trees
+from learnmech.architectures.base import Architecture
+from learnmech.data.base import Drawn, View
+from learnmech.losses import Loss, Squared
+from learnmech.trees import Params
+
+
+class Reduced(eqx.Module):
+    """Samples that a linear map cannot tell from the n given ones: X = Q R, so |X W' - Y|^2 = |R W' - Q'Y|^2 + floor.
+
+    Never negative, and exact for any rank of X; the squares of the data are never formed.
+    """
+
+    X: Float[Array, "d d"]
+    Y: Float[Array, "d k"]
+    floor: Float[Array, ""]
+
+    @classmethod
+    def of(cls, view: View) -> "Reduced":
+        """From a view with more samples than inputs."""
+        Q, R = np.linalg.qr(np.asarray(view.X, np.float64))
+        Y = np.asarray(view.Y, np.float64)
+        projected = Q.T @ Y
+        return cls(R, projected, np.sum((Y - Q @ projected) ** 2))
+
+
+class System(eqx.Module):
+    """Architecture, drawn data and loss: outputs, loss, gradient and Hessian anywhere in parameter space."""
+
+    architecture: Architecture
+    loss_function: Loss
+    train: View
+    test: View | None
+    reduced: Reduced | None
+
+    def outputs(self, params: Params, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
+        """f on a batch."""
+        return self.architecture.forward(params, X)
+
+    def loss(self, params: Params) -> Float[Array, ""]:
+        """The training loss, ridge included."""
+        if self.reduced is not None:
+            errors = self.reduced.X @ self.architecture.matrix(params).T - self.reduced.Y
+            c = self.loss_function.constant(self.train.X.shape[0])
+            return c * (jnp.sum(errors * errors) + self.reduced.floor) + self.loss_function.penalty(params)
+        return self.loss_on(params, self.train) + self.loss_function.penalty(params)
+
+    def loss_on(self, params: Params, view: View) -> Float[Array, ""]:
+        """The loss on a view, without ridge; n is the view's own."""
+        return self.loss_function.value(self.outputs(params, view.X), view.Y, view.weight)
+
+    def test_loss(self, params: Params) -> Float[Array, ""]:
+        """The loss on the test view, without ridge."""
+        return self.loss_on(params, self.test)
+
+    def value_and_gradient(self, params: Params) -> tuple[Float[Array, ""], Params]:
+        """The training loss and its gradient."""
+        return jax.value_and_grad(self.loss)(params)
+
+    def hessian(self, params: Params) -> Callable[[Params], Params]:
+        """The Hessian of the training loss as an operator v -> Hv, linearized once."""
+        return jax.linearize(jax.grad(self.loss), params)[1]
+
+    def at(self, indices: Int[Array, " b"]) -> "System":
+        """The same landscape on these training samples alone."""
+        view = self.train
+        batch = View(view.X[indices], view.Y[indices], None if view.weight is None else view.weight[indices])
+        return System(self.architecture, self.loss_function, batch, self.test, None)
+
+
+def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> System:
+    """The system in a precision; a squared loss on a linear map with n > d is reduced to d samples."""
+    linear = architecture.is_linear and isinstance(loss, Squared) and data.train.weight is None
+    reduced = Reduced.of(data.train) if linear and data.train.X.shape[0] > data.train.X.shape[1] else None
+    train, test, reduced = trees.cast((data.train, data.test, reduced), dtype)
+    return System(architecture, trees.cast(loss, dtype), train, test, reduced)
+
+
+@eqx.filter_jit
+def _hessian_columns(system, params, vectors):
+    flat, unflatten = flatten_util.ravel_pytree(params)
+    product = system.hessian(params)
+    return jax.lax.map(lambda v: flatten_util.ravel_pytree(product(unflatten(v)))[0], vectors)
+
+
+def hessian_matrix(system: System, params: Params) -> Float[np.ndarray, "p p"]:
+    """The Hessian of the training loss as a matrix, rows and columns in the order of `ravel_pytree`; for small networks."""
+    size = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+    return np.asarray(_hessian_columns(system, params, jnp.eye(size, dtype=jax.tree.leaves(params)[0].dtype)))
+
+
+def sharpness(system: System, params: Params) -> float:
+    """The largest eigenvalue of the Hessian of the training loss: densely up to 64 parameters, by ARPACK above."""
+    leaves = jax.tree.leaves(params)
+    size = sum(np.size(leaf) for leaf in leaves)
+    if size <= 64:
+        return float(np.linalg.eigvalsh(hessian_matrix(system, params))[-1])
+    dtype = leaves[0].dtype
+    product = scipy.sparse.linalg.LinearOperator(
+        (size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype
+    )
+    start = np.random.default_rng(0).standard_normal(size)
+    return float(scipy.sparse.linalg.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)[0])

@@ -1,0 +1,171 @@
+"""Text: parts as TOML and back. Parsing executes nothing; text -> value -> text is the identity."""
+
+import dataclasses
+import hashlib
+import tomllib
+from pathlib import Path
+
+import numpy as np
+import tomli_w
+
+from learnmech import catalog
+from learnmech.errors import nearest, refused
+from learnmech.parts import Part
+
+FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
+INLINE = 16
+
+
+def _family(annotation) -> str | None:
+    return FAMILY_OF.get(getattr(annotation, "__name__", ""))
+
+
+def table_of(part: Part) -> dict:
+    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, None left out, arrays as they are."""
+    family = next((FAMILY_OF[base.__name__] for base in type(part).__mro__ if base.__name__ in FAMILY_OF), None)
+    shown = {"kind": catalog.kebab(type(part).__name__)} if family else {}
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        if value is None:
+            continue
+        if isinstance(value, Part):
+            value = table_of(value)
+        elif isinstance(value, np.ndarray) and value.ndim == 0:
+            value = value.item()
+        elif isinstance(value, tuple):
+            value = _listed(value)
+        shown[field.name] = value
+    return shown
+
+
+def _listed(value):
+    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+
+
+def part_of(cls: type, table, path: str = "") -> Part:
+    """A part of class (or family) `cls` from its table; a plain string is a kind with its default knobs."""
+    family = _family(cls)
+    if family:
+        if isinstance(table, str):
+            table = {"kind": table}
+        if not isinstance(table, dict) or "kind" not in table:
+            raise refused(path or cls.__name__, "a kind", repr(table), f"Set {path}.kind to one of {', '.join(sorted(catalog.members(family)))}")
+        cls = catalog.find(family, table["kind"])
+        table = {name: value for name, value in table.items() if name != "kind"}
+    fields = {field.name: field for field in dataclasses.fields(cls)}
+    values = {}
+    for name, value in table.items():
+        if name not in fields:
+            raise refused(cls.__name__, "a known knob", repr(name), nearest(name, fields))
+        where = f"{path}.{name}" if path else name
+        is_part = isinstance(fields[name].type, type) and issubclass(fields[name].type, Part)
+        values[name] = part_of(fields[name].type, value, where) if is_part and not isinstance(value, Part) else value
+    missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
+    if missing:
+        raise refused(cls.__name__, missing[0], "nothing", f"Set {path + '.' if path else ''}{missing[0]}")
+    return cls(**values)
+
+
+def digest(values: np.ndarray) -> str:
+    """sha256 of an array's type, shape and bytes."""
+    values = np.ascontiguousarray(values)
+    return hashlib.sha256(f"{values.dtype.str}{values.shape}".encode() + values.tobytes()).hexdigest()
+
+
+def _arrays_out(table, found):
+    shown = {}
+    for name, value in table.items():
+        if isinstance(value, dict):
+            value = _arrays_out(value, found)
+        elif isinstance(value, np.ndarray):
+            if value.ndim == 1 and value.size <= INLINE:
+                value = value.tolist()
+            else:
+                sha = digest(value)
+                found[f"{sha[:16]}.npy"] = value
+                value = {"file": f"{sha[:16]}.npy", "sha256": sha}
+        shown[name] = value
+    return shown
+
+
+def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
+    """The table with each {file, sha256} replaced by the array it names."""
+    shown = {}
+    for name, value in table.items():
+        if isinstance(value, dict) and set(value) == {"file", "sha256"}:
+            value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
+        elif isinstance(value, dict):
+            value = arrays_in(value, folder, f"{path}{name}.")
+        shown[name] = value
+    return shown
+
+
+def _read_array(file, sha, path):
+    if not file.is_file():
+        raise refused(path, "its array file", f"no file {file}", "Put the file beside the text")
+    values = np.load(file, allow_pickle=False)
+    values = values if isinstance(values, np.ndarray) else values[values.files[0]]
+    if digest(values) != sha:
+        raise refused(path, f"the array with sha256 {sha[:16]}...", f"{digest(values)[:16]}...", f"Restore {file.name}, or write its sha256")
+    return values
+
+
+def to_text(part: Part) -> tuple[str, dict[str, np.ndarray]]:
+    """(canonical TOML, {file name: array} of the arrays it names)."""
+    arrays: dict[str, np.ndarray] = {}
+    return tomli_w.dumps(_arrays_out(table_of(part), arrays)), arrays
+
+
+def parse(text: str, who: str = "The experiment") -> dict:
+    """TOML as nested tables."""
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise refused(who, "TOML that parses", str(error), "Mend the text") from None
+
+
+def from_text(cls: type, text: str, folder: str | Path = ".") -> Part:
+    """The part a text describes; array files are looked up in `folder`."""
+    return part_of(cls, arrays_in(parse(text), folder))
+
+
+def fingerprint(part: Part) -> str:
+    """sha256 of the canonical text."""
+    return hashlib.sha256(to_text(part)[0].encode()).hexdigest()
+
+
+def with_value(part: Part, path: str, value) -> Part:
+    """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`."""
+    table = table_of(part)
+    *inner, last = path.split(".")
+    spot, holder = table, part
+    for name in inner:
+        if not isinstance(spot.get(name), dict):
+            raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+        spot, holder = spot[name], getattr(holder, name)
+    if last not in {field.name for field in dataclasses.fields(holder)}:
+        raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+    if value is None:
+        spot.pop(last, None)
+    else:
+        spot[last] = value
+    return part_of(type(part), table)
+
+
+def paths(part: Part, prefix: str = "") -> list[str]:
+    """Every dotted path of a part."""
+    found = []
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        found.append(prefix + field.name)
+        if isinstance(value, Part):
+            found += paths(value, f"{prefix}{field.name}.")
+    return found
+
+
+def value_of(text: str):
+    """A value as typed after `path=`: TOML where it parses (0.1, true, [64, 32], "tanh"), the bare text otherwise."""
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text

@@ -1,0 +1,102 @@
+"""What every theory promises: predictions without running, and the conditions under which they hold."""
+
+from collections.abc import Callable
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+import xarray as xr
+
+from learnmech.clock import Clock
+from learnmech.errors import refused
+from learnmech.experiment import Start
+from learnmech.losses import Squared
+from learnmech.parts import Part
+
+
+class Condition(NamedTuple):
+    """What a theory needs: a claim, the value found, the bound it is held against, and whether it holds.
+
+    `seen`, where given, decides it from the record instead (a Dataset of what was seen): -> (value, holds).
+    """
+
+    claim: str
+    value: float | str
+    bound: float | str
+    holds: bool
+    seen: Callable[[xr.Dataset], tuple[float | str, bool]] | None = None
+
+
+class Limit(NamedTuple):
+    """A theory that is a limit: exact as `small` (in words) -> 0, with error ~ small^order."""
+
+    small: str
+    order: float
+
+
+class Theory(Part):
+    """Names of quantities it predicts, its source, its domain, and the predictions. Subclasses give all four.
+
+    `tolerance` is the largest relative error at which a comparison says that the theory holds.
+    """
+
+    source: ClassVar[str]
+    predicts: ClassVar[tuple[str, ...]]
+    limits: ClassVar[tuple[Limit, ...]] = ()
+    tolerance: ClassVar[float] = 1e-6
+
+    def domain(self, start: Start) -> tuple[Condition, ...]:
+        """The conditions of validity, decided at the start wherever possible."""
+        raise NotImplementedError
+
+    def predict(self, start: Start, clock: Clock | None = None) -> xr.Dataset:
+        """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
+        raise NotImplementedError
+
+
+def linear_network(start: Start) -> Condition:
+    """The condition of a network linear in its inputs."""
+    linear = start.system.architecture.is_linear
+    return Condition("the network is linear in its inputs", type(start.system.architecture).__name__, "linear", linear)
+
+
+def squared_loss(start: Start) -> Condition:
+    """The condition of a squared loss without weights on the samples."""
+    loss, view = start.experiment.loss, start.data.train
+    plain = isinstance(loss, Squared) and view.weight is None
+    return Condition("the loss is squared, every error counting the same", type(loss).__name__, "Squared", plain)
+
+
+def no_ridge(start: Start) -> Condition:
+    """The condition of no ridge in the loss."""
+    ridge = float(getattr(start.experiment.loss, "ridge", 0.0))
+    return Condition("no ridge in the loss", ridge, 0.0, ridge == 0)
+
+
+def rule_is(start: Start, *kinds: type) -> Condition:
+    """The condition of one of these learning rules."""
+    names = " or ".join(kind.__name__ for kind in kinds)
+    return Condition(f"the rule is {names}", type(start.rule).__name__, names, isinstance(start.rule, kinds))
+
+
+def whitened_inputs(start: Start, tolerance: float = 1e-6) -> Condition:
+    """The condition S_xx = I, by the largest entry of the difference."""
+    X = np.asarray(start.data.train.X)
+    off = float(np.abs(X.T @ X / len(X) - np.eye(X.shape[1])).max())
+    return Condition("inputs are whitened, S_xx = I", off, tolerance, off <= tolerance)
+
+
+def constant(start: Start) -> float:
+    """c of the squared loss on the training set: loss = c sum_i |f_i - y_i|^2."""
+    return start.experiment.loss.constant(start.data.train.X.shape[0])
+
+
+def time_factor(start: Start) -> float:
+    """2 c n: what multiplies t (and the rate) in formulas written for c = 1/(2n)."""
+    return 2 * constant(start) * start.data.train.X.shape[0]
+
+
+def need(theory: Theory, start: Start, *conditions: Condition) -> None:
+    """Refuse to predict where a condition without which the formulas have no meaning fails."""
+    for condition in conditions:
+        if not condition.holds:
+            raise refused(type(theory).__name__, condition.claim, condition.value, "See `learnmech theories` for those that apply here")

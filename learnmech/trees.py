@@ -1,0 +1,67 @@
+"""Trees: arithmetic on pytrees of parameters, and the path that names each leaf."""
+
+import re
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, PyTree
+
+import learnmech.backend  # noqa: F401  (double precision must be allowed before the first array)
+
+Params = PyTree[Float[Array, "..."]]
+
+
+def add(a: Params, b: Params) -> Params:
+    """a + b, leaf by leaf."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def subtract(a: Params, b: Params) -> Params:
+    """a - b, leaf by leaf."""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def scale(factor, a: Params) -> Params:
+    """factor * a, in the precision of a."""
+    return jax.tree.map(lambda x: jnp.asarray(factor, x.dtype) * x, a)
+
+
+def zeros_like(a: Params) -> Params:
+    """A tree of zeros of the same shape."""
+    return jax.tree.map(jnp.zeros_like, a)
+
+
+def dot(a: Params, b: Params) -> Float[Array, ""]:
+    """Inner product over all leaves."""
+    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+
+
+def norm(a: Params) -> Float[Array, ""]:
+    """Euclidean norm over all leaves."""
+    return jnp.sqrt(dot(a, a))
+
+
+def cast(tree: PyTree, dtype) -> PyTree:
+    """Every floating-point leaf in the given precision."""
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
+
+
+def path_of(keys) -> str:
+    """`layer2.weight` from the keys JAX gives to a leaf."""
+    return ".".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys)
+
+
+def natural(path: str):
+    """A sort key under which `layer10` comes after `layer9`."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
+
+
+def leaves_by_path(tree: PyTree) -> dict[str, Array]:
+    """{path: leaf} in natural order: layer1.weight, layer2.weight, ..., layer10.weight."""
+    pairs = [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    return dict(sorted(pairs, key=lambda pair: natural(pair[0])))
+
+
+def layers_of(params: Params) -> dict[str, PyTree]:
+    """{layer name: its parameters} in natural order; the top level of the tree."""
+    return dict(sorted(params.items(), key=lambda pair: natural(pair[0])))
