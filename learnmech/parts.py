@@ -50,9 +50,7 @@ def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_on
 
 def array(default=dataclasses.MISSING):
     """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256."""
-    return eqx.field(
-        converter=lambda v: v if v is None else np.asarray(v, np.float64), default=default, metadata={"role": "array", "bounds": {}}
-    )
+    return eqx.field(converter=lambda v: v if v is None else np.asarray(v, np.float64), default=default, metadata={"role": "array", "bounds": {}})
 
 
 SAYS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
@@ -70,6 +68,11 @@ class Part(eqx.Module):
     def __check_init__(self):
         for field in dataclasses.fields(self):
             _check(self, field, getattr(self, field.name))
+
+    @classmethod
+    def example(cls):
+        """A tiny one, for contracts and docs; a part whose fields have no defaults gives its own."""
+        return cls()
 
     def __repr__(self):
         shown = []

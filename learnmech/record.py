@@ -76,7 +76,9 @@ class Record:
         for every, table in self.tables.items():
             _relabelled(table, object).to_zarr(work / "record" / f"every-{every}.zarr", consolidated=False, zarr_format=3)
         np.savez(work / "final.npz", **self.final)
-        (work / "run.json").write_text(json.dumps({"provenance": self.provenance, "notes": list(self.notes), "result": result or self.result}, indent=1), encoding="utf-8")
+        (work / "run.json").write_text(
+            json.dumps({"provenance": self.provenance, "notes": list(self.notes), "result": result or self.result}, indent=1), encoding="utf-8"
+        )
 
 
 def _relabelled(table: xr.Dataset, dtype: type) -> xr.Dataset:
@@ -108,7 +110,9 @@ class whole_folder:
             return
         shutil.rmtree(self.work, ignore_errors=True)
         if isinstance(error, OSError):
-            raise refused("The run folder", f"to be written to {self.folder}", error.strerror or str(error), "Free some space or choose another --out") from error
+            raise refused(
+                "The run folder", f"to be written to {self.folder}", error.strerror or str(error), "Free some space or choose another --out"
+            ) from error
 
 
 def provenance(experiment: Experiment, wall: float) -> dict:

@@ -87,7 +87,9 @@ def stream(start: Start, watch: tuple[Instrument, ...] | None = None, until: str
         reached += here
         last = reached - 1
         loss = readings.get(1, {}).get("loss", ())
-        progress = Progress(reached, count, None if marks.steps is None else int(marks.steps[last]), float(marks.times[last]), float(loss[-1]) if len(loss) else None)
+        progress = Progress(
+            reached, count, None if marks.steps is None else int(marks.steps[last]), float(marks.times[last]), float(loss[-1]) if len(loss) else None
+        )
         yield Flush(first, readings, state, halted, progress)
         if halted:
             return
@@ -151,9 +153,7 @@ def run(
             raise
         notes.append(f"interrupted after {flushes[-1].progress.reached} of {len(start.marks.times)} marks")
     notes += _ending(start, flushes[-1], until)
-    readings = {
-        every: {name: np.concatenate([f.readings[every][name] for f in flushes]) for name in values} for every, values in flushes[0].readings.items()
-    }
+    readings = {every: {name: np.concatenate([f.readings[every][name] for f in flushes]) for name in values} for every, values in flushes[0].readings.items()}
     tables = tabulated(start, watch, readings, 0, flushes[-1].progress.reached)
     final = {path: np.asarray(leaf) for path, leaf in trees.leaves_by_path(flushes[-1].state.params).items()}
     return Record(start.experiment, tables, final, provenance(start.experiment, time.perf_counter() - began), tuple(notes))

@@ -59,10 +59,7 @@ def layer_scales(scaling: Scaling, params: Params) -> dict[str, LayerScale]:
     """The scale of every dense layer, read off the shapes of its weights."""
     layers = trees.layers_of(params)
     depth = len(layers)
-    return {
-        name: scaling.layer(index, depth, layer["weight"].shape[1], layer["weight"].shape[0])
-        for index, (name, layer) in enumerate(layers.items(), 1)
-    }
+    return {name: scaling.layer(index, depth, layer["weight"].shape[1], layer["weight"].shape[0]) for index, (name, layer) in enumerate(layers.items(), 1)}
 
 
 def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scaling, bias: bool = False) -> dict:

@@ -25,7 +25,3 @@ class Diagonal(Architecture):
     def matrix(self, params):
         u, v = params["layer1"]["u"], params["layer1"]["v"]
         return (u * u - v * v)[None, :]
-
-    @classmethod
-    def example(cls):
-        return cls()

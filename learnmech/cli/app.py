@@ -45,7 +45,12 @@ def parser() -> argparse.ArgumentParser:
     said.add_argument("--theory", action="append", default=[], help="a theory by name; repeatable (default: the exhibit's, or all that apply)")
     said.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this .nc or .csv file")
 
-    swept = command("sweep", "a grid over knobs and seeds, gathered in one Dataset", True, "axes as rule.rate=0.1,0.2 or lin(0,1,5) or geom(0.01,1,5); one value changes a knob")
+    swept = command(
+        "sweep",
+        "a grid over knobs and seeds, gathered in one Dataset",
+        True,
+        "axes as rule.rate=0.1,0.2 or lin(0,1,5) or geom(0.01,1,5); one value changes a knob",
+    )
     swept.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
     swept.add_argument("--backend", default="map", help="map, vmap or fastest")
     swept.add_argument("--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on")

@@ -4,7 +4,13 @@ from rich import box
 from rich.console import Console
 from rich.table import Table
 
-VERDICTS = {"holds": "[green]holds[/]", "fails": "[red]FAILS[/]", "outside domain": "[dim]outside domain[/]", "within": "[green]within[/]", "beyond": "[red]beyond[/]"}
+VERDICTS = {
+    "holds": "[green]holds[/]",
+    "fails": "[red]FAILS[/]",
+    "outside domain": "[dim]outside domain[/]",
+    "within": "[green]within[/]",
+    "beyond": "[red]beyond[/]",
+}
 
 
 def _console() -> Console:
@@ -32,7 +38,13 @@ def comparison(result: dict) -> None:
     table = _table("quantity", "measured", "predicted", "at time", "error", "tolerance", "", title=title)
     for row in result["rows"]:
         table.add_row(
-            row["quantity"], _number(row["measured"]), _number(row["predicted"]), _number(row["time"]), f"{row['error']:.2g}", f"{row['tolerance']:.2g}", VERDICTS[row["verdict"]]
+            row["quantity"],
+            _number(row["measured"]),
+            _number(row["predicted"]),
+            _number(row["time"]),
+            f"{row['error']:.2g}",
+            f"{row['tolerance']:.2g}",
+            VERDICTS[row["verdict"]],
         )
     console.print(table)
     conditions(result["conditions"])
@@ -117,7 +129,8 @@ def show(result: dict) -> None:
     for note in result["notes"]:
         console.print(f"[yellow]{note}[/]")
     said = result["provenance"]
-    console.print(f"[dim]{said['made']}  {said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}  {said['fingerprint'][:16]}[/]")
+    where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
+    console.print(f"[dim]{said['made']}  {where}  {said['fingerprint'][:16]}[/]")
 
 
 def written(result: dict) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, comparison, record, report, sweeps, text
+from learnmech import catalog, comparison, contracts, record, report, sweeps, text
 from learnmech import runs as running
 from learnmech.backend import remember_compilations
 from learnmech.cli import folders
@@ -17,6 +17,8 @@ from learnmech.cli.folders import kept_compilations
 from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
+from learnmech.instruments.base import Instrument
+from learnmech.theories.base import Theory
 
 
 def _ready():
@@ -34,24 +36,19 @@ def _changes(changes) -> dict:
     return {path: text.value_of(value) for path, value in map(_assignment, changes)}
 
 
-def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit]:
-    """(short name, exhibit): one of the gallery, or a plain one made of a TOML file, with knobs changed."""
+def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit, dict]:
+    """(short name, exhibit, its knobs to change): one of the gallery, or a plain one made of a TOML file."""
     if name.endswith(".toml") or Path(name).is_file():
-        return Path(name).stem, _from_file(Path(name), changes)
+        return Path(name).stem, _from_file(Path(name), changes), {}
     if name not in catalog.exhibits():
         raise refused("learnmech", "an exhibit or a TOML file", repr(name), nearest(name, catalog.exhibits()))
     exhibit = catalog.exhibit(name)
-    changes = {**(exhibit.twin if small else {}), **changes}
-    return name, _changed(exhibit, changes)
+    return name, exhibit, {**(exhibit.twin if small else {}), **changes}
 
 
-def _changed(exhibit, changes):
-    experiment = exhibit.experiment()
-    for path, value in changes.items():
-        experiment = experiment.with_value(path, value)
-    import dataclasses
-
-    return dataclasses.replace(exhibit, experiment=lambda: experiment)
+def _experiment(subject: str, changes: dict, small: bool) -> tuple[str, Exhibit, Experiment]:
+    name, exhibit, changes = subject_of(subject, changes, small)
+    return name, exhibit, exhibit.changed(changes)
 
 
 def _from_file(path: Path, changes: dict) -> Exhibit:
@@ -63,20 +60,16 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     for where, value in changes.items():
         experiment = experiment.with_value(where, value)
     start = prepare(experiment)
-    watched = running.default_watch(start) if watch is None else tuple(text.part_of(_family("Instrument"), one) for one in watch)
-    chosen = _applying(start) if theories is None else tuple(text.part_of(_family("Theory"), one) for one in theories)
+    chosen = _applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
+    watched = tuple(text.part_of(Instrument, one) for one in watch or [])
+    if watch is None:
+        read = comparison.watching(chosen, start)
+        watched = (*read, *(one for one in running.default_watch(start) if type(one) not in {type(i) for i in read}))
     return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=watched, theories=chosen)
 
 
-def _family(base: str):
-    from learnmech.instruments.base import Instrument
-    from learnmech.theories.base import Theory
-
-    return {"Instrument": Instrument, "Theory": Theory}[base]
-
-
 def _theory(name: str):
-    return text.part_of(_family("Theory"), name)
+    return text.part_of(Theory, name)
 
 
 def _applying(start):
@@ -103,7 +96,8 @@ def _bar(quiet: bool, total_text: str):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    with Progress(TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn(), console=console) as bar:
+    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
+    with Progress(*columns, console=console) as bar:
         task = bar.add_task(total_text, total=None, said="compiling")
 
         def show(progress):
@@ -140,11 +134,12 @@ def _checks_of(checks) -> list[dict]:
 def run(subject, changes, until, out, small, quiet) -> dict:
     """Run, compare, and write the run folder."""
     _ready()
-    name, exhibit = subject_of(subject, _changes(changes), small)
-    target = folders.free(folders.RUNS / f"{name}-{exhibit.experiment().fingerprint[:8]}") if out is None else Path(out)
+    name, exhibit, knobs = subject_of(subject, _changes(changes), small)
+    fingerprint = exhibit.changed(knobs).fingerprint
+    target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     with record.whole_folder(target) as work:
         with _bar(quiet, name) as progress:
-            shown = perform(exhibit, until=until, progress=progress)
+            shown = perform(exhibit, changes=knobs, until=until, progress=progress)
         result = {
             "name": name,
             "claim": exhibit.claim,
@@ -181,8 +176,8 @@ def _dataset_out(dataset, file: Path):
 
 def predict(subject, changes, names, out, small) -> dict:
     """Predictions of the named theories, or of all that apply."""
-    name, exhibit = subject_of(subject, _changes(changes), small)
-    start = prepare(exhibit.experiment())
+    name, exhibit, experiment = _experiment(subject, _changes(changes), small)
+    start = prepare(experiment)
     theories = [_theory(n) for n in names] or list(exhibit.theories) or list(_applying(start))
     if not theories:
         raise refused("predict", "a theory that applies", "none", f"See learnmech theories {subject}, or name one by --theory")
@@ -233,11 +228,11 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
     for path, value in map(_assignment, assignments):
         values = axis_values(value)
         (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
-    name, exhibit = subject_of(subject, fixed, small)
+    name, exhibit, experiment = _experiment(subject, fixed, small)
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"
     with _bar(quiet, f"{name} sweep") as show:
         said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
-        dataset = sweeps.sweep(exhibit.experiment(), axes, seeds, exhibit.watch, backend, target / "points", progress=said)
+        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
     file = folders.free(target / "sweep.nc")
     dataset.to_netcdf(file, engine="netcdf4")
     bars = sweeps.error_bars(dataset) if "seed" in dataset.dims else dataset
@@ -263,8 +258,10 @@ def show(folder) -> dict:
     tables = {}
     for every, table in seen.tables.items():
         for name, variable in table.data_vars.items():
-            tables[str(name)] = {"every": every, "shape": dict(map(lambda d: (str(d), int(variable.sizes[d])), variable.dims)), **_ends(variable), "meaning": variable.attrs.get("long_name", "")}
-    return {"folder": str(folder), "experiment": seen.experiment.text, "quantities": tables, "notes": list(seen.notes), "provenance": seen.provenance, "result": seen.result}
+            shape = {str(axis): int(size) for axis, size in variable.sizes.items()}
+            tables[str(name)] = {"every": every, "shape": shape, **_ends(variable), "meaning": variable.attrs.get("long_name", "")}
+    said = {"notes": list(seen.notes), "provenance": seen.provenance, "result": seen.result}
+    return {"folder": str(folder), "experiment": seen.experiment.text, "quantities": tables} | said
 
 
 def export(folder, file) -> dict:
@@ -286,8 +283,8 @@ def runs(out, delete) -> dict:
 
 def theories(subject, changes, small) -> dict:
     """Every theory with its conditions here."""
-    name, exhibit = subject_of(subject, _changes(changes), small)
-    start = prepare(exhibit.experiment())
+    name, exhibit, experiment = _experiment(subject, _changes(changes), small)
+    start = prepare(experiment)
     said = {}
     for kind, member in catalog.members("theories").items():
         theory = _theory(kind)
@@ -308,14 +305,13 @@ def check(names, small, quiet) -> dict:
     results = {}
     for name in names or list(catalog.exhibits()):
         if name.endswith(".py"):
-            from learnmech import contracts
-
-            results |= {title: {"claim": title, "checks": _checks_of(checks), "comparisons": [], "holds": all(c.holds for c in checks)} for title, checks in contracts.of_file(name).items()}
+            for title, checks in contracts.of_file(name).items():
+                results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": [], "holds": all(c.holds for c in checks)}
             continue
-        _, exhibit = subject_of(name, {}, small)
+        _, exhibit, knobs = subject_of(name, {}, small)
         if not quiet:
             print(f"{name} ...", file=sys.stderr, flush=True)
-        shown = perform(exhibit)
+        shown = perform(exhibit, changes=knobs)
         results[name] = {
             "claim": exhibit.claim,
             "comparisons": [comparison_of(c) for c in shown.comparisons],

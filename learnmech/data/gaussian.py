@@ -27,10 +27,18 @@ class Gaussian(Data):
 
     def __check_init__(self):
         if (self.covariance == "given") != (self.matrix is not None):
-            raise refused("Gaussian", "a matrix exactly when covariance is given", f"covariance={self.covariance!r}", "Set covariance='given' and matrix together")
+            raise refused(
+                "Gaussian", "a matrix exactly when covariance is given", f"covariance={self.covariance!r}", "Set covariance='given' and matrix together"
+            )
         if self.matrix is not None:
-            if self.matrix.shape != (self.d, self.d) or not np.allclose(self.matrix, self.matrix.T) or np.linalg.eigvalsh(self.matrix)[0] < -1e-12 * abs(self.matrix).max():
-                raise refused("Gaussian", f"a symmetric positive semidefinite ({self.d}, {self.d}) matrix", f"shape {self.matrix.shape}", "Give a covariance matrix")
+            if (
+                self.matrix.shape != (self.d, self.d)
+                or not np.allclose(self.matrix, self.matrix.T)
+                or np.linalg.eigvalsh(self.matrix)[0] < -1e-12 * abs(self.matrix).max()
+            ):
+                raise refused(
+                    "Gaussian", f"a symmetric positive semidefinite ({self.d}, {self.d}) matrix", f"shape {self.matrix.shape}", "Give a covariance matrix"
+                )
         if self.map is not None and self.map.shape != (self.k, self.d):
             raise refused("Gaussian", f"a ({self.k}, {self.d}) map", f"shape {self.map.shape}", "Set k and d to the shape of the map")
         if self.whitened and self.n < self.d:

@@ -5,40 +5,14 @@ from collections.abc import Callable
 
 from matplotlib.figure import Figure
 
-from learnmech.comparison import Comparison, compare
+from learnmech.comparison import Check, Comparison, compare
+from learnmech.errors import Refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import overlay
 from learnmech.instruments.base import Instrument
 from learnmech.record import Record
 from learnmech.runs import Progress, run
 from learnmech.theories.base import Theory
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One number measured against one predicted. `bound` says how: `within` the tolerance (relative to predicted, absolute where that is 0), `below` or `above` predicted."""
-
-    claim: str
-    measured: float
-    predicted: float
-    tolerance: float
-    reason: str
-    bound: str = "within"
-
-    @property
-    def error(self) -> float:
-        """|measured - predicted| / |predicted|."""
-        gap = abs(self.measured - self.predicted)
-        return gap / abs(self.predicted) if self.predicted else gap
-
-    @property
-    def holds(self) -> bool:
-        """Whether the number is where the claim puts it."""
-        if self.bound == "below":
-            return self.measured < self.predicted
-        if self.bound == "above":
-            return self.measured > self.predicted
-        return self.error <= self.tolerance
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,19 +61,41 @@ class Exhibit:
     verify: Callable[[Shown], tuple[tuple[Check, ...], dict]] | None = None
     draw: Callable[[Shown], Figure] = draw_overlay
 
+    def changed(self, changes: dict[str, object]) -> Experiment:
+        """The full form's experiment with knobs changed."""
+        experiment = self.experiment()
+        for path, value in changes.items():
+            experiment = experiment.with_value(path, value)
+        return experiment
+
 
 def perform(
-    exhibit: Exhibit, small: bool = False, changes: dict[str, object] | None = None, until: str | None = None, progress: Callable[[Progress], None] | None = None
+    exhibit: Exhibit,
+    small: bool = False,
+    changes: dict[str, object] | None = None,
+    until: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
 ) -> Shown:
     """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record."""
-    experiment = exhibit.experiment()
-    for path, value in {**(exhibit.twin if small else {}), **(changes or {})}.items():
-        experiment = experiment.with_value(path, value)
+    experiment = exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})
     start = prepare(experiment)
-    record = run(start, exhibit.watch, until, progress)
+    watch = exhibit.watch if not changes else _fitting(exhibit.watch, start)
+    record = run(start, watch, until, progress)
     comparisons = tuple(compare(record, theory, exhibit.tolerance or None) for theory in exhibit.theories)
     shown = Shown(exhibit, experiment, record, comparisons)
     if exhibit.verify is None:
         return shown
     checks, extra = exhibit.verify(shown)
     return dataclasses.replace(shown, checks=tuple(checks), extra=extra)
+
+
+def _fitting(watch, start):
+    """The instruments that can look at a changed experiment."""
+    fitting = []
+    for instrument in watch:
+        try:
+            instrument.check(start.system)
+        except Refused:
+            continue
+        fitting.append(instrument)
+    return tuple(fitting)

@@ -22,7 +22,9 @@ def linear_shapes(who: str, architecture: Architecture, data: Drawn, rng: np.ran
     params = template(architecture, data, rng)
     plain = architecture.is_linear and all(set(layer) == {"weight"} for layer in params.values())
     if not plain or any(float(scale.weight) != 1 for scale in layer_scales(architecture.scaling, params).values()):
-        raise refused(who, "a deep linear network in sp scaling", repr(architecture), "Use architectures.DeepLinear with scaling sp, or another initial condition")
+        raise refused(
+            who, "a deep linear network in sp scaling", repr(architecture), "Use architectures.DeepLinear with scaling sp, or another initial condition"
+        )
     return [params[f"layer{index}"]["weight"].shape for index in range(1, len(params) + 1)]
 
 
@@ -59,7 +61,10 @@ class Orthogonal(InitialCondition):
 
 
 class Balanced(InitialCondition):
-    """W_{l+1}'W_{l+1} = W_l W_l' for every pair of layers, with an end-to-end map that is `scale` times a random normal (k, d) matrix cut to the narrowest width."""
+    """W_{l+1}'W_{l+1} = W_l W_l' for every pair of layers.
+
+    The end-to-end map is `scale` times a random normal (k, d) matrix, cut to the rank of the narrowest width.
+    """
 
     scale: Knob = knob(0.1, above=0)
 
@@ -68,10 +73,6 @@ class Balanced(InitialCondition):
         U, s, Vt = np.linalg.svd(float(self.scale) * rng.standard_normal((shapes[-1][0], shapes[0][1])))
         modes = _modes(shapes)
         return _factored(U[:, :modes], s[:modes], Vt[:modes].T, shapes, rng)
-
-    @classmethod
-    def example(cls):
-        return cls()
 
 
 class LambdaBalanced(InitialCondition):
@@ -89,7 +90,12 @@ class LambdaBalanced(InitialCondition):
             raise refused("LambdaBalanced", "two layers", f"{len(shapes)}", "Give one hidden width")
         (h, d), k, lam = shapes[0], shapes[1][0], float(self.lam)
         if (lam > 0 and k < h) or (lam < 0 and d < h):
-            raise refused("LambdaBalanced", f"a hidden width of at most {k if lam > 0 else d} for this sign of lam", f"{h}", "Narrow the hidden layer, or change the sign of lam")
+            raise refused(
+                "LambdaBalanced",
+                f"a hidden width of at most {k if lam > 0 else d} for this sign of lam",
+                f"{h}",
+                "Narrow the hidden layer, or change the sign of lam",
+            )
         product = np.zeros(h)
         modes = min(h, d, k)
         product[:modes] = np.linalg.svd(float(self.scale) * rng.standard_normal((k, d)), compute_uv=False)[:modes]
@@ -100,13 +106,13 @@ class LambdaBalanced(InitialCondition):
         left[:, : min(k, h)], right[: min(d, h)] = _orthonormal(rng, k, min(k, h)), _orthonormal(rng, min(d, h), d)
         return {"layer1": {"weight": frame @ (inner[:, None] * right)}, "layer2": {"weight": (left * outer) @ frame.T}}
 
-    @classmethod
-    def example(cls):
-        return cls(lam=0.0)
-
 
 class Aligned(InitialCondition):
-    """Balanced and aligned with the data: the end-to-end map is U diag(strength) V' on the singular vectors of S_yx = U S V', the narrowest width of them.  Source: Saxe et al. 2014."""
+    """Balanced, and aligned with the data's modes.
+
+    The end-to-end map is U diag(strength) V' on the singular vectors of S_yx = U S V', as many of them as the narrowest width.
+    Source: Saxe et al. 2014.
+    """
 
     strength: Knob = knob(1e-3, above=0)
 

@@ -41,7 +41,3 @@ class ZeroReadout(InitialCondition):
         params = Gaussian(scale=self.scale).draw(architecture, data, rng)
         last = f"layer{len(params)}"
         return params | {last: jax.tree.map(lambda w: 0.0 * w, params[last])}
-
-    @classmethod
-    def example(cls):
-        return cls()

@@ -31,3 +31,7 @@ class Given(InitialCondition):
             drawn.setdefault(layer, {})[name] = self.flat[offset : offset + leaf.size].reshape(leaf.shape)
             offset += leaf.size
         return drawn
+
+    @classmethod
+    def example(cls):
+        return cls(np.linspace(-0.5, 0.5, 20))

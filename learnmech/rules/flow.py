@@ -39,7 +39,3 @@ class GradientFlow(FlowRule):
         )
         met = solution.result == diffrax.RESULTS.successful
         return jax.tree.map(lambda y: jnp.where(met, y[0], jnp.nan), solution.ys), met
-
-    @classmethod
-    def example(cls):
-        return cls()

@@ -25,6 +25,7 @@ FLOORS = [
     {"cli"},
 ]
 
+
 def room(path: Path) -> str:
     """The room a file belongs to: its module, or the family it is in."""
     return path.relative_to(HOUSE).parts[0].removesuffix(".py")

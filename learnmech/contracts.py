@@ -1,0 +1,163 @@
+"""Contracts: what every part promises, put to the test on a user's own parts."""
+
+import dataclasses
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech import catalog, text, trees
+from learnmech.architectures.base import Architecture
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.comparison import Check, compare, watching
+from learnmech.data.base import Data
+from learnmech.data.gaussian import Gaussian
+from learnmech.errors import refused
+from learnmech.experiment import Experiment, prepare, stream_of
+from learnmech.initial.base import InitialCondition
+from learnmech.instruments.base import Instrument
+from learnmech.instruments.losses import Loss
+from learnmech.losses import Loss as LossFunction
+from learnmech.losses import Squared
+from learnmech.parts import Part
+from learnmech.quantity import exponent
+from learnmech.rules.base import Rule
+from learnmech.rules.descent import GradientDescent
+from learnmech.runs import run
+from learnmech.theories.base import Theory
+
+
+def _plain(**changes) -> Experiment:
+    """A tiny experiment into which one part is put."""
+    parts = {"architecture": DeepLinear.example(), "data": Gaussian.example(), "rule": GradientDescent.example(), "clock": Clock(steps=20, marks=5)}
+    return Experiment(**(parts | changes))
+
+
+def _exact(claim: str, holds: bool) -> Check:
+    return Check(claim, float(holds), 1.0, 0.0, "holds or does not")
+
+
+def of_file(path: str) -> dict[str, tuple[Check, ...]]:
+    """{part: checks} for every part in a user's file."""
+    found = catalog.add_source(path)
+    if not found:
+        raise refused("check", "parts of learnmech's families in the file", f"none in {path}", "Subclass Architecture, Data, Rule, Instrument, Theory, ...")
+    return {f"{member.family}: {member.kind}": of_part(member) for member in found}
+
+
+def of_part(member: catalog.Member) -> tuple[Check, ...]:
+    """What the member's family promises, on its example."""
+    by_family = {
+        "architectures": _architecture,
+        "data": _data,
+        "initial": _initial,
+        "losses": _loss,
+        "rules": _rule,
+        "instruments": _instrument,
+        "theories": lambda experiment: _theory(cls, experiment),
+        "scalings": lambda scaling: (),
+    }
+    cls = catalog.load(member)
+    example = cls.example()
+    part = example if member.family != "theories" else cls()
+    written = text.table_of(part)
+    base = {"theories": Theory, "architectures": Architecture, "data": Data, "initial": InitialCondition}
+    base |= {"losses": LossFunction, "rules": Rule, "instruments": Instrument}
+    family = base.get(member.family, Part)
+    same = family is Part or text.table_of(text.part_of(family, written)) == written
+    first = (_exact("has a first line for the catalogue", bool(member.summary)), _exact("text -> value -> text is the identity", same))
+    return first + tuple(by_family[member.family](example))
+
+
+def gradient_error(experiment: Experiment) -> float:
+    """Largest difference between the gradient along three random directions and central differences, relative to the gradient's norm."""
+    start = prepare(experiment)
+    _, gradient = eqx.filter_jit(lambda s, p: s.value_and_gradient(p))(start.system, start.state.params)
+    loss = eqx.filter_jit(lambda s, p: s.loss(p))
+    worst, step = 0.0, 1e-5
+    for seed in range(3):
+        rng = np.random.default_rng(seed)
+        direction = jax.tree.map(lambda w, r=rng: jnp.asarray(r.standard_normal(w.shape)), start.state.params)
+        direction = trees.scale(1 / trees.norm(direction), direction)
+        ahead, behind = (loss(start.system, trees.add(start.state.params, trees.scale(sign * step, direction))) for sign in (1, -1))
+        worst = max(worst, abs(float((ahead - behind) / (2 * step) - trees.dot(gradient, direction))))
+    return worst / max(float(trees.norm(gradient)), 1e-12)
+
+
+DIFFERENCES = "central differences of step 1e-5 in float64 are good to about 1e-10 of the loss over the step, 1e-6 with a margin for curvature"
+
+
+def _architecture(example):
+    experiment = _plain(architecture=example, data=dataclasses.replace(Gaussian.example(), k=1))
+    start = prepare(experiment)
+    outputs = start.system.outputs(start.state.params, start.system.train.X)
+    yield _exact("forward gives (n, k) outputs", outputs.shape == start.system.train.Y.shape)
+    yield _exact("forward gives finite outputs", bool(jnp.isfinite(outputs).all()))
+    seen = []
+    start.system.architecture.forward(start.state.params, start.system.train.X, lambda name, value: seen.append(name) or value)
+    yield _exact("every signal passes through tap, the outputs as `output`", "output" in seen)
+    if example.is_linear:
+        map_error = jnp.abs(outputs - start.system.train.X @ example.matrix(start.state.params).T).max()
+        yield Check("matrix(params) is the map that forward applies", float(map_error), 0.0, 1e-12, "round-off of a few products in float64")
+    yield Check("the gradient is that of the loss", gradient_error(experiment), 0.0, 1e-6, DIFFERENCES)
+
+
+def _data(example):
+    one, two = (example.draw(stream_of(example.seed, "data")) for _ in range(2))
+    yield _exact("the same seed draws the same samples", np.array_equal(one.train.X, two.train.X) and np.array_equal(one.train.Y, two.train.Y))
+    yield _exact(
+        "X is (n, d), Y is (n, k), float64",
+        one.train.X.ndim == one.train.Y.ndim == 2 and len(one.train.X) == len(one.train.Y) and one.train.X.dtype == np.float64,
+    )
+    yield _exact("all samples are finite", bool(np.isfinite(one.train.X).all() and np.isfinite(one.train.Y).all()))
+
+
+def _initial(example):
+    one, two = (prepare(_plain(initial=example)).params for _ in range(2))
+    yield _exact("the same seed draws the same start", bool(eqx.tree_equal(one, two)))
+
+
+def _loss(example):
+    yield Check("the gradient is that of the loss", gradient_error(_plain(loss=example)), 0.0, 1e-6, DIFFERENCES)
+
+
+def _rule(example):
+    clock = Clock(time=1.0, marks=5) if example.flows else Clock(steps=20, marks=5)
+    once, twice = (run(_plain(rule=example, clock=clock)) for _ in range(2))
+    yield _exact("two runs end in the same bits", all(np.array_equal(once.final[p], twice.final[p]) for p in once.final))
+    yield Check("the loss goes down on a small problem", float(once["loss"][-1]), float(once["loss"][0]), 0.0, "a learning rule learns", "below")
+
+
+def _instrument(example):
+    plain = _plain()
+    bare, watched = run(plain), run(plain, watch=(Loss(), example) if not isinstance(example, Loss) else (example,))
+    yield _exact("watching does not move the learner by a bit", all(np.array_equal(bare.final[p], watched.final[p]) for p in bare.final))
+    start = prepare(plain)
+    for quantity in example.quantities(start.system, start.state.params):
+        seen = watched[quantity.name]
+        labels = dict(quantity.labels)
+        shaped = seen.ndim == len(quantity.axes) + 1 and all(seen.sizes[axis] == len(labels[axis]) for axis in labels)
+        yield _exact(f"{quantity.name} has its axes {quantity.axes}", shaped)
+        yield _exact(f"{quantity.name} is finite", bool(np.isfinite(seen).all()))
+        yield _exact(f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values()))
+    if not isinstance(example, Loss):
+        doubled = run(_plain(loss=Squared(scaling="mean"), rule=GradientDescent(rate=float(plain.rule.rate) / 2)), watch=(example,))
+        for quantity in example.quantities(start.system, start.state.params):
+            power = 2.0 ** exponent(quantity.units, "loss")
+            gap = np.abs(doubled[quantity.name].values - power * watched[quantity.name].values).max()
+            size = np.abs(watched[quantity.name].values).max() or 1.0
+            yield Check(f"{quantity.name} scales with the loss as its units say", float(gap / size), 0.0, 1e-9, "round-off over 20 steps in float64")
+
+
+def _theory(cls, experiment):
+    theory = cls()
+    start = prepare(experiment)
+    said = theory.predict(start)
+    yield _exact("names its source", bool(theory.source))
+    yield _exact("predicts what it says it predicts", set(theory.predicts) >= set(map(str, said.data_vars)))
+    yield _exact("every condition holds on its own example", all(c.holds for c in theory.domain(start) if c.seen is None))
+    laid = compare(run(start, watching((theory,), start)), theory)
+    for row in laid.rows:
+        yield Check(f"{row.quantity} as measured", row.error, 0.0, row.tolerance, f"the tolerance of {cls.__name__}")
