@@ -83,7 +83,7 @@ class Record:
 
 def _relabelled(table: xr.Dataset, dtype: type) -> xr.Dataset:
     """Text labels as objects on disk, whose Zarr type is specified, and as fixed-width text in memory."""
-    texts = {name: c.astype(dtype) for name, c in table.coords.items() if c.dtype.kind in "UOT"}
+    texts = {name: np.array(c.values.tolist(), dtype) for name, c in table.coords.items() if c.dtype.kind in "UOT"}
     return table.assign_coords(texts)
 
 

@@ -1,0 +1,66 @@
+"""Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
+
+import numpy as np
+from jaxtyping import Float
+
+from learnmech import trees
+from learnmech.data.base import View
+from learnmech.experiment import Start
+from learnmech.system import Reduced
+from learnmech.theories.base import Condition
+
+Matrix = Float[np.ndarray, "rows columns"]
+
+
+def plain_layers(start: Start) -> Condition:
+    """The condition f = W_L ... W_1 x with nothing but weights: no biases, no multipliers, one rate for all layers."""
+    params = start.params
+    layers = trees.layers_of(params)
+    name = type(start.system.architecture).__name__
+    linear = start.system.architecture.is_linear and all(set(layer) == {"weight"} for layer in layers.values())
+    factors = {float(factor) for factor in trees.leaves_by_path(start.system.architecture.rate_factors(params)).values()} if linear else set()
+    if linear:
+        plain = product([layer["weight"] for layer in layers.values()])
+        linear = factors == {1.0} and np.abs(start.system.architecture.matrix(params) - plain).max() <= 1e-12 * np.abs(plain).max()
+    return Condition("the network is deep linear in sp scaling", name, "DeepLinear, sp", bool(linear))
+
+
+def weights(start: Start) -> list[Matrix]:
+    """W_1, ..., W_L of a network for which `plain_layers` holds."""
+    return [layer["weight"] for layer in trees.layers_of(start.params).values()]
+
+
+def product(layers: list[Matrix]) -> Matrix:
+    """W = W_L ... W_1."""
+    W = layers[0]
+    for layer in layers[1:]:
+        W = layer @ W
+    return W
+
+
+def correlations(view: View) -> tuple[Matrix, Matrix]:
+    """S_xx = X'X/n (d, d) and S_yx = Y'X/n (k, d)."""
+    X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
+    return X.T @ X / len(X), Y.T @ X / len(X)
+
+
+def loss_along(view: View, c: float, W: Float[np.ndarray, "m k d"]) -> Float[np.ndarray, " m"]:
+    """c sum_i |W x_i - y_i|^2 for every map in W; with n > d through X = QR, so that nothing cancels near the minimum."""
+    X, Y, floor = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64), 0.0
+    if len(X) > X.shape[1]:
+        reduced = Reduced.of(view)
+        X, Y, floor = np.asarray(reduced.X), np.asarray(reduced.Y), float(reduced.floor)
+    return np.array([c * (np.sum((X @ w.T - Y) ** 2) + floor) for w in W])
+
+
+def imbalance(layers: list[Matrix], lam: float = 0.0) -> float:
+    """max over l of |W_{l+1}'W_{l+1} - W_l W_l' - lam I|_F, relative to the largest |W_l|_F^2."""
+    gaps = [np.linalg.norm(after.T @ after - before @ before.T - lam * np.eye(len(before))) for before, after in zip(layers[:-1], layers[1:])]
+    size = max(np.sum(layer**2) for layer in layers)
+    return float(max(gaps, default=0.0) / size) if size else 0.0
+
+
+def balanced(start: Start, tolerance: float = 1e-9) -> Condition:
+    """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
+    off = imbalance(weights(start)) if plain_layers(start).holds else float("nan")
+    return Condition("balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", off, tolerance, off <= tolerance)
