@@ -1,0 +1,1 @@
+"""Figures: what was seen as dots, what was said as lines."""

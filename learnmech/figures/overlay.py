@@ -1,0 +1,47 @@
+"""Overlay: seen and said on one axis, quantity by quantity."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from learnmech.comparison import Comparison, matched
+from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, label, sheet
+
+CURVES = 6
+DOTS = 36
+
+
+def overlay(comparison: Comparison, title: str = "") -> Figure:
+    """One panel per quantity: dots are seen, lines are said, grey outside the theory's domain. At most six curves a panel, those that move most."""
+    rows = [row for row in comparison.rows if np.ndim(comparison.seen[row.quantity]) >= 1][:6]
+    columns = 1 if len(rows) < 2 else 2
+    figure, axes = sheet(max(1, -(-len(rows) // columns)), columns)
+    for axis, row in zip(axes, rows, strict=False):
+        panel(axis, comparison, row.quantity)
+    for axis in axes[len(rows) :]:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=12)
+    return figure
+
+
+def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None) -> None:
+    """One quantity of a comparison on one axis."""
+    seen, said = comparison.seen[quantity], comparison.said[quantity]
+    times, measured, predicted = matched(seen, said)
+    outside = comparison.verdict == "outside domain"
+    flat_seen, flat_said = measured.reshape(len(times), -1), predicted.reshape(len(times), -1)
+    moving = np.argsort(-np.nan_to_num(np.ptp(flat_seen, axis=0)), kind="stable")[:CURVES]
+    dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
+    for place, entry in enumerate(sorted(moving)):
+        color = COLORS[place % len(COLORS)]
+        axis.plot(times, flat_said[:, entry], linestyle=DASHES[place % len(DASHES)], color=OUTSIDE if outside else color, zorder=2, label="said" if place == 0 else None)
+        axis.plot(times[dots], flat_seen[dots, entry], MARKERS[place % len(MARKERS)], color=color, markersize=4.5, zorder=3, label="seen" if place == 0 else None)
+    positive = flat_seen[flat_seen > 0]
+    spans = positive.size and flat_seen.min() > 0 and positive.max() > 100 * positive.min()
+    if log or (log is None and quantity.endswith("loss") and spans):
+        axis.set_yscale("log")
+    axis.set_xlabel(label("t", "", "time"))
+    axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))
+    row = comparison.row(quantity)
+    note = f"error {row.error:.1g}" + (", outside the theory's domain" if outside else "")
+    axis.set_title(note, fontsize=10, loc="right", color="#555555")
+    axis.legend(loc="best")
