@@ -14,9 +14,9 @@ class Loss(Part):
         """The price of these outputs."""
         raise NotImplementedError
 
-    def penalty(self, params: trees.Params) -> Float[Array, ""]:
+    def penalty(self, params: trees.Params) -> Float[Array, ""] | float:
         """The price of these parameters."""
-        return jnp.zeros(())
+        return 0.0
 
 
 CONSTANTS = {"half-mean": lambda n: 0.5 / n, "mean": lambda n: 1.0 / n, "half-sum": lambda n: 0.5, "sum": lambda n: 1.0}
@@ -26,11 +26,12 @@ class Squared(Loss):
     """c sum_i |f_i - y_i|^2 + (ridge/2)|params|^2, summed over outputs.
 
     c = 1/(2n) for `half-mean`, 1/n for `mean`, 1/2 for `half-sum`, 1 for `sum`; n counts the samples of the batch in a batch.
-    An (n, k) weight of the data multiplies each squared error (a mask is a weight of zeros and ones).  Source: THEORY, heading.
+    A ridge of None costs nothing, not even the sum. An (n, k) weight of the data multiplies each squared error (a mask is a weight of
+    zeros and ones).
     """
 
     scaling: str = structure("half-mean", choices=tuple(CONSTANTS))
-    ridge: Knob = knob(0.0, at_least=0)
+    ridge: Knob | None = knob(None, at_least=0)
 
     def constant(self, n: int) -> float:
         """c for n samples."""
@@ -41,4 +42,4 @@ class Squared(Loss):
         return self.constant(outputs.shape[0]) * jnp.sum(errors if weight is None else weight * errors)
 
     def penalty(self, params):
-        return 0.5 * self.ridge * trees.dot(params, params)
+        return 0.0 if self.ridge is None else 0.5 * self.ridge * trees.dot(params, params)

@@ -1,4 +1,4 @@
-"""The march: the only room that steps. Compiled loops over the clock's marks, for steps and for flows."""
+"""The march: the only room that steps. One compiled loop, for steps and for flows, which reads at the clock's marks."""
 
 from typing import NamedTuple
 
@@ -22,9 +22,8 @@ class Until(eqx.Module):
     below: bool = eqx.field(static=True)
     bound: Float[Array, ""] = eqx.field(converter=np.float64)
 
-    def met(self, readings: dict[str, Array]) -> Bool[Array, ""]:
+    def met(self, value: Float[Array, ""]) -> Bool[Array, ""]:
         """Whether it is time to stop."""
-        value = readings[self.quantity]
         return value < self.bound if self.below else value > self.bound
 
 
@@ -37,25 +36,21 @@ class Block(NamedTuple):
     halted: Bool[Array, ""]
 
 
-def _dtype(params):
-    return jax.tree.leaves(params)[0].dtype
-
-
-def _step(system, rule, exact_rate, state):
+def _here(system, rule, state):
+    """The loss, gradient and update of this instant, and the rule's memory after it."""
+    if rule.flows:
+        loss, gradient = system.value_and_gradient(state.params)
+        return loss, gradient, rule.velocity(system, state.params), state.memory
     view = rule.view(system, state)
     loss, gradient = view.value_and_gradient(state.params)
-    update, memory = rule.update(view, gradient, state.memory, state.params)
-    return loss, gradient, update, lambda: _moved(state, update, memory, exact_rate)
+    return loss, gradient, *rule.update(view, gradient, state.memory, state.params)
 
 
-def _moved(state, update, memory, exact_rate):
-    step = state.step + 1
-    return State(trees.add(state.params, update), memory, step, step * exact_rate, state.key)
-
-
-def _advance_steps(system, rule, exact_rate, state, following, gap):
-    state = jax.lax.cond(gap > 0, following, lambda: state)
-    return jax.lax.fori_loop(1, gap, lambda _, s: _step(system, rule, exact_rate, s)[3](), state)
+def _after(system, rule, state, update, span, moving):
+    """Parameters one step or one span of time on, or the same where not moving."""
+    if rule.flows:
+        return jax.lax.cond(moving & (span > 0), lambda: rule.advance(system, state.params, state.time, span)[0], lambda: state.params)
+    return jax.tree.map(lambda p, u: jnp.where(moving, p + u, p), state.params, update)
 
 
 def _read(instruments, moment):
@@ -70,6 +65,16 @@ def _by_cadence(instruments):
     return {every: tuple(i for i in instruments if i.every == every) for every in cadences}
 
 
+def _blank(groups, moment, marks: int):
+    """NaN buffers for what each cadence reads over so many marks, whatever the first one is."""
+    buffers = {}
+    for every, group in groups.items():
+        capacity = marks if every == 1 else -(-marks // every) + 1
+        shapes = jax.eval_shape(lambda m, g=group: _read(g, m), moment)
+        buffers[every] = jax.tree.map(lambda s, c=capacity: jnp.full((c, *s.shape), jnp.nan, s.dtype), shapes)
+    return buffers
+
+
 @eqx.filter_jit
 def march(
     system: System,
@@ -80,75 +85,75 @@ def march(
     first: Int[Array, ""],
     gaps: Array,
     until: Until | None = None,
+    together: bool = False,
 ) -> Block:
     """Walk from mark to mark, reading at each.
 
     `gaps` (m,) are the steps (rules that step) or the span of time (flows) from each mark to the next, 0 at the last mark of a run and
     negative where the block is padded; `first` is the index of the block's first mark, which decides what every k-th mark is.
-    """
-    exact, rule = rule, trees.cast(rule, _dtype(state.params))
-    groups = _by_cadence(instruments)
 
-    def at_mark(carry, here):
-        state, buffers, cursors, reached, halted = carry
-        index, gap = here
-        padded = halted | (gap < 0)
-        gap = jnp.where(padded, 0, gap)
+    Every step runs the same compiled body, at a mark or between marks, so that where the marks are does not move the learner by a bit;
+    readings are computations of their own, entered on a condition. `together` walks to the end although a run halts (for vmap).
+    """
+    exact, rule = rule, trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
+    groups = _by_cadence(instruments)
+    real = gaps >= 0
+    count, ahead = jnp.sum(real), jnp.where(real, gaps, 0)
+    if rule.flows:
+        elapsed = state.time + jnp.cumsum(ahead) - ahead
+        position, total = jnp.where(real, jnp.arange(len(gaps)), -1), count
+    else:
+        position, total = jnp.where(real, jnp.cumsum(ahead) - ahead, -1), jnp.sum(ahead)
+    # the last mark of a run is read without a step after it
+    turns = total + ((gaps[count - 1] == 0) & (not rule.flows))
+    slots = {every: -(-first // every) for every in groups}
+
+    def at(turn, params, memory):
         if rule.flows:
-            loss, gradient = system.value_and_gradient(state.params)
-            update, following = rule.velocity(system, state.params), None
-        else:
-            loss, gradient, update, following = _step(system, rule, exact.rate, state)
-        moment = Moment(system, state, rule, origin, loss, gradient, update)
-        readings, slots = {}, {}
+            return State(params, memory, state.step, elapsed[turn], state.key)
+        step = state.step + turn
+        return State(params, memory, step, step * exact.rate, state.key)
+
+    def going(carry):
+        turn, halted = carry[0], carry[-1]
+        return turn < turns if together else (turn < turns) & ~halted
+
+    def body(carry):
+        turn, mark, reached, params, memory, buffers, halted = carry
+        here = at(turn, params, memory)
+        loss, gradient, update, next_memory = _here(system, rule, here)
+        moment = Moment(system, here, rule, origin, loss, gradient, update)
+        at_mark = position[jnp.minimum(mark, len(gaps) - 1)] == turn
+        filled = {}
         for every, group in groups.items():
-            if every == 1:
-                slots[1] = readings[1] = _read(group, moment)
-                continue
-            due = ((first + index) % every == 0) & ~padded
-            shapes = jax.eval_shape(lambda g=group: _read(g, moment))
-            seen = jax.lax.cond(
-                due, lambda g=group: _read(g, moment), lambda s=shapes: jax.tree.map(lambda x: jnp.full(x.shape, jnp.nan, x.dtype), s)
-            )
-            place = cursors[every]
-            buffers = buffers | {every: jax.tree.map(lambda b, x, p=place: b.at[p].set(x), buffers[every], seen)}
-            cursors = cursors | {every: place + due}
+            due = at_mark if every == 1 else at_mark & ((first + mark) % every == 0)
+            place = mark if every == 1 else (first + mark) // every - slots[every]
+
+            def write(buffer, g=group, p=place):
+                return jax.tree.map(lambda b, x: b.at[p].set(x), buffer, _read(g, moment))
+
+            filled[every] = jax.lax.cond(due, write, lambda buffer: buffer, buffers[every])
         stop = ~jnp.isfinite(loss)
         if until is not None:
-            stop = stop | until.met(readings[1])
-        reached = reached + ~padded
-        halted = halted | (stop & ~padded)
-        gap = jnp.where(halted, 0, gap)
-        if rule.flows:
-            params, met = jax.lax.cond(
-                gap > 0, lambda: rule.advance(system, state.params, state.time, gap), lambda: (state.params, jnp.array(True))
-            )
-            state = State(params, state.memory, state.step, state.time + gap, state.key)
-        else:
-            state = _advance_steps(system, rule, exact.rate, state, following, gap)
-        return (state, buffers, cursors, reached, halted), slots.get(1, {})
+            stop = stop | until.met(filled[1][until.quantity][mark])
+        reached = reached + (at_mark & ~halted) if together else mark + at_mark
+        halted = halted | (stop & at_mark)
+        moving = ~halted & (turn < total)
+        params = _after(system, rule, here, update, gaps[turn] if rule.flows else None, moving)
+        memory = jax.tree.map(lambda new, old: jnp.where(moving, new, old), next_memory, memory)
+        return turn + 1, mark + at_mark, reached, params, memory, filled, halted
 
-    buffers, cursors = {}, {}
-    if any(every > 1 for every in groups):
-        sample = _sample_moment(system, rule, exact, state, origin)
-        for every, group in groups.items():
-            if every > 1:
-                capacity = -(-len(gaps) // every) + 1
-                shapes = jax.eval_shape(lambda m, g=group: _read(g, m), sample)
-                buffers[every] = jax.tree.map(lambda s, c=capacity: jnp.full((c, *s.shape), jnp.nan, s.dtype), shapes)
-                cursors[every] = jnp.zeros((), jnp.int64)
-    carry = (state, buffers, cursors, jnp.zeros((), jnp.int64), jnp.array(False))
-    (state, buffers, cursors, reached, halted), dense = jax.lax.scan(at_mark, carry, (jnp.arange(len(gaps)), gaps))
-    readings = {every: jax.tree.map(lambda b: b[:-1], buffer) for every, buffer in buffers.items()}
-    return Block(state, ({1: dense} if 1 in groups else {}) | readings, reached, halted)
+    sample = eqx.filter_eval_shape(lambda: _moment(system, rule, state, origin))
+    zero = jnp.zeros((), jnp.int64)
+    carry = (zero, zero, zero, state.params, state.memory, _blank(groups, sample, len(gaps)), jnp.array(False))
+    turn, _, reached, params, memory, buffers, halted = jax.lax.while_loop(going, body, carry)
+    moved = jnp.minimum(turn - halted, total)
+    if rule.flows:
+        after = State(params, memory, state.step, state.time + jnp.sum(jnp.where(jnp.arange(len(gaps)) < moved, ahead, 0)), state.key)
+    else:
+        after = at(moved, params, memory)
+    return Block(after, buffers, reached, halted)
 
 
-def _sample_moment(system, rule, exact, state, origin):
-    def moment():
-        if rule.flows:
-            loss, gradient = system.value_and_gradient(state.params)
-            return Moment(system, state, rule, origin, loss, gradient, rule.velocity(system, state.params))
-        loss, gradient, update, _ = _step(system, rule, exact.rate, state)
-        return Moment(system, state, rule, origin, loss, gradient, update)
-
-    return eqx.filter_eval_shape(moment)
+def _moment(system, rule, state, origin):
+    return Moment(system, state, rule, origin, *_here(system, rule, state)[:3])

@@ -21,7 +21,7 @@ from learnmech.state import State
 from learnmech.system import sharpness
 from learnmech.tables import table
 
-BLOCK_BYTES = 64 * 2**20
+BLOCK_BYTES = 256 * 2**20
 # What a step costs, roughly, on two cores: it decides how often progress is shown, and nothing else.
 STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
 
@@ -122,7 +122,7 @@ def _check_watch(watch, start):
 
 
 def _block_size(start, watch, count):
-    """Marks per block: about a quarter of a second of estimated work, at most 64 MB of the largest readings."""
+    """Marks per block: about a quarter of a second of estimated work, at most 256 MB of the largest readings."""
     samples = sum(view.X.shape[0] for view in (start.system.train, start.system.test) if view is not None)
     leaves = jax.tree.leaves(start.state.params)
     heavy = sum(leaf.nbytes for leaf in leaves) + 8 * samples * start.system.train.Y.shape[1]

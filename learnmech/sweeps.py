@@ -122,7 +122,7 @@ def _one_by_one(group, starts, watch, executor, finished):
 def _march_together(stacked, shared, instruments, first, gaps):
     def one(own):
         system, rule, state = eqx.combine(own, shared)
-        return march(system, rule, state, state.params, instruments, first, gaps)
+        return march(system, rule, state, state.params, instruments, first, gaps, together=True)
 
     return jax.vmap(one)(stacked)
 

@@ -66,9 +66,14 @@ def squared_loss(start: Start) -> Condition:
     return Condition("the loss is squared, every error counting the same", type(loss).__name__, "Squared", plain)
 
 
+def ridge_of(start: Start) -> float:
+    """The ridge of the loss, 0 where there is none."""
+    return float(getattr(start.experiment.loss, "ridge", None) or 0.0)
+
+
 def no_ridge(start: Start) -> Condition:
     """The condition of no ridge in the loss."""
-    ridge = float(getattr(start.experiment.loss, "ridge", 0.0))
+    ridge = ridge_of(start)
     return Condition("no ridge in the loss", ridge, 0.0, ridge == 0)
 
 
