@@ -3,12 +3,13 @@
 import dataclasses
 from collections.abc import Iterable
 
+import jax
 import numpy as np
 import xarray as xr
 
 from learnmech import catalog
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Start, prepare
+from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.record import Record
 from learnmech.theories.base import Condition, Theory
@@ -94,6 +95,9 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         said, conditions, name, source = other.dataset, (), "another run", other.provenance["fingerprint"][:12]
         default = 1e-6
     else:
+        if other.over_seeds:
+            remedy = "Sweep over seeds and use comparison.compare_means"
+            raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         start = prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.domain(start))
         name, source, default = type(other).__name__, other.source, other.tolerance
@@ -112,6 +116,31 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         seen[quantity] = record[quantity]
         rows.append(_row(quantity, record[quantity], said[quantity], bound))
     return Comparison(name, source, tuple(rows), conditions, seen, said)
+
+
+def compare_means(experiment: Experiment, grid: xr.Dataset, theory: Theory) -> Comparison:
+    """A sweep over seeds against a theory of the mean. Errors and tolerance are in standard errors of the mean.
+
+    The prediction is averaged over the seeds' own starts. Where every seed agrees (no spread), seen and said must be equal to round-off.
+    """
+    if grid.sizes.get("seed", 0) < 2:
+        raise refused("compare_means", "a Dataset over two or more seeds", dict(grid.sizes), "Sweep with seeds=100, say")
+    starts = [prepare(experiment.with_value("seed", int(seed))) for seed in grid["seed"].values]
+    same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, starts[0])), strict=True))
+    said = [theory.predict(start) for start in (starts[:1] if same else starts)]
+    conditions, rows, seen, means = theory.domain(starts[0]), [], {}, {}
+    for quantity in [str(q) for q in said[0].data_vars if q in grid]:
+        seen[quantity] = grid[quantity].mean("seed", keep_attrs=True)
+        means[quantity] = xr.concat([one[quantity] for one in said], "seed").mean("seed", keep_attrs=True)
+        spread = (grid[quantity].std("seed", ddof=1) / np.sqrt(grid.sizes["seed"])).values
+        gap, scale = np.abs(seen[quantity].values - means[quantity].values), np.abs(means[quantity].values).max()
+        still = spread <= 1e-9 * scale
+        error = np.where(still, np.where(gap <= 1e-9 * scale, 0.0, np.inf), gap / np.where(still, 1.0, spread))
+        where = np.unravel_index(int(np.argmax(error)), error.shape)
+        time = float(seen[quantity]["time"][where[0]])
+        row = float(seen[quantity].values[where]), float(means[quantity].values[where]), time, float(error[where])
+        rows.append(Row(quantity, *row, theory.tolerance, "within" if row[-1] <= theory.tolerance else "beyond"))
+    return Comparison(type(theory).__name__, theory.source, tuple(rows), tuple(conditions), seen, xr.Dataset(means))
 
 
 def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]:
@@ -139,10 +168,11 @@ def _decided(condition: Condition, record: Record) -> Condition:
 
 
 def matched(seen: xr.DataArray, said: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(times, seen, said) at the times both sides have; a prediction that stands still is held against the last mark seen."""
+    """(times, seen, said) at the times and labels both sides have; a prediction that stands still is held against the last mark seen."""
     if "time" not in said.dims:
         last = seen.isel(time=-1) if "time" in seen.dims else seen
         return np.atleast_1d(float(last["time"]))[:1], last.values[None], said.values[None]
+    seen, said = xr.align(seen, said, join="inner", exclude=["time"])
     times, here, there = np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)
     if not len(times):
         raise refused("compare", "marks both sides have", f"none of {seen.sizes['time']} in common", "Run both on the same clock")

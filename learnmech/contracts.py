@@ -11,7 +11,7 @@ from learnmech import catalog, text, trees
 from learnmech.architectures.base import Architecture
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
-from learnmech.comparison import Check, compare, watching
+from learnmech.comparison import Check, compare, compare_means, watching
 from learnmech.data.base import Data
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import refused
@@ -21,11 +21,13 @@ from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Loss as LossFunction
 from learnmech.losses import Squared
+from learnmech.orders import measured_order
 from learnmech.parts import Part
 from learnmech.quantity import exponent
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs import run
+from learnmech.sweeps import sweep
 from learnmech.theories.base import Theory
 
 
@@ -158,6 +160,21 @@ def _theory(cls, experiment):
     yield _exact("names its source", bool(theory.source))
     yield _exact("predicts what it says it predicts", set(theory.predicts) >= set(map(str, said.data_vars)))
     yield _exact("every condition holds on its own example", all(c.holds for c in theory.domain(start) if c.seen is None))
-    laid = compare(run(start, watching((theory,), start)), theory)
+    if theory.limits:
+        small, order = theory.limits[0]
+        knob = float(_at(experiment, small))
+        found = measured_order(experiment, theory, small, [knob, knob / 2, knob / 4, knob / 8])
+        yield Check(f"the error goes as {small}^{order:g}", found.slope, order, 0.1, "the next order of the limit, over a range of 8")
+        return
+    if theory.over_seeds:
+        laid = compare_means(experiment, sweep(experiment, {}, 400, watching((theory,), start)), theory)
+    else:
+        laid = compare(run(start, watching((theory,), start)), theory)
     for row in laid.rows:
         yield Check(f"{row.quantity} as measured", row.error, 0.0, row.tolerance, f"the tolerance of {cls.__name__}")
+
+
+def _at(part, path):
+    for name in path.split("."):
+        part = getattr(part, name)
+    return part

@@ -12,7 +12,7 @@ from jaxtyping import Array, Float, Int
 
 from learnmech import trees
 from learnmech.architectures.base import Architecture
-from learnmech.data.base import Drawn, View
+from learnmech.data.base import Drawn, View, singular_modes
 from learnmech.losses import Loss, Squared
 from learnmech.trees import Params
 
@@ -36,6 +36,14 @@ class Reduced(eqx.Module):
         return cls(R, projected, np.sum((Y - Q @ projected) ** 2))
 
 
+class Modes(eqx.Module):
+    """The singular modes of the training data, S_yx = U diag(s) V', the strongest first."""
+
+    U: Float[Array, "k m"]
+    s: Float[Array, " m"]
+    V: Float[Array, "d m"]
+
+
 class System(eqx.Module):
     """Architecture, drawn data and loss: outputs, loss, gradient and Hessian anywhere in parameter space."""
 
@@ -44,6 +52,7 @@ class System(eqx.Module):
     train: View
     test: View | None
     reduced: Reduced | None
+    modes: Modes
 
     def outputs(self, params: Params, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
         """f on a batch."""
@@ -77,15 +86,15 @@ class System(eqx.Module):
         """The same landscape on these training samples alone."""
         view = self.train
         batch = View(view.X[indices], view.Y[indices], None if view.weight is None else view.weight[indices])
-        return System(self.architecture, self.loss_function, batch, self.test, None)
+        return System(self.architecture, self.loss_function, batch, self.test, None, self.modes)
 
 
 def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> System:
     """The system in a precision; a squared loss on a linear map with n > d is reduced to d samples."""
     linear = architecture.is_linear and isinstance(loss, Squared) and data.train.weight is None
     reduced = Reduced.of(data.train) if linear and data.train.X.shape[0] > data.train.X.shape[1] else None
-    train, test, reduced = trees.cast((data.train, data.test, reduced), dtype)
-    return System(architecture, trees.cast(loss, dtype), train, test, reduced)
+    train, test, reduced, modes = trees.cast((data.train, data.test, reduced, Modes(*singular_modes(data.train))), dtype)
+    return System(architecture, trees.cast(loss, dtype), train, test, reduced, modes)
 
 
 @eqx.filter_jit

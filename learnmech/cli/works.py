@@ -76,7 +76,7 @@ def _applying(start):
     applying = []
     for kind in catalog.members("theories"):
         theory = _theory(kind)
-        if all(condition.holds for condition in _domain(theory, start)):
+        if not theory.over_seeds and all(condition.holds for condition in _domain(theory, start)):
             applying.append(theory)
     return tuple(applying)
 

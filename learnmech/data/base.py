@@ -75,6 +75,13 @@ def card(view: View) -> Card:
     return Card(n, d, Y.shape[1], values, np.linalg.svd(syx, compute_uv=False), power, whitened)
 
 
+def singular_modes(view: View) -> tuple[Float[np.ndarray, "k m"], Float[np.ndarray, " m"], Float[np.ndarray, "d m"]]:
+    """S_yx = Y'X/n = U diag(s) V', m = min(k, d): the modes of the target, the strongest first. One choice of signs and bases for everyone."""
+    X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
+    U, s, Vt = np.linalg.svd(Y.T @ X / len(X), full_matrices=False)
+    return U, s, Vt.T
+
+
 def whiten(X: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"]]:
     """X whitened within its span, Z = X T with Z'Z/n = I exactly (to round-off), and T (d, r), r the rank of X."""
     n = len(X)

@@ -3,7 +3,7 @@
 import numpy as np
 
 from learnmech.architectures.base import Architecture, layer_scales
-from learnmech.data.base import Drawn
+from learnmech.data.base import Drawn, singular_modes
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template
 from learnmech.parts import Knob, knob
@@ -118,10 +118,9 @@ class Aligned(InitialCondition):
 
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("Aligned", architecture, data, rng)
-        X, Y = data.train.X, data.train.Y
-        U, _, Vt = np.linalg.svd(Y.T @ X / len(X))
+        U, _, V = singular_modes(data.train)
         modes = _modes(shapes)
-        return _factored(U[:, :modes], np.full(modes, float(self.strength)), Vt[:modes].T, shapes, rng)
+        return _factored(U[:, :modes], np.full(modes, float(self.strength)), V[:, :modes], shapes, rng)
 
     @classmethod
     def example(cls):

@@ -13,11 +13,6 @@ def _linear_only(instrument, system):
         raise refused(type(instrument).__name__, "a network linear in its inputs", repr(system.architecture), "Use architectures.DeepLinear, or watch Outputs")
 
 
-def correlation(view):
-    """S_yx = Y'X/n, (k, d)."""
-    return view.Y.T @ view.X / view.X.shape[0]
-
-
 class EndToEnd(Instrument):
     """The end-to-end map W (k, d) of a linear network."""
 
@@ -31,7 +26,7 @@ class EndToEnd(Instrument):
 
 
 class ModeStrengths(Instrument):
-    """a_m = u_m' f(V)_m: the response of the network to the data's input modes, on the singular vectors of S_yx = U diag(s) V'.
+    """a_m = u_m' W v_m: the response of the network to the data's input modes, on the singular vectors of S_yx = U diag(s) V'.
 
     For a linear network a_m = u_m' W v_m. For any other a_m = u_m' (F'X/n) v_m with F the outputs on the training inputs, which is the same
     where the inputs are whitened.  `count` keeps the strongest (0: all).  Source: Saxe et al. 2014.
@@ -54,9 +49,9 @@ class ModeStrengths(Instrument):
 
     def read(self, moment):
         system, params = moment.system, moment.state.params
-        U, _, Vt = jnp.linalg.svd(correlation(system.train), full_matrices=False)
+        modes, count = system.modes, self._kept(system)[0]
         if system.architecture.is_linear:
             W = system.architecture.matrix(params)
         else:
-            W = correlation(type(system.train)(system.train.X, system.outputs(params, system.train.X)))
-        return {"mode_strength": jnp.einsum("km,kd,md->m", U, W, Vt)[: self._kept(system)[0]]}
+            W = system.outputs(params, system.train.X).T @ system.train.X / system.train.X.shape[0]
+        return {"mode_strength": jnp.einsum("km,kd,dm->m", modes.U[:, :count], W, modes.V[:, :count])}

@@ -27,7 +27,7 @@ class Condition(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A theory that is a limit: exact as `small` (in words) -> 0, with error ~ small^order."""
+    """A theory that is a limit: exact as the knob `small` (a dotted path) -> 0, with error ~ small^order."""
 
     small: str
     order: float
@@ -36,12 +36,14 @@ class Limit(NamedTuple):
 class Theory(Part):
     """Names of quantities it predicts, its source, its domain, and the predictions. Subclasses give all four.
 
-    `tolerance` is the largest relative error at which a comparison says that the theory holds.
+    `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
+    many runs, and its tolerance is in standard errors. A `limit` is held to its order.
     """
 
     source: ClassVar[str]
     predicts: ClassVar[tuple[str, ...]]
     limits: ClassVar[tuple[Limit, ...]] = ()
+    over_seeds: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
     def domain(self, start: Start) -> tuple[Condition, ...]:

@@ -1,13 +1,19 @@
 """Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
 
 import numpy as np
+import xarray as xr
 from jaxtyping import Float
 
 from learnmech import trees
-from learnmech.data.base import View
+from learnmech.clock import Marks
+from learnmech.data.base import View, singular_modes
 from learnmech.experiment import Start
+from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.instruments.modes import EndToEnd, ModeStrengths
+from learnmech.instruments.spectra import SingularValues
 from learnmech.system import Reduced
-from learnmech.theories.base import Condition
+from learnmech.tables import table
+from learnmech.theories.base import Condition, constant
 
 Matrix = Float[np.ndarray, "rows columns"]
 
@@ -64,3 +70,28 @@ def balanced(start: Start, tolerance: float = 1e-9) -> Condition:
     """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
     off = imbalance(weights(start)) if plain_layers(start).holds else float("nan")
     return Condition("balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", off, tolerance, off <= tolerance)
+
+
+OF_MAPS = ("end_to_end", "mode_strength", "singular_value", "loss", "test_loss")
+
+
+def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **values) -> xr.Dataset:
+    """What a trajectory of end-to-end maps says: the maps, their strengths on the target's modes, singular values, training and test loss.
+
+    `values` replace those that are known more exactly.
+    """
+    U, _, V = singular_modes(start.data.train)
+    told = {
+        "end_to_end": W,
+        "mode_strength": np.einsum("km,tkd,dm->tm", U, W, V),
+        "singular_value": np.linalg.svd(W, compute_uv=False),
+        "loss": loss_along(start.data.train, constant(start), W),
+    }
+    instruments = [EndToEnd(), ModeStrengths(), SingularValues(), Loss()]
+    if start.data.test is not None:
+        X, Y = start.data.test.X, start.data.test.Y
+        c = start.experiment.loss.constant(len(X))
+        told["test_loss"] = np.array([c * np.sum((X @ w.T - Y) ** 2) for w in W])
+        instruments.append(TestLoss())
+    quantities = tuple(q for one in instruments for q in one.quantities(start.system, start.state.params))
+    return table(quantities, told | values, marks)

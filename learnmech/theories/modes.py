@@ -4,24 +4,18 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 import scipy.integrate
-import xarray as xr
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock, Marks
+from learnmech.clock import Clock
+from learnmech.data.base import singular_modes
 from learnmech.data.gaussian import Gaussian
-from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start
 from learnmech.initial.balanced import Aligned
-from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.instruments.weights import layer_quantity
-from learnmech.parts import structure
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.tables import table
-from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss, time_factor
-from learnmech.theories.deep_linear import balanced, correlations, plain_layers, product, weights
+from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss, time_factor
+from learnmech.theories.deep_linear import OF_MAPS, balanced, correlations, plain_layers, product, said_of_maps, weights
 
 Vector = Float[np.ndarray, " m"]
 ALIGNED = 1e-6
@@ -50,16 +44,15 @@ class Modes(NamedTuple):
 
 def modes_of(start: Start) -> Modes:
     """The modes of the training data, and where a deep linear network starts on them."""
-    S_xx, S_yx = correlations(start.data.train)
-    U, s, Vt = np.linalg.svd(S_yx, full_matrices=False)
-    V = Vt.T
+    S_xx, _ = correlations(start.data.train)
+    U, s, V = singular_modes(start.data.train)
     return Modes(U, s, V, np.einsum("dm,de,em->m", V, S_xx, V), np.einsum("km,kd,dm->m", U, product(weights(start)), V))
 
 
 def decoupled_inputs(start: Start) -> Condition:
     """The condition S_xx V = V diag(g): whitened inputs, or input and target modes that commute."""
-    S_xx, S_yx = correlations(start.data.train)
-    V = np.linalg.svd(S_yx, full_matrices=False)[2].T
+    S_xx, _ = correlations(start.data.train)
+    V = singular_modes(start.data.train)[2]
     moved = S_xx @ V
     off = float(np.linalg.norm(moved - V * np.sum(V * moved, 0)) / np.linalg.norm(moved))
     return Condition("the target's input modes are eigenvectors of S_xx (whitened or commuting), relative", off, ALIGNED, off <= ALIGNED)
@@ -77,12 +70,14 @@ def flow_strengths(a0: Vector, s: Vector, g: Vector, depth: int, times: Float[np
 
 def _one_strength(a0, s, g, depth, times):
     if depth == 1:
-        return a0 * np.exp(-g * times) + s * times * (-np.expm1(-g * times) / (g * times) if g > 0 else 1.0) if g > 0 and times.all() else _line(a0, s, g, times)
+        return a0 * np.exp(-g * times) + s * (-np.expm1(-g * times) / g if g > 0 else times)
     if a0 == 0 or s == g * a0:
         return np.full(len(times), a0)
     if s == 0:
         power = 2 - 2 / depth
         return (a0**-power + depth * power * g * times) ** (-1 / power)
+    if s < 0 and depth > 2:
+        return _towards_zero(a0, s, g, depth, times)
     side = np.sign(s - g * a0)
 
     def strength(y):
@@ -95,3 +90,72 @@ def _one_strength(a0, s, g, depth, times):
         lambda t, y: depth * s * strength(y) ** (1 - 2 / depth), (0, times[-1]), [y0], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
     )
     return strength(solved.y[0])
+
+
+def _towards_zero(a0, s, g, depth, times):
+    """A mode of the wrong sign creeps back to the saddle: with p = a^(2/L-1), dp/dt = (L - 2)(g a - s), which never blows up."""
+    power = 2 / depth - 1
+    solved = scipy.integrate.solve_ivp(
+        lambda t, p: (depth - 2) * (g * p ** (1 / power) - s), (0, times[-1]), [a0**power], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
+    )
+    return solved.y[0] ** (1 / power)
+
+
+def descent_strengths(a0: Vector, s: Vector, g: Vector, depth: int, rate: float, steps: np.ndarray) -> Float[np.ndarray, "t m"]:
+    """Strengths of aligned balanced modes under descent, exactly: every layer carries w = a^(1/L), w <- w + rate (s - g w^L) w^(L-1), at c = 1/(2n)."""
+    sign = np.where(a0 < 0, -1.0, 1.0)
+    w, target, reached, step = np.abs(a0) ** (1 / depth), sign * s, [], 0
+    for mark in steps:
+        while step < mark:
+            w, step = w + rate * (target - g * w**depth) * w ** (depth - 1), step + 1
+        reached.append(sign * w**depth)
+    return np.array(reached)
+
+
+def half_time(a0: float, s: float, depth: int) -> float:
+    """When a mode of whitened inputs reaches s/2 from a_0, at c = 1/(2n): ln(s/a_0 - 1)/(2s) for L = 2; in general the integral of da/(L a^(2-2/L)(s - a)).
+
+    For L > 2 and small a_0 it grows as a_0^(2/L-1)/(s(L-2)): a plateau, where L = 2 waits only for a logarithm.
+    """
+    if depth == 2:
+        return float(np.log(s / a0 - 1) / (2 * s))
+    value, _ = scipy.integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(a0), np.log(s / 2), epsabs=0, epsrel=1e-11, limit=400)
+    return value / depth
+
+
+def escape_time(s: float, eps: float) -> float:
+    """When a two-layer network with weight entries of size eps leaves the saddle along a mode of strength s: ln(1/eps)/s to leading order."""
+    return float(np.log(1 / eps) / s)
+
+
+class Decoupled(Theory):
+    """Deep linear network, aligned and balanced: each singular mode grows on its own, da/dt = L a^(2-2/L) (s - g a).
+
+    Inputs whitened (g = 1), or with S_xx sharing the target's input modes (eigenvalues g). L = 2 is the logistic a = s e^{2st}/(e^{2st} - 1 + s/a_0);
+    other L one equation per mode. Under descent the recursion of w = a^(1/L) is exact. At another c than 1/(2n), 2cn multiplies t and rate.
+    """
+
+    source: ClassVar[str] = "Saxe, McClelland & Ganguli 2014; THEORY section 3"
+    predicts: ClassVar[tuple[str, ...]] = OF_MAPS
+
+    def domain(self, start):
+        conditions = (plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent))
+        if not conditions[0].holds:
+            return conditions
+        off = modes_of(start).off(product(weights(start)))
+        aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, ALIGNED, off <= ALIGNED)
+        return (*conditions, decoupled_inputs(start), aligned, *((balanced(start),) if len(start.params) > 1 else ()))
+
+    def predict(self, start, clock=None):
+        need(self, start, plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent))
+        marks, modes, depth, factor = start.marked(clock), modes_of(start), len(start.params), time_factor(start)
+        if start.rule.flows:
+            strengths = flow_strengths(modes.a0, modes.s, modes.g, depth, factor * marks.times)
+        else:
+            strengths = descent_strengths(modes.a0, modes.s, modes.g, depth, factor * float(start.rule.rate), marks.steps)
+        return said_of_maps(start, marks, modes.maps(strengths), mode_strength=strengths)
+
+    @classmethod
+    def example(cls):
+        data = Gaussian(n=20, d=4, k=3, whitened=True, test=5)
+        return Experiment(DeepLinear(hidden=(4,)), data, GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"), Clock(time=12.0, marks=25), Aligned(strength=0.01))

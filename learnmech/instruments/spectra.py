@@ -1,0 +1,129 @@
+"""Spectra: how many directions the weights, their updates and the end-to-end map use, and how layers are aligned."""
+
+import jax.numpy as jnp
+
+from learnmech import trees
+from learnmech.errors import refused
+from learnmech.instruments.base import Instrument
+from learnmech.instruments.weights import layer_quantity, per_layer
+from learnmech.parts import structure
+from learnmech.quantity import Quantity
+
+
+def effective_rank(s):
+    """exp of the entropy of singular values as a distribution, p = s/sum s: exp(-sum p log p); 0 where all are 0."""
+    total = jnp.sum(s)
+    p = s / jnp.where(total > 0, total, 1)
+    return jnp.where(total > 0, jnp.exp(-jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0))), 0)
+
+
+def stable_rank(s):
+    """sum s^2/max s^2 of singular values, the largest first: |A|_F^2/|A|_2^2; 0 where all are 0."""
+    return jnp.where(s[0] > 0, jnp.sum(s**2) / jnp.where(s[0] > 0, s[0] ** 2, 1), 0)
+
+
+def _matrices(params):
+    """The weight of each layer that has one."""
+    return {name: layer for name, layer in trees.layers_of(params).items() if "weight" in layer}
+
+
+class Ranks(Instrument):
+    """Effective rank (exp of the entropy of the singular values) and stable rank (|A|_F^2/|A|_2^2) of weights, updates and the end-to-end map.
+
+    Source: Roy & Vetterli 2007 (effective rank); Arora et al. 2019.
+    """
+
+    def check(self, system):
+        if not _weighted(system):
+            raise refused("Ranks", "layers with weight matrices", repr(system.architecture), "Watch Norms instead")
+
+    def quantities(self, system, params):
+        layers = _matrices(params)
+        found = [
+            layer_quantity(f"{of}_{kind}_rank", "1", f"{kind[:3]} {symbol}", f"{kind} rank of each layer's {of}", layers)
+            for of, symbol in (("weight", "W"), ("update", "dW"))
+            for kind in ("effective", "stable")
+        ]
+        if system.architecture.is_linear:
+            found += [Quantity(f"map_{kind}_rank", (), "1", f"{kind[:3]} W", f"{kind} rank of the end-to-end map") for kind in ("effective", "stable")]
+        return tuple(found)
+
+    def read(self, moment):
+        seen = {}
+        for of, tree in (("weight", moment.state.params), ("update", moment.update)):
+            layers = _matrices(tree)
+            spectra = {name: jnp.linalg.svd(layer["weight"], compute_uv=False) for name, layer in layers.items()}
+            seen[f"{of}_effective_rank"] = per_layer(effective_rank, spectra)
+            seen[f"{of}_stable_rank"] = per_layer(stable_rank, spectra)
+        if moment.system.architecture.is_linear:
+            s = jnp.linalg.svd(moment.system.architecture.matrix(moment.state.params), compute_uv=False)
+            seen |= {"map_effective_rank": effective_rank(s), "map_stable_rank": stable_rank(s)}
+        return seen
+
+
+class SingularValues(Instrument):
+    """Singular values of the end-to-end map of a linear network, the largest first (`count`, 0: all)."""
+
+    count: int = structure(0, at_least=0)
+
+    def _kept(self, system):
+        most = min(system.train.Y.shape[1], system.train.X.shape[1])
+        return self.count or most, most
+
+    def check(self, system):
+        count, most = self._kept(system)
+        if not system.architecture.is_linear:
+            raise refused("SingularValues", "a network linear in its inputs", repr(system.architecture), "Use architectures.DeepLinear")
+        if count > most:
+            raise refused("SingularValues", f"count <= {most}, the smaller side of the map", count, "Lower count, or set it to 0 for all")
+
+    def quantities(self, system, params):
+        labels = ("rank", tuple(range(1, self._kept(system)[0] + 1)))
+        return (Quantity("singular_value", ("rank",), "output/input", "sigma", "singular values of the end-to-end map", (labels,)),)
+
+    def read(self, moment):
+        s = jnp.linalg.svd(moment.system.architecture.matrix(moment.state.params), compute_uv=False)
+        return {"singular_value": s[: self._kept(moment.system)[0]]}
+
+
+class Alignment(Instrument):
+    """How layers turn to each other and to the data.
+
+    `layer_alignment`: |W_{l+1} W_l|_F/(|W_{l+1}|_F |W_l|_F), 1 where both are of rank one along the same direction.
+    `input_alignment` and `output_alignment`: cos^2 between the top right singular vector of the first layer and the top input mode of
+    S_yx = U diag(s) V', and between the top left singular vector of the last layer and the top output mode.  Source: Ji & Telgarsky 2019; Saxe et al. 2014.
+    """
+
+    def check(self, system):
+        if not _weighted(system):
+            raise refused("Alignment", "layers with weight matrices", repr(system.architecture), "Watch Norms instead")
+
+    def quantities(self, system, params):
+        names = list(_matrices(params))
+        interfaces = (("interface", tuple(f"{a}-{b}" for a, b in zip(names[:-1], names[1:]))),)
+        return (
+            Quantity("layer_alignment", ("interface",), "1", "|W'W|/|W'||W|", "alignment of adjacent layers", interfaces),
+            Quantity("input_alignment", (), "1", "(v.v_1)^2", "alignment of the first layer with the top input mode of the data"),
+            Quantity("output_alignment", (), "1", "(u.u_1)^2", "alignment of the last layer with the top output mode of the data"),
+        )
+
+    def read(self, moment):
+        weights = [layer["weight"] for layer in _matrices(moment.state.params).values()]
+        pairs = [_share(after @ before, after, before) for before, after in zip(weights[:-1], weights[1:])]
+        modes = moment.system.modes
+        first, last = jnp.linalg.svd(weights[0], full_matrices=False), jnp.linalg.svd(weights[-1], full_matrices=False)
+        return {
+            "layer_alignment": jnp.stack(pairs) if pairs else jnp.zeros((0,)),
+            "input_alignment": jnp.dot(first[2][0], modes.V[:, 0]) ** 2,
+            "output_alignment": jnp.dot(last[0][:, 0], modes.U[:, 0]) ** 2,
+        }
+
+
+def _share(product, after, before):
+    size = jnp.linalg.norm(after) * jnp.linalg.norm(before)
+    return jnp.where(size > 0, jnp.linalg.norm(product) / jnp.where(size > 0, size, 1), 0)
+
+
+def _weighted(system) -> bool:
+    """Whether every layer of the architecture holds a weight matrix, as the diagonal network's does not."""
+    return hasattr(system.architecture, "scaling")

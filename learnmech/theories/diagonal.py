@@ -1,0 +1,112 @@
+"""Diagonal networks: the size of the start decides which interpolator is found."""
+
+from typing import ClassVar
+
+import numpy as np
+import scipy.optimize
+from jaxtyping import Float
+
+from learnmech.architectures.diagonal import Diagonal
+from learnmech.clock import Clock
+from learnmech.data.gaussian import Gaussian
+from learnmech.errors import refused
+from learnmech.experiment import Experiment, Start
+from learnmech.initial.gaussian import Gaussian as GaussianStart
+from learnmech.instruments.losses import Loss
+from learnmech.instruments.modes import EndToEnd
+from learnmech.rules.flow import GradientFlow
+from learnmech.tables import table
+from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
+
+Vector = Float[np.ndarray, " d"]
+CONVERGED = 1e-14
+
+
+def potential(w: Vector, a: float) -> float:
+    """a^2 sum_i q(w_i/a^2), q(z) = 2 - sqrt(4 + z^2) + z asinh(z/2): like sum w^2/(4a^2) for large a, like sum |w| log(|w|/a^2) for small.
+
+    Source: Woodworth et al. 2020.
+    """
+    z = np.asarray(w) / a**2
+    return float(a**2 * np.sum(2 - np.sqrt(4 + z**2) + z * np.arcsinh(z / 2)))
+
+
+def least_potential(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], a: float) -> Vector:
+    """The w of least potential with Xw = y: w = 2a^2 sinh(X'nu), where nu maximises nu'y - 2a^2 sum cosh(X'nu), by damped Newton steps."""
+    nu, size = np.zeros(len(y)), np.abs(y).max()
+
+    def value(nu):
+        return 2 * a**2 * np.sum(np.cosh(np.clip(X.T @ nu, -300, 300))) - nu @ y
+
+    for _ in range(200):
+        angle = X.T @ nu
+        gap = X @ (2 * a**2 * np.sinh(angle)) - y
+        if np.abs(gap).max() <= 1e-13 * size:
+            break
+        step = np.linalg.solve((X * (2 * a**2 * np.cosh(angle))) @ X.T, gap)
+        length, slope = 1.0, gap @ step
+        while value(nu - length * step) > value(nu) - 1e-4 * length * slope and length > 1e-10:
+            length /= 2
+        nu = nu - length * step
+    return 2 * a**2 * np.sinh(X.T @ nu)
+
+
+def minimum_l1(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Vector:
+    """The w of least sum |w_i| with Xw = y, by linear programming: where a small start leads."""
+    n, d = X.shape
+    solved = scipy.optimize.linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs")
+    return solved.x[:d] - solved.x[d:]
+
+
+class DiagonalBias(Theory):
+    """Diagonal network w = u^2 - v^2 under flow from u = v = a in every entry: among all w with Xw = y, the one of least a^2 sum q(w_i/a^2).
+
+    l2-like for large a, l1-like for small. It speaks of the end of the run alone, where the loss is 0.
+    """
+
+    source: ClassVar[str] = "Woodworth et al. 2020; THEORY section 3"
+    predicts: ClassVar[tuple[str, ...]] = ("end_to_end", "loss")
+
+    def domain(self, start):
+        network = isinstance(start.system.architecture, Diagonal)
+        conditions = (
+            Condition("the network is diagonal linear", type(start.system.architecture).__name__, "Diagonal", network),
+            squared_loss(start),
+            no_ridge(start),
+            rule_is(start, GradientFlow),
+        )
+        if not network:
+            return conditions
+        u, v = start.params["layer1"]["u"], start.params["layer1"]["v"]
+        spread = float(max(np.ptp(u), np.ptp(v), np.abs(u - v).max()))
+        X = start.data.train.X
+        rank = int(np.linalg.matrix_rank(X))
+
+        def converged(seen):
+            left = float(seen["loss"][-1] / seen["loss"][0]) if "loss" in seen else np.inf
+            return left, left <= CONVERGED
+
+        return (
+            *conditions,
+            Condition("u = v = a in every entry at t = 0", spread, 0.0, spread == 0),
+            Condition("the samples can be fitted: rank of X = n", rank, len(X), rank == len(X)),
+            Condition("the run has converged: loss over loss at t = 0", "seen in the run", CONVERGED, True, converged),
+        )
+
+    def predict(self, start, clock=None):
+        need(self, start, *self.domain(start)[:-1])
+        w = least_potential(start.data.train.X, start.data.train.Y[:, 0], scale_of(start))
+        if not np.isfinite(w).all():
+            raise refused("DiagonalBias", "a start large enough for double precision", scale_of(start), "Raise the scale of the start")
+        quantities = EndToEnd().quantities(start.system, start.state.params) + Loss().quantities(start.system, start.state.params)
+        return table(quantities, {"end_to_end": w[None, :], "loss": np.zeros(())}, start.marked(clock))
+
+    @classmethod
+    def example(cls):
+        rule = GradientFlow(rtol=1e-10, atol=1e-14, solver="dopri8")
+        return Experiment(Diagonal(), Gaussian(n=4, d=8, k=1), rule, Clock(time=200.0, marks=5), GaussianStart(scale=0.3))
+
+
+def scale_of(start: Start) -> float:
+    """a, the entry of u and v at t = 0."""
+    return float(start.params["layer1"]["u"][0])

@@ -1,0 +1,139 @@
+"""Linear regression: one layer, solved mode by mode of X'X."""
+
+from typing import ClassVar, NamedTuple
+
+import numpy as np
+from jaxtyping import Float
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment, Start
+from learnmech.instruments.losses import Outputs
+from learnmech.rules.descent import GradientDescent, HeavyBall
+from learnmech.rules.flow import GradientFlow
+from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, rule_is, squared_loss
+from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps
+
+Vector = Float[np.ndarray, " d"]
+Matrix = Float[np.ndarray, "rows columns"]
+
+
+class Directions(NamedTuple):
+    """X = P diag(sigma) Q' (thin; Q completed to all of input space), and the Hessian's eigenvalues h = 2c sigma^2 (per output, ridge not included)."""
+
+    P: Float[np.ndarray, "n r"]
+    sigma: Float[np.ndarray, " r"]
+    Q: Float[np.ndarray, "d d"]
+    h: Vector
+
+
+def directions(X: Matrix, c: float) -> Directions:
+    """The eigendirections of H = 2c X'X for any rank of X; singular values below round-off count as 0."""
+    P, sigma, Qt = np.linalg.svd(X, full_matrices=True)
+    rank = int((sigma > sigma[0] * max(X.shape) * np.finfo(float).eps).sum()) if sigma.size and sigma[0] > 0 else 0
+    h = np.zeros(X.shape[1])
+    h[:rank] = 2 * c * sigma[:rank] ** 2
+    return Directions(P[:, :rank], sigma[:rank], Qt.T, h)
+
+
+def minimum_norm(X: Matrix, Y: Matrix) -> Matrix:
+    """W = (X^+ Y)' (k, d): ordinary least squares where X has full column rank, the interpolator of least norm where n < d."""
+    return (np.linalg.pinv(X) @ Y).T
+
+
+def ridge_solution(X: Matrix, Y: Matrix, c: float, rho: float) -> Matrix:
+    """W = ((H + rho I)^-1 2c X'Y)' (k, d), the minimum of c|XW' - Y|^2 + (rho/2)|W|^2; in kernel form X'(XX' + rho/(2c) I)^-1 Y."""
+    if len(X) < X.shape[1]:
+        return (X.T @ np.linalg.solve(X @ X.T + rho / (2 * c) * np.eye(len(X)), Y)).T
+    return np.linalg.solve(2 * c * X.T @ X + rho * np.eye(X.shape[1]), 2 * c * X.T @ Y).T
+
+
+def critical_rate(top: float, momentum: float = 0.0, kind: str = "heavy-ball") -> float:
+    """The rate above which descent on a quadratic of top curvature `top` diverges.
+
+    `heavy-ball` (v <- b v + g, w <- w - eta v): 2(1+b)/top, with b = 0 plain descent, 2/top. `nesterov` (step along g + b v): (2+2b)/(top(1+2b)).
+    `ema` (m <- b m + (1-b) g): 2(1+b)/((1-b) top).  Source: THEORY section 1.
+    """
+    b = momentum
+    return {"heavy-ball": 2 * (1 + b), "nesterov": (2 + 2 * b) / (1 + 2 * b), "ema": 2 * (1 + b) / (1 - b)}[kind] / top
+
+
+def early_stopping_filter(h: Vector, rate: float, steps: int) -> Vector:
+    """1 - (1 - rate h)^steps: the share of each eigendirection's least-squares solution that descent from zero has learned."""
+    return -np.expm1(steps * np.log1p(-rate * h)) if np.all(rate * h < 1) else 1 - (1 - rate * h) ** steps
+
+
+def ridge_filter(h: Vector, rho: float) -> Vector:
+    """h/(h + rho): the share of each eigendirection's least-squares solution that ridge keeps."""
+    return h / (h + rho)
+
+
+def momentum_decay(h: Vector, rate: float, momentum: float, steps: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
+    """What is left after k steps of heavy ball of a deviation 1 started at rest, in each direction.
+
+    (e, v) <- (e - eta(b v + h e), b v + h e), a two-by-two matrix to the power k, by repeated squaring: defective cases need no care.
+    """
+    step = np.zeros((len(h), 2, 2))
+    step[:, 0, 0], step[:, 0, 1], step[:, 1, 0], step[:, 1, 1] = 1 - rate * h, -rate * momentum, h, momentum
+    return np.stack([np.linalg.matrix_power(step, int(k))[:, 0, 0] for k in steps])
+
+
+class Regression(Theory):
+    """One linear layer: w(t) = w_inf + (what is left) (w_0 - w_inf), in each eigendirection of H = 2c X'X.
+
+    What is left is e^{-ht} under flow, (1 - eta h)^k under descent, a two-by-two matrix power under heavy ball; h + ridge in place of h with a ridge.
+    w_inf = X^+ y + (I - X^+X) w_0: from zero the minimum-norm solution (n < d), OLS (n >= d); any rank of X.
+    Exact up to the critical rate and beyond it.
+    """
+
+    source: ClassVar[str] = "textbook; THEORY section 1"
+    predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, "outputs", "test_outputs")
+    # conditioning: a residual that has decayed by e^-20 is 2e-9 of its scale, far above round-off; flows at rtol 1e-10 are the limit
+    tolerance: ClassVar[float] = 1e-6
+
+    def domain(self, start):
+        depth = len(start.params)
+        one = Condition("one layer", depth, 1, depth == 1)
+        whole = Condition("the rule sees all samples", int(getattr(start.rule, "batch", 0)), 0, not getattr(start.rule, "batch", 0))
+        return one, plain_layers(start), squared_loss(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole
+
+    def predict(self, start, clock=None):
+        need(self, start, *self.domain(start))
+        marks, c, rho = start.marked(clock), constant(start), ridge_of(start)
+        X, Y, W_0 = start.data.train.X, start.data.train.Y, start.params["layer1"]["weight"]
+        P, sigma, Q, h = directions(X, c)
+        left = self._left(start, h + rho, marks)
+        seen = P.T @ Y
+        w_0 = W_0 @ Q
+        w_inf = w_0 * (rho == 0)
+        w_inf[:, : len(sigma)] = (2 * c * sigma / (h[: len(sigma)] + rho)) * seen.T
+        W = (w_inf + left[:, None, :] * (w_0 - w_inf)) @ Q.T
+        # the residual in each direction decays as a whole where there is no ridge, so that nothing cancels near interpolation
+        r_inf = (sigma * w_inf[:, : len(sigma)]).T - seen if rho else 0.0
+        r = r_inf + left[:, : len(sigma), None] * ((sigma * w_0[:, : len(sigma)]).T - seen - r_inf)
+        rest = Y - P @ seen
+        loss = c * (np.sum(r**2, axis=(1, 2)) + np.sum(rest**2)) + rho / 2 * np.sum(W**2, axis=(1, 2))
+        said = said_of_maps(start, marks, W, loss=loss)
+        test = {} if start.data.test is None else {"test_outputs": start.data.test.X @ np.swapaxes(W, 1, 2)}
+        told = {"outputs": X @ np.swapaxes(W, 1, 2)} | test
+        for q in Outputs().quantities(start.system, start.state.params):
+            said[q.name] = (("time", *q.axes), told[q.name], q.attributes)
+        return said
+
+    def _left(self, start, h, marks):
+        rule = start.rule
+        if rule.flows:
+            return np.exp(-h * marks.times[:, None])
+        if isinstance(rule, HeavyBall):
+            return momentum_decay(h, float(rule.rate), float(rule.momentum), marks.steps)
+        return (1 - float(rule.rate) * h) ** marks.steps[:, None]
+
+    @classmethod
+    def example(cls):
+        return Experiment(DeepLinear(), Gaussian(n=20, d=4, k=2, noise=0.1, test=5), GradientDescent(rate=0.3), Clock(steps=60, every=3))
+
+
+def hessian_top(start: Start) -> float:
+    """The largest eigenvalue of H = 2c X'X, ridge included: the sharpness of one linear layer, everywhere."""
+    return float(directions(start.data.train.X, constant(start)).h.max() + ridge_of(start))
