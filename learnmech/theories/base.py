@@ -36,6 +36,7 @@ class Limit(NamedTuple):
 class Theory(Part):
     """Names of quantities it predicts, its source, its domain, and the predictions. Subclasses give all four.
 
+    `predicts` may name families of quantities, as in `layer*.weight`.
     `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
     many runs, and its tolerance is in standard errors. A `limit` is held to its order.
     """

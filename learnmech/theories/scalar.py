@@ -128,7 +128,7 @@ class ScalarChain(Theory):
     """
 
     source: ClassVar[str] = "Saxe et al. 2014; THEORY section 2"
-    predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, *(f"layer{i}.weight" for i in range(1, 65)))
+    predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, "layer*.weight")
 
     def domain(self, start):
         shapes = {np.shape(layer.get("weight")) for layer in start.params.values()}
