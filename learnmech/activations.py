@@ -15,8 +15,8 @@ def linear(z: Z) -> Z:
 
 
 def relu(z: Z) -> Z:
-    """max(z, 0)"""
-    return jnp.maximum(z, 0)
+    """max(z, 0), of derivative 0 at 0"""
+    return jnp.where(z > 0, z, 0)
 
 
 def leaky_relu(z: Z, slope: float = 0.01) -> Z:

@@ -132,7 +132,7 @@ def load(member: Member) -> type:
 def find(family: str, kind: str) -> type:
     """The class of that kind, or the nearest names in the error."""
     known = members(family)
-    if kind not in known:
+    if not isinstance(kind, str) or kind not in known:
         raise refused(f"The catalogue of {family}", "a known kind", repr(kind), nearest(str(kind), known))
     return load(known[kind])
 

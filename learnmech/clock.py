@@ -29,7 +29,7 @@ class Clock(Part):
     marks: int = structure(201, at_least=2)
     spacing: str = structure("linear", choices=("linear", "log"))
 
-    def __check_init__(self):
+    def coherent(self):
         if (self.steps is None) == (self.time is None):
             got = "neither" if self.steps is None else "both"
             raise refused("Clock", "an end in steps or in time", got, "Give one of steps and time")

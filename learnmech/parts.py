@@ -14,11 +14,17 @@ Knob = np.ndarray
 
 
 def _as_knob(value, dtype):
-    if isinstance(value, (bool, str)) or value is None or isinstance(value, (tuple, list)):
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        value = value[()]
+    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
         return value
-    if isinstance(value, (int, float, np.number)):
-        return np.asarray(value, dtype) if float(value) == float(np.asarray(value, dtype)) or value != value else value
-    return value
+    if dtype is np.int64:
+        whole = -(2**63) <= value < 2**63 and value == int(value)  # NaN and infinity fail the first comparison
+        return np.asarray(int(value), dtype) if whole else value
+    try:
+        return np.asarray(float(value), dtype)
+    except OverflowError:
+        return value
 
 
 def knob(default=dataclasses.MISSING, *, whole: bool = False, above=None, at_least=None, below=None, at_most=None, kw_only: bool = False):
@@ -50,7 +56,15 @@ def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_on
 
 def array(default=dataclasses.MISSING):
     """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256."""
-    return eqx.field(converter=lambda v: v if v is None else np.asarray(v, np.float64), default=default, metadata={"role": "array", "bounds": {}})
+    return eqx.field(converter=_as_array, default=default, metadata={"role": "array", "bounds": {}})
+
+
+def _as_array(value):
+    try:
+        found = np.asarray(value)
+    except ValueError:
+        return value
+    return found.astype(np.float64) if found.dtype.kind in "biuf" else value
 
 
 SAYS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
@@ -68,6 +82,10 @@ class Part(eqx.Module):
     def __check_init__(self):
         for field in dataclasses.fields(self):
             _check(self, field, getattr(self, field.name))
+        self.coherent()
+
+    def coherent(self) -> None:
+        """Refuse fields that are each as they should be and do not go together; called after every field was checked."""
 
     @classmethod
     def example(cls):
@@ -139,10 +157,14 @@ def _check(part, field, value):
     elif role == "structure":
         _check_structure(who, field, value)
     elif role == "array":
+        if value is None and _accepts(field.type, None):
+            return
+        if not (isinstance(value, np.ndarray) and value.dtype == np.float64) and not _is_traced(value):
+            raise refused(who, f"{field.name} to be an array of numbers", show_value(value), f"Give numbers, all rows of one length, in {field.name}")
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             raise refused(who, f"finite numbers in {field.name}", "NaN or infinity", "Remove or replace the bad entries")
     elif isinstance(field.type, type) and issubclass(field.type, Part) and not isinstance(value, field.type):
-        if value is not None and not _is_traced_stand_in(value):
+        if not _is_traced_stand_in(value):
             raise refused(who, f"{field.name} to be a {field.type.__name__}", show_value(value), f"Give one of the {field.type.__name__} kinds")
 
 
@@ -150,17 +172,21 @@ def _is_traced_stand_in(value) -> bool:
     return type(value) is object
 
 
+def _is_traced(value) -> bool:
+    return hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic))
+
+
 def _check_knob(who, field, value):
-    numeric = hasattr(value, "dtype") and not (isinstance(value, np.ndarray) and value.ndim)
     whole = field.metadata["whole"]
+    numeric = _is_traced(value) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == (np.int64 if whole else np.float64))
     if value is None and _accepts(field.type, None):
         return
-    if not numeric or (whole and isinstance(value, np.ndarray) and value.dtype.kind not in "iu"):
+    if not numeric:
         raise refused(who, f"{field.name} to be {'a whole' if whole else 'a'} number", show_value(value), f"Set {field.name} to a number")
     bounds = field.metadata["bounds"]
     if isinstance(value, np.ndarray):
-        if value != value:
-            raise refused(who, f"{field.name} to be a number", "NaN", f"Set {field.name} to a finite number")
+        if not np.isfinite(value):
+            raise refused(who, f"{field.name} to be a finite number", show_value(value), f"Set {field.name} to a finite number")
         if not _within(value, bounds):
             _out_of_bounds(who, field, value)
 

@@ -77,7 +77,7 @@ class Record:
             _relabelled(table, object).to_zarr(work / "record" / f"every-{every}.zarr", consolidated=False, zarr_format=3)
         np.savez(work / "final.npz", **self.final)
         (work / "run.json").write_text(
-            json.dumps({"provenance": self.provenance, "notes": list(self.notes), "result": result or self.result}, indent=1), encoding="utf-8"
+            json.dumps({"provenance": self.provenance, "notes": list(self.notes), "names": self.names, "result": result or self.result}, indent=1), encoding="utf-8"
         )
 
 
@@ -140,7 +140,8 @@ def load(folder: str | Path) -> Record:
     experiment = Experiment.parse((folder / "experiment.toml").read_text(encoding="utf-8"), folder)
     tables = {}
     for path in sorted((folder / "record").glob("every-*.zarr"), key=lambda p: trees.natural(p.name)):
-        tables[int(path.stem.split("-")[1])] = _relabelled(xr.open_zarr(path, consolidated=False).load(), str)
+        table = _relabelled(xr.open_zarr(path, consolidated=False).load(), str)
+        tables[int(path.stem.split("-")[1])] = table[[name for name in said["names"] if name in table]]
     with np.load(folder / "final.npz", allow_pickle=False) as stored:
         final = {path: stored[path] for path in stored.files}
     return Record(experiment, tables, final, said["provenance"], tuple(said["notes"]), said["result"])

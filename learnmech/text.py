@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import tomllib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,8 @@ def part_of(cls: type, table, path: str = "") -> Part:
             raise refused(path or cls.__name__, "a kind", repr(table), f"Set {path}.kind to one of {', '.join(sorted(catalog.members(family)))}")
         cls = catalog.find(family, table["kind"])
         table = {name: value for name, value in table.items() if name != "kind"}
+    elif not isinstance(table, dict):
+        raise refused(path or cls.__name__, "a table", repr(table), f"Write [{path}] and its knobs below")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     values = {}
     for name, value in table.items():
@@ -93,6 +96,8 @@ def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
     shown = {}
     for name, value in table.items():
         if isinstance(value, dict) and set(value) == {"file", "sha256"}:
+            if not all(isinstance(said, str) for said in value.values()):
+                raise refused(f"{path}{name}", "the name of a file and its sha256", repr(value), "Write both as texts")
             value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
         elif isinstance(value, dict):
             value = arrays_in(value, folder, f"{path}{name}.")
@@ -103,8 +108,11 @@ def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
 def _read_array(file, sha, path):
     if not file.is_file():
         raise refused(path, "its array file", f"no file {file}", "Put the file beside the text")
-    values = np.load(file, allow_pickle=False)
-    values = values if isinstance(values, np.ndarray) else values[values.files[0]]
+    try:
+        values = np.load(file, allow_pickle=False)
+        values = values if isinstance(values, np.ndarray) else values[values.files[0]]
+    except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
+        raise refused(path, "an array file of numbers", f"{file.name}: {str(error).splitlines()[0]}", "Write it with numpy.save") from None
     if digest(values) != sha:
         raise refused(path, f"the array with sha256 {sha[:16]}...", f"{digest(values)[:16]}...", f"Restore {file.name}, or write its sha256")
     return values
@@ -166,6 +174,7 @@ def paths(part: Part, prefix: str = "") -> list[str]:
 def value_of(text: str):
     """A value as typed after `path=`: TOML where it parses (0.1, true, [64, 32], "tanh"), the bare text otherwise."""
     try:
-        return tomllib.loads(f"value = {text}")["value"]
+        said = tomllib.loads(f"value = {text}")
+        return said["value"] if set(said) == {"value"} else text
     except tomllib.TOMLDecodeError:
         return text

@@ -76,11 +76,11 @@ def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scali
 
 def dense(layer: dict, scale: LayerScale, h: Float[Array, "n fan_in"]) -> Float[Array, "n fan_out"]:
     """z = p h W' + q b."""
-    z = _times(scale.weight, h @ layer["weight"].T)
-    return z + _times(scale.bias, layer["bias"]) if "bias" in layer else z
+    z = multiplied(scale.weight, h @ layer["weight"].T)
+    return z + multiplied(scale.bias, layer["bias"]) if "bias" in layer else z
 
 
-def _times(factor, x):
+def multiplied(factor, x):
     if isinstance(factor, (int, float)) and factor == 1:
         return x
     return jnp.asarray(factor, x.dtype) * x

@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Architecture, multiplied, dense, dense_factors, draw_dense, keep, layer_scales
 from learnmech.parts import structure
 from learnmech.scalings import SP, Scaling
 
@@ -32,7 +32,7 @@ class DeepLinear(Architecture):
 
     def matrix(self, params):
         """W = W_L ... W_1 with every layer's multiplier, multiplied from its thinner end."""
-        weights = [scale.weight * params[name]["weight"] for name, scale in layer_scales(self.scaling, params).items()]
+        weights = [multiplied(scale.weight, params[name]["weight"]) for name, scale in layer_scales(self.scaling, params).items()]
         if weights[-1].shape[0] <= weights[0].shape[1]:
             product = weights[-1]
             for weight in reversed(weights[:-1]):

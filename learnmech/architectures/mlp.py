@@ -14,7 +14,7 @@ class Mlp(Architecture):
     bias: bool = structure(False)
     scaling: Scaling = SP()
 
-    def __check_init__(self):
+    def coherent(self):
         activation(self.activation)
 
     def init(self, rng, d, k):

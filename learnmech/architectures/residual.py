@@ -1,7 +1,7 @@
 """Residual networks: each layer adds to what came before."""
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Architecture, _times, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Architecture, multiplied, dense, dense_factors, draw_dense, keep, layer_scales
 from learnmech.parts import Knob, knob, structure
 from learnmech.scalings import SP, Scaling
 
@@ -19,7 +19,7 @@ class Residual(Architecture):
     bias: bool = structure(False)
     scaling: Scaling = SP()
 
-    def __check_init__(self):
+    def coherent(self):
         activation(self.activation)
 
     def init(self, rng, d, k):
@@ -30,7 +30,7 @@ class Residual(Architecture):
         h = tap("layer1.post", tap("layer1.pre", dense(params["layer1"], scales["layer1"], X)))
         for index in range(2, len(params)):
             name = f"layer{index}"
-            h = tap(f"{name}.post", h + _times(self.branch, s(tap(f"{name}.pre", dense(params[name], scales[name], h)))))
+            h = tap(f"{name}.post", h + multiplied(self.branch, s(tap(f"{name}.pre", dense(params[name], scales[name], h)))))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
 

@@ -20,7 +20,7 @@ class Completion(Data):
     seen: float = structure(0.6)
     strength: float = structure(5.0)
 
-    def __check_init__(self):
+    def coherent(self):
         if self.rank > min(self.rows, self.columns):
             raise refused("Completion", f"rank <= {min(self.rows, self.columns)}, the smaller side", self.rank, "Lower rank, or enlarge the matrix")
         if not 0 < self.seen < 1:

@@ -23,7 +23,7 @@ class Digits(Data):
     components: int = structure(0, at_least=0)
     whitened: bool = structure(False)
 
-    def __check_init__(self):
+    def coherent(self):
         if not set(self.classes) <= set(range(10)) or len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
             raise refused("Digits", "two or more different classes from 0 to 9", self.classes, "Give for example classes=(3, 8), or none for all ten")
         if self.targets == "sign" and len(self.classes) != 2:

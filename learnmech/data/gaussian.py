@@ -25,7 +25,7 @@ class Gaussian(Data):
     whitened: bool = structure(False)
     test: int = structure(0, at_least=0)
 
-    def __check_init__(self):
+    def coherent(self):
         if (self.covariance == "given") != (self.matrix is not None):
             raise refused(
                 "Gaussian", "a matrix exactly when covariance is given", f"covariance={self.covariance!r}", "Set covariance='given' and matrix together"

@@ -34,7 +34,7 @@ class LinearTeacher(Data):
     whitened: bool = structure(True)
     test: int = structure(0, at_least=0)
 
-    def __check_init__(self):
+    def coherent(self):
         modes = len(self.strengths)
         if not 1 <= modes <= min(self.d, self.k):
             raise refused("LinearTeacher", f"1 to {min(self.d, self.k)} strengths, as many modes as min(d, k)", modes, "Drop some, or raise d and k")

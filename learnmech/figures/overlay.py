@@ -19,17 +19,25 @@ def overlay(comparison: Comparison, title: str = "") -> Figure:
         panel(axis, comparison, row.quantity)
     for axis in axes[len(rows) :]:
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=12)
+    figure.suptitle(title, fontsize=12, wrap=True)
     return figure
 
 
-def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None) -> None:
+def laid(axis, x, seen, said, place: int = 0, name: str = "", fine=None) -> None:
+    """One curve of numbers: dots for what was seen at x, a line for what was said there, or on the finer grid `fine` = (x, said)."""
+    line_x, line_y = (x, said) if fine is None else fine
+    color = COLORS[place % len(COLORS)]
+    axis.plot(line_x, line_y, linestyle=DASHES[place % len(DASHES)], color=color, zorder=2, label=f"{name} said".strip())
+    axis.plot(x, seen, MARKERS[place % len(MARKERS)], color=color, markersize=5, zorder=3, label=f"{name} seen".strip())
+
+
+def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, curves: int = CURVES) -> None:
     """One quantity of a comparison on one axis."""
     seen, said = comparison.seen[quantity], comparison.said[quantity]
     times, measured, predicted = matched(seen, said)
     outside = comparison.verdict == "outside domain"
     flat_seen, flat_said = measured.reshape(len(times), -1), predicted.reshape(len(times), -1)
-    moving = np.argsort(-np.nan_to_num(np.ptp(flat_seen, axis=0)), kind="stable")[:CURVES]
+    moving = np.argsort(-np.nan_to_num(np.ptp(flat_seen, axis=0)), kind="stable")[:curves]
     dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
     for place, entry in enumerate(sorted(moving)):
         color = COLORS[place % len(COLORS)]

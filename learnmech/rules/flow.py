@@ -24,6 +24,7 @@ class GradientFlow(FlowRule):
         return jax.tree.map(lambda g, f: -jnp.asarray(f, g.dtype) * g, gradient, system.architecture.rate_factors(params, self.family))
 
     def advance(self, system, params, time, span):
+        span = span.astype(jax.tree.leaves(params)[0].dtype)
         solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[self.solver]()
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, args: self.velocity(system, y)),

@@ -32,41 +32,27 @@ def logistic_time(u0: float, s: float, rate: float, share: float) -> float:
 def two_layers(w1: float, w2: float, s: float, a: float, times: Times) -> tuple[Times, Times]:
     """(w_1(t), w_2(t)) of L = (a/2)(w_1 w_2 - s)^2 under flow from any start, s of any sign.
 
-    K = w_1^2 - w_2^2 is conserved. For K > 0 (else swap the two), z = w_2/w_1, R = sqrt(K^2 + 4s^2), z± = (-K ± R)/(2s):
-    (z - z+)/(z - z-) = [(z_0 - z+)/(z_0 - z-)] e^{-Rat}, w_1 = sign(w_1(0)) sqrt(K/(1 - z^2)). K = 0: logistic.  Source: THEORY section 2.
+    P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M, so K = PM = w_1^2 - w_2^2 is conserved. With R = sqrt(K^2 + 4s^2),
+    e = exp(-aRt) and p = P^2, for s >= 0 (else change the sign of w_2):
+    p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 - e)/(2R)], and M = K/P: sums of positive terms, exact to
+    round-off from the saddle to the minimum. K = 0 is the logistic curve.  Source: THEORY section 2, in another variable.
     """
-    K = w1**2 - w2**2
-    if K < 0:
-        return two_layers(w2, w1, s, a, times)[::-1]
     if s < 0:
         one, two = two_layers(w1, -w2, -s, a, times)
         return one, -two
-    if K <= 1e-14 * max(w1**2, s):
-        if w1 == 0:
-            return np.zeros_like(times), np.zeros_like(times)
-        grows = w1 * w2 > 0 and s > 0
-        u = logistic(w1**2, s, 2 * s * a, times) if grows else _decaying(w1**2, s, a, times)
-        root = np.sqrt(np.abs(u))
-        return np.sign(w1) * root, np.sign(w2) * root
-    if s == 0:
-        # tanh form of the same conserved curve: z = w_2/w_1 decays as dz/dt = -a K z
-        z = w2 / w1 * np.exp(-K * a * times)
-        one = np.sign(w1) * np.sqrt(K / (1 - z**2))
-        return one, z * one
+    P_0, M_0 = w1 + w2, w1 - w2
+    K, p_0, m_0 = P_0 * M_0, P_0**2, M_0**2
     R = np.hypot(K, 2 * s)
-    high, low = 2 * s / (K + R), -(K + R) / (2 * s)
-    ratio = (w2 / w1 - high) / (w2 / w1 - low) * np.exp(-R * a * times)
-    z = (high - ratio * low) / (1 - ratio)
-    one = np.sign(w1) * np.sqrt(K / (1 - z**2))
-    return one, z * one
-
-
-def _decaying(v0, s, a, times):
-    """|u| of two balanced layers of opposite signs, target s > 0, or of any signs where s = 0: dv/dt = -2a v (s + v), which dies out at the saddle."""
-    if s == 0:
-        return v0 / (1 + 2 * a * v0 * times)
-    left = v0 / (s + v0) * np.exp(-2 * s * a * times)
-    return s * left / (1 - left)
+    e, gone = np.exp(-R * a * times), -np.expm1(-R * a * times)
+    if R == 0:
+        P, M = (side / np.sqrt(1 + a * side**2 * times / 2) for side in (P_0, M_0))
+    elif P_0 == 0:
+        P, M = np.zeros_like(times), M_0 * np.sqrt(e / (1 + m_0 * gone / (4 * s)))
+    else:
+        p = (p_0 * (1 + e) / 2 + (2 * s * p_0 + K**2) * gone / (2 * R)) / (e + (p_0 + K**2 / (R + 2 * s)) * gone / (2 * R))
+        P = np.sign(P_0) * np.sqrt(p)
+        M = K / P
+    return (P + M) / 2, (P - M) / 2
 
 
 def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Float[np.ndarray, "t L"]:
@@ -80,9 +66,9 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
     if len(w0) == 2:
         return np.stack(two_layers(*w0, s, a, times), axis=1)
     smallest = int(np.argmin(np.abs(w0)))
-    K = w0**2 - w0[smallest] ** 2
+    K = (np.abs(w0) - abs(w0[smallest])) * (np.abs(w0) + abs(w0[smallest]))
     # weights as small as the smallest move with it, up to a sign; the others never cross 0
-    equal = K <= 1e-14 * np.max(w0**2)
+    equal = K == 0
     sign = np.where(equal, np.sign(w0) * np.sign(w0[smallest]), np.sign(w0))
     sign[smallest] = 1.0
 
@@ -94,7 +80,9 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
         rest = np.prod(others)
         return [a * (s - state[0] * rest) * rest]
 
-    scale = max(np.abs(w0).max(), abs(s) ** (1 / len(w0)))
+    scale = np.abs(w0[w0 != 0]).min(initial=np.inf)
+    if scale == np.inf:
+        return np.zeros((len(times), len(w0)))
     solved = scipy.integrate.solve_ivp(velocity, (0.0, times[-1]), [w0[smallest]], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-14 * scale)
     return np.stack([all_weights(w) for w in solved.y[0]])
 

@@ -1,0 +1,30 @@
+"""Curves: a record by itself, quantity by quantity."""
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from learnmech.figures.overlay import CURVES
+from learnmech.figures.style import COLORS, DASHES, label, sheet
+from learnmech.record import Record
+
+
+def curves(record: Record, title: str = "") -> Figure:
+    """Up to six quantities, scalars first, each with the six entries that move most."""
+    names = sorted(record.names, key=lambda name: (record[name].ndim, name != "loss"))[:6]
+    columns = 1 if len(names) < 2 else 2
+    figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
+    for axis, name in zip(axes, names, strict=False):
+        seen = record[name]
+        flat = seen.values.reshape(len(seen), -1)
+        moving = sorted(np.argsort(-np.nan_to_num(np.ptp(flat, axis=0)), kind="stable")[:CURVES])
+        for place, entry in enumerate(moving):
+            axis.plot(seen["time"], flat[:, entry], color=COLORS[place % len(COLORS)], linestyle=DASHES[place % len(DASHES)])
+        finite = flat[np.isfinite(flat)]
+        if name.endswith("loss") and finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
+            axis.set_yscale("log")
+        axis.set_xlabel(label("t", "", "time"))
+        axis.set_ylabel(label(seen.attrs["symbol"], seen.attrs["units"], seen.attrs["long_name"]))
+    for axis in axes[len(names) :]:
+        axis.set_axis_off()
+    figure.suptitle(title, fontsize=12, wrap=True)
+    return figure

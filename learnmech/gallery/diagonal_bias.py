@@ -1,0 +1,73 @@
+"""The bias of diagonal networks: from least l1 to least l2 by the size of the start."""
+
+import numpy as np
+
+from learnmech.architectures.diagonal import Diagonal
+from learnmech.clock import Clock
+from learnmech.comparison import Check
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment, prepare
+from learnmech.figures.overlay import laid
+from learnmech.figures.style import sheet
+from learnmech.gallery.base import Exhibit
+from learnmech.initial.gaussian import Gaussian as GaussianStart
+from learnmech.instruments.losses import Loss
+from learnmech.instruments.modes import EndToEnd
+from learnmech.rules.flow import GradientFlow
+from learnmech.runs import run
+from learnmech.theories.diagonal import DiagonalBias, least_potential, minimum_l1
+from learnmech.theories.regression import minimum_norm
+
+SCALES = (0.03, 0.1, 0.3, 1.0, 3.0)
+
+
+def _experiment():
+    sparse = np.zeros((1, 20))
+    sparse[0, :2] = 1.0, -0.7
+    data = Gaussian(n=10, d=20, map=sparse)
+    return Experiment(Diagonal(), data, GradientFlow(rtol=1e-10, atol=1e-14, solver="dopri8"), Clock(time=10000.0, marks=101), GaussianStart(scale=0.1))
+
+
+def _verify(shown):
+    train = prepare(shown.experiment).data.train
+    X, y = train.X, train.Y[:, 0]
+    seen, worst = [], 0.0
+    for a in SCALES:
+        w = run(shown.experiment.with_value("initial.scale", a), (EndToEnd(),))["end_to_end"].values[-1, 0]
+        said = least_potential(X, y, a)
+        worst = max(worst, float(np.linalg.norm(w - said) / np.linalg.norm(said)))
+        seen.append((np.abs(w).sum(), np.linalg.norm(w)))
+    fine = np.geomspace(SCALES[0], SCALES[-1], 60)
+    said = [(np.abs(w).sum(), np.linalg.norm(w)) for w in (least_potential(X, y, a) for a in fine)]
+    small, large = np.abs(minimum_l1(X, y)).sum(), float(np.linalg.norm(minimum_norm(X, train.Y)))
+    return (
+        Check("the interpolator found, at five sizes of the start (largest relative distance)", worst, 0.0, 1e-6, "the loss has decayed below 1e-14 of its start"),
+        Check(f"l1 norm from a = {SCALES[0]:g}, against the least l1 norm", float(seen[0][0]), float(small), 0.06, "approached as 1/ln(1/a), and 3.5 = ln(1/0.03)"),
+        Check(f"l2 norm from a = {SCALES[-1]:g}, against the least l2 norm", float(seen[-1][1]), large, 0.01, "approached as 1/a^4"),
+    ), {"seen": np.array(seen), "fine": fine, "said": np.array(said), "limits": (small, large)}
+
+
+def _draw(shown):
+    figure, axes = sheet(1, 2, height=4.0, width=11.0)
+    x = shown.extra
+    for place, (axis, name) in enumerate(zip(axes, ("l1 norm, sum |w_i|", "l2 norm, |w|"), strict=True)):
+        laid(axis, SCALES, x["seen"][:, place], None, place, "", (x["fine"], x["said"][:, place]))
+        axis.axhline(x["limits"][place], color="#555555", linewidth=0.8, label="least of all interpolators")
+        axis.set_xscale("log")
+        axis.set_xlabel("size of the start, a [param]")
+        axis.set_ylabel(f"{name} of the end [output/input]")
+        axis.legend()
+    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
+    return figure
+
+
+exhibit = Exhibit(
+    claim="A diagonal network ends at the sparsest interpolator from a small start, at the shortest from a large one",
+    source="Woodworth et al. 2020; THEORY section 3",
+    experiment=_experiment,
+    watch=(Loss(), EndToEnd()),
+    theories=(DiagonalBias(),),
+    reason="the loss has decayed below 1e-14 of its start",
+    verify=_verify,
+    draw=_draw,
+)

@@ -1,0 +1,79 @@
+"""Early stopping beside ridge: two ways to learn the strong directions only."""
+
+import numpy as np
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.comparison import Check
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment, prepare
+from learnmech.figures.overlay import laid
+from learnmech.figures.style import COLORS, DASHES, sheet
+from learnmech.gallery.base import STEPS, Exhibit
+from learnmech.initial.gaussian import Gaussian as GaussianStart
+from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.instruments.modes import EndToEnd
+from learnmech.rules.descent import GradientDescent
+from learnmech.theories.base import constant
+from learnmech.theories.regression import Regression, directions, early_stopping_filter, minimum_norm, ridge_filter, ridge_solution
+
+
+def _experiment():
+    data = Gaussian(n=60, d=40, covariance="power-law", exponent=1.0, noise=0.4, test=2000)
+    return Experiment(DeepLinear(), data, GradientDescent(rate=0.5), Clock(steps=3000, marks=81, spacing="log"), GaussianStart(scale=0.0))
+
+
+def _verify(shown):
+    start = prepare(shown.experiment)
+    train, test, c, rate = start.data.train, start.data.test, constant(start), float(start.rule.rate)
+    found = directions(train.X, c)
+    times, steps = shown.record["end_to_end"]["time"].values[1:], shown.record["end_to_end"]["step"].values
+    middle = len(steps) // 2
+    seen = (shown.record["end_to_end"].values[middle] @ found.Q) / (minimum_norm(train.X, train.Y) @ found.Q)
+    said = early_stopping_filter(found.h, rate, int(steps[middle]))
+    ridge = [ridge_solution(train.X, train.Y, c, 1 / t) for t in times]
+    ridge_loss = [shown.experiment.loss.constant(len(test.X)) * float(np.sum((test.X @ w.T - test.Y) ** 2)) for w in ridge]
+    stopped = shown.record["test_loss"].values[1:]
+    checks = (
+        Check(f"the share learned of each direction after {int(steps[middle])} steps (largest difference)", float(np.abs(seen - said).max()), 0.0, 1e-8, STEPS),
+        Check(
+            "test loss where stopping is best, against ridge where it is best",
+            float(stopped.min()),
+            float(min(ridge_loss)),
+            0.1,
+            "the two filters are within 0.3 of each other everywhere, and agree at both ends",
+        ),
+    )
+    extra = {"h": found.h, "seen": seen[0], "said": said, "ridge": ridge_filter(found.h, 1 / (rate * int(steps[middle]))), "times": times}
+    return checks, extra | {"ridge_loss": ridge_loss, "stopped": stopped, "step": int(steps[middle])}
+
+
+def _draw(shown):
+    figure, (left, right) = sheet(1, 2, height=4.0)
+    x = shown.extra
+    laid(left, x["h"], x["seen"], x["said"], 0, f"stopped at step {x['step']},")
+    left.plot(x["h"], x["ridge"], linestyle=DASHES[1], color=COLORS[1], label="ridge 1/t said")
+    left.set_xscale("log")
+    left.set_xlabel("curvature of the direction, h [loss/param²]")
+    left.set_ylabel("share of the direction learned [1]")
+    left.legend()
+    right.plot(x["times"], x["stopped"], "o", color=COLORS[0], markersize=4, label="stopped at t, seen")
+    right.plot(x["times"], x["ridge_loss"], linestyle=DASHES[1], color=COLORS[1], label="ridge 1/t, computed")
+    right.set_xscale("log")
+    right.set_xlabel("time t, or 1/ridge [time]")
+    right.set_ylabel("test loss [loss]")
+    right.legend()
+    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
+    return figure
+
+
+exhibit = Exhibit(
+    claim="Stopping descent at time t filters the directions nearly as a ridge of 1/t does",
+    source="Ali, Kolter & Tibshirani 2019; THEORY section 1",
+    experiment=_experiment,
+    watch=(Loss(), TestLoss(), EndToEnd()),
+    theories=(Regression(),),
+    reason=STEPS,
+    verify=_verify,
+    draw=_draw,
+)

@@ -1,0 +1,61 @@
+"""Lambda-balanced networks: one dial from rich to lazy, solved exactly."""
+
+import numpy as np
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.comparison import Check, compare
+from learnmech.data.teachers import LinearTeacher
+from learnmech.experiment import Experiment
+from learnmech.figures.overlay import laid
+from learnmech.figures.style import sheet
+from learnmech.gallery.base import EXACT, Exhibit, fine_flow
+from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
+from learnmech.instruments.losses import Loss
+from learnmech.instruments.modes import EndToEnd, ModeStrengths
+from learnmech.runs import run
+from learnmech.theories.lambda_balanced import LambdaBalanced
+
+LAMBDAS = (-8.0, -2.0, 0.0, 2.0, 8.0)
+
+
+def _experiment():
+    data = LinearTeacher(strengths=(3.0, 2.0, 1.0), n=60, d=4, k=4)
+    return Experiment(DeepLinear(hidden=(4,)), data, fine_flow(), Clock(time=6.0, marks=121), LambdaBalancedStart(lam=2.0, scale=0.02))
+
+
+def _verify(shown):
+    worst, losses = 0.0, {}
+    for lam in LAMBDAS:
+        record = run(shown.experiment.with_value("initial.lam", lam), (Loss(), EndToEnd()))
+        laid_over = compare(record, LambdaBalanced())
+        worst = max(worst, *(row.error for row in laid_over.rows))
+        losses[lam] = (record["loss"]["time"].values, record["loss"].values, laid_over.said["loss"].values)
+    first = {lam: float(np.interp(-0.5 * loss[0], -loss, times)) for lam, (times, loss, _) in losses.items()}
+    return (
+        Check("loss and end-to-end map at five values of lambda (largest relative error)", worst, 0.0, 1e-6, EXACT),
+        Check("time to half the loss, lambda = 8 against lambda = 0", first[8.0], first[0.0], 0.0, "lazy networks need not leave a saddle", "below"),
+    ), {"losses": losses}
+
+
+def _draw(shown):
+    figure, (axis,) = sheet(height=4.2)
+    for place, (lam, (times, seen, said)) in enumerate(shown.extra["losses"].items()):
+        laid(axis, times[place::6], seen[place::6], None, place, f"λ = {lam:g}", (times, said))
+    axis.set_xlabel("t [time]")
+    axis.set_ylabel("training loss, L [loss]")
+    axis.legend(ncols=2)
+    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
+    return figure
+
+
+exhibit = Exhibit(
+    claim="The imbalance λ between two linear layers dials from sigmoids (rich) to exponentials (lazy), exactly solved",
+    source="Domine et al. 2024; Braun et al. 2022; THEORY section 3",
+    experiment=_experiment,
+    watch=(Loss(), ModeStrengths(count=3), EndToEnd()),
+    theories=(LambdaBalanced(),),
+    reason=EXACT,
+    verify=_verify,
+    draw=_draw,
+)

@@ -1,0 +1,39 @@
+"""Ordinary least squares, reached by descent."""
+
+import numpy as np
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.comparison import Check
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment, prepare
+from learnmech.gallery.base import STEPS, Exhibit
+from learnmech.initial.gaussian import Gaussian as GaussianStart
+from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.instruments.modes import EndToEnd
+from learnmech.rules.descent import GradientDescent
+from learnmech.theories.regression import Regression
+
+
+def _experiment():
+    data = Gaussian(n=200, d=6, k=2, covariance="power-law", exponent=1.0, noise=0.3, test=200)
+    return Experiment(DeepLinear(), data, GradientDescent(rate=0.5), Clock(steps=1000, marks=101, spacing="log"), GaussianStart(scale=1.0))
+
+
+def _verify(shown):
+    train = prepare(shown.experiment).data.train
+    solution, *_ = np.linalg.lstsq(train.X, train.Y, rcond=None)
+    found = shown.record["end_to_end"].values[-1]
+    gap = float(np.linalg.norm(found - solution.T) / np.linalg.norm(solution))
+    return (Check("the end of descent is the least-squares solution (relative distance)", gap, 0.0, 1e-6, "the slowest direction has decayed below it"),), {}
+
+
+exhibit = Exhibit(
+    claim="Descent on a linear layer walks to ordinary least squares, each direction at its own rate",
+    source="textbook; THEORY section 1",
+    experiment=_experiment,
+    watch=(Loss(), TestLoss(), EndToEnd()),
+    theories=(Regression(),),
+    reason=STEPS,
+    verify=_verify,
+)

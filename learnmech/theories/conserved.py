@@ -1,0 +1,45 @@
+"""Conservation: what gradient flow keeps on deep linear networks."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment
+from learnmech.instruments.base import Moment
+from learnmech.instruments.conserved import Balance
+from learnmech.rules.flow import GradientFlow
+from learnmech.tables import table
+from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is
+from learnmech.theories.deep_linear import plain_layers
+
+
+class Conservation(Theory):
+    """W_{l+1}'W_{l+1} - W_l W_l' of adjacent linear layers stands still under flow, for any data and any loss of the outputs.
+
+    It follows from the symmetry W_{l+1} A^{-1}, A W_l. Descent breaks it by O(rate) at a fixed time.
+    """
+
+    source: ClassVar[str] = "Fukumizu 1998; Arora et al. 2018; Du et al. 2018; THEORY section 3"
+    predicts: ClassVar[tuple[str, ...]] = ("balance*",)
+
+    def domain(self, start):
+        deep = Condition("two layers or more", len(start.params), 2, len(start.params) >= 2)
+        return deep, plain_layers(start), no_ridge(start), rule_is(start, GradientFlow)
+
+    def predict(self, start, clock=None):
+        need(self, start, *self.domain(start)[:2])
+        marks, params = start.marked(clock), start.state.params
+        still = jax.tree.map(jnp.zeros_like, params)
+        said = Balance().read(Moment(start.system, start.state, start.rule, params, jnp.zeros(()), still, still))
+        told = {name: np.broadcast_to(np.asarray(value, np.float64), (len(marks.times), *value.shape)) for name, value in said.items()}
+        return table(Balance().quantities(start.system, params), told, marks)
+
+    @classmethod
+    def example(cls):
+        rule = GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8")
+        return Experiment(DeepLinear(hidden=(4, 3)), Gaussian(n=20, d=3, k=2), rule, Clock(time=5.0, marks=11))
