@@ -7,6 +7,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
@@ -92,7 +93,7 @@ def add_source(path: str | Path) -> list[Member]:
     if not path.is_file():
         raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
     try:
-        found = _members_of(path, f"learnmech_guest_{path.stem}", FAMILIES)
+        found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", FAMILIES)
     except SyntaxError as error:
         raise refused("The catalogue", "a Python file that parses", f"line {error.lineno}: {error.msg}", f"Mend {path.name}") from None
     _GUESTS.extend(member for member in found if member not in _GUESTS)

@@ -77,7 +77,8 @@ class Record:
             _relabelled(table, object).to_zarr(work / "record" / f"every-{every}.zarr", consolidated=False, zarr_format=3)
         np.savez(work / "final.npz", **self.final)
         (work / "run.json").write_text(
-            json.dumps({"provenance": self.provenance, "notes": list(self.notes), "names": self.names, "result": result or self.result}, indent=1), encoding="utf-8"
+            json.dumps({"provenance": self.provenance, "notes": list(self.notes), "names": self.names, "result": result or self.result}, indent=1),
+            encoding="utf-8",
         )
 
 

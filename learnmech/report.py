@@ -116,7 +116,9 @@ def _checks(checks: tuple[Check, ...]) -> str:
     for c in checks:
         within = c.bound == "within"
         error = (f"{c.error:.2g}", f"{c.tolerance:.2g}") if within else ("", "")
-        rows.append((_text(c.claim), _number(c.measured), signs[c.bound] + _number(c.predicted), *error, _mark("holds" if c.holds else "fails"), _text(c.reason)))
+        rows.append(
+            (_text(c.claim), _number(c.measured), signs[c.bound] + _number(c.predicted), *error, _mark("holds" if c.holds else "fails"), _text(c.reason))
+        )
     return "<h2>Checks</h2>" + _table(("claim", "measured", "predicted", "error", "tolerance", "", "reason"), rows, (1, 2, 3, 4))
 
 

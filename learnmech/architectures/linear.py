@@ -2,7 +2,7 @@
 
 from typing import ClassVar
 
-from learnmech.architectures.base import Architecture, multiplied, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales, multiplied
 from learnmech.parts import structure
 from learnmech.scalings import SP, Scaling
 

@@ -1,7 +1,7 @@
 """Residual networks: each layer adds to what came before."""
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Architecture, multiplied, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales, multiplied
 from learnmech.parts import Knob, knob, structure
 from learnmech.scalings import SP, Scaling
 

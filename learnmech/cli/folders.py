@@ -46,9 +46,10 @@ def write_csv(dataset, path: Path) -> None:
             continue
         axes = [d for d in variable.dims if d != "time"]
         values = variable.transpose("time", *axes).values
+        # no commas, so that the header splits as simply as the rows
         labels = [variable[d].values if d in variable.coords else np.arange(variable.sizes[d]) for d in axes]
         for where in np.ndindex(*values.shape[1:]):
-            at = ",".join(f"{d}={labels[i][where[i]]}" for i, d in enumerate(axes))
+            at = " ".join(f"{d}={labels[i][where[i]]}" for i, d in enumerate(axes))
             columns[f"{name}[{at}]" if at else str(name)] = values[(slice(None), *where)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)

@@ -135,7 +135,10 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     """Run, compare, and write the run folder."""
     _ready()
     name, exhibit, knobs = subject_of(subject, _changes(changes), small)
-    fingerprint = exhibit.changed(knobs).fingerprint
+    experiment = exhibit.changed(knobs)
+    if until:
+        running.parse_until(until, exhibit.watch, prepare(experiment))
+    fingerprint = experiment.fingerprint
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     with record.whole_folder(target) as work:
         with _bar(quiet, name) as progress:

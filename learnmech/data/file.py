@@ -105,7 +105,9 @@ def _npz(path):
         raise refused("File", "at least one sample", f"none in {path.name}", "Give some samples")
     for inputs, targets in views:
         if len(inputs) != len(targets) or inputs.shape[1] != X.shape[1] or targets.shape[1] != Y.shape[1]:
-            raise refused("File", "X (n, d) and Y (n, k) of the same n, and of the same d and k for the test", f"{inputs.shape} and {targets.shape}", "Mend them")
+            raise refused(
+                "File", "X (n, d) and Y (n, k) of the same n, and of the same d and k for the test", f"{inputs.shape} and {targets.shape}", "Mend them"
+            )
     return X, Y, held[0] if held else None
 
 

@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from learnmech.figures.overlay import CURVES
-from learnmech.figures.style import COLORS, DASHES, label, sheet
+from learnmech.figures.style import COLORS, DASHES, TIME, label, sheet, titled
 from learnmech.record import Record
 
 
@@ -22,9 +22,8 @@ def curves(record: Record, title: str = "") -> Figure:
         finite = flat[np.isfinite(flat)]
         if name.endswith("loss") and finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
             axis.set_yscale("log")
-        axis.set_xlabel(label("t", "", "time"))
+        axis.set_xlabel(TIME)
         axis.set_ylabel(label(seen.attrs["symbol"], seen.attrs["units"], seen.attrs["long_name"]))
     for axis in axes[len(names) :]:
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, title)

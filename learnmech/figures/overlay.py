@@ -4,7 +4,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from learnmech.comparison import Comparison, matched
-from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, label, sheet
+from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, label, sheet, titled
 
 CURVES = 6
 DOTS = 36
@@ -19,8 +19,7 @@ def overlay(comparison: Comparison, title: str = "") -> Figure:
         panel(axis, comparison, row.quantity)
     for axis in axes[len(rows) :]:
         axis.set_axis_off()
-    figure.suptitle(title, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, title)
 
 
 def laid(axis, x, seen, said, place: int = 0, name: str = "", fine=None) -> None:
@@ -41,13 +40,24 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
     for place, entry in enumerate(sorted(moving)):
         color = COLORS[place % len(COLORS)]
-        axis.plot(times, flat_said[:, entry], linestyle=DASHES[place % len(DASHES)], color=OUTSIDE if outside else color, zorder=2, label="said" if place == 0 else None)
-        axis.plot(times[dots], flat_seen[dots, entry], MARKERS[place % len(MARKERS)], color=color, markersize=4.5, zorder=3, label="seen" if place == 0 else None)
+        axis.plot(
+            times,
+            flat_said[:, entry],
+            linestyle=DASHES[place % len(DASHES)],
+            color=OUTSIDE if outside else color,
+            zorder=2,
+            label="said" if place == 0 else None,
+        )
+        axis.plot(
+            times[dots], flat_seen[dots, entry], MARKERS[place % len(MARKERS)], color=color, markersize=4.5, zorder=3, label="seen" if place == 0 else None
+        )
     positive = flat_seen[flat_seen > 0]
     spans = positive.size and flat_seen.min() > 0 and positive.max() > 100 * positive.min()
     if log or (log is None and quantity.endswith("loss") and spans):
         axis.set_yscale("log")
-    axis.set_xlabel(label("t", "", "time"))
+    if len(times) > 2 and times[-1] > 100 * times[1]:
+        axis.set_xscale("symlog", linthresh=times[1])
+    axis.set_xlabel(TIME)
     axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))
     row = comparison.row(quantity)
     note = f"error {row.error:.1g}" + (", outside the theory's domain" if outside else "")

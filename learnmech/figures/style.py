@@ -1,6 +1,7 @@
 """Style: colors, markers and the way a figure becomes text."""
 
 import io
+import textwrap
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -35,10 +36,21 @@ def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9
     return figure, [axis for row in axes for axis in row]
 
 
+TIME = "time, t [param²/loss]"
+RATE = "rate, η [param²/loss]"
+
+
 def label(symbol: str, units: str, meaning: str = "") -> str:
-    """An axis label: meaning, symbol and units, as far as they say something."""
-    shown = f"{meaning}, {symbol}" if meaning else symbol
-    return f"{shown} [{units}]" if units and units != "1" else shown
+    """An axis label: meaning, symbol and units, as far as they say something, on lines of at most 34 letters."""
+    shown = f"{meaning}, {symbol}" if meaning and meaning != symbol else symbol
+    shown = f"{shown} [{units.replace('^2', '²')}]" if units and units != "1" else shown
+    return textwrap.fill(shown, 34)
+
+
+def titled(figure: Figure, claim: str) -> Figure:
+    """The figure with its claim above it."""
+    figure.suptitle(textwrap.fill(claim, 100), fontsize=12)
+    return figure
 
 
 def svg(figure: Figure) -> str:

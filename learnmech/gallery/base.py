@@ -12,11 +12,10 @@ from learnmech.figures.curves import curves
 from learnmech.figures.overlay import overlay
 from learnmech.instruments.base import Instrument
 from learnmech.record import Record
-from learnmech.runs import Progress, run
 from learnmech.rules.flow import GradientFlow
+from learnmech.runs import Progress, run
 from learnmech.sweeps import sweep
 from learnmech.theories.base import Theory
-
 
 EXACT = "closed forms against flow at relative tolerance 1e-10 per step, over some hundred steps, with a margin of 100 for curvature"
 STEPS = "exact at every step: what is left is round-off, 1e-16 a step over some thousand steps, amplified by growth out of the saddle"

@@ -7,7 +7,7 @@ from learnmech.clock import Clock
 from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
-from learnmech.figures.style import COLORS, sheet
+from learnmech.figures.style import COLORS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit, fine_flow
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.conserved import Balance
@@ -41,11 +41,10 @@ def _draw(shown):
     axis.loglog(rates, drifts[-1] * rates / rates[-1], color=COLORS[0], label="slope 1 said")
     axis.loglog(rates, drifts, "o", color=COLORS[0], label="descent seen")
     axis.axhline(shown.extra["flow"], color=COLORS[1], linestyle=(0, (5, 2)), label="flow seen (said: 0)")
-    axis.set_xlabel("rate, η [time]")
+    axis.set_xlabel(RATE)
     axis.set_ylabel("largest drift of W'W - WW' [param²]")
     axis.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -1,12 +1,11 @@
 """Descent and flow: Euler's method, and its first correction."""
 
-
 from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
 from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
-from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet
+from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Weights
@@ -24,7 +23,9 @@ def _experiment():
 def _verify(shown):
     orders = {type(theory).__name__: measured_order(shown.experiment, theory, "rule.rate", RATES) for theory in (Flow(), ModifiedFlow())}
     checks = tuple(
-        Check(f"{name}: the error of the loss goes as rate^p, p", order.slope, said, 0.1, f"fitted over a range of 8, standard error {order.standard_error:.1g}")
+        Check(
+            f"{name}: the error of the loss goes as rate^p, p", order.slope, said, 0.1, f"fitted over a range of 8, standard error {order.standard_error:.1g}"
+        )
         for (name, order), said in zip(orders.items(), (1.0, 2.0), strict=True)
     )
     return checks, orders
@@ -36,11 +37,10 @@ def _draw(shown):
         rates, errors = order.values, order.errors
         axis.loglog(rates, errors[-1] * (rates / rates[-1]) ** slope, linestyle=DASHES[place], color=COLORS[place], label=f"slope {slope} said")
         axis.loglog(rates, errors, MARKERS[place], color=COLORS[place], label={"Flow": "from flow, seen", "ModifiedFlow": "from modified flow, seen"}[name])
-    axis.set_xlabel("rate, η [time]")
+    axis.set_xlabel(RATE)
     axis.set_ylabel("largest difference of the loss, relative [1]")
     axis.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

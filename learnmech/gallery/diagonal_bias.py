@@ -8,7 +8,7 @@ from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
@@ -41,8 +41,12 @@ def _verify(shown):
     said = [(np.abs(w).sum(), np.linalg.norm(w)) for w in (least_potential(X, y, a) for a in fine)]
     small, large = np.abs(minimum_l1(X, y)).sum(), float(np.linalg.norm(minimum_norm(X, train.Y)))
     return (
-        Check("the interpolator found, at five sizes of the start (largest relative distance)", worst, 0.0, 1e-6, "the loss has decayed below 1e-14 of its start"),
-        Check(f"l1 norm from a = {SCALES[0]:g}, against the least l1 norm", float(seen[0][0]), float(small), 0.06, "approached as 1/ln(1/a), and 3.5 = ln(1/0.03)"),
+        Check(
+            "the interpolator found, at five sizes of the start (largest relative distance)", worst, 0.0, 1e-6, "the loss has decayed below 1e-14 of its start"
+        ),
+        Check(
+            f"l1 norm from a = {SCALES[0]:g}, against the least l1 norm", float(seen[0][0]), float(small), 0.06, "approached as 1/ln(1/a), and 3.5 = ln(1/0.03)"
+        ),
         Check(f"l2 norm from a = {SCALES[-1]:g}, against the least l2 norm", float(seen[-1][1]), large, 0.01, "approached as 1/a^4"),
     ), {"seen": np.array(seen), "fine": fine, "said": np.array(said), "limits": (small, large)}
 
@@ -57,8 +61,7 @@ def _draw(shown):
         axis.set_xlabel("size of the start, a [param]")
         axis.set_ylabel(f"{name} of the end [output/input]")
         axis.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -7,7 +7,7 @@ from learnmech.clock import Clock
 from learnmech.data.digits import Digits
 from learnmech.experiment import Experiment
 from learnmech.figures.overlay import panel
-from learnmech.figures.style import sheet
+from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.conserved import Balance
@@ -28,8 +28,7 @@ def _draw(shown) -> Figure:
     figure, axes = sheet(1, 2, height=4.4, width=11.0)
     for axis, quantity in zip(axes, ("mode_strength", "loss"), strict=True):
         panel(axis, shown.comparisons[0], quantity, curves=9)
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -8,7 +8,7 @@ from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import COLORS, DASHES, sheet
+from learnmech.figures.style import COLORS, DASHES, sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss, TestLoss
@@ -60,11 +60,10 @@ def _draw(shown):
     right.plot(x["times"], x["stopped"], "o", color=COLORS[0], markersize=4, label="stopped at t, seen")
     right.plot(x["times"], x["ridge_loss"], linestyle=DASHES[1], color=COLORS[1], label="ridge 1/t, computed")
     right.set_xscale("log")
-    right.set_xlabel("time t, or 1/ridge [time]")
+    right.set_xlabel("time t, or 1/ridge [param²/loss]")
     right.set_ylabel("test loss [loss]")
     right.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

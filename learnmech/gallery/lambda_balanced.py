@@ -8,7 +8,7 @@ from learnmech.comparison import Check, compare
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment import Experiment
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.instruments.losses import Loss
@@ -16,7 +16,7 @@ from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.runs import run
 from learnmech.theories.lambda_balanced import LambdaBalanced
 
-LAMBDAS = (-8.0, -2.0, 0.0, 2.0, 8.0)
+LAMBDAS = (0.0, 0.3, 2.0, 8.0, -2.0)
 
 
 def _experiment():
@@ -41,12 +41,14 @@ def _verify(shown):
 def _draw(shown):
     figure, (axis,) = sheet(height=4.2)
     for place, (lam, (times, seen, said)) in enumerate(shown.extra["losses"].items()):
-        laid(axis, times[place::6], seen[place::6], None, place, f"λ = {lam:g}", (times, said))
-    axis.set_xlabel("t [time]")
+        laid(axis, times[place::5], seen[place::5], None, place, f"λ = {lam:g}", (times, said))
+    axis.set_xlabel(TIME)
     axis.set_ylabel("training loss, L [loss]")
+    axis.set_yscale("log")
+    axis.set_ylim(bottom=1e-6)
+    axis.set_xlim(right=4)
     axis.legend(ncols=2)
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

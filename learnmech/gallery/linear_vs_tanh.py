@@ -8,7 +8,7 @@ from learnmech.comparison import Check, relative_error
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.balanced import Aligned
 from learnmech.initial.given import Given
@@ -44,8 +44,20 @@ def _verify(shown):
     times, seen, said = curves[1.0]
     late, early = (float(np.interp(0.5 * s, side[:, 0], times)) for side in (seen, said))
     return (
-        Check("the error of linear theory goes as the strength of the target^p, p", order.slope, 1.0, 0.1, f"tanh z = z - z^3/3, z^2 ~ a; standard error {order.standard_error:.1g}"),
-        Check("at full strength, time to half of the strongest mode: tanh against linear theory", late, early, 0.5, "it saturates where hidden units reach order one"),
+        Check(
+            "the error of linear theory goes as the strength of the target^p, p",
+            order.slope,
+            1.0,
+            0.1,
+            f"tanh z = z - z^3/3, z^2 ~ a; standard error {order.standard_error:.1g}",
+        ),
+        Check(
+            "at full strength, time to half of the strongest mode: tanh against linear theory",
+            late,
+            early,
+            0.5,
+            "it saturates where hidden units reach order one",
+        ),
     ), {"curves": curves, "errors": errors}
 
 
@@ -56,11 +68,10 @@ def _draw(shown):
         for mode in range(3):
             laid(axis, times[mode::5], seen[mode::5, mode], None, mode, f"mode {mode + 1}", (times, said[:, mode]))
         axis.set_title(f"targets times {share:g}", fontsize=10)
-        axis.set_xlabel("t times the target's scale [time]")
-        axis.set_ylabel("response on each mode over the target's scale, a [1]")
+        axis.set_xlabel("t times the target's scale [param²/loss]")
+        axis.set_ylabel("response on each mode,\na over the target's scale [1]")
         axis.legend(fontsize=8.5)
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -1,12 +1,11 @@
 """Low-rank bias: depth and a small start complete a matrix."""
 
-
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.comparison import Check
 from learnmech.data.completion import Completion
 from learnmech.experiment import Experiment
-from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet
+from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import SmallGaussian
 from learnmech.instruments.losses import Loss, TestLoss
@@ -44,12 +43,12 @@ def _draw(shown):
     for place in range(5):
         left.plot(sigma["time"], sigma[:, place], linestyle=DASHES[place], color=COLORS[place], label=f"σ_{place + 1}")
     left.axhline(float(shown.experiment.data.strength), color="#555555", linewidth=0.8, label="of the matrix")
-    left.set_xlabel("t [time]")
-    left.set_ylabel(f"singular values, start {float(shown.experiment.initial.std):g} [output/input]")
+    left.set_xlabel(TIME)
+    left.set_ylabel(f"singular values of the map,\nstart {float(shown.experiment.initial.std):g} [output/input]")
     left.legend(ncols=2)
     right.loglog(SIZES, shown.extra["hidden"], MARKERS[0], color=COLORS[0], linestyle="-", label="error on hidden entries")
     right.set_xlabel("size of the start [param]")
-    right.set_ylabel("error on hidden entries over |entries|² [1]")
+    right.set_ylabel("error on hidden entries\nover their squares [1]")
     ranks = right.twinx()
     ranks.semilogx(SIZES, shown.extra["ranks"], MARKERS[1], color=COLORS[1], linestyle=DASHES[1], label="effective rank")
     ranks.set_ylabel("effective rank [1]")
@@ -57,8 +56,7 @@ def _draw(shown):
     ranks.grid(False)
     lines = [*right.get_lines(), *ranks.get_lines()]
     right.legend(lines, [line.get_label() for line in lines])
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -8,7 +8,7 @@ from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
@@ -46,11 +46,10 @@ def _draw(shown):
     figure, (axis,) = sheet()
     laid(axis, SCALES, shown.extra["seen"], shown.extra["said"])
     axis.set_xlabel("scale of the start [1]")
-    axis.set_ylabel("norm of the interpolator found, |w| [output/input]")
+    axis.set_ylabel("norm of the interpolator found,\n|w| [output/input]")
     axis.set_ylim(bottom=0)
     axis.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -8,7 +8,7 @@ from learnmech.comparison import Check, compare
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
@@ -35,7 +35,11 @@ def _verify(shown):
         measured = float(np.interp(0.5 * s, u.values.ravel(), u["time"].values))
         curves.append((depth * u["time"].values, u.values.ravel()))
         said = balanced_time(U_0, 0.5 * s, s, a, depth)
-        checks.append(Check(f"depth {depth}: time to s/2, by quadrature", measured, said, 2e-3, f"read off between marks 0.06 apart; u(t) itself is off by {row.error:.1g}"))
+        checks.append(
+            Check(
+                f"depth {depth}: time to s/2, by quadrature", measured, said, 2e-3, f"read off between marks 0.06 apart; u(t) itself is off by {row.error:.1g}"
+            )
+        )
     late = infinite_depth_time(U_0, 0.5 * s, s, a)
     far = 2 * checks[-1].measured * DEPTHS[-1] - checks[-2].measured * DEPTHS[-2]
     reason = "what is left is of order (2 ln(s/u_0)/depth)^2"
@@ -54,11 +58,10 @@ def _draw(shown):
         laid(axis, times[shows], seen[shows], None, place, f"depth {depth}", (said, grid))
     axis.plot(*shown.extra["limit"], color="#333333", linewidth=1, label="infinite depth said")
     axis.set_xlim(0, 18)
-    axis.set_xlabel("depth times t [time]")
+    axis.set_xlabel("depth times t [param²/loss]")
     axis.set_ylabel("u = w_1 ... w_L [output/input]")
     axis.legend(ncols=2, loc="lower right")
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -8,15 +8,15 @@ from learnmech.comparison import Check, relative_error
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.instruments.weights import Weights
 from learnmech.runs import run
-from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 from learnmech.system import sharpness
+from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 
 STARTS = ((0.05, 0.05), (0.6, 0.0), (1.5, 0.0), (4.0, 0.0), (1.0, -0.9))
 
@@ -39,7 +39,13 @@ def _verify(shown):
     flat = [layer["weight"].item() for layer in final.values()]
     checks = (
         Check("u(t) from five starts against the closed form (largest relative error)", worst, 0.0, 1e-6, EXACT),
-        Check("sharpness where it ends, a s^2 sum 1/w_i^2", sharpness(system, final), minimum_sharpness(flat, s, a), 1e-3, "e^{-Rat} is left of the way at the end"),
+        Check(
+            "sharpness where it ends, a s^2 sum 1/w_i^2",
+            sharpness(system, final),
+            minimum_sharpness(flat, s, a),
+            1e-3,
+            "e^{-Rat} is left of the way at the end",
+        ),
     )
     return checks, {"curves": curves}
 
@@ -49,11 +55,10 @@ def _draw(shown):
     for place, ((w_1, w_2), (times, seen, said)) in enumerate(zip(STARTS, shown.extra["curves"], strict=True)):
         dots = slice(place, None, 5)
         laid(axis, times[dots], seen[dots], None, place, f"({w_1:g}, {w_2:g})", (times, said))
-    axis.set_xlabel("t [time]")
+    axis.set_xlabel(TIME)
     axis.set_ylabel("u = w_1 w_2 [output/input]")
     axis.legend(title="start (w_1, w_2)", ncols=2, loc="lower right")
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -9,7 +9,7 @@ from learnmech.data.base import singular_modes
 from learnmech.data.hierarchy import Hierarchy
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
-from learnmech.figures.style import sheet
+from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
@@ -47,11 +47,10 @@ def _draw(shown):
     for order, (place, s) in enumerate(_distinct(shown)):
         name = "all share" if order == 0 else f"depth {order - 1}"
         laid(axis, times[order::6], seen.values[order::6, place], None, order, f"{name} (s = {s:.2f})", (times, said.values[:, place]))
-    axis.set_xlabel("t [time]")
+    axis.set_xlabel(TIME)
     axis.set_ylabel("strength of the mode, a [output/input]")
-    axis.legend(title="split of the tree", ncols=2)
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    axis.legend(title="split of the tree", loc="center left", bbox_to_anchor=(1, 0.5))
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -6,7 +6,7 @@ from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
-from learnmech.figures.style import COLORS, sheet
+from learnmech.figures.style import COLORS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
@@ -29,12 +29,11 @@ def _draw(shown):
     axis.plot(said["time"], said, color=COLORS[0], label="mean said")
     axis.plot(seen["time"][::2], seen[::2], "o", color=COLORS[0], markersize=4.5, label=f"mean of {shown.exhibit.seeds} runs, seen")
     axis.set_yscale("log")
-    axis.set_xlabel("t [time]")
+    axis.set_xlabel(TIME)
     axis.set_ylabel("training loss, L [loss]")
     axis.set_ylim(top=float(np.nanmax(one)) * 1.2)
     axis.legend()
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

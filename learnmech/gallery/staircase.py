@@ -7,7 +7,7 @@ from learnmech.clock import Clock
 from learnmech.comparison import Check
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment import Experiment, prepare
-from learnmech.figures.style import COLORS, DASHES, sheet
+from learnmech.figures.style import COLORS, DASHES, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import SmallGaussian
 from learnmech.instruments.losses import Loss
@@ -57,7 +57,7 @@ def _draw(shown):
     for plateau in x["plateaus"]:
         left.axhline(plateau, color="#555555", linewidth=0.8)
     left.plot([], [], color="#555555", linewidth=0.8, label="saddles said")
-    left.set_xlabel("t [time]")
+    left.set_xlabel(TIME)
     left.set_ylabel("training loss, L [loss]")
     left.legend()
     lengths = np.log(1 / np.array(SIZES))
@@ -66,10 +66,9 @@ def _draw(shown):
         right.plot(lengths, lengths / s + offset, linestyle=DASHES[m], color=COLORS[m], label=f"mode {m + 1}, slope 1/s said")
         right.plot(lengths, x["halves"][:, m], "os^"[m], color=COLORS[m], label=f"mode {m + 1} seen")
     right.set_xlabel("ln(1/size of the start) [1]")
-    right.set_ylabel("time to half strength [time]")
+    right.set_ylabel("time to half strength [param²/loss]")
     right.legend(fontsize=8.5)
-    figure.suptitle(shown.exhibit.claim, fontsize=12, wrap=True)
-    return figure
+    return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(

@@ -56,7 +56,8 @@ def loss_along(view: View, c: float, W: Float[np.ndarray, "m k d"]) -> Float[np.
     if len(X) > X.shape[1]:
         reduced = Reduced.of(view)
         X, Y, floor = np.asarray(reduced.X), np.asarray(reduced.Y), float(reduced.floor)
-    return np.array([c * (np.sum((X @ w.T - Y) ** 2) + floor) for w in W])
+    with np.errstate(over="ignore", invalid="ignore"):  # a diverging map has a diverging loss
+        return np.array([c * (np.sum((X @ w.T - Y) ** 2) + floor) for w in W])
 
 
 def imbalance(layers: list[Matrix], lam: float = 0.0) -> float:
@@ -81,17 +82,18 @@ def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **va
     `values` replace those that are known more exactly.
     """
     U, _, V = singular_modes(start.data.train)
+    finite = np.isfinite(W).all(axis=(1, 2))
+    singular = np.full((len(W), min(W.shape[1:])), np.nan)
+    singular[finite] = np.linalg.svd(W[finite], compute_uv=False)
     told = {
         "end_to_end": W,
         "mode_strength": np.einsum("km,tkd,dm->tm", U, W, V),
-        "singular_value": np.linalg.svd(W, compute_uv=False),
+        "singular_value": singular,
         "loss": loss_along(start.data.train, constant(start), W),
     }
     instruments = [EndToEnd(), ModeStrengths(), SingularValues(), Loss()]
     if start.data.test is not None:
-        X, Y = start.data.test.X, start.data.test.Y
-        c = start.experiment.loss.constant(len(X))
-        told["test_loss"] = np.array([c * np.sum((X @ w.T - Y) ** 2) for w in W])
+        told["test_loss"] = loss_along(start.data.test, start.experiment.loss.constant(len(start.data.test.X)), W)
         instruments.append(TestLoss())
     quantities = tuple(q for one in instruments for q in one.quantities(start.system, start.state.params))
     return table(quantities, told | values, marks)

@@ -58,9 +58,7 @@ class EndToEnd(Theory):
             return velocity(W, W @ power - target, depth).ravel()
 
         size = max(np.abs(W_0).max(), np.abs(Y).max() / max(np.abs(X).max(), 1e-300))
-        solved = scipy.integrate.solve_ivp(
-            moving, (0.0, marks.times[-1]), W_0.ravel(), method="DOP853", t_eval=marks.times, rtol=1e-11, atol=1e-13 * size
-        )
+        solved = scipy.integrate.solve_ivp(moving, (0.0, marks.times[-1]), W_0.ravel(), method="DOP853", t_eval=marks.times, rtol=1e-11, atol=1e-13 * size)
         return said_of_maps(start, marks, solved.y.T.reshape(-1, *W_0.shape))
 
     @classmethod

@@ -105,10 +105,11 @@ def descent_strengths(a0: Vector, s: Vector, g: Vector, depth: int, rate: float,
     """Strengths of aligned balanced modes under descent, exactly: every layer carries w = a^(1/L), w <- w + rate (s - g w^L) w^(L-1), at c = 1/(2n)."""
     sign = np.where(a0 < 0, -1.0, 1.0)
     w, target, reached, step = np.abs(a0) ** (1 / depth), sign * s, [], 0
-    for mark in steps:
-        while step < mark:
-            w, step = w + rate * (target - g * w**depth) * w ** (depth - 1), step + 1
-        reached.append(sign * w**depth)
+    with np.errstate(over="ignore", invalid="ignore"):  # above the critical rate strengths diverge, as the run's do
+        for mark in steps:
+            while step < mark:
+                w, step = w + rate * (target - g * w**depth) * w ** (depth - 1), step + 1
+            reached.append(sign * w**depth)
     return np.array(reached)
 
 
@@ -158,4 +159,6 @@ class Decoupled(Theory):
     @classmethod
     def example(cls):
         data = Gaussian(n=20, d=4, k=3, whitened=True, test=5)
-        return Experiment(DeepLinear(hidden=(4,)), data, GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"), Clock(time=12.0, marks=25), Aligned(strength=0.01))
+        return Experiment(
+            DeepLinear(hidden=(4,)), data, GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"), Clock(time=12.0, marks=25), Aligned(strength=0.01)
+        )
