@@ -5,14 +5,16 @@ from collections.abc import Iterable
 
 import jax
 import numpy as np
-import xarray as xr
 
 from learnmech import catalog
 from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
+from learnmech.late import late
 from learnmech.record import Record
 from learnmech.theories.base import Condition, Theory
+
+xr = late("xarray")
 
 RULE = (
     "error = max |seen - said| / max |said| over all marks and entries. holds: every condition holds and every error is within its tolerance; "
@@ -71,8 +73,8 @@ class Comparison:
     source: str
     rows: tuple[Row, ...]
     conditions: tuple[Condition, ...]
-    seen: dict[str, xr.DataArray]
-    said: xr.Dataset
+    seen: "dict[str, xr.DataArray]"
+    said: "xr.Dataset"
 
     @property
     def verdict(self) -> str:
@@ -118,7 +120,7 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
     return Comparison(name, source, tuple(rows), conditions, seen, said)
 
 
-def compare_means(experiment: Experiment, grid: xr.Dataset, theory: Theory) -> Comparison:
+def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) -> Comparison:
     """A sweep over seeds against a theory of the mean. Errors and tolerance are in standard errors of the mean.
 
     The prediction is averaged over the seeds' own starts. Where every seed agrees (no spread), seen and said must be equal to round-off.
@@ -167,7 +169,7 @@ def _decided(condition: Condition, record: Record) -> Condition:
     return condition._replace(value=value, holds=bool(holds))
 
 
-def matched(seen: xr.DataArray, said: xr.DataArray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def matched(seen: "xr.DataArray", said: "xr.DataArray") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """(times, seen, said) at the times and labels both sides have; a prediction that stands still is held against the last mark seen."""
     if "time" not in said.dims:
         last = seen.isel(time=-1) if "time" in seen.dims else seen

@@ -11,12 +11,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import xarray as xr
 
 from learnmech import trees
 from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment
+from learnmech.late import late
 from learnmech.tables import joined
+
+xr = late("xarray")
 
 VERSION = "0.1.0"
 
@@ -29,13 +31,13 @@ class Record:
     """
 
     experiment: Experiment
-    tables: dict[int, xr.Dataset]
+    tables: "dict[int, xr.Dataset]"
     final: dict[str, np.ndarray]
     provenance: dict
     notes: tuple[str, ...] = ()
     result: dict = dataclasses.field(default_factory=dict)
 
-    def __getitem__(self, name: str) -> xr.DataArray:
+    def __getitem__(self, name: str) -> "xr.DataArray":
         for table in self.tables.values():
             if name in table:
                 return table[name]
@@ -51,7 +53,7 @@ class Record:
         return [str(name) for table in self.tables.values() for name in table.data_vars]
 
     @property
-    def dataset(self) -> xr.Dataset:
+    def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
         return joined(self.tables.values())
 
@@ -82,7 +84,7 @@ class Record:
         )
 
 
-def _relabelled(table: xr.Dataset, dtype: type) -> xr.Dataset:
+def _relabelled(table: "xr.Dataset", dtype: type) -> "xr.Dataset":
     """Text labels as objects on disk, whose Zarr type is specified, and as fixed-width text in memory."""
     texts = {name: np.array(c.values.tolist(), dtype) for name, c in table.coords.items() if c.dtype.kind in "UOT"}
     return table.assign_coords(texts)

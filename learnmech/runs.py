@@ -7,7 +7,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from learnmech import trees
 from learnmech.clock import Marks
@@ -15,13 +14,16 @@ from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.late import late
 from learnmech.march import Until, march
 from learnmech.record import Record, provenance
 from learnmech.state import State
 from learnmech.system import sharpness
 from learnmech.tables import table
 
-BLOCK_BYTES = 256 * 2**20
+xr = late("xarray")
+
+BLOCK_BYTES, RECORD_BYTES = 256 * 2**20, 4 * 2**30
 # What a step costs, roughly, on two cores: it decides how often progress is shown, and nothing else.
 STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
 
@@ -66,13 +68,15 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
     raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
 
 
-def stream(start: Start, watch: tuple[Instrument, ...] | None = None, until: str | None = None) -> Iterator[Flush]:
-    """The run as blocks of marks, each yielded as soon as it is whole."""
+def stream(
+    start: Start, watch: tuple[Instrument, ...] | None = None, until: str | None = None, seconds: float = 0.25, room: int = BLOCK_BYTES
+) -> Iterator[Flush]:
+    """The run as blocks of marks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole."""
     watch = default_watch(start) if watch is None else tuple(watch)
     _check_watch(watch, start)
     stop = parse_until(until, watch, start) if until else None
     marks, count = start.marks, len(start.marks.times)
-    size = _block_size(start, watch, count)
+    size = _block_size(start, count, seconds, room)
     gaps = gaps_of(start)
     state, reached = start.state, 0
     for first in range(0, count, size):
@@ -100,7 +104,7 @@ def gaps_of(start: Start) -> np.ndarray:
     return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
 
 
-def tabulated(start: Start, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> dict[int, xr.Dataset]:
+def tabulated(start: Start, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> "dict[int, xr.Dataset]":
     """The readings of a block that begins at mark `first` and reached so many marks, as one Dataset per cadence."""
     tables = {}
     for every, values in readings.items():
@@ -121,16 +125,16 @@ def _check_watch(watch, start):
             names.add(quantity.name)
 
 
-def _block_size(start, watch, count):
-    """Marks per block: about a quarter of a second of estimated work, at most 256 MB of the largest readings."""
+def _block_size(start, count, seconds, room):
+    """Marks per block by what a step is estimated to cost and what the largest readings weigh."""
     samples = sum(view.X.shape[0] for view in (start.system.train, start.system.test) if view is not None)
     leaves = jax.tree.leaves(start.state.params)
     heavy = sum(leaf.nbytes for leaf in leaves) + 8 * samples * start.system.train.Y.shape[1]
     seen = start.system.train.X.shape[0] if start.system.reduced is None else start.system.train.X.shape[1]
     per_step = STEP_SECONDS + 6 * seen * sum(leaf.size for leaf in leaves) / FLOPS
     steps = count * FLOW_EVALUATIONS if start.marks.steps is None else start.marks.steps[-1]
-    blocks = np.clip(steps * per_step / 0.25, 1, 40)
-    return int(np.clip(BLOCK_BYTES // max(heavy, 1), 1, np.ceil(count / blocks)))
+    blocks = np.clip(steps * per_step / seconds, 1, 40)
+    return int(np.clip(room // max(heavy, 1), 1, np.ceil(count / blocks)))
 
 
 def run(
@@ -144,7 +148,8 @@ def run(
     watch = default_watch(start) if watch is None else tuple(watch)
     began, flushes, notes = time.perf_counter(), [], [start.marks.note] if start.marks.note else []
     try:
-        for flush in stream(start, watch, until):
+        # what is not watched while it runs needs no blocks but those between which Ctrl-C is heard; a single one is kept without a copy
+        for flush in stream(start, watch, until, *((0.25, BLOCK_BYTES) if progress else (2.0, RECORD_BYTES))):
             flushes.append(flush)
             if progress is not None:
                 progress(flush.progress)
@@ -153,7 +158,9 @@ def run(
             raise
         notes.append(f"interrupted after {flushes[-1].progress.reached} of {len(start.marks.times)} marks")
     notes += _ending(start, flushes[-1], until)
-    readings = {every: {name: np.concatenate([f.readings[every][name] for f in flushes]) for name in values} for every, values in flushes[0].readings.items()}
+    readings = flushes[0].readings
+    if len(flushes) > 1:
+        readings = {every: {name: np.concatenate([f.readings[every][name] for f in flushes]) for name in values} for every, values in readings.items()}
     tables = tabulated(start, watch, readings, 0, flushes[-1].progress.reached)
     final = {path: np.asarray(leaf) for path, leaf in trees.leaves_by_path(flushes[-1].state.params).items()}
     return Record(start.experiment, tables, final, provenance(start.experiment, time.perf_counter() - began), tuple(notes))

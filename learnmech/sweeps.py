@@ -12,17 +12,20 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import xarray as xr
 
 from learnmech import text
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
+from learnmech.late import late
 from learnmech.march import march
 from learnmech.runs import default_watch, gaps_of, run, tabulated
 from learnmech.tables import joined
 
+xr = late("xarray")
+
 BACKENDS = ("map", "vmap", "fastest")
+CHUNK = 16
 
 
 def sweep(
@@ -34,7 +37,7 @@ def sweep(
     folder: str | Path | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
-) -> xr.Dataset:
+) -> "xr.Dataset":
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
 
     The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
@@ -62,8 +65,7 @@ def sweep(
         chosen = backend if backend != "fastest" else _faster(group, starts, watch)
         used.add(chosen)
         if chosen == "vmap":
-            for index, dataset in _together([starts[i] for i in group], watch, group):
-                finished(index, dataset)
+            _together(group, starts, watch, executor, finished)
         else:
             _one_by_one(group, starts, watch, executor, finished)
     return _gathered([tables[i] for i in range(len(points))], experiment, axes, seeds, "+".join(sorted(used)) or "kept")
@@ -100,22 +102,13 @@ def _groups(starts: dict[int, Start]) -> dict:
     for index, start in starts.items():
         dynamic, static = eqx.partition((start.system, start.rule, start.state), eqx.is_array)
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(dynamic))
-        key = (jax.tree.structure(dynamic), shapes, str(static), gaps_of(start).tobytes())
+        key = (jax.tree.structure(dynamic), shapes, jax.tree.structure(static), tuple(map(repr, jax.tree.leaves(static))), gaps_of(start).tobytes())
         groups.setdefault(key, []).append(index)
     return groups
 
 
 def _one_by_one(group, starts, watch, executor, finished):
-    first, *rest = group
-    finished(first, run(starts[first], watch).dataset)  # compiles once, before the cores share the program
-    own = executor is None
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
-    try:
-        for index, record in zip(rest, pool.map(lambda i: run(starts[i], watch), rest), strict=True):
-            finished(index, record.dataset)
-    finally:
-        if own:
-            pool.shutdown()
+    _over_cores(group, lambda index: (run(starts[index], watch).dataset,), finished, executor)
 
 
 @eqx.filter_jit
@@ -139,29 +132,61 @@ def _stack(starts: list[Start]):
     return own, eqx.combine(common, static)
 
 
-def _together(starts: list[Start], watch, group):
-    if len(starts) == 1:
-        yield group[0], run(starts[0], watch).dataset
+def _chunks(group) -> list[list[int]]:
+    """A group cut for vmap: a few chunks per core, of one size (the last filled up by repeating a point) so that they are one program."""
+    cores = os.cpu_count() or 1
+    count = max(1, min(cores * -(-len(group) // (cores * CHUNK)), len(group)))
+    size = -(-len(group) // count)
+    cut = [group[at : at + size] for at in range(0, len(group), size)]
+    return [chunk + [chunk[-1]] * (size - len(chunk)) for chunk in cut]
+
+
+def _together(group, starts, watch, executor, finished):
+    watch = tuple(default_watch(starts[group[0]]) if watch is None else watch)
+    if len(group) == 1:
+        finished(group[0], run(starts[group[0]], watch).dataset)
         return
-    watch = default_watch(starts[0]) if watch is None else watch
-    own, common = _stack(starts)
-    block = _march_together(own, common, tuple(watch), jnp.asarray(0), jnp.asarray(gaps_of(starts[0])))
-    readings = jax.tree.map(np.asarray, block.readings)
-    for place, index in enumerate(group):
-        mine = jax.tree.map(lambda value, p=place: value[p], readings)
-        tables = tabulated(starts[place], tuple(watch), mine, 0, int(block.reached[place]))
-        yield index, joined(tables.values())
+    gaps = jnp.asarray(gaps_of(starts[group[0]]))
+
+    def marched(chunk):
+        own, common = _stack([starts[i] for i in chunk])
+        block = _march_together(own, common, watch, jnp.asarray(0), gaps)
+        return jax.tree.map(np.asarray, block.readings), np.asarray(block.reached)
+
+    def kept(chunk, readings, reached):
+        for index, place in {index: place for place, index in enumerate(chunk)}.items():
+            mine = jax.tree.map(lambda value, p=place: value[p], readings)
+            finished(index, joined(tabulated(starts[index], watch, mine, 0, int(reached[place])).values()))
+
+    _over_cores(_chunks(group), marched, kept, executor)
+
+
+def _over_cores(jobs, work, done, executor):
+    """The first job alone, since it compiles the program that the cores then share."""
+    first, *rest = jobs
+    done(first, *work(first))
+    own = executor is None
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
+    try:
+        for job, result in zip(rest, pool.map(work, rest), strict=True):
+            done(job, *result)
+    finally:
+        if own:
+            pool.shutdown()
 
 
 def _faster(group, starts, watch) -> str:
-    """The quicker of map and vmap per point, timed on the first twentieth of the marks after compiling."""
+    """The quicker of map and vmap, timed on the first marks (a twentieth of the steps) by the programs that the sweep itself will use."""
     if len(group) < 4:
         return "map"
-    some = [starts[i] for i in group]
-    watch = tuple(default_watch(some[0]) if watch is None else watch)
-    gaps = jnp.asarray(gaps_of(some[0])[: max(2, len(some[0].marks.times) // 20)])
-    own, common = _stack(some)
-    alone = some[0]
+    first = starts[group[0]]
+    watch = tuple(default_watch(first) if watch is None else watch)
+    whole = gaps_of(first)
+    few = np.full_like(whole, -1)
+    few[0], few[1] = max(whole[:-1].sum() // 20, 1) if not first.rule.flows else whole[0], 0
+    gaps, zero = jnp.asarray(few), jnp.asarray(0)
+    chunk = _chunks(group)[0]
+    own, common = _stack([starts[i] for i in chunk])
 
     def timed(call):
         jax.block_until_ready(call())
@@ -169,9 +194,9 @@ def _faster(group, starts, watch) -> str:
         jax.block_until_ready(call())
         return time.perf_counter() - began
 
-    together = timed(lambda: _march_together(own, common, watch, jnp.asarray(0), gaps).readings) / len(some)
-    single = timed(lambda: march(alone.system, alone.rule, alone.state, alone.state.params, watch, jnp.asarray(0), gaps).readings)
-    return "vmap" if together < single / (os.cpu_count() or 1) else "map"
+    together = timed(lambda: _march_together(own, common, watch, zero, gaps).readings) / len(chunk)
+    single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, zero, gaps).readings)
+    return "vmap" if together < single else "map"
 
 
 class _Kept:
@@ -187,7 +212,7 @@ class _Kept:
     def path(self, point: Experiment) -> Path:
         return self.folder / (hashlib.sha256((point.fingerprint + self.watch).encode()).hexdigest()[:24] + ".nc")
 
-    def found(self, points) -> dict[int, xr.Dataset]:
+    def found(self, points) -> "dict[int, xr.Dataset]":
         return {i: xr.load_dataset(self.path(p), engine="netcdf4") for i, p in enumerate(points) if self.path(p).exists()}
 
     def store(self, point, dataset):
@@ -200,7 +225,7 @@ def _label(value):
     return value if isinstance(value, (int, float, str, np.number)) else str(value)
 
 
-def _gathered(tables: list[xr.Dataset], experiment, axes, seeds, backend) -> xr.Dataset:
+def _gathered(tables: "list[xr.Dataset]", experiment, axes, seeds, backend) -> "xr.Dataset":
     swept = {**{path: [_label(v) for v in values] for path, values in axes.items()}, **({} if "seed" in axes else {"seed": _seed_list(seeds)})}
     shape = tuple(len(values) for values in swept.values())
     longest = max(tables, key=lambda t: t.sizes["time"])
@@ -230,11 +255,11 @@ def _gathered(tables: list[xr.Dataset], experiment, axes, seeds, backend) -> xr.
     return xr.Dataset(variables, coords, {"backend": backend, "experiment": experiment.text, "left_out": ", ".join(left_out)})
 
 
-def _same_but_time(a: xr.DataArray, b: xr.DataArray) -> bool:
+def _same_but_time(a: "xr.DataArray", b: "xr.DataArray") -> bool:
     return all(a.sizes[d] == b.sizes[d] for d in a.dims if d != "time")
 
 
-def error_bars(dataset: xr.Dataset) -> xr.Dataset:
+def error_bars(dataset: "xr.Dataset") -> "xr.Dataset":
     """Over seeds: each quantity's mean, and beside it `<name>_sem`, the standard error of the mean (NaN with one seed)."""
     mean = dataset.mean("seed", keep_attrs=True)
     count = dataset.sizes["seed"]

@@ -6,15 +6,17 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.sparse.linalg
 from jax import flatten_util
 from jaxtyping import Array, Float, Int
 
 from learnmech import trees
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, singular_modes
+from learnmech.late import late
 from learnmech.losses import Loss, Squared
 from learnmech.trees import Params
+
+sparse = late("scipy.sparse.linalg")
 
 
 class Reduced(eqx.Module):
@@ -117,8 +119,6 @@ def sharpness(system: System, params: Params) -> float:
     if size <= 64:
         return float(np.linalg.eigvalsh(hessian_matrix(system, params))[-1])
     dtype = leaves[0].dtype
-    product = scipy.sparse.linalg.LinearOperator(
-        (size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype
-    )
+    product = sparse.LinearOperator((size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype)
     start = np.random.default_rng(0).standard_normal(size)
-    return float(scipy.sparse.linalg.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)[0])
+    return float(sparse.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)[0])

@@ -3,13 +3,15 @@
 from collections.abc import Iterable
 
 import numpy as np
-import xarray as xr
 
 from learnmech.clock import Marks
+from learnmech.late import late
 from learnmech.quantity import Quantity
 
+xr = late("xarray")
 
-def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks: Marks) -> xr.Dataset:
+
+def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks: Marks) -> "xr.Dataset":
     """One variable per quantity over (time, *its axes), with `step` beside `time` where the rule steps.
 
     A value whose first axis has the marks' length moves with time; one of the quantity's own shape stands still.
@@ -25,7 +27,7 @@ def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks
     return xr.Dataset(data, coords)
 
 
-def joined(tables: Iterable[xr.Dataset]) -> xr.Dataset:
+def joined(tables: "Iterable[xr.Dataset]") -> "xr.Dataset":
     """Tables of several cadences on one time axis; marks at which a quantity was not read are NaN."""
     tables = list(tables)
     if len(tables) == 1:

@@ -1,7 +1,5 @@
 """The main job: handwritten digits, learned mode by mode as theory says."""
 
-from matplotlib.figure import Figure
-
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.data.digits import Digits
@@ -24,7 +22,7 @@ def _experiment():
     return Experiment(DeepLinear(hidden=(32,)), data, GradientDescent(rate=0.02), Clock(time=60.0, marks=151), Aligned(strength=1e-4))
 
 
-def _draw(shown) -> Figure:
+def _draw(shown):
     figure, axes = sheet(1, 2, height=4.4, width=11.0)
     for axis, quantity in zip(axes, ("mode_strength", "loss"), strict=True):
         panel(axis, shown.comparisons[0], quantity, curves=9)

@@ -4,13 +4,15 @@ from collections.abc import Callable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import xarray as xr
 
 from learnmech.clock import Clock
 from learnmech.errors import refused
 from learnmech.experiment import Start
+from learnmech.late import late
 from learnmech.losses import Squared
 from learnmech.parts import Part
+
+xr = late("xarray")
 
 
 class Condition(NamedTuple):
@@ -23,7 +25,7 @@ class Condition(NamedTuple):
     value: float | str
     bound: float | str
     holds: bool
-    seen: Callable[[xr.Dataset], tuple[float | str, bool]] | None = None
+    seen: "Callable[[xr.Dataset], tuple[float | str, bool]] | None" = None
 
 
 class Limit(NamedTuple):
@@ -51,7 +53,7 @@ class Theory(Part):
         """The conditions of validity, decided at the start wherever possible."""
         raise NotImplementedError
 
-    def predict(self, start: Start, clock: Clock | None = None) -> xr.Dataset:
+    def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
         raise NotImplementedError
 

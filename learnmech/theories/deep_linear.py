@@ -1,7 +1,6 @@
 """Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
 
 import numpy as np
-import xarray as xr
 from jaxtyping import Float
 
 from learnmech import trees
@@ -11,9 +10,12 @@ from learnmech.experiment import Start
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.instruments.spectra import SingularValues
+from learnmech.late import late
 from learnmech.system import Reduced
 from learnmech.tables import table
 from learnmech.theories.base import Condition, constant
+
+xr = late("xarray")
 
 Matrix = Float[np.ndarray, "rows columns"]
 
@@ -76,7 +78,7 @@ def balanced(start: Start, tolerance: float = 1e-9) -> Condition:
 OF_MAPS = ("end_to_end", "mode_strength", "singular_value", "loss", "test_loss")
 
 
-def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **values) -> xr.Dataset:
+def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **values) -> "xr.Dataset":
     """What a trajectory of end-to-end maps says: the maps, their strengths on the target's modes, singular values, training and test loss.
 
     `values` replace those that are known more exactly.

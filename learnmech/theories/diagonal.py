@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import scipy.optimize
 from jaxtyping import Float
 
 from learnmech.architectures.diagonal import Diagonal
@@ -14,9 +13,12 @@ from learnmech.experiment import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
+from learnmech.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
+
+optimize = late("scipy.optimize")
 
 Vector = Float[np.ndarray, " d"]
 CONVERGED = 1e-14
@@ -54,7 +56,7 @@ def least_potential(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], a: 
 def minimum_l1(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Vector:
     """The w of least sum |w_i| with Xw = y, by linear programming: where a small start leads."""
     n, d = X.shape
-    solved = scipy.optimize.linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs")
+    solved = optimize.linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs")
     return solved.x[:d] - solved.x[d:]
 
 

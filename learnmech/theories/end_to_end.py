@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import scipy.integrate
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
@@ -11,9 +10,12 @@ from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
 from learnmech.initial.balanced import Balanced
+from learnmech.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, balanced, plain_layers, product, said_of_maps, weights
+
+integrate = late("scipy.integrate")
 
 Matrix = Float[np.ndarray, "k d"]
 
@@ -58,7 +60,7 @@ class EndToEnd(Theory):
             return velocity(W, W @ power - target, depth).ravel()
 
         size = max(np.abs(W_0).max(), np.abs(Y).max() / max(np.abs(X).max(), 1e-300))
-        solved = scipy.integrate.solve_ivp(moving, (0.0, marks.times[-1]), W_0.ravel(), method="DOP853", t_eval=marks.times, rtol=1e-11, atol=1e-13 * size)
+        solved = integrate.solve_ivp(moving, (0.0, marks.times[-1]), W_0.ravel(), method="DOP853", t_eval=marks.times, rtol=1e-11, atol=1e-13 * size)
         return said_of_maps(start, marks, solved.y.T.reshape(-1, *W_0.shape))
 
     @classmethod

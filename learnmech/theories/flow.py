@@ -6,7 +6,6 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-import scipy.integrate
 from jax import flatten_util
 
 from learnmech import trees
@@ -16,10 +15,13 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.weights import Weights
+from learnmech.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.system import System, sharpness
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
+
+integrate = late("scipy.integrate")
 
 
 @eqx.filter_jit
@@ -41,7 +43,7 @@ def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Param
     """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative tolerance 1e-10."""
     flat, unflatten = flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, start.params))
     system = trees.cast(start.system, jnp.float64)
-    solved = scipy.integrate.solve_ivp(
+    solved = integrate.solve_ivp(
         lambda t, y: np.asarray(_velocity(system, eqx.Partial(unflatten), jnp.asarray(y), jnp.asarray(rate))),
         (0.0, float(times[-1])),
         np.asarray(flat),

@@ -3,7 +3,6 @@
 from typing import ClassVar, NamedTuple
 
 import numpy as np
-import scipy.integrate
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
@@ -12,10 +11,13 @@ from learnmech.data.base import singular_modes
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.initial.balanced import Aligned
+from learnmech.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss, time_factor
 from learnmech.theories.deep_linear import OF_MAPS, balanced, correlations, plain_layers, product, said_of_maps, weights
+
+integrate = late("scipy.integrate")
 
 Vector = Float[np.ndarray, " m"]
 ALIGNED = 1e-6
@@ -86,7 +88,7 @@ def _one_strength(a0, s, g, depth, times):
     y0 = np.log(a0 / abs(s - g * a0))
     if depth == 2:
         return strength(y0 + 2 * s * times)
-    solved = scipy.integrate.solve_ivp(
+    solved = integrate.solve_ivp(
         lambda t, y: depth * s * strength(y) ** (1 - 2 / depth), (0, times[-1]), [y0], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
     )
     return strength(solved.y[0])
@@ -95,7 +97,7 @@ def _one_strength(a0, s, g, depth, times):
 def _towards_zero(a0, s, g, depth, times):
     """A mode of the wrong sign creeps back to the saddle: with p = a^(2/L-1), dp/dt = (L - 2)(g a - s), which never blows up."""
     power = 2 / depth - 1
-    solved = scipy.integrate.solve_ivp(
+    solved = integrate.solve_ivp(
         lambda t, p: (depth - 2) * (g * p ** (1 / power) - s), (0, times[-1]), [a0**power], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
     )
     return solved.y[0] ** (1 / power)
@@ -120,7 +122,7 @@ def half_time(a0: float, s: float, depth: int) -> float:
     """
     if depth == 2:
         return float(np.log(s / a0 - 1) / (2 * s))
-    value, _ = scipy.integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(a0), np.log(s / 2), epsabs=0, epsrel=1e-11, limit=400)
+    value, _ = integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(a0), np.log(s / 2), epsabs=0, epsrel=1e-11, limit=400)
     return value / depth
 
 

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import scipy.integrate
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
@@ -12,9 +11,12 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.initial.given import Given
 from learnmech.instruments.weights import Weights
+from learnmech.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps, weights
+
+integrate = late("scipy.integrate")
 
 Times = Float[np.ndarray, " t"]
 
@@ -83,13 +85,13 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
     scale = np.abs(w0[w0 != 0]).min(initial=np.inf)
     if scale == np.inf:
         return np.zeros((len(times), len(w0)))
-    solved = scipy.integrate.solve_ivp(velocity, (0.0, times[-1]), [w0[smallest]], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-14 * scale)
+    solved = integrate.solve_ivp(velocity, (0.0, times[-1]), [w0[smallest]], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-14 * scale)
     return np.stack([all_weights(w) for w in solved.y[0]])
 
 
 def balanced_time(u0: float, u: float, s: float, a: float, depth: int) -> float:
     """When depth-L balanced layers reach u: the integral of dv/(L a v^{2-2/L} (s - v)) from u_0, by adaptive quadrature in ln v."""
-    value, _ = scipy.integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(u0), np.log(u), epsabs=0, epsrel=1e-11, limit=400)
+    value, _ = integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(u0), np.log(u), epsabs=0, epsrel=1e-11, limit=400)
     return value / (depth * a)
 
 

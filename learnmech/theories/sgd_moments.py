@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import numpy as np
-import scipy.linalg
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
@@ -12,11 +11,14 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
+from learnmech.late import late
 from learnmech.rules.descent import SGD
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.regression import minimum_norm
+
+linalg = late("scipy.linalg")
 
 Square = Float[np.ndarray, "d d"]
 
@@ -42,7 +44,7 @@ def stationary_covariance(H: Square, noise: Square, rate: float) -> Square:
     Scalar: rate s^2/(h(2 - rate h)); for small rates HC + CH = rate * noise.
     """
     keep = np.eye(len(H)) - rate * H
-    return scipy.linalg.solve_discrete_lyapunov(keep, rate**2 * noise)
+    return linalg.solve_discrete_lyapunov(keep, rate**2 * noise)
 
 
 class SgdMoments(Theory):

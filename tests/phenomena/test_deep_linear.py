@@ -240,14 +240,14 @@ def test_two_lambda_balanced_layers_solve_the_riccati_equation_whatever_their_al
     np.testing.assert_allclose(said["singular_value"], [np.linalg.svd(W)[1] for W in seen], rtol=0, atol=1e-9)
 
 
-@pytest.mark.parametrize("lam", [0.0, 2.0, -30.0])
+@pytest.mark.parametrize("lam", [0.0, 2.0, -5.0])
 def test_a_lambda_balanced_network_ends_at_the_best_map_of_its_width(lam):
     rng = np.random.default_rng(3)
     X, Y = inputs(3, 9, rng)[0], rng.standard_normal((9, 3))
     layers = lambda_layers(lam, 3, 2, 3, 1e-3, rng)
     U, s, Vt = np.linalg.svd(Y.T @ X / 9)
-    said = LambdaBalanced().predict(started(X, Y, layers, GradientFlow(), lm.Clock(time=1000.0, marks=3)))
-    # the slowest direction has decayed by e^-100 and more; round-off of thousands of spans
+    said = LambdaBalanced().predict(started(X, Y, layers, GradientFlow(), lm.Clock(time=2000.0, marks=3)))
+    # the lazy start turns towards the strongest modes last, as e^-(s_2^2 - s_3^2) t / |lam| = e^-60; then round-off of thousands of spans
     assert s[2] < 0.9 * s[1]
     np.testing.assert_allclose(said["end_to_end"][-1], (U[:, :2] * s[:2]) @ Vt[:2], rtol=0, atol=1e-11)
 
