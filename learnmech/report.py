@@ -12,7 +12,8 @@ from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown
 
 STYLE = """
-body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a1a1a; background: #fff; max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem }
+body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a1a1a; background: #fff;
+  max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem } h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; border-bottom: 1px solid #ddd }
 p.source, td.dim, p.dim { color: #595959 } table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .93rem }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #999 } th, td { padding: .22rem .8rem .22rem 0; vertical-align: top }

@@ -56,7 +56,10 @@ class LinearTeacher(Data):
 
 
 class NetworkTeacher(Data):
-    """y = teacher(x) + noise: a random network of any architecture on standard normal inputs; its outputs are scaled to mean square `power` on the training set."""
+    """y = teacher(x) + noise: a random network of any architecture on standard normal inputs.
+
+    The teacher's outputs are scaled to mean square `power` on the training set.
+    """
 
     teacher: Architecture = Mlp(hidden=(16,))
     n: int = structure(100, at_least=1)

@@ -3,11 +3,11 @@
 import numpy as np
 
 from learnmech.figures.overlay import CURVES
-from learnmech.figures.style import COLORS, DASHES, TIME, drawing, label, sheet, titled
+from learnmech.figures.style import COLORS, DASHES, TIME, label, sheet, titled
 from learnmech.record import Record
 
 
-def curves(record: Record, title: str = "") -> "drawing.Figure":
+def curves(record: Record, title: str = "") -> "Figure":
     """Up to six quantities, scalars first, each with the six entries that move most."""
     names = sorted(record.names, key=lambda name: (record[name].ndim, name != "loss"))[:6]
     columns = 1 if len(names) < 2 else 2

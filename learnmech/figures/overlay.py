@@ -3,13 +3,13 @@
 import numpy as np
 
 from learnmech.comparison import Comparison, matched
-from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawing, label, sheet, titled
+from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, label, sheet, titled
 
 CURVES = 6
 DOTS = 36
 
 
-def overlay(comparison: Comparison, title: str = "") -> "drawing.Figure":
+def overlay(comparison: Comparison, title: str = "") -> "Figure":
     """One panel per quantity: dots are seen, lines are said, grey outside the theory's domain. At most six curves a panel, those that move most."""
     rows = [row for row in comparison.rows if np.ndim(comparison.seen[row.quantity]) >= 1][:6]
     columns = 1 if len(rows) < 2 else 2

@@ -3,10 +3,6 @@
 import io
 import textwrap
 
-from learnmech.late import late
-
-matplotlib, drawing = late("matplotlib"), late("matplotlib.figure")
-
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -28,10 +24,13 @@ RC = {
 }
 
 
-def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9.0) -> "tuple[drawing.Figure, list[matplotlib.axes.Axes]]":
+def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9.0) -> "tuple[Figure, list[Axes]]":
     """A figure of rows x columns panels and its axes in reading order."""
-    with matplotlib.rc_context(RC):
-        figure = drawing.Figure(figsize=(width, height * rows), layout="constrained")
+    from matplotlib import rc_context  # it takes longer to import than a first step to run
+    from matplotlib.figure import Figure
+
+    with rc_context(RC):
+        figure = Figure(figsize=(width, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [axis for row in axes for axis in row]
 
@@ -47,15 +46,17 @@ def label(symbol: str, units: str, meaning: str = "") -> str:
     return textwrap.fill(shown, 34)
 
 
-def titled(figure: "drawing.Figure", claim: str) -> "drawing.Figure":
+def titled(figure: "Figure", claim: str) -> "Figure":
     """The figure with its claim above it."""
     figure.suptitle(textwrap.fill(claim, 100), fontsize=12)
     return figure
 
 
-def svg(figure: "drawing.Figure") -> str:
+def svg(figure: "Figure") -> str:
     """The figure as SVG text, the same bytes every time."""
+    from matplotlib import rc_context
+
     out = io.StringIO()
-    with matplotlib.rc_context(RC):
+    with rc_context(RC):
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

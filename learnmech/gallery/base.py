@@ -8,7 +8,6 @@ from learnmech.errors import Refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.curves import curves
 from learnmech.figures.overlay import overlay
-from learnmech.figures.style import drawing
 from learnmech.instruments.base import Instrument
 from learnmech.record import Record
 from learnmech.rules.flow import GradientFlow
@@ -41,12 +40,12 @@ class Shown:
         """Whether every comparison and every check holds."""
         return all(c.verdict == "holds" for c in self.comparisons) and all(check.holds for check in self.checks)
 
-    def figure(self) -> "drawing.Figure":
+    def figure(self) -> "Figure":
         """The exhibit's figure."""
         return self.exhibit.draw(self)
 
 
-def draw_overlay(shown: Shown) -> "drawing.Figure":
+def draw_overlay(shown: Shown) -> "Figure":
     """The first comparison that says anything, quantity by quantity; the record by itself where none does."""
     said = next((c for c in shown.comparisons if c.rows), None)
     return curves(shown.record, shown.exhibit.claim) if said is None else overlay(said, title=shown.exhibit.claim)
@@ -71,7 +70,7 @@ class Exhibit:
     reason: str = ""
     seeds: int = 1
     verify: Callable[[Shown], tuple[tuple[Check, ...], dict]] | None = None
-    draw: "Callable[[Shown], drawing.Figure]" = draw_overlay
+    draw: "Callable[[Shown], Figure]" = draw_overlay
 
     def changed(self, changes: dict[str, object]) -> Experiment:
         """The full form's experiment with knobs changed."""

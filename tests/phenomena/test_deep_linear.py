@@ -270,9 +270,9 @@ def test_the_end_to_end_map_of_a_balanced_network_obeys_one_equation(d, hidden, 
     holds(EndToEnd(), start)
     seen = [product(at) for at in flowed(layers, X.T @ X / n, Y.T @ X / n, np.linspace(0, 3, 4))]
     said = EndToEnd().predict(start)
-    # the solvers' 1e-11 a step, on maps of size 1, amplified by e^3 or so
-    np.testing.assert_allclose(said["end_to_end"], seen, rtol=0, atol=1e-8)
-    np.testing.assert_allclose(said["loss"], [SCALINGS[scaling](n) * np.sum((X @ W.T - Y) ** 2) for W in seen], rtol=1e-7)
+    # the solvers' 1e-11 a step on maps of size 1, over some 30 steps
+    np.testing.assert_allclose(said["end_to_end"], seen, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(said["loss"], [SCALINGS[scaling](n) * np.sum((X @ W.T - Y) ** 2) for W in seen], rtol=1e-8)
 
 
 # --- what is conserved
