@@ -19,7 +19,7 @@ p.source, td.dim, p.dim { color: #595959 } table { border-collapse: collapse; ma
 th { text-align: left; font-weight: 600; border-bottom: 1px solid #999 } th, td { padding: .22rem .8rem .22rem 0; vertical-align: top }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 pre { background: #f6f6f4; padding: .8rem 1rem; overflow-x: auto; font-size: .85rem; line-height: 1.4 }
-.verdict { font-weight: 700 } .holds { color: #00643c } .fails { color: #a02000 } .outside { color: #595959 }
+.verdict { font-weight: 700; white-space: nowrap } .holds { color: #00643c } .fails { color: #a02000 } .outside { color: #595959 }
 figure { margin: 1rem 0 } figure svg { width: 100%; height: auto }
 """
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "outside domain": "○ outside domain", "within": "✓ within", "beyond": "✗ beyond", True: "✓ yes", False: "✗ no"}

@@ -1,5 +1,7 @@
 """How results look in a terminal."""
 
+import sys
+
 from rich import box
 from rich.console import Console
 from rich.table import Table
@@ -14,7 +16,7 @@ VERDICTS = {
 
 
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    return Console(highlight=False, soft_wrap=False, width=None if sys.stdout.isatty() else 120)
 
 
 def _number(value) -> str:

@@ -54,7 +54,7 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     spans = positive.size and flat_seen.min() > 0 and positive.max() > 100 * positive.min()
     if log or (log is None and quantity.endswith("loss") and spans):
         axis.set_yscale("log")
-    if len(times) > 2 and times[-1] > 100 * times[1]:
+    if len(times) > 2 and np.ptp(np.diff(times)) > 20 * np.diff(times).min():
         axis.set_xscale("symlog", linthresh=times[1])
     axis.set_xlabel(TIME)
     axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))

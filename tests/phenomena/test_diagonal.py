@@ -22,9 +22,8 @@ from learnmech.theories.diagonal import least_potential, minimum_l1, potential
 
 
 def samples(n=3, d=6, seed=0):
-    """X and y of a sparse target: fewer samples than inputs."""
-    rng = np.random.default_rng(seed)
-    X = rng.standard_normal((n, d))
+    """X of condition number 2 and y of a sparse target: fewer samples than inputs."""
+    X = np.linspace(2.0, 1.0, n)[:, None] * np.linalg.qr(np.random.default_rng(seed).standard_normal((d, n)))[0].T
     return X, X @ np.array([1.5, -0.7] + [0.0] * (d - 2))
 
 
@@ -47,7 +46,7 @@ def test_the_potential_is_that_whose_slope_is_the_inverse_hyperbolic_sine(a):
         # dq/dz = asinh(z/2), q(0) = 0
         exact = sum(mp.mpf(a) ** 2 * mp.quad(lambda z: mp.asinh(z / 2), [0, mp.mpf(abs(x)) / mp.mpf(a) ** 2]) for x in w)
     # round-off
-    assert potential(w, a) == pytest.approx(float(exact), rel=1e-12)
+    assert potential(w, a) == pytest.approx(float(exact), rel=1e-12, abs=0)
 
 
 @pytest.mark.parametrize("a", [0.1, 0.5, 1.0, 5.0])
@@ -60,22 +59,23 @@ def test_the_interpolator_of_least_potential_is_the_constrained_minimum(n, d, a)
     free, first = scipy.linalg.null_space(X), np.linalg.lstsq(X, y, rcond=None)[0]
     if free.shape[1]:
         least = scipy.optimize.minimize(lambda z: potential(first + free @ z, a), np.zeros(free.shape[1]), method="BFGS", options={"gtol": 1e-9})
-        # values near the minimum are flat: half the digits of the place, all of the value's
-        np.testing.assert_allclose(found, first + free @ least.x, rtol=0, atol=3e-6)
+        # a minimum is flat: of its place half the digits are found
+        np.testing.assert_allclose(found, first + free @ least.x, rtol=0, atol=1e-5)
         assert potential(found, a) <= least.fun * (1 + 1e-12)
         # the slope of the potential is normal to all that Xw = y leaves free
         np.testing.assert_allclose(free.T @ np.arcsinh(found / (2 * a**2)), 0, atol=1e-10)
     else:
-        np.testing.assert_allclose(found, np.linalg.solve(X, y), rtol=1e-9)
+        np.testing.assert_allclose(found, np.linalg.solve(X, y), rtol=0, atol=1e-12)
 
 
-@pytest.mark.parametrize("a", [1e-8, 1e-6, 1e-4, 1e-2, 10.0, 1e3])
+@pytest.mark.parametrize("a", [1e-8, 1e-6, 1e-4, 1e-2, 0.3, 10.0, 1e3, 1e5])
 def test_the_interpolator_of_least_potential_is_found_at_any_size_of_the_start(a):
     X, y = samples()
     found, free = least_potential(X, y, a), scipy.linalg.null_space(X)
     # round-off in the multipliers, of size ln(1/a^2), times w
-    np.testing.assert_allclose(X @ found, y, rtol=0, atol=1e-10)
-    np.testing.assert_allclose(free.T @ np.arcsinh(found / (2 * a**2)), 0, atol=1e-9)
+    np.testing.assert_allclose(X @ found, y, rtol=0, atol=1e-11)
+    multipliers = np.arcsinh(found / (2 * a**2))
+    np.testing.assert_allclose(free.T @ multipliers, 0, atol=1e-11 * np.abs(multipliers).max())
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -96,8 +96,8 @@ def test_a_small_start_leads_to_the_least_l1_norm():
     sparse = minimum_l1(X, y)
     off = [np.abs(least_potential(X, y, a) - sparse).max() for a in (1e-1, 1e-2, 1e-3, 1e-4, 1e-6)]
     assert all(after < before / 2 for before, after in itertools.pairwise(off))
-    # entries that are absent from the sparse one go as a power of a
-    assert off[-1] < 1e-3 * np.abs(sparse).max()
+    # entries absent from the sparse one go as a^(2 - 2 |x_i'nu|): on these data as a^0.48, from 0.36 at a = 0.1
+    assert off[-1] < 0.01 * off[0]
 
 
 def test_a_large_start_leads_to_the_least_l2_norm_at_fourth_order():
