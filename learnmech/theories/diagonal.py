@@ -30,27 +30,44 @@ def potential(w: Vector, a: float) -> float:
     Source: Woodworth et al. 2020.
     """
     z = np.asarray(w) / a**2
-    return float(a**2 * np.sum(2 - np.sqrt(4 + z**2) + z * np.arcsinh(z / 2)))
+    # 2 - sqrt(4 + z^2), without the cancellation for small z
+    return float(a**2 * np.sum(z * np.arcsinh(z / 2) - z**2 / (2 + np.sqrt(4 + z**2))))
 
 
 def least_potential(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], a: float) -> Vector:
-    """The w of least potential with Xw = y: w = 2a^2 sinh(X'nu), where nu maximises nu'y - 2a^2 sum cosh(X'nu), by damped Newton steps."""
-    nu, size = np.zeros(len(y)), np.abs(y).max()
+    """The w of least potential with Xw = y: w = 2a^2 sinh(X'nu), the nu with Xw = y found by damped Newton steps.
 
-    def value(nu):
-        return 2 * a**2 * np.sum(np.cosh(np.clip(X.T @ nu, -300, 300))) - nu @ y
+    From a size at which the potential is a square, down (or up) to a by factors of 2, each solution the start of the next.
+    """
+    w = np.linalg.pinv(X) @ y
+    size = max(a, np.sqrt(np.abs(w).max()))
+    sizes = [size] if size == a else [*size * 0.5 ** np.arange(int(np.log2(size / a)) + 1), a]
+    for size in sizes:
+        w = _newton(X, y, size, w)
+    return w
 
-    for _ in range(200):
-        angle = X.T @ nu
-        gap = X @ (2 * a**2 * np.sinh(angle)) - y
-        if np.abs(gap).max() <= 1e-13 * size:
-            break
-        step = np.linalg.solve((X * (2 * a**2 * np.cosh(angle))) @ X.T, gap)
-        length, slope = 1.0, gap @ step
-        while value(nu - length * step) > value(nu) - 1e-4 * length * slope and length > 1e-10:
+
+def _newton(X, y, a, w):
+    # multipliers that come nearest to the last solution, weighed by how much they move w
+    weight = np.sqrt(np.sqrt(w**2 + 4 * a**4))
+    nu = np.linalg.lstsq(X.T * weight[:, None], weight * np.arcsinh(w / (2 * a**2)), rcond=None)[0]
+
+    def at(nu):
+        with np.errstate(over="ignore", invalid="ignore"):
+            w = 2 * a**2 * np.sinh(X.T @ nu)
+            return w, X @ w - y
+
+    w, gap = at(nu)
+    for _ in range(100):
+        step = np.linalg.solve((X * np.sqrt(w**2 + 4 * a**4)) @ X.T, gap)
+        length = 1.0
+        while length > 1e-6 and not np.linalg.norm(at(nu - length * step)[1]) < np.linalg.norm(gap):
             length /= 2
+        if length <= 1e-6:
+            break  # round-off: no step brings Xw nearer to y
         nu = nu - length * step
-    return 2 * a**2 * np.sinh(X.T @ nu)
+        w, gap = at(nu)
+    return w
 
 
 def minimum_l1(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Vector:

@@ -20,11 +20,15 @@ integrate = late("scipy.integrate")
 Matrix = Float[np.ndarray, "k d"]
 
 
-def velocity(W: Matrix, G: Matrix, depth: int) -> Matrix:
-    """dW/dt = -sum_{j=1}^L [WW']^{(j-1)/L} G [W'W]^{(L-j)/L} for the gradient G of the loss in W; powers taken of W's singular values, A^0 = I."""
+def velocity(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
+    """dW/dt = -sum_{j=1}^L [WW']^{(j-1)/L} G [W'W]^{(L-j)/L} for the gradient G of the loss in W; powers taken of W's singular values, A^0 = I.
+
+    `rank` is the narrowest width: singular values beyond it are 0, and what round-off leaves of them must not be raised to small powers.
+    """
     if depth == 1:
         return -G
     U, s, Vt = np.linalg.svd(W, full_matrices=False)
+    U, s, Vt = U[:, :rank], s[:rank], Vt[:rank]
     root = s ** (2 / depth)
     into, out = U.T @ G, G @ Vt.T
     core = into @ Vt.T
@@ -52,12 +56,13 @@ class EndToEnd(Theory):
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start)[:4])
         marks, c, depth = start.marked(clock), constant(start), len(start.params)
+        rank = min(min(layer.shape) for layer in weights(start))
         X, Y, W_0 = start.data.train.X, start.data.train.Y, product(weights(start))
         power, target = 2 * c * X.T @ X, 2 * c * Y.T @ X
 
         def moving(t, flat):
             W = flat.reshape(W_0.shape)
-            return velocity(W, W @ power - target, depth).ravel()
+            return velocity(W, W @ power - target, depth, rank).ravel()
 
         size = max(np.abs(W_0).max(), np.abs(Y).max() / max(np.abs(X).max(), 1e-300))
         solved = integrate.solve_ivp(moving, (0.0, marks.times[-1]), W_0.ravel(), method="DOP853", t_eval=marks.times, rtol=1e-11, atol=1e-13 * size)

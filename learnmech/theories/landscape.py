@@ -34,7 +34,7 @@ def balanced_sharpness(s_max: float, depth: int) -> float:
 
 def critical_losses(s: Vector, floor: float = 0.0) -> Vector:
     """Losses of the 2^rank critical points of the mode picture, ascending: floor + (1/2) sum of s_m^2 over the modes not learned."""
-    s = s[s > 0]
+    s = s[s > s.max(initial=0.0) * len(s) * np.finfo(float).eps]
     return np.sort([floor + 0.5 * sum(s[list(left)] ** 2) for r in range(len(s) + 1) for left in itertools.combinations(range(len(s)), r)])
 
 

@@ -63,7 +63,7 @@ def decoupled_inputs(start: Start) -> Condition:
 def flow_strengths(a0: Vector, s: Vector, g: Vector, depth: int, times: Float[np.ndarray, " t"]) -> Float[np.ndarray, "t m"]:
     """Strengths a(t) of aligned balanced modes under flow: da/dt = L a^(2-2/L) (s - g a), at c = 1/(2n).
 
-    With y = ln(a/|s - g a|) this is dy/dt = L s a^(1-2/L): a logistic curve where L = 2, and never stiff for other L.
+    L = 2 is the logistic a_0/(e^(-2st) + a_0 g (1 - e^(-2st))/s). For other L, y = ln(a/|s - g a|) gives dy/dt = L s a^(1-2/L), which is never stiff.
     A mode that starts at a < 0 is the mirror image of one with target -s.  Source: Saxe et al. 2014.
     """
     sign = np.where(a0 < 0, -1.0, 1.0)
@@ -75,27 +75,24 @@ def _one_strength(a0, s, g, depth, times):
         return a0 * np.exp(-g * times) + s * (-np.expm1(-g * times) / g if g > 0 else times)
     if a0 == 0 or s == g * a0:
         return np.full(len(times), a0)
-    if s == 0:
-        power = 2 - 2 / depth
-        return (a0**-power + depth * power * g * times) ** (-1 / power)
-    if s < 0 and depth > 2:
-        return _towards_zero(a0, s, g, depth, times)
+    if depth == 2:
+        return a0 / (np.exp(-2 * s * times) + a0 * g * (-np.expm1(-2 * s * times) / s if s else 2 * times))
+    if s <= 1e-3 * g * a0:
+        return _shrinking(a0, s, g, depth, times)
     side = np.sign(s - g * a0)
 
     def strength(y):
         return side * s / (np.exp(-y) + side * g)
 
     y0 = np.log(a0 / abs(s - g * a0))
-    if depth == 2:
-        return strength(y0 + 2 * s * times)
     solved = integrate.solve_ivp(
         lambda t, y: depth * s * strength(y) ** (1 - 2 / depth), (0, times[-1]), [y0], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12
     )
     return strength(solved.y[0])
 
 
-def _towards_zero(a0, s, g, depth, times):
-    """A mode of the wrong sign creeps back to the saddle: with p = a^(2/L-1), dp/dt = (L - 2)(g a - s), which never blows up."""
+def _shrinking(a0, s, g, depth, times):
+    """A mode whose target is far below it or of the other sign: with p = a^(2/L-1), dp/dt = (L - 2)(g a - s), which never blows up."""
     power = 2 / depth - 1
     solved = integrate.solve_ivp(
         lambda t, p: (depth - 2) * (g * p ** (1 / power) - s), (0, times[-1]), [a0**power], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-12

@@ -61,7 +61,8 @@ def critical_rate(top: float, momentum: float = 0.0, kind: str = "heavy-ball") -
 
 def early_stopping_filter(h: Vector, rate: float, steps: int) -> Vector:
     """1 - (1 - rate h)^steps: the share of each eigendirection's least-squares solution that descent from zero has learned."""
-    return -np.expm1(steps * np.log1p(-rate * h)) if np.all(rate * h < 1) else 1 - (1 - rate * h) ** steps
+    below = rate * h < 1
+    return np.where(below, -np.expm1(steps * np.log1p(-rate * np.where(below, h, 0.0))), 1 - (1 - rate * h) ** steps)
 
 
 def ridge_filter(h: Vector, rho: float) -> Vector:

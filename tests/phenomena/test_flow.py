@@ -22,7 +22,9 @@ RATES = [0.08, 0.04, 0.02, 0.01]
 
 @pytest.fixture(scope="module")
 def network():
-    return lm.Experiment(Mlp(hidden=(3,), activation="tanh", bias=True), Gaussian(n=8, d=2, k=1, noise=0.3), GradientDescent(rate=0.05), lm.Clock(time=1.6, marks=3))
+    return lm.Experiment(
+        Mlp(hidden=(3,), activation="tanh", bias=True), Gaussian(n=8, d=2, k=1, noise=0.3), GradientDescent(rate=0.05), lm.Clock(time=1.6, marks=3)
+    )
 
 
 def tanh_gradients(params, X, Y, c):
