@@ -11,9 +11,12 @@ _FACE = {
     "prepare": "experiment",
     "run": "runs",
     "stream": "runs",
+    "predict": "theories.base",
     "compare": "comparison",
+    "compare_means": "comparison",
     "sweep": "sweeps",
     "load": "record",
+    "show": "figures.curves",
     "Squared": "losses",
 }
 _ROOMS = ("architectures", "data", "initial", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog")

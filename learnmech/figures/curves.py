@@ -2,7 +2,8 @@
 
 import numpy as np
 
-from learnmech.figures.overlay import CURVES
+from learnmech.comparison import Comparison
+from learnmech.figures.overlay import CURVES, overlay
 from learnmech.figures.style import COLORS, DASHES, TIME, label, sheet, titled
 from learnmech.record import Record
 
@@ -26,3 +27,8 @@ def curves(record: Record, title: str = "") -> "Figure":
     for axis in axes[len(names) :]:
         axis.set_axis_off()
     return titled(figure, title)
+
+
+def show(what: Record | Comparison, title: str = "") -> "Figure":
+    """A record by itself, or a comparison with seen laid over said; `figure.savefig("name.png")` keeps it."""
+    return curves(what, title) if isinstance(what, Record) else overlay(what, title)

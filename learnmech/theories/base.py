@@ -7,7 +7,7 @@ import numpy as np
 
 from learnmech.clock import Clock
 from learnmech.errors import refused
-from learnmech.experiment import Start
+from learnmech.experiment import Experiment, Start, prepare
 from learnmech.late import late
 from learnmech.losses import Squared
 from learnmech.parts import Part
@@ -56,6 +56,11 @@ class Theory(Part):
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
         raise NotImplementedError
+
+
+def predict(experiment: Experiment | Start, theory: Theory, clock: Clock | None = None) -> "xr.Dataset":
+    """What a theory says of an experiment, without running it."""
+    return theory.predict(experiment if isinstance(experiment, Start) else prepare(experiment), clock)
 
 
 def linear_network(start: Start) -> Condition:
