@@ -109,8 +109,9 @@ def _read_array(file, sha, path):
     if not file.is_file():
         raise refused(path, "its array file", f"no file {file}", "Put the file beside the text")
     try:
-        values = np.load(file, allow_pickle=False)
-        values = values if isinstance(values, np.ndarray) else values[values.files[0]]
+        with file.open("rb") as opened:
+            values = np.load(opened, allow_pickle=False)
+            values = values if isinstance(values, np.ndarray) else values[values.files[0]]
     except (ValueError, OSError, EOFError, IndexError, zipfile.BadZipFile) as error:
         raise refused(path, "an array file of numbers", f"{file.name}: {str(error).splitlines()[0]}", "Write it with numpy.save") from None
     if digest(values) != sha:

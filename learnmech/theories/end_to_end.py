@@ -23,7 +23,8 @@ Matrix = Float[np.ndarray, "k d"]
 def velocity(W: Matrix, G: Matrix, depth: int, rank: int) -> Matrix:
     """dW/dt = -sum_{j=1}^L [WW']^{(j-1)/L} G [W'W]^{(L-j)/L} for the gradient G of the loss in W; powers taken of W's singular values, A^0 = I.
 
-    `rank` is the narrowest width: singular values beyond it are 0, and what round-off leaves of them must not be raised to small powers.
+    `rank` is that of the start, which balanced flow keeps: singular values beyond it are 0, and what round-off leaves of them must not be raised
+    to small powers.
     """
     if depth == 1:
         return -G
@@ -56,7 +57,7 @@ class EndToEnd(Theory):
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start)[:4])
         marks, c, depth = start.marked(clock), constant(start), len(start.params)
-        rank = min(min(layer.shape) for layer in weights(start))
+        rank = int(np.linalg.matrix_rank(product(weights(start))))
         X, Y, W_0 = start.data.train.X, start.data.train.Y, product(weights(start))
         power, target = 2 * c * X.T @ X, 2 * c * Y.T @ X
 

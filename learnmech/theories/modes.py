@@ -76,7 +76,9 @@ def _one_strength(a0, s, g, depth, times):
     if a0 == 0 or s == g * a0:
         return np.full(len(times), a0)
     if depth == 2:
-        return a0 / (np.exp(-2 * s * times) + a0 * g * (-np.expm1(-2 * s * times) / s if s else 2 * times))
+        left = np.exp(-2 * abs(s) * times)
+        gone = -np.expm1(-2 * abs(s) * times) / abs(s) if s else 2 * times
+        return a0 / (left + g * a0 * gone) if s >= 0 else a0 * left / (1 + g * a0 * gone)
     if s <= 1e-3 * g * a0:
         return _shrinking(a0, s, g, depth, times)
     side = np.sign(s - g * a0)

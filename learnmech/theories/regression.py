@@ -113,7 +113,7 @@ class Regression(Theory):
         # the residual in each direction decays as a whole where there is no ridge, so that nothing cancels near interpolation
         r_inf = (sigma * w_inf[:, : len(sigma)]).T - seen if rho else 0.0
         r = r_inf + left[:, : len(sigma), None] * ((sigma * w_0[:, : len(sigma)]).T - seen - r_inf)
-        rest = Y - P @ seen
+        rest = Y - P @ seen if len(sigma) < len(X) else np.zeros_like(Y)
         loss = c * (np.sum(r**2, axis=(1, 2)) + np.sum(rest**2)) + rho / 2 * np.sum(W**2, axis=(1, 2))
         said = said_of_maps(start, marks, W, loss=loss)
         test = {} if start.data.test is None else {"test_outputs": start.data.test.X @ np.swapaxes(W, 1, 2)}

@@ -129,6 +129,14 @@ def test_a_mode_whose_target_is_next_to_nothing_decays_as_if_there_were_none(s, 
     np.testing.assert_allclose(flow_strengths(np.array([0.1]), np.array([s]), np.ones(1), depth, times), nothing, rtol=1e-9, atol=s * (1 + 5 * depth))
 
 
+@pytest.mark.parametrize("depth", [1, 2, 3])
+def test_the_modes_of_a_long_run_end_at_their_targets_or_at_the_saddle(depth):
+    s = np.array([2.0, 2.0, 0.7])
+    end = flow_strengths(np.array([-0.1, 0.1, 5.0]), s, np.ones(3), depth, np.array([0, 1.0, 1e3]))[-1]
+    # e^-700 is nothing; three layers come back to the saddle as 1/(s t)^3 = 1.3e-10
+    np.testing.assert_allclose(end, [2.0 if depth == 1 else 0.0, 2.0, 0.7], rtol=0, atol=1e-9)
+
+
 @pytest.mark.parametrize("depth", [1, 2, 3, 5])
 @pytest.mark.parametrize("rate", [0.02, 0.4])
 def test_the_modes_of_a_deep_linear_network_descend_each_on_its_own_at_any_rate(rate, depth):
@@ -283,6 +291,19 @@ def test_the_end_to_end_map_of_a_balanced_network_obeys_one_equation(d, hidden, 
     # the solvers' 1e-11 a step on maps of size 1, over some 30 steps
     np.testing.assert_allclose(said["end_to_end"], seen, rtol=0, atol=1e-9)
     np.testing.assert_allclose(said["loss"], [SCALINGS[scaling](n) * np.sum((X @ W.T - Y) ** 2) for W in seen], rtol=1e-8)
+
+
+@pytest.mark.parametrize("depth", [2, 3, 5])
+def test_a_balanced_network_that_starts_with_one_mode_keeps_to_one(depth):
+    rng, n, hidden = np.random.default_rng(6), 12, (3,) * (depth - 1)
+    X = rng.standard_normal((n, 3))
+    Y = X @ rng.standard_normal((3, 3)) + rng.standard_normal((n, 3))
+    layers = balanced_layers(orthogonal(3, rng)[:, :1], np.array([0.9]), orthogonal(3, rng)[:, :1], hidden, rng)
+    start = started(X, Y, layers, GradientFlow(), lm.Clock(time=3, marks=4))
+    holds(EndToEnd(), start)
+    seen = [product(at) for at in flowed(layers, X.T @ X / n, Y.T @ X / n, np.linspace(0, 3, 4))]
+    # the solvers' 1e-11 a step; what is off the one mode is round-off in the weights, times e^9 or so
+    np.testing.assert_allclose(EndToEnd().predict(start)["end_to_end"], seen, rtol=0, atol=1e-9)
 
 
 # --- what is conserved
