@@ -38,7 +38,7 @@ def benchmarks() -> list[Benchmark]:
         Benchmark(
             "linear-reduced",
             Goal("speed-up", 50),
-            lambda: lm.run(lm.prepare(whole, start.data), watch=(instruments.Loss(),)),
+            lambda: lm.run(lm.prepare(whole), watch=(instruments.Loss(),)),
             lambda: trained(start.params, view.X, view.Y, RATE, PEER_STEPS),
             peer_share=PEER_STEPS / STEPS,
             says=says,

@@ -95,25 +95,35 @@ def stream_of(seed: int, use: str) -> np.random.Generator:
     return np.random.default_rng([int(seed), zlib.crc32(use.encode())])
 
 
+def landscape_of(experiment: Experiment) -> str:
+    """What experiments on the same landscape share: architecture, data, loss and precision, as one text."""
+    return "".join(text.to_text(part)[0] for part in (experiment.architecture, experiment.data, experiment.loss)) + experiment.precision
+
+
+def _drawn(source):
+    data = source.draw(stream_of(source.seed, "data"))
+    for side, view in (("train", data.train), ("test", data.test)):
+        if view is not None:
+            finite(type(source).__name__, **{f"{side} inputs": view.X, f"{side} targets": view.Y})
+    return data
+
+
 def rate_of(rule: Rule) -> float | None:
     """The base rate of a rule that steps, None for a flow."""
     return None if rule.flows else float(rule.rate)
 
 
-def prepare(experiment: Experiment, data: Drawn | None = None) -> Start:
+def prepare(experiment: Experiment, like: Start | None = None) -> Start:
     """Draw the data and the start once, eagerly, in float64, cast to the experiment's precision, and check that the parts fit.
 
-    `data`, where given, are this experiment's own data already drawn.
+    `like`, where given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
     """
     dtype = jnp.dtype(experiment.precision)
     marks = experiment.clock.marked(rate_of(experiment.rule))
-    data = experiment.data.draw(stream_of(experiment.data.seed, "data")) if data is None else data
-    for side, view in (("train", data.train), ("test", data.test)):
-        if view is not None:
-            finite(type(experiment.data).__name__, **{f"{side} inputs": view.X, f"{side} targets": view.Y})
+    data = _drawn(experiment.data) if like is None else like.data
     params = experiment.initial.draw(experiment.architecture, data, stream_of(experiment.seed, "initial"))
     params = jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
-    system = landscape(experiment.architecture, experiment.loss, data, dtype)
+    system = landscape(experiment.architecture, experiment.loss, data, dtype) if like is None else like.system
     experiment.rule.check(system)
     key = jax.random.fold_in(jax.random.PRNGKey(int(experiment.seed)), zlib.crc32(b"rule") & 0x7FFFFFFF)
     memory = trees.cast(experiment.rule, dtype).init(params)

@@ -13,9 +13,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import text
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.march import march
@@ -88,11 +87,11 @@ def _points(experiment, axes, seeds):
 
 
 def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
-    drawn, starts = {}, {}
+    known, starts = {}, {}
     for index, point in points.items():
-        key = text.fingerprint(point.data)
-        starts[index] = prepare(point, drawn.get(key))
-        drawn[key] = starts[index].data
+        key = landscape_of(point)
+        starts[index] = prepare(point, known.get(key))
+        known.setdefault(key, starts[index])
     return starts
 
 
@@ -108,7 +107,9 @@ def _groups(starts: dict[int, Start]) -> dict:
 
 
 def _one_by_one(group, starts, watch, executor, finished):
-    _over_cores(group, lambda index: (run(starts[index], watch).dataset,), finished, executor)
+    first, *rest = group
+    finished(first, run(starts[first], watch).dataset)  # compiles the program that the cores then share
+    _over_cores(rest, lambda index: (run(starts[index], watch).dataset,), finished, executor)
 
 
 @eqx.filter_jit
@@ -158,17 +159,19 @@ def _together(group, starts, watch, executor, finished):
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
             finished(index, joined(tabulated(starts[index], watch, mine, 0, int(reached[place])).values()))
 
-    _over_cores(_chunks(group), marched, kept, executor)
+    chunks = _chunks(group)
+    own, common = _stack([starts[i] for i in chunks[0]])
+    # no marks at all: compiles the program that the cores then share
+    jax.block_until_ready(_march_together(own, common, watch, jnp.asarray(0), jnp.full_like(gaps, -1)).reached)
+    _over_cores(chunks, marched, kept, executor)
 
 
 def _over_cores(jobs, work, done, executor):
-    """The first job alone, since it compiles the program that the cores then share."""
-    first, *rest = jobs
-    done(first, *work(first))
+    """Each job's work on a core, and what is to be done with its result here, in order."""
     own = executor is None
     pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
     try:
-        for job, result in zip(rest, pool.map(work, rest), strict=True):
+        for job, result in zip(jobs, pool.map(work, jobs), strict=True):
             done(job, *result)
     finally:
         if own:
