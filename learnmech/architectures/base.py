@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,7 +11,7 @@ from jaxtyping import Array, Float
 
 from learnmech import trees
 from learnmech.parts import Part
-from learnmech.scalings import LayerScale, Scaling
+from learnmech.scalings import SP, LayerScale, Scaling
 from learnmech.trees import Params
 
 Tap = Callable[[str, Array], Array]
@@ -74,6 +75,17 @@ def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scali
     return params
 
 
+class Dense(Architecture):
+    """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
+
+    scaling: Scaling = eqx.field(default=SP(), kw_only=True)
+
+    def rate_factors(self, params, family="sgd"):
+        factors = {"weight": family, "bias": f"bias_{family}"}
+        scales = layer_scales(self.scaling, params)
+        return {name: {leaf: getattr(scales[name], factors[leaf]) for leaf in layer} for name, layer in params.items()}
+
+
 def dense(layer: dict, scale: LayerScale, h: Float[Array, "n fan_in"]) -> Float[Array, "n fan_out"]:
     """z = p h W' + q b."""
     z = multiplied(scale.weight, h @ layer["weight"].T)
@@ -84,9 +96,3 @@ def multiplied(factor, x):
     if isinstance(factor, (int, float)) and factor == 1:
         return x
     return jnp.asarray(factor, x.dtype) * x
-
-
-def dense_factors(scales: dict[str, LayerScale], params: Params, family: str) -> dict:
-    """Rate factors of dense layers from their scales."""
-    factors = {"weight": family, "bias": f"bias_{family}"}
-    return {name: {leaf: getattr(scales[name], factors[leaf]) for leaf in layer} for name, layer in params.items()}

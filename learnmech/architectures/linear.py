@@ -2,12 +2,11 @@
 
 from typing import ClassVar
 
-from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales, multiplied
+from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
 from learnmech.parts import structure
-from learnmech.scalings import SP, Scaling
 
 
-class DeepLinear(Architecture):
+class DeepLinear(Dense):
     """f = W_L ... W_1 x without biases.
 
     `hidden` lists the hidden widths; the input and output widths come from the data. No hidden layer is linear regression; all widths 1 is
@@ -16,7 +15,6 @@ class DeepLinear(Architecture):
 
     is_linear: ClassVar[bool] = True
     hidden: tuple[int, ...] = structure((), at_least=1)
-    scaling: Scaling = SP()
 
     def init(self, rng, d, k):
         return draw_dense(rng, (d, *self.hidden, k), self.scaling)
@@ -42,9 +40,6 @@ class DeepLinear(Architecture):
         for weight in weights[1:]:
             product = weight @ product
         return product
-
-    def rate_factors(self, params, family="sgd"):
-        return dense_factors(layer_scales(self.scaling, params), params, family)
 
     @classmethod
     def example(cls):

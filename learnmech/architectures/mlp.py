@@ -1,18 +1,16 @@
 """Multilayer perceptrons: linear maps with a nonlinearity between them."""
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales
 from learnmech.parts import structure
-from learnmech.scalings import SP, Scaling
 
 
-class Mlp(Architecture):
+class Mlp(Dense):
     """f = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L with activation s and, if asked, biases."""
 
     hidden: tuple[int, ...] = structure((64,), at_least=1)
     activation: str = structure("tanh")
     bias: bool = structure(False)
-    scaling: Scaling = SP()
 
     def coherent(self):
         activation(self.activation)
@@ -28,9 +26,6 @@ class Mlp(Architecture):
             h = tap(f"{name}.post", s(tap(f"{name}.pre", dense(params[name], scales[name], h))))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
-
-    def rate_factors(self, params, family="sgd"):
-        return dense_factors(layer_scales(self.scaling, params), params, family)
 
     @classmethod
     def example(cls):

@@ -1,12 +1,11 @@
 """Residual networks: each layer adds to what came before."""
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Architecture, dense, dense_factors, draw_dense, keep, layer_scales, multiplied
+from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
 from learnmech.parts import Knob, knob, structure
-from learnmech.scalings import SP, Scaling
 
 
-class Residual(Architecture):
+class Residual(Dense):
     """h_1 = W_1 x, h_{l+1} = h_l + branch s(W_{l+1} h_l + b) for `blocks` blocks of one width, f = W_L h.
 
     The signals are the branch's `layerK.pre` and the stream after it, `layerK.post`.  Source: He et al. 2016.
@@ -17,7 +16,6 @@ class Residual(Architecture):
     activation: str = structure("relu")
     branch: Knob = knob(1.0)
     bias: bool = structure(False)
-    scaling: Scaling = SP()
 
     def coherent(self):
         activation(self.activation)
@@ -33,9 +31,6 @@ class Residual(Architecture):
             h = tap(f"{name}.post", h + multiplied(self.branch, s(tap(f"{name}.pre", dense(params[name], scales[name], h)))))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
-
-    def rate_factors(self, params, family="sgd"):
-        return dense_factors(layer_scales(self.scaling, params), params, family)
 
     @classmethod
     def example(cls):

@@ -10,8 +10,8 @@ from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.conserved import Balance
 from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.instruments.spectra import Alignment, Ranks, SingularValues
+from learnmech.instruments.modes import EndToEnd, ModeStrengths, SingularValues
+from learnmech.instruments.spectra import Alignment, Ranks
 from learnmech.instruments.weights import Distance, Norms, Weights
 from learnmech.rules.descent import GradientDescent
 from learnmech.theories.modes import Decoupled

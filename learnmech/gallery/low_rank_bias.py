@@ -9,7 +9,8 @@ from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import SmallGaussian
 from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.instruments.spectra import Ranks, SingularValues
+from learnmech.instruments.modes import SingularValues
+from learnmech.instruments.spectra import Ranks
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs import run
 

@@ -3,6 +3,7 @@
 import equinox as eqx
 from jaxtyping import Array, Float
 
+from learnmech.errors import refused
 from learnmech.parts import Part, structure
 from learnmech.quantity import Quantity
 from learnmech.rules.base import Rule
@@ -42,3 +43,18 @@ class Instrument(Part):
 
     def check(self, system: System) -> None:
         """Refuse a system this instrument cannot look at."""
+
+
+class Counted(Instrument):
+    """An instrument of the strongest `count` of the min(k, d) modes (0: all)."""
+
+    count: int = structure(0, at_least=0)
+
+    def kept(self, system: System) -> int:
+        """How many are read on this system."""
+        return self.count or min(system.train.Y.shape[1], system.train.X.shape[1])
+
+    def check(self, system):
+        most = min(system.train.Y.shape[1], system.train.X.shape[1])
+        if self.count > most:
+            raise refused(type(self).__name__, f"count <= {most}, the modes of this data", self.count, "Lower count, or set it to 0 for all")

@@ -3,8 +3,7 @@
 import jax.numpy as jnp
 
 from learnmech.errors import refused
-from learnmech.instruments.base import Instrument
-from learnmech.parts import structure
+from learnmech.instruments.base import Counted, Instrument
 from learnmech.quantity import Quantity
 
 
@@ -25,33 +24,38 @@ class EndToEnd(Instrument):
         return {"end_to_end": moment.system.architecture.matrix(moment.state.params)}
 
 
-class ModeStrengths(Instrument):
+class ModeStrengths(Counted):
     """a_m = u_m' W v_m: the response of the network to the data's input modes, on the singular vectors of S_yx = U diag(s) V'.
 
     For a linear network a_m = u_m' W v_m. For any other a_m = u_m' (F'X/n) v_m with F the outputs on the training inputs, which is the same
     where the inputs are whitened.  `count` keeps the strongest (0: all).  Source: Saxe et al. 2014.
     """
 
-    count: int = structure(0, at_least=0)
-
-    def _kept(self, system):
-        most = min(system.train.Y.shape[1], system.train.X.shape[1])
-        return self.count or most, most
-
-    def check(self, system):
-        count, most = self._kept(system)
-        if count > most:
-            raise refused("ModeStrengths", f"count <= {most}, the modes of this data", f"{count}", "Lower count, or set it to 0 for all")
-
     def quantities(self, system, params):
-        labels = ("mode", tuple(range(1, self._kept(system)[0] + 1)))
+        labels = ("mode", tuple(range(1, self.kept(system) + 1)))
         return (Quantity("mode_strength", ("mode",), "output/input", "a", "strength of each singular mode of the target", (labels,)),)
 
     def read(self, moment):
         system, params = moment.system, moment.state.params
-        modes, count = system.modes, self._kept(system)[0]
+        modes, count = system.modes, self.kept(system)
         if system.architecture.is_linear:
             W = system.architecture.matrix(params)
         else:
             W = system.outputs(params, system.train.X).T @ system.train.X / system.train.X.shape[0]
         return {"mode_strength": jnp.einsum("km,kd,dm->m", modes.U[:, :count], W, modes.V[:, :count])}
+
+
+class SingularValues(Counted):
+    """Singular values of the end-to-end map of a linear network, the largest first (`count`, 0: all)."""
+
+    def check(self, system):
+        _linear_only(self, system)
+        super().check(system)
+
+    def quantities(self, system, params):
+        labels = ("rank", tuple(range(1, self.kept(system) + 1)))
+        return (Quantity("singular_value", ("rank",), "output/input", "sigma", "singular values of the end-to-end map", (labels,)),)
+
+    def read(self, moment):
+        s = jnp.linalg.svd(moment.system.architecture.matrix(moment.state.params), compute_uv=False)
+        return {"singular_value": s[: self.kept(moment.system)]}

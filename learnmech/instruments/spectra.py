@@ -3,10 +3,10 @@
 import jax.numpy as jnp
 
 from learnmech import trees
+from learnmech.architectures.base import Dense
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.weights import layer_quantity, per_layer
-from learnmech.parts import structure
 from learnmech.quantity import Quantity
 
 
@@ -61,31 +61,6 @@ class Ranks(Instrument):
         return seen
 
 
-class SingularValues(Instrument):
-    """Singular values of the end-to-end map of a linear network, the largest first (`count`, 0: all)."""
-
-    count: int = structure(0, at_least=0)
-
-    def _kept(self, system):
-        most = min(system.train.Y.shape[1], system.train.X.shape[1])
-        return self.count or most, most
-
-    def check(self, system):
-        count, most = self._kept(system)
-        if not system.architecture.is_linear:
-            raise refused("SingularValues", "a network linear in its inputs", repr(system.architecture), "Use architectures.DeepLinear")
-        if count > most:
-            raise refused("SingularValues", f"count <= {most}, the smaller side of the map", count, "Lower count, or set it to 0 for all")
-
-    def quantities(self, system, params):
-        labels = ("rank", tuple(range(1, self._kept(system)[0] + 1)))
-        return (Quantity("singular_value", ("rank",), "output/input", "sigma", "singular values of the end-to-end map", (labels,)),)
-
-    def read(self, moment):
-        s = jnp.linalg.svd(moment.system.architecture.matrix(moment.state.params), compute_uv=False)
-        return {"singular_value": s[: self._kept(moment.system)[0]]}
-
-
 class Alignment(Instrument):
     """How layers turn to each other and to the data.
 
@@ -125,5 +100,5 @@ def _share(product, after, before):
 
 
 def _weighted(system) -> bool:
-    """Whether every layer of the architecture holds a weight matrix, as the diagonal network's does not."""
-    return hasattr(system.architecture, "scaling")
+    """Whether every layer holds a weight matrix, as the diagonal network's does not."""
+    return isinstance(system.architecture, Dense)

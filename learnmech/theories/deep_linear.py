@@ -8,8 +8,7 @@ from learnmech.clock import Marks
 from learnmech.data.base import View, singular_modes
 from learnmech.experiment import Start
 from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.instruments.spectra import SingularValues
+from learnmech.instruments.modes import EndToEnd, ModeStrengths, SingularValues
 from learnmech.late import late
 from learnmech.system import Reduced
 from learnmech.tables import table
