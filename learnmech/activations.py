@@ -2,9 +2,10 @@
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from learnmech.errors import nearest, refused
+from learnmech.trees import Array
 
 Z = Float[Array, "..."]
 

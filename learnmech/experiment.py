@@ -113,14 +113,18 @@ def rate_of(rule: Rule) -> float | None:
     return None if rule.flows else float(rule.rate)
 
 
-def prepare(experiment: Experiment, like: Start | None = None) -> Start:
+def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | None = None) -> Start:
     """Draw the data and the start once, eagerly, in float64, cast to the experiment's precision, and check that the parts fit.
 
-    `like`, where given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
+    `data`, where given, are samples in place of the source's own, which the experiment's text does not know: for theories and tests. `like`, where
+    given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
     """
     dtype = jnp.dtype(experiment.precision)
     marks = experiment.clock.marked(rate_of(experiment.rule))
-    data = _drawn(experiment.data) if like is None else like.data
+    if like is not None:
+        data = like.data
+    elif data is None:
+        data = _drawn(experiment.data)
     params = experiment.initial.draw(experiment.architecture, data, stream_of(experiment.seed, "initial"))
     params = jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
     system = landscape(experiment.architecture, experiment.loss, data, dtype) if like is None else like.system

@@ -1,10 +1,11 @@
 """Losses: what the learner pays for its outputs."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from learnmech import trees
 from learnmech.parts import Knob, Part, knob, structure
+from learnmech.trees import Array
 
 
 class Loss(Part):

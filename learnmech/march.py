@@ -6,13 +6,14 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int
+from jaxtyping import Bool, Float, Int
 
 from learnmech import trees
 from learnmech.instruments.base import Instrument, Moment
 from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
+from learnmech.trees import Array
 
 
 class Until(eqx.Module):

@@ -1,9 +1,9 @@
 """State: what moves. Everything else stands still."""
 
 import equinox as eqx
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
-from learnmech.trees import Params
+from learnmech.trees import Array, Params
 
 
 class State(eqx.Module):

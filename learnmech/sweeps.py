@@ -90,7 +90,7 @@ def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
     known, starts = {}, {}
     for index, point in points.items():
         key = landscape_of(point)
-        starts[index] = prepare(point, known.get(key))
+        starts[index] = prepare(point, like=known.get(key))
         known.setdefault(key, starts[index])
     return starts
 

@@ -7,14 +7,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import flatten_util
-from jaxtyping import Array, Float, Int
+from jaxtyping import Float, Int
 
 from learnmech import trees
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, singular_modes
 from learnmech.late import late
 from learnmech.losses import Loss, Squared
-from learnmech.trees import Params
+from learnmech.trees import Array, Params
 
 sparse = late("scipy.sparse.linalg")
 
@@ -35,7 +35,7 @@ class Reduced(eqx.Module):
         Q, R = np.linalg.qr(np.asarray(view.X, np.float64))
         Y = np.asarray(view.Y, np.float64)
         projected = Q.T @ Y
-        return cls(R, projected, np.sum((Y - Q @ projected) ** 2))
+        return cls(R, projected, np.asarray(np.sum((Y - Q @ projected) ** 2)))
 
 
 class Modes(eqx.Module):

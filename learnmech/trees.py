@@ -1,12 +1,17 @@
 """Trees: arithmetic on pytrees of parameters, and the path that names each leaf."""
 
 import re
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, PyTree
+import numpy as np
+from jaxtyping import Float, PyTree
 
 import learnmech.backend  # noqa: F401  (double precision must be allowed before the first array)
+
+Array = jax.Array | np.ndarray
+"""An array of either library."""
 
 Params = PyTree[Float[Array, "..."]]
 
@@ -56,7 +61,7 @@ def natural(path: str):
     return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
 
 
-def leaves_by_path(tree: PyTree) -> dict[str, Array]:
+def leaves_by_path(tree: PyTree) -> dict[str, Any]:
     """{path: leaf} in natural order: layer1.weight, layer2.weight, ..., layer10.weight."""
     pairs = [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
     return dict(sorted(pairs, key=lambda pair: natural(pair[0])))

@@ -1,9 +1,14 @@
-"""What all tests share: a remembered compilation, so that a program is compiled once."""
+"""What all tests share: shapes and types checked at every call of a room that computes, and a remembered compilation, so that a program is compiled once."""
 
 import os
 from pathlib import Path
 
-from learnmech.backend import remember_compilations
+from jaxtyping import install_import_hook
+
+COMPUTING = ("trees", "losses", "activations", "system", "rules", "instruments")
+install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beartype")
+
+from learnmech.backend import remember_compilations  # noqa: E402  (the hook must stand before the first import)
 
 CACHE = Path(os.environ.get("LEARNMECH_TEST_CACHE", Path(__file__).parent.parent / ".cache" / "compiled"))
 remember_compilations(CACHE)

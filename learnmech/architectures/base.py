@@ -7,12 +7,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from learnmech import trees
 from learnmech.parts import Part
 from learnmech.scalings import SP, LayerScale, Scaling
-from learnmech.trees import Params
+from learnmech.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
 

@@ -3,10 +3,11 @@
 import dataclasses
 
 import numpy as np
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from learnmech.errors import refused
 from learnmech.parts import Knob, Part, knob
+from learnmech.trees import Array
 
 
 class View(Part):

@@ -1,7 +1,7 @@
 """What every instrument promises, and the moment it looks at."""
 
 import equinox as eqx
-from jaxtyping import Array, Float
+from jaxtyping import Float
 
 from learnmech.errors import refused
 from learnmech.parts import Part, structure
@@ -9,7 +9,7 @@ from learnmech.quantity import Quantity
 from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.trees import Array, Params
 
 
 class Moment(eqx.Module):

@@ -5,14 +5,14 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from learnmech import trees
 from learnmech.errors import refused
 from learnmech.parts import Knob, Part, knob, structure
 from learnmech.state import State
 from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.trees import Array, Params
 
 
 class Rule(Part):
@@ -66,7 +66,7 @@ class BatchedRule(SteppingRule):
     def view(self, system, state):
         return system.at(self.indices(system.train.X.shape[0], state)) if self.batch else system
 
-    def indices(self, n: int, state: State) -> Float[Array, " b"]:
+    def indices(self, n: int, state: State) -> Int[Array, " b"]:
         """The samples of this step, a function of the run's key and the step count alone."""
         if self.sampling == "epoch":
             per_epoch = n // self.batch
