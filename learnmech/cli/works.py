@@ -73,17 +73,13 @@ def _theory(name: str):
 
 
 def _applying(start):
+    """The exact theories that apply to one run; a limit or a mean over seeds is laid over it only where it is named."""
     applying = []
     for kind in catalog.members("theories"):
         theory = _theory(kind)
-        if not theory.over_seeds and all(condition.holds for condition in _domain(theory, start)):
+        if not theory.over_seeds and not theory.limits and all(condition.holds for condition in theory.domain(start)):
             applying.append(theory)
     return tuple(applying)
-
-
-def _domain(theory, start):
-    """A theory's conditions as far as the start decides them."""
-    return tuple(theory.domain(start))
 
 
 @contextlib.contextmanager
@@ -189,7 +185,7 @@ def predict(subject, changes, names, out, small) -> dict:
         dataset = theory.predict(start)
         said[type(theory).__name__] = {
             "source": theory.source,
-            "conditions": conditions_of(_domain(theory, start)),
+            "conditions": conditions_of(theory.domain(start)),
             "quantities": {str(q): _ends(dataset[q]) for q in dataset.data_vars},
         }
         if out is not None:
@@ -291,7 +287,7 @@ def theories(subject, changes, small) -> dict:
     said = {}
     for kind, member in catalog.members("theories").items():
         theory = _theory(kind)
-        conditions = _domain(theory, start)
+        conditions = theory.domain(start)
         said[kind] = {
             "summary": member.summary,
             "source": theory.source,
