@@ -54,7 +54,7 @@ def cpu_seconds(call) -> float:
 
 
 def benchmarks() -> list[Benchmark]:
-    """CPU seconds of `--help` and `list`; wall seconds of a second `run` of one structure, to its first steps and to its end."""
+    """CPU seconds of `--help` and `list`; wall seconds of a second `run` of one structure to its first steps."""
     learnmech = str(Path(sys.executable).with_name("learnmech"))
     folder = tempfile.TemporaryDirectory()  # removed with the functions that use it
     (Path(folder.name) / "small.toml").write_text(EXPERIMENT)
@@ -71,5 +71,4 @@ def benchmarks() -> list[Benchmark]:
         beside_seconds("startup-help", 0.5, lambda: done([learnmech, "--help"]), "CPU seconds", cpu_seconds),
         beside_seconds("startup-list", 0.5, lambda: done([learnmech, "list"]), "CPU seconds", cpu_seconds),
         beside_seconds("startup-step", 5, lambda: run(sys.executable, "-c", TO_FIRST_STEP), "wall seconds of a second `learnmech run` to its first steps"),
-        beside_seconds("startup-run", 5, lambda: run(learnmech), "wall seconds of the same to its end, theories and report included: a bound"),
     ]

@@ -2,10 +2,11 @@
 
 from typing import ClassVar
 
-import optax
-
+from learnmech.late import late
 from learnmech.parts import Knob, knob
 from learnmech.rules.base import OptaxRule
+
+optax = late("optax")
 
 
 class Adam(OptaxRule):

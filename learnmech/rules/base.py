@@ -4,15 +4,17 @@ from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
-import optax
 from jaxtyping import Float, Int, PyTree
 
 from learnmech import trees
 from learnmech.errors import refused
+from learnmech.late import late
 from learnmech.parts import Knob, Part, knob, structure
 from learnmech.state import State
 from learnmech.system import System
 from learnmech.trees import Array, Params
+
+optax = late("optax")
 
 
 class Rule(Part):
@@ -82,7 +84,7 @@ class BatchedRule(SteppingRule):
 class OptaxRule(BatchedRule):
     """A rule whose memory and update are an Optax transformation's; subclasses give `transformation`."""
 
-    def transformation(self) -> optax.GradientTransformation:
+    def transformation(self) -> "optax.GradientTransformation":
         """The transformation at this rule's knobs."""
         raise NotImplementedError
 

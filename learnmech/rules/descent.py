@@ -3,10 +3,12 @@
 from typing import ClassVar
 
 import jax
-import optax
 
+from learnmech.late import late
 from learnmech.parts import Knob, knob, structure
 from learnmech.rules.base import BatchedRule, OptaxRule, SteppingRule
+
+optax = late("optax")
 
 
 class GradientDescent(SteppingRule):

@@ -1,11 +1,13 @@
 """Flow: the limit of vanishing rate, integrated to a stated accuracy."""
 
-import diffrax
 import jax
 import jax.numpy as jnp
 
+from learnmech.late import late
 from learnmech.parts import Knob, knob, structure
 from learnmech.rules.base import FlowRule
+
+diffrax = late("diffrax")
 
 
 class GradientFlow(FlowRule):
