@@ -41,7 +41,7 @@ def page(shown: Shown, drawn: str) -> str:
     parts = [
         f"<h1>{_text(exhibit.claim)}</h1>",
         f'<p class="source">{_text(exhibit.source)}</p>' if exhibit.source else "",
-        f"<p>{_mark('holds' if shown.holds else 'fails')}</p>" if (shown.comparisons or shown.checks) and not _outside(shown) else "",
+        f"<p>{_mark('holds' if shown.holds else 'fails')}</p>" if (shown.comparisons or shown.checks) and not shown.outside else "",
         notes,
         figure,
         *(_comparison(one) for one in shown.comparisons),
@@ -69,10 +69,6 @@ def conventions(shown: Shown) -> str:
     if hasattr(experiment.architecture, "scaling"):
         said.append(experiment.architecture.scaling.card())
     return "\n".join(said)
-
-
-def _outside(shown):
-    return any(c.verdict == "outside domain" for c in shown.comparisons)
 
 
 def _text(value) -> str:

@@ -41,8 +41,13 @@ class Shown:
         return all(c.verdict == "holds" for c in self.comparisons) and all(check.holds for check in self.checks)
 
     def figure(self) -> "Figure":
-        """The exhibit's figure."""
-        return self.exhibit.draw(self)
+        """The exhibit's figure; outside its theories' domain, which its own figure does not speak of, seen over said."""
+        return draw_overlay(self) if self.outside else self.exhibit.draw(self)
+
+    @property
+    def outside(self) -> bool:
+        """Whether knobs were turned so far that an exhibit's theories do not speak of it: then its own checks and figure do not either."""
+        return any(comparison.verdict == "outside domain" for comparison in self.comparisons)
 
 
 def draw_overlay(shown: Shown) -> "Figure":
@@ -94,7 +99,7 @@ def perform(
     record = run(start, watch, until, progress)
     comparisons = tuple(_laid(exhibit, theory, experiment, record) for theory in exhibit.theories)
     shown = Shown(exhibit, experiment, record, comparisons)
-    if exhibit.verify is None:
+    if exhibit.verify is None or shown.outside:
         return shown
     checks, extra = exhibit.verify(shown)
     return dataclasses.replace(shown, checks=tuple(checks), extra=extra)
