@@ -13,7 +13,8 @@ diffrax = late("diffrax")
 class GradientFlow(FlowRule):
     """d(params)/dt = -factor * gradient, by Dormand-Prince 8(7) or Tsitouras 5(4) (Diffrax) at relative and absolute tolerance per step.
 
-    Restarts at every mark of the clock. A span that would need more than `max_steps` steps leaves NaN, and the run says so.
+    A relative tolerance below ten times the round-off of the precision is raised to it. Restarts at every mark of the clock.
+    A span that would need more than `max_steps` steps leaves NaN, and the run says so.
     """
 
     rtol: Knob = knob(1e-8, above=0)
@@ -26,7 +27,8 @@ class GradientFlow(FlowRule):
         return jax.tree.map(lambda g, f: -jnp.asarray(f, g.dtype) * g, gradient, system.architecture.rate_factors(params, self.family))
 
     def advance(self, system, params, time, span):
-        span = span.astype(jax.tree.leaves(params)[0].dtype)
+        dtype = jax.tree.leaves(params)[0].dtype
+        span, finest = span.astype(dtype), 10 * jnp.finfo(dtype).eps
         solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[self.solver]()
         solution = diffrax.diffeqsolve(
             diffrax.ODETerm(lambda t, y, args: self.velocity(system, y)),
@@ -36,7 +38,7 @@ class GradientFlow(FlowRule):
             dt0=None,
             y0=params,
             saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=self.rtol, atol=self.atol),
+            stepsize_controller=diffrax.PIDController(rtol=jnp.maximum(self.rtol, finest), atol=self.atol),
             max_steps=self.max_steps,
             throw=False,
         )

@@ -93,11 +93,16 @@ def rule_is(start: Start, *kinds: type) -> Condition:
     return Condition(f"the rule is {names}", type(start.rule).__name__, names, isinstance(start.rule, kinds))
 
 
-def whitened_inputs(start: Start, tolerance: float = 1e-6) -> Condition:
+def resolved(start: Start, tolerance: float) -> float:
+    """A bound on what should be 0, no finer than a hundred times the round-off of the experiment's precision."""
+    return max(tolerance, 100 * float(np.finfo(start.experiment.precision).eps))
+
+
+def whitened_inputs(start: Start) -> Condition:
     """The condition S_xx = I, by the largest entry of the difference."""
     X = np.asarray(start.data.train.X)
     off = float(np.abs(X.T @ X / len(X) - np.eye(X.shape[1])).max())
-    return Condition("inputs are whitened, S_xx = I", off, tolerance, off <= tolerance)
+    return Condition("inputs are whitened, S_xx = I", off, 1e-6, off <= 1e-6)
 
 
 def constant(start: Start) -> float:

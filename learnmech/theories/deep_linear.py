@@ -12,7 +12,7 @@ from learnmech.instruments.modes import EndToEnd, ModeStrengths, SingularValues
 from learnmech.late import late
 from learnmech.system import Reduced
 from learnmech.tables import table
-from learnmech.theories.base import Condition, constant
+from learnmech.theories.base import Condition, constant, resolved
 
 xr = late("xarray")
 
@@ -68,8 +68,9 @@ def imbalance(layers: list[Matrix], lam: float = 0.0) -> float:
     return float(max(gaps, default=0.0) / size) if size else 0.0
 
 
-def balanced(start: Start, tolerance: float = 1e-9) -> Condition:
+def balanced(start: Start) -> Condition:
     """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
+    tolerance = resolved(start, 1e-9)
     off = imbalance(weights(start)) if plain_layers(start).holds else float("nan")
     return Condition("balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", off, tolerance, off <= tolerance)
 

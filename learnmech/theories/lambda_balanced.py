@@ -11,7 +11,7 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
+from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor, whitened_inputs
 from learnmech.theories.deep_linear import OF_MAPS, correlations, imbalance, plain_layers, said_of_maps, weights
 
 Matrix = Float[np.ndarray, "rows columns"]
@@ -46,8 +46,8 @@ class LambdaBalanced(Theory):
         if not (plain.holds and two.holds):
             return (two, *conditions)
         layers = weights(start)
-        off = imbalance(layers, _lam(layers))
-        return (two, *conditions, Condition("lambda-balanced at t = 0: W_2'W_2 - W_1W_1' = lam I, relative", off, 1e-9, off <= 1e-9))
+        off, bound = imbalance(layers, _lam(layers)), resolved(start, 1e-9)
+        return (two, *conditions, Condition("lambda-balanced at t = 0: W_2'W_2 - W_1W_1' = lam I, relative", off, bound, off <= bound))
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))

@@ -14,7 +14,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss, time_factor
+from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor
 from learnmech.theories.deep_linear import OF_MAPS, balanced, correlations, plain_layers, product, said_of_maps, weights
 
 integrate = late("scipy.integrate")
@@ -145,7 +145,8 @@ class Decoupled(Theory):
         if not conditions[0].holds:
             return conditions
         off = modes_of(start).off(product(weights(start)))
-        aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, ALIGNED, off <= ALIGNED)
+        bound = resolved(start, ALIGNED)
+        aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, bound, off <= bound)
         return (*conditions, decoupled_inputs(start), aligned, *((balanced(start),) if len(start.params) > 1 else ()))
 
     def predict(self, start, clock=None):

@@ -35,3 +35,14 @@ def test_every_exhibit_says_its_claim_and_source_where_the_catalogue_reads_them(
     for name, entry in entries.items():
         exhibit = catalog.exhibit(name)
         assert entry.claim == exhibit.claim and entry.source == exhibit.source and entry.claim and entry.source
+
+
+@pytest.mark.parametrize("name", ["saxe-modes", "scalar-sigmoid", "conservation-law", "ols"])
+def test_the_theory_holds_in_single_precision_within_its_round_off(name):
+    exhibit = catalog.exhibit(name)
+    shown = perform(exhibit, small=True, changes={"precision": "float32"})
+    for comparison in shown.comparisons:
+        assert comparison.verdict == "holds", comparison
+        for row in comparison.rows:
+            # a hundred times float32's 1.2e-7; the bound of the verdict is ten times wider
+            assert row.error < 1.2e-5, row
