@@ -63,4 +63,4 @@ class Clock(Part):
     def _spaced(self, end, first=None):
         if self.spacing == "linear":
             return np.linspace(0.0, end, self.marks)
-        return np.concatenate([[0.0], np.geomspace(min(first or end * 1e-4, end), end, self.marks - 1)])
+        return np.concatenate([[0.0], np.geomspace(min(first or end * 1e-4, end), end, self.marks - 1) if self.marks > 2 else [end]])

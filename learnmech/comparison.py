@@ -175,7 +175,8 @@ def matched(seen: "xr.DataArray", said: "xr.DataArray") -> tuple[np.ndarray, np.
     if "time" not in said.dims:
         last = seen.isel(time=-1) if "time" in seen.dims else seen
         return np.atleast_1d(float(last["time"]))[:1], last.values[None], said.values[None]
-    seen, said = xr.align(seen, said, join="inner", exclude=["time"])
+    bare = [d for d in {*seen.dims, *said.dims} if d not in seen.coords or d not in said.coords]  # axes without labels are held to one shape below
+    seen, said = xr.align(seen, said, join="inner", exclude=["time", *bare])
     times, here, there = np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)
     if not len(times):
         raise refused("compare", "marks both sides have", f"none of {seen.sizes['time']} in common", "Run both on the same clock")

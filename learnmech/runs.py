@@ -62,6 +62,8 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
             if name.strip() not in scalars:
                 raise refused("until", "a scalar quantity watched at every mark", repr(name.strip()), nearest(name.strip(), scalars))
             try:
+                if np.isnan(float(bound)):
+                    raise ValueError
                 return Until(name.strip(), sign == "<", float(bound))
             except ValueError:
                 raise refused("until", "a number to compare with", repr(bound), "Write for example loss<1e-6") from None

@@ -54,8 +54,11 @@ def _experiment(subject: str, changes: dict, small: bool) -> tuple[str, Exhibit,
 def _from_file(path: Path, changes: dict) -> Exhibit:
     if not path.is_file():
         raise refused("learnmech", "an experiment's TOML file", f"no file {path}", "Give the path of an existing file")
-    table = text.parse(path.read_text(encoding="utf-8"), str(path))
-    watch, theories = table.pop("watch", None), table.pop("theories", None)
+    try:
+        table = text.parse(path.read_text(encoding="utf-8"), str(path))
+    except UnicodeDecodeError:
+        raise refused("learnmech", "a TOML file in UTF-8", str(path), "Save it as UTF-8") from None
+    watch, theories = (_named(table, word) for word in ("watch", "theories"))
     experiment = text.part_of(Experiment, text.arrays_in(table, path.parent))
     for where, value in changes.items():
         experiment = experiment.with_value(where, value)
@@ -66,6 +69,14 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
         read = comparison.watching(chosen, start)
         watched = (*read, *(one for one in running.default_watch(start) if type(one) not in {type(i) for i in read}))
     return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=watched, theories=chosen)
+
+
+def _named(table: dict, word: str) -> list | None:
+    """The list of parts under a word beside the experiment, taken out of its table."""
+    found = table.pop(word, None)
+    if found is not None and not isinstance(found, list):
+        raise refused(word, "a list of kinds", repr(found), f'Write for example {word} = ["{"loss" if word == "watch" else "decoupled"}"]')
+    return found
 
 
 def _theory(name: str):
@@ -207,9 +218,12 @@ def axis_values(written: str) -> list:
         if written.startswith(f"{name}(") and written.endswith(")"):
             try:
                 low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
+                if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
+                    raise ValueError
                 return [float(v) for v in spread(low, high, int(count))]
             except ValueError:
-                raise refused("sweep", f"{name}(first, last, count)", repr(written), "Write for example lin(0,1,5)") from None
+                example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
+                raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None
     parts, depth = [""], 0
     for letter in written:
         depth += (letter in "[{(") - (letter in ")}]")
@@ -226,6 +240,8 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
     axes, fixed = {}, {}
     for path, value in map(_assignment, assignments):
         values = axis_values(value)
+        if path in axes or path in fixed or len(set(map(repr, values))) < len(values):
+            raise refused("sweep", "every knob, and every value of it, once", f"{path}={value} again", "Drop the repetition")
         (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
     name, exhibit, experiment = _experiment(subject, fixed, small)
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"

@@ -2,6 +2,7 @@
 
 import csv
 import hashlib
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -35,6 +36,8 @@ class File(Data):
             X, Y, held = X[train], Y[train], (X[rest], Y[rest]) if self.test else None
         mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
         transform = whiten(X - mean_x)[1] if self.whitened else np.eye(X.shape[1])
+        if not transform.shape[1]:
+            raise refused("File", "inputs that vary, to be whitened", f"only zeros{' after centering' if self.center else ''}", "Do not whiten")
         train, *test = (View((x - mean_x) @ transform, y - mean_y) for x, y in ((X, Y), *([held] if held else [])))
         return Drawn(train, test[0] if test else None)
 
@@ -90,7 +93,7 @@ def _npz(path):
     try:
         with np.load(path, allow_pickle=False) as held:
             arrays = {name: held[name] for name in held.files}
-    except (ValueError, OSError) as error:
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise refused("File", "an .npz archive of plain arrays", f"{path.name}: {error}", "Write it by numpy.savez(path, X=X, Y=Y)") from None
     views = []
     for x, y in (("X", "Y"), ("X_test", "Y_test")):
@@ -101,8 +104,9 @@ def _npz(path):
             raise refused("File", f"an array {missing[0]}", f"{', '.join(arrays) or 'nothing'} in {path.name}", "Write it by numpy.savez(path, X=X, Y=Y)")
         views.append(tuple(_matrix(name, arrays[name]) for name in (x, y)))
     (X, Y), *held = views
-    if not len(X):
-        raise refused("File", "at least one sample", f"none in {path.name}", "Give some samples")
+    for name, size in (("sample", len(X)), ("input", X.shape[1]), ("target", Y.shape[1]), ("test sample", len(held[0][0]) if held else 1)):
+        if not size:
+            raise refused("File", f"at least one {name}", f"none in {path.name}", f"Give some {name}s")
     for inputs, targets in views:
         if len(inputs) != len(targets) or inputs.shape[1] != X.shape[1] or targets.shape[1] != Y.shape[1]:
             raise refused(

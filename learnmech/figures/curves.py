@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.comparison import Comparison
 from learnmech.figures.overlay import CURVES, overlay
-from learnmech.figures.style import COLORS, DASHES, TIME, label, sheet, titled
+from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
 from learnmech.record import Record
 
 
@@ -15,7 +15,7 @@ def curves(record: Record, title: str = "") -> "Figure":
     figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
     for axis, name in zip(axes, names, strict=False):
         seen = record[name]
-        flat = seen.values.reshape(len(seen), -1)
+        flat = drawable(seen.values.reshape(len(seen), -1))
         moving = sorted(np.argsort(-np.nan_to_num(np.ptp(flat, axis=0)), kind="stable")[:CURVES])
         for place, entry in enumerate(moving):
             axis.plot(seen["time"], flat[:, entry], color=COLORS[place % len(COLORS)], linestyle=DASHES[place % len(DASHES)])

@@ -3,7 +3,7 @@
 import numpy as np
 
 from learnmech.comparison import Comparison, matched
-from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, label, sheet, titled
+from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
 
 CURVES = 6
 DOTS = 36
@@ -34,7 +34,7 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     seen, said = comparison.seen[quantity], comparison.said[quantity]
     times, measured, predicted = matched(seen, said)
     outside = comparison.verdict == "outside domain"
-    flat_seen, flat_said = measured.reshape(len(times), -1), predicted.reshape(len(times), -1)
+    flat_seen, flat_said = (drawable(values.reshape(len(times), -1)) for values in (measured, predicted))
     moving = np.argsort(-np.nan_to_num(np.ptp(flat_seen, axis=0)), kind="stable")[:curves]
     dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
     for place, entry in enumerate(sorted(moving)):

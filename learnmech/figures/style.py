@@ -3,6 +3,8 @@
 import io
 import textwrap
 
+import numpy as np
+
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -50,6 +52,11 @@ def titled(figure: "Figure", claim: str) -> "Figure":
     """The figure with its claim above it."""
     figure.suptitle(textwrap.fill(claim, 100), fontsize=12)
     return figure
+
+
+def drawable(values: np.ndarray) -> np.ndarray:
+    """The values with what is too large for an axis to be drawn left out, as where a run diverges."""
+    return np.where(np.abs(values) < 1e150, values, np.nan)
 
 
 def svg(figure: "Figure") -> str:
