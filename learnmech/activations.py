@@ -1,5 +1,7 @@
 """Activations: the nonlinearities s of f = W_L s(W_{L-1} ... s(W_1 x)), by name."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -90,10 +92,12 @@ def activation(name: str):
     """The function of that name; `leaky-relu:0.2` gives the slope, `monomial:4` the power z^4."""
     base, _, number = name.partition(":")
     try:
-        if base == "monomial" and int(number) >= 1:
+        if base == "monomial" and 1 <= int(number) <= 100:
             return lambda z: z ** int(number)
         if base == "leaky-relu" and number:
             slope = float(number)
+            if not math.isfinite(slope):
+                raise ValueError
             return lambda z: leaky_relu(z, slope)
     except ValueError:
         pass

@@ -94,6 +94,8 @@ def add_source(path: str | Path) -> list[Member]:
         raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
     try:
         found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", FAMILIES)
+    except UnicodeDecodeError:
+        raise refused("The catalogue", "a Python file in UTF-8", f"{path}", "Save it as UTF-8") from None
     except SyntaxError as error:
         raise refused("The catalogue", "a Python file that parses", f"line {error.lineno}: {error.msg}", f"Mend {path.name}") from None
     _GUESTS.extend(member for member in found if member not in _GUESTS)
@@ -121,7 +123,12 @@ def _module(member: Member):
         spec = importlib.util.spec_from_file_location(member.module, member.source)
         module = importlib.util.module_from_spec(spec)
         sys.modules[member.module] = module
-        spec.loader.exec_module(module)
+        try:
+            spec.loader.exec_module(module)
+        except Exception as error:
+            del sys.modules[member.module]
+            said = f"{type(error).__name__}: {error}"
+            raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
     return importlib.import_module(member.module)
 
 

@@ -8,6 +8,8 @@ from jaxtyping import Float, Int
 from learnmech.errors import refused
 from learnmech.parts import Knob, Part, knob, structure
 
+MOST_STEPS, MOST_MARKS = 10**15, 10**8
+
 
 class Marks(NamedTuple):
     """The moments to look at: times (float64) and, for a rule that steps, whole step counts; what had to be rounded is noted."""
@@ -30,6 +32,8 @@ class Clock(Part):
     spacing: str = structure("linear", choices=("linear", "log"))
 
     def coherent(self):
+        if self.marks > MOST_MARKS:
+            raise refused("Clock", f"at most {MOST_MARKS:g} marks", f"{self.marks:g}", "Mark fewer moments")
         if (self.steps is None) == (self.time is None):
             got = "neither" if self.steps is None else "both"
             raise refused("Clock", "an end in steps or in time", got, "Give one of steps and time")
@@ -39,14 +43,16 @@ class Clock(Part):
         if rate is None:
             if self.time is None:
                 raise refused("Clock", "an end in time for a rule that flows", f"steps={int(self.steps)}", "Give clock.time instead of clock.steps")
+            if self.every is not None:
+                raise refused("Clock", "no every for a rule that flows", f"every={int(self.every)}", "Give clock.marks instead of clock.every")
             return Marks(self._spaced(float(self.time)), None)
         if self.steps is not None:
             return self._stepped(int(self.steps), rate, "")
         wanted = self._spaced(float(self.time)) / rate
-        last = int(round(wanted[-1]))
+        last = int(min(np.rint(wanted[-1]), 2 * MOST_STEPS))
         if last < 1:
             raise refused("Clock", f"a time of at least one step of rate {rate:g}", float(self.time), "Lengthen clock.time or lower rule.rate")
-        if self.every is not None:
+        if self.every is not None or last > MOST_STEPS:
             return self._stepped(last, rate, "")
         steps = np.unique(np.rint(wanted).astype(np.int64))
         off = float(np.abs(wanted - np.rint(wanted)).max())
@@ -54,6 +60,11 @@ class Clock(Part):
         return Marks(steps * rate, steps, note)
 
     def _stepped(self, last, rate, note):
+        count = last // int(self.every) if self.every is not None else self.marks
+        if last > MOST_STEPS or count > MOST_MARKS:
+            raise refused(
+                "Clock", f"at most {MOST_STEPS:g} steps and {MOST_MARKS:g} marks", f"{last:g} and {count:g}", "Shorten the clock, or mark fewer steps"
+            )
         if self.every is not None:
             steps = np.unique(np.append(np.arange(0, last + 1, int(self.every)), last))
         else:

@@ -1,6 +1,7 @@
 """Compare: seen and said on one axis; an error per quantity, the conditions, and a verdict by a stated rule."""
 
 import dataclasses
+import fnmatch
 from collections.abc import Iterable
 
 import jax
@@ -146,19 +147,22 @@ def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) ->
     return Comparison(type(theory).__name__, theory.source, tuple(rows), tuple(conditions), seen, xr.Dataset(means))
 
 
+def foretold(theory: Theory, instrument: Instrument, start: Start) -> bool:
+    """Whether a theory predicts a quantity that this instrument reads here."""
+    names = [q.name for q in instrument.quantities(start.system, start.state.params)]
+    return any(fnmatch.fnmatch(name, said) for name in names for said in theory.predicts)
+
+
 def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]:
     """The instruments of the catalogue, at their defaults, that read what these theories predict here."""
-    wanted: set[str] = set()
-    for theory in theories:
-        wanted |= set(map(str, theory.predict(start).data_vars))
-    chosen = []
+    chosen, theories = [], tuple(theories)
     for kind in catalog.members("instruments"):
         instrument = catalog.find("instruments", kind)()
         try:
             instrument.check(start.system)
         except Refused:
             continue
-        if {q.name for q in instrument.quantities(start.system, start.state.params)} & wanted:
+        if any(foretold(theory, instrument, start) for theory in theories):
             chosen.append(instrument)
     return tuple(chosen)
 

@@ -46,7 +46,7 @@ def of_file(path: str) -> dict[str, tuple[Check, ...]]:
     """{part: checks} for every part in a user's file."""
     found = catalog.add_source(path)
     if not found:
-        raise refused("check", "parts of learnmech's families in the file", f"none in {path}", "Subclass Architecture, Data, Rule, Instrument, Theory, ...")
+        raise refused("check", "parts of learnmech's families in the file", f"none in {path}", "Subclass Architecture, Data, Rule, Instrument or Theory")
     return {f"{member.family}: {member.kind}": of_part(member) for member in found}
 
 

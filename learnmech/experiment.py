@@ -12,6 +12,7 @@ from learnmech import text, trees
 from learnmech.architectures.base import Architecture
 from learnmech.clock import Clock, Marks
 from learnmech.data.base import Data, Drawn, finite
+from learnmech.errors import Refused, refused
 from learnmech.initial.base import InitialCondition
 from learnmech.initial.gaussian import Gaussian
 from learnmech.losses import Loss, Squared
@@ -119,6 +120,23 @@ def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | Non
     `data`, where given, are samples in place of the source's own, which the experiment's text does not know: for theories and tests. `like`, where
     given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
     """
+    try:
+        return _prepared(experiment, data, like)
+    except (MemoryError, OverflowError) as error:
+        raise _too_large(error) from None
+    except ValueError as error:
+        if "dimension" in str(error) and not isinstance(error, Refused):
+            raise _too_large(error) from None
+        raise
+
+
+def _too_large(error):
+    return refused(
+        "prepare", "an experiment that fits into memory", str(error).splitlines()[0] or "too large a one", "Lower its widths, its samples or its marks"
+    )
+
+
+def _prepared(experiment, data, like):
     dtype = jnp.dtype(experiment.precision)
     marks = experiment.clock.marked(rate_of(experiment.rule))
     if like is not None:

@@ -7,13 +7,14 @@ import os
 import platform
 import shutil
 import tempfile
+import zipfile
 from pathlib import Path
 
 import jax
 import numpy as np
 
 from learnmech import trees
-from learnmech.errors import nearest, refused
+from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment import Experiment
 from learnmech.late import late
 from learnmech.tables import joined
@@ -139,6 +140,15 @@ def load(folder: str | Path) -> Record:
     folder = Path(folder)
     if not (folder / "run.json").is_file():
         raise refused("load", "a run folder", str(folder), "Give a folder that a run has written")
+    try:
+        return _read(folder)
+    except Refused:
+        raise
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
+
+
+def _read(folder):
     said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     experiment = Experiment.parse((folder / "experiment.toml").read_text(encoding="utf-8"), folder)
     tables = {}
@@ -147,4 +157,6 @@ def load(folder: str | Path) -> Record:
         tables[int(path.stem.split("-")[1])] = table[[name for name in said["names"] if name in table]]
     with np.load(folder / "final.npz", allow_pickle=False) as stored:
         final = {path: stored[path] for path in stored.files}
+    if not tables:
+        raise refused("load", "a whole run folder", f"{folder} without its record", "Restore it, or run again")
     return Record(experiment, tables, final, said["provenance"], tuple(said["notes"]), said["result"])

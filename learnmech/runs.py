@@ -178,9 +178,10 @@ def _ending(start, last, until):
         return [f"stopped at {where} because {until} was met"]
     if start.rule.flows:
         return [f"the solver did not reach its tolerance before {where}: raise rule.rtol or rule.max_steps, or shorten the clock"]
+    said = f"diverged at {where}: the loss is no longer finite. rate {float(start.rule.rate):.4g}"
     top = sharpness(start.system, start.state.params)
-    return [
-        f"diverged at {where}: the loss is no longer finite. rate {float(start.rule.rate):.4g} against 2/sharpness = {2 / top:.4g} at the start"
-        if top > 0
-        else f"diverged at {where}: the loss is no longer finite. rate {float(start.rule.rate):.4g}; the landscape curves down at the start"
-    ]
+    plain = all(float(f) == 1 for f in jax.tree.leaves(start.system.architecture.rate_factors(start.state.params, start.rule.family)))
+    edge = start.rule.edge(top) if plain and top > 0 else None
+    if edge is not None:
+        return [f"{said} against {edge[0]} = {edge[1]:.4g} at the start"]
+    return [f"{said}; sharpness at the start {top:.4g}"]

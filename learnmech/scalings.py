@@ -22,7 +22,7 @@ class LayerScale(NamedTuple):
 
 
 class Scaling(Part):
-    """A parametrization W^l = h^-a w, w ~ N(0, h^-2b), rate eta h^-c. Source: Yang & Hu 2021; THEORY section 6.
+    """A parametrization W^l = h^-a w, w ~ N(0, h^-2b), rate eta h^-c. Source: Yang & Hu 2021.
 
     `table` lists (a, b, c for SGD, c for Adam) of input, hidden and readout layers as powers of h.
     """

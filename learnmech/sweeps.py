@@ -1,5 +1,6 @@
 """Sweeps: a grid over knobs and seeds, gathered in one Dataset."""
 
+import contextlib
 import hashlib
 import itertools
 import os
@@ -47,10 +48,10 @@ def sweep(
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
     points = _points(experiment, axes, seeds)
+    starts = _prepared(dict(enumerate(points)))
     keep = _Kept(folder, watch) if folder is not None else None
-    tables: dict[int, xr.Dataset] = {} if keep is None else keep.found(points)
-    open_points = {i: point for i, point in enumerate(points) if i not in tables}
-    starts = _prepared(open_points)
+    tables = {} if keep is None else keep.found(points)
+    starts = {i: start for i, start in starts.items() if i not in tables}
     used = set()
 
     def finished(index, dataset):
@@ -216,7 +217,12 @@ class _Kept:
         return self.folder / (hashlib.sha256((point.fingerprint + self.watch).encode()).hexdigest()[:24] + ".nc")
 
     def found(self, points) -> "dict[int, xr.Dataset]":
-        return {i: xr.load_dataset(self.path(p), engine="netcdf4") for i, p in enumerate(points) if self.path(p).exists()}
+        """Those that can be read whole; a damaged one is run again."""
+        tables = {}
+        for index, point in enumerate(points):
+            with contextlib.suppress(OSError, ValueError):
+                tables[index] = xr.load_dataset(self.path(point), engine="netcdf4")
+        return tables
 
     def store(self, point, dataset):
         path = self.path(point)

@@ -113,12 +113,19 @@ def hessian_matrix(system: System, params: Params) -> Float[np.ndarray, "p p"]:
 
 
 def sharpness(system: System, params: Params) -> float:
-    """The largest eigenvalue of the Hessian of the training loss: densely up to 64 parameters, by ARPACK above."""
+    """The largest eigenvalue of the Hessian of the training loss: densely up to 64 parameters, by ARPACK above; NaN where it cannot be found."""
     leaves = jax.tree.leaves(params)
     size = sum(np.size(leaf) for leaf in leaves)
     if size <= 64:
-        return float(np.linalg.eigvalsh(hessian_matrix(system, params))[-1])
+        H = hessian_matrix(system, params)
+        return float(np.linalg.eigvalsh(H)[-1]) if np.isfinite(H).all() else float("nan")
     dtype = leaves[0].dtype
     product = sparse.LinearOperator((size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype)
     start = np.random.default_rng(0).standard_normal(size)
-    return float(sparse.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)[0])
+    if not np.any(product @ start):
+        return 0.0  # a Hessian of zeros, on which ARPACK has no direction to begin with
+    try:
+        top = sparse.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)
+    except sparse.ArpackError:
+        return float("nan")
+    return float(top[0])

@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 from pathlib import Path
 
@@ -132,6 +133,17 @@ def _perform(a: argparse.Namespace):
     return calls[a.command]()
 
 
+def _spoken(value):
+    """The value as JSON knows it: NaN and infinity, which it does not, are null."""
+    if isinstance(value, dict):
+        return {str(name): _spoken(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_spoken(one) for one in value]
+    if value is None or isinstance(value, (str, bool, int)):
+        return value
+    return float(value) if math.isfinite(float(value)) else None
+
+
 def call(argv: list[str]) -> int:
     """One command; its exit status: 0, 1 where a check fails, 2 for a refusal, 130 when interrupted."""
     try:
@@ -140,7 +152,7 @@ def call(argv: list[str]) -> int:
             catalog.add_source(file)
         result, look = _perform(arguments)
         if arguments.json:
-            print(json.dumps(result, default=float))
+            print(json.dumps(_spoken(result)))
         else:
             look(result)
         return 1 if arguments.command == "check" and not result["holds"] else 0

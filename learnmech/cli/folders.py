@@ -32,10 +32,14 @@ def found(out: str | Path) -> list[Path]:
 
 def entry(folder: Path) -> dict:
     """A run folder in one line."""
-    said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    try:
+        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+        made, fingerprint = said["provenance"]["made"], said["provenance"]["fingerprint"]
+    except (ValueError, KeyError, TypeError):
+        return {"folder": str(folder), "made": "", "bytes": size, "verdicts": ["damaged"], "fingerprint": ""}
     verdicts = sorted({c["verdict"] for c in said.get("result", {}).get("comparisons", [])})
-    return {"folder": str(folder), "made": said["provenance"]["made"], "bytes": size, "verdicts": verdicts, "fingerprint": said["provenance"]["fingerprint"]}
+    return {"folder": str(folder), "made": made, "bytes": size, "verdicts": verdicts, "fingerprint": fingerprint}
 
 
 def write_csv(dataset, path: Path) -> None:

@@ -84,7 +84,7 @@ def checks(rows: list[dict]) -> None:
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()
-    console.print(f"[bold]{result['name']}[/]  {result['claim']}")
+    console.print(f"[bold]{result['name']}[/]" + (f"  {result['claim']}" if result["claim"] != result["name"] else ""))
     if result["source"]:
         console.print(f"[dim]{result['source']}[/]")
     for one in result["comparisons"]:

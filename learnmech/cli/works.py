@@ -64,10 +64,18 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
         experiment = experiment.with_value(where, value)
     start = prepare(experiment)
     chosen = _applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
-    watched = tuple(text.part_of(Instrument, one) for one in watch or [])
     if watch is None:
         read = comparison.watching(chosen, start)
         watched = (*read, *(one for one in running.default_watch(start) if type(one) not in {type(i) for i in read}))
+    else:
+        watched = tuple(text.part_of(Instrument, one) for one in watch)
+    silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in watched)]
+    for theory in chosen if theories is not None else ():
+        if theory.over_seeds:
+            raise refused(type(theory).__name__, "a mean over many seeds", "one run", "Leave it out of theories; in Python, sweep and lm.compare_means")
+        if theory in silent:
+            raise refused(type(theory).__name__, f"a quantity it predicts to be watched ({', '.join(theory.predicts)})", watch, "Watch one of them")
+    chosen = tuple(theory for theory in chosen if theory not in silent)
     return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=watched, theories=chosen)
 
 
@@ -142,14 +150,14 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     """Run, compare, and write the run folder."""
     _ready()
     name, exhibit, knobs = subject_of(subject, _changes(changes), small)
-    experiment = exhibit.changed(knobs)
-    if until:
-        running.parse_until(until, exhibit.watch, prepare(experiment))
-    fingerprint = experiment.fingerprint
+    start = prepare(exhibit.changed(knobs))
+    if until is not None:
+        running.parse_until(until, exhibit.watch, start)
+    fingerprint = start.experiment.fingerprint
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     with record.whole_folder(target) as work:
         with _bar(quiet, name) as progress:
-            shown = perform(exhibit, changes=knobs, until=until, progress=progress)
+            shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start)
         result = {
             "name": name,
             "claim": exhibit.claim,
@@ -220,7 +228,7 @@ def axis_values(written: str) -> list:
                 low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
                 if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
                     raise ValueError
-                return [float(v) for v in spread(low, high, int(count))]
+                return [int(v) if v == int(v) else float(v) for v in spread(low, high, int(count))]
             except ValueError:
                 example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
                 raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None
@@ -250,18 +258,27 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
         dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
     file = folders.free(target / "sweep.nc")
     dataset.to_netcdf(file, engine="netcdf4")
-    bars = sweeps.error_bars(dataset) if "seed" in dataset.dims else dataset
+    bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
     moving = "time" if "time" in dataset.dims else "mark"
     scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
     rows = []
     for values in itertools.product(*axes.values()):
-        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)}).isel({moving: -1})
-        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": float(at[q]), "sem": float(at.get(f"{q}_sem", math.nan))} for q in scalars}})
+        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
+        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
     return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+
+
+def _last(variable) -> float:
+    """The last value that is there: shorter runs are padded with NaN."""
+    values = np.full(1, np.nan) if variable is None else variable.values
+    there = np.flatnonzero(~np.isnan(values))
+    return float(values[there[-1]]) if len(there) else math.nan
 
 
 def compare(folder, other, tolerance) -> dict:
     """A run against a theory or another run."""
+    if tolerance is not None and not tolerance > 0:
+        raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
     seen = record.load(folder)
     against = record.load(other) if Path(other).is_dir() else _theory(other)
     return comparison_of(comparison.compare(seen, against, tolerance))

@@ -25,6 +25,10 @@ class Completion(Data):
             raise refused("Completion", f"rank <= {min(self.rows, self.columns)}, the smaller side", self.rank, "Lower rank, or enlarge the matrix")
         if not 0 < self.seen < 1:
             raise refused("Completion", "0 < seen < 1", self.seen, "Give the share of entries to train on")
+        if not 1 <= round(self.seen * self.rows * self.columns) < self.rows * self.columns:
+            raise refused(
+                "Completion", "at least one entry seen and one hidden", f"seen={self.seen} of {self.rows * self.columns}", "Change seen, or enlarge the matrix"
+            )
         if self.strength <= 0:
             raise refused("Completion", "strength > 0", self.strength, "Give a positive singular value")
 

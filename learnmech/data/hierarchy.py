@@ -3,6 +3,7 @@
 import numpy as np
 
 from learnmech.data.base import Data, Drawn, View
+from learnmech.errors import refused
 from learnmech.parts import structure
 
 FEATURES = ("grow", "move", "roots", "fly", "swim", "leaves", "petals")
@@ -16,6 +17,10 @@ class Hierarchy(Data):
     """
 
     levels: int = structure(2, at_least=1)
+
+    def coherent(self):
+        if self.levels > 12:
+            raise refused("Hierarchy", "levels <= 12, which is 4,096 items", self.levels, "Lower levels")
 
     def strengths(self):
         """The singular values of S_yx in closed form: sqrt((2^(levels + 1) - 1)/n), and sqrt((2^(levels - p) - 1)/n) for each of the 2^p splits at depth p."""

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 from learnmech.comparison import Check, Comparison, compare, compare_means
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment import Experiment, Start, prepare
 from learnmech.figures.curves import curves
 from learnmech.figures.overlay import overlay
 from learnmech.instruments.base import Instrument
@@ -91,10 +91,11 @@ def perform(
     changes: dict[str, object] | None = None,
     until: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    start: Start | None = None,
 ) -> Shown:
-    """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record."""
-    experiment = exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})
-    start = prepare(experiment)
+    """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record. `start` is the changed experiment, made ready."""
+    start = prepare(exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})) if start is None else start
+    experiment = start.experiment
     watch = exhibit.watch if not changes else _fitting(exhibit.watch, start)
     record = run(start, watch, until, progress)
     comparisons = tuple(_laid(exhibit, theory, experiment, record) for theory in exhibit.theories)

@@ -42,14 +42,14 @@ def _draw(shown):
     axis.loglog(rates, drifts, "o", color=COLORS[0], label="descent seen")
     axis.axhline(shown.extra["flow"], color=COLORS[1], linestyle=(0, (5, 2)), label="flow seen (said: 0)")
     axis.set_xlabel(RATE)
-    axis.set_ylabel("largest drift of W'W - WW' [param²]")
+    axis.set_ylabel("largest drift of W'W - WW'\nover the layers' size [1]")
     axis.legend()
     return titled(figure, shown.exhibit.claim)
 
 
 exhibit = Exhibit(
     claim="Flow conserves the balance of adjacent linear layers; descent breaks it in proportion to its rate",
-    source="Fukumizu 1998; Arora et al. 2018; Du et al. 2018; THEORY section 3",
+    source="Fukumizu 1998; Arora et al. 2018; Du et al. 2018",
     experiment=_experiment,
     watch=(Loss(), Balance()),
     theories=(Conservation(),),

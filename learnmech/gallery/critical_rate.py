@@ -76,7 +76,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="Descent on a quadratic diverges above rate 2/sharpness, heavy ball above 2(1+b)/sharpness",
-    source="Polyak 1964; THEORY section 1",
+    source="Polyak 1964",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(Regression(),),

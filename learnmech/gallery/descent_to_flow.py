@@ -45,7 +45,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="Descent follows the flow of L to O(rate), and the flow of L + (rate/4)|∇L|² to O(rate²)",
-    source="Barrett & Dherin 2021; THEORY section 4",
+    source="Barrett & Dherin 2021",
     experiment=_experiment,
     watch=(Loss(), Weights()),
     theories=(Flow(), ModifiedFlow()),

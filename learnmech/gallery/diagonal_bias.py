@@ -66,7 +66,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="A diagonal network ends at the sparsest interpolator from a small start, at the shortest from a large one",
-    source="Woodworth et al. 2020; THEORY section 3",
+    source="Woodworth et al. 2020",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(DiagonalBias(),),

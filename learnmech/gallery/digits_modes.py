@@ -31,7 +31,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="Handwritten digits: a deep linear network learns nine singular modes, each when theory says",
-    source="Saxe, McClelland & Ganguli 2014, on scikit-learn's digits; THEORY section 3",
+    source="Saxe, McClelland & Ganguli 2014, on scikit-learn's digits",
     experiment=_experiment,
     twin={"data.train": 200, "data.components": 12, "clock.marks": 31},
     watch=(

@@ -68,7 +68,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="Stopping descent at time t filters the directions nearly as a ridge of 1/t does",
-    source="Ali, Kolter & Tibshirani 2019; THEORY section 1",
+    source="Ali, Kolter & Tibshirani 2019",
     experiment=_experiment,
     watch=(Loss(), TestLoss(), EndToEnd()),
     theories=(Regression(),),

@@ -53,7 +53,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="The imbalance λ between two linear layers dials from sigmoids (rich) to exponentials (lazy), exactly solved",
-    source="Domine et al. 2024; Braun et al. 2022; THEORY section 3",
+    source="Domine et al. 2024; Braun et al. 2022",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),
     theories=(LambdaBalanced(),),

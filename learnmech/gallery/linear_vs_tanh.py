@@ -76,7 +76,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="A tanh network on weak targets learns as linear theory says; the error grows with the targets' strength",
-    source="Saxe, McClelland & Ganguli 2014; THEORY section 3",
+    source="Saxe, McClelland & Ganguli 2014",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),
     theories=(Decoupled(),),

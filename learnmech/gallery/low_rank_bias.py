@@ -62,7 +62,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="A deep linear network from a small start completes a matrix by one of low rank; from a large start it does not",
-    source="Arora et al. 2019; Gunasekar et al. 2017; THEORY section 3",
+    source="Arora et al. 2019; Gunasekar et al. 2017",
     experiment=_experiment,
     watch=(Loss(), TestLoss(), SingularValues(), Ranks()),
     verify=_verify,

@@ -54,7 +54,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="With fewer samples than inputs, descent from zero finds the interpolator of least norm",
-    source="textbook; THEORY section 1",
+    source="textbook",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(Regression(),),

@@ -30,7 +30,7 @@ def _verify(shown):
 
 exhibit = Exhibit(
     claim="Descent on a linear layer walks to ordinary least squares, each direction at its own rate",
-    source="textbook; THEORY section 1",
+    source="textbook",
     experiment=_experiment,
     watch=(Loss(), TestLoss(), EndToEnd()),
     theories=(Regression(),),

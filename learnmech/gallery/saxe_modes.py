@@ -33,7 +33,7 @@ def _verify(shown):
 
 exhibit = Exhibit(
     claim="A deep linear network learns the singular modes of its data one by one, the strongest first",
-    source="Saxe, McClelland & Ganguli 2014; THEORY section 3",
+    source="Saxe, McClelland & Ganguli 2014",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=4), EndToEnd()),
     theories=(Decoupled(),),

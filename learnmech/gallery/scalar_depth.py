@@ -66,7 +66,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="Deeper chains wait longer at the saddle and then jump faster, towards a limit in depth times time",
-    source="Saxe et al. 2014; THEORY section 2",
+    source="Saxe et al. 2014",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(ScalarChain(),),

@@ -31,7 +31,7 @@ def _verify(shown):
 
 exhibit = Exhibit(
     claim="Two balanced weights learn along a logistic curve: a long wait, then a jump",
-    source="Saxe et al. 2014; THEORY section 2",
+    source="Saxe et al. 2014",
     experiment=_experiment,
     watch=(Loss(), EndToEnd(), Weights()),
     theories=(ScalarChain(),),

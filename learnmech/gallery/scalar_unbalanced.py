@@ -63,7 +63,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="The conserved difference w_1² - w_2² turns the sigmoid of two weights into an exponential",
-    source="Saxe et al. 2014; Domine et al. 2024; THEORY section 2",
+    source="Saxe et al. 2014; Domine et al. 2024",
     experiment=_experiment,
     watch=(Loss(), EndToEnd(), Weights()),
     theories=(ScalarChain(),),

@@ -55,7 +55,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="A deep linear network learns a tree of concepts from the root: broad distinctions before fine ones",
-    source="Saxe, McClelland & Ganguli 2019; THEORY section 3",
+    source="Saxe, McClelland & Ganguli 2019",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(), EndToEnd()),
     theories=(Decoupled(),),

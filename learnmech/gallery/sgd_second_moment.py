@@ -38,7 +38,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="The mean loss of SGD on a linear layer, noise of the batches and all, follows one exact recursion",
-    source="textbook; THEORY section 1",
+    source="textbook",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(SgdMoments(),),

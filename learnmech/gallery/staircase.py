@@ -73,7 +73,7 @@ def _draw(shown):
 
 exhibit = Exhibit(
     claim="From a small random start the loss falls in a staircase from saddle to saddle, each step later as ln(1/size)",
-    source="Saxe et al. 2014; Jacot et al. 2021; THEORY section 3",
+    source="Saxe et al. 2014; Jacot et al. 2021",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),
     verify=_verify,

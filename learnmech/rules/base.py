@@ -36,6 +36,10 @@ class SteppingRule(Rule):
 
     rate: Knob = knob(0.1, above=0)
 
+    def edge(self, top: float) -> tuple[str, float] | None:
+        """(in words, in numbers) the rate above which this rule diverges on a quadratic of top curvature `top`; None where no such rate is known."""
+        return None
+
     def view(self, system: System, state: State) -> System:
         """The landscape this step sees: all training samples unless the rule draws a batch."""
         return system

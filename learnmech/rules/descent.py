@@ -17,6 +17,9 @@ class GradientDescent(SteppingRule):
     def update(self, system, gradient, memory, params):
         return self.scaled(system, jax.tree.map(lambda g: -self.rate * g, gradient), params), memory
 
+    def edge(self, top):
+        return "2/sharpness", 2 / top
+
     @classmethod
     def example(cls):
         return cls(rate=0.05)
@@ -27,6 +30,7 @@ class SGD(BatchedRule):
 
     batch: int = structure(32, at_least=1, kw_only=True)
     update: ClassVar = GradientDescent.update
+    edge: ClassVar = GradientDescent.edge
 
     @classmethod
     def example(cls):
@@ -40,6 +44,9 @@ class HeavyBall(OptaxRule):
 
     def transformation(self):
         return optax.sgd(self.rate, momentum=self.momentum)
+
+    def edge(self, top):
+        return "2(1 + momentum)/sharpness", 2 * (1 + float(self.momentum)) / top
 
     @classmethod
     def example(cls):

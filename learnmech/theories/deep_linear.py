@@ -63,9 +63,19 @@ def loss_along(view: View, c: float, W: Float[np.ndarray, "m k d"]) -> Float[np.
 
 def imbalance(layers: list[Matrix], lam: float = 0.0) -> float:
     """max over l of |W_{l+1}'W_{l+1} - W_l W_l' - lam I|_F, relative to the largest |W_l|_F^2."""
-    gaps = [np.linalg.norm(after.T @ after - before @ before.T - lam * np.eye(len(before))) for before, after in zip(layers[:-1], layers[1:])]
+    gaps = [_gap(before, after, lam) for before, after in zip(layers[:-1], layers[1:])]
     size = max(np.sum(layer**2) for layer in layers)
     return float(max(gaps, default=0.0) / size) if size else 0.0
+
+
+def _gap(before, after, lam):
+    """|after'after - before before' - lam I|_F; for a wide interface through QR of [after', before], so that nothing of width^2 is formed."""
+    h, sides = len(before), np.concatenate([after.T, before], axis=1)
+    signs = np.concatenate([np.ones(len(after)), -np.ones(before.shape[1])])
+    if h <= sides.shape[1]:
+        return np.linalg.norm((sides * signs) @ sides.T - lam * np.eye(h))
+    R = np.linalg.qr(sides, mode="r")
+    return np.hypot(np.linalg.norm((R * signs) @ R.T - lam * np.eye(len(R))), abs(lam) * np.sqrt(h - len(R)))
 
 
 def balanced(start: Start) -> Condition:

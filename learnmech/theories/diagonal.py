@@ -83,7 +83,7 @@ class DiagonalBias(Theory):
     l2-like for large a, l1-like for small. It speaks of the end of the run alone, where the loss is 0.
     """
 
-    source: ClassVar[str] = "Woodworth et al. 2020; THEORY section 3"
+    source: ClassVar[str] = "Woodworth et al. 2020"
     predicts: ClassVar[tuple[str, ...]] = ("end_to_end", "loss")
 
     def domain(self, start):

@@ -48,7 +48,7 @@ class EndToEnd(Theory):
     ds_r/dt = -L s_r^{2-2/L} u_r'G v_r.
     """
 
-    source: ClassVar[str] = "Arora, Cohen & Hazan 2018; THEORY section 3"
+    source: ClassVar[str] = "Arora, Cohen & Hazan 2018"
     predicts: ClassVar[tuple[str, ...]] = OF_MAPS
 
     def domain(self, start):

@@ -82,7 +82,7 @@ class Flow(Theory):
     Beside the losses it predicts every parameter array under its path.
     """
 
-    source: ClassVar[str] = "Euler's method; THEORY section 4"
+    source: ClassVar[str] = "Euler's method"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0),)
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
@@ -104,7 +104,7 @@ class ModifiedFlow(Theory):
     Beside the losses it predicts every parameter array under its path.
     """
 
-    source: ClassVar[str] = "Barrett & Dherin 2021; THEORY section 4"
+    source: ClassVar[str] = "Barrett & Dherin 2021"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order

@@ -36,7 +36,7 @@ class LambdaBalanced(Theory):
     that nothing overflows. lam = 0 is balanced (rich), |lam| large is lazy. At another c than 1/(2n), 2cn multiplies t.
     """
 
-    source: ClassVar[str] = "Domine et al. 2024; Braun et al. 2022; THEORY section 3"
+    source: ClassVar[str] = "Domine et al. 2024; Braun et al. 2022"
     predicts: ClassVar[tuple[str, ...]] = OF_MAPS
 
     def domain(self, start):

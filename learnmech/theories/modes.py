@@ -137,7 +137,7 @@ class Decoupled(Theory):
     other L one equation per mode. Under descent the recursion of w = a^(1/L) is exact. At another c than 1/(2n), 2cn multiplies t and rate.
     """
 
-    source: ClassVar[str] = "Saxe, McClelland & Ganguli 2014; THEORY section 3"
+    source: ClassVar[str] = "Saxe, McClelland & Ganguli 2014"
     predicts: ClassVar[tuple[str, ...]] = OF_MAPS
 
     def domain(self, start):

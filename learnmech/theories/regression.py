@@ -53,7 +53,7 @@ def critical_rate(top: float, momentum: float = 0.0, kind: str = "heavy-ball") -
     """The rate above which descent on a quadratic of top curvature `top` diverges.
 
     `heavy-ball` (v <- b v + g, w <- w - eta v): 2(1+b)/top, with b = 0 plain descent, 2/top. `nesterov` (step along g + b v): (2+2b)/(top(1+2b)).
-    `ema` (m <- b m + (1-b) g): 2(1+b)/((1-b) top).  Source: THEORY section 1.
+    `ema` (m <- b m + (1-b) g): 2(1+b)/((1-b) top).
     """
     b = momentum
     return {"heavy-ball": 2 * (1 + b), "nesterov": (2 + 2 * b) / (1 + 2 * b), "ema": 2 * (1 + b) / (1 - b)}[kind] / top
@@ -88,7 +88,7 @@ class Regression(Theory):
     Exact up to the critical rate and beyond it.
     """
 
-    source: ClassVar[str] = "textbook; THEORY section 1"
+    source: ClassVar[str] = "textbook"
     predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, "outputs", "test_outputs")
     # conditioning: a residual that has decayed by e^-20 is 2e-9 of its scale, far above round-off; flows at rtol 1e-10 are the limit
     tolerance: ClassVar[float] = 1e-6
@@ -101,6 +101,10 @@ class Regression(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
+        with np.errstate(over="ignore", invalid="ignore"):  # above the critical rate the prediction diverges, as the run does
+            return self._said(start, clock)
+
+    def _said(self, start, clock):
         marks, c, rho = start.marked(clock), constant(start), ridge_of(start)
         X, Y, W_0 = start.data.train.X, start.data.train.Y, start.params["layer1"]["weight"]
         P, sigma, Q, h = directions(X, c)

@@ -37,7 +37,7 @@ def two_layers(w1: float, w2: float, s: float, a: float, times: Times) -> tuple[
     P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M, so K = PM = w_1^2 - w_2^2 is conserved. With R = sqrt(K^2 + 4s^2),
     e = exp(-aRt) and p = P^2, for s >= 0 (else change the sign of w_2):
     p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 - e)/(2R)], and M = K/P: sums of positive terms, exact to
-    round-off from the saddle to the minimum. K = 0 is the logistic curve.  Source: THEORY section 2, in another variable.
+    round-off from the saddle to the minimum. K = 0 is the logistic curve.
     """
     if s < 0:
         one, two = two_layers(w1, -w2, -s, a, times)
@@ -117,7 +117,7 @@ class ScalarChain(Theory):
     L = 1 exponential, L = 2 in closed form from any start (logistic where balanced), L >= 3 by the conserved w_i^2 - w_j^2, as one equation.
     """
 
-    source: ClassVar[str] = "Saxe et al. 2014; THEORY section 2"
+    source: ClassVar[str] = "Saxe et al. 2014"
     predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, "layer*.weight")
 
     def domain(self, start):

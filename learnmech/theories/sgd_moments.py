@@ -53,7 +53,7 @@ class SgdMoments(Theory):
     E loss = loss_min + tr(H M)/2 summed over outputs, H = 2c X'X. An average: hold it against many seeds.
     """
 
-    source: ClassVar[str] = "textbook; THEORY section 1"
+    source: ClassVar[str] = "textbook"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "end_to_end")
     over_seeds: ClassVar[bool] = True
     tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, the largest of a hundred or so marks

@@ -167,6 +167,17 @@ BAD = [
     ["run"],
     ["rnu", "x"],
     ["run", "{home}/mine.toml", "--fast"],
+    ["run", "{home}/mine.toml", "--until", ""],
+    ["run", "{home}/mine.toml", "--until", "loss<nan"],
+    ["run", "{home}/mine.toml", "clock.every=3"],
+    ["run", "{home}/mine.toml", "clock.marks=1000000000000"],
+    ["run", "{home}/mine.toml", "data.n=1000000000000"],
+    ["run", "{home}/mine.toml", "architecture.hidden=[100000000000000000000]"],
+    ["run", "{home}/mine.toml", "data={kind='hierarchy', levels=60}"],
+    ["run", "saxe-modes", "data.n=4"],
+    ["compare", "{home}/first", "decoupled", "--tolerance", "-1"],
+    ["sweep", "{home}/mine.toml", "seed=0,0"],
+    ["sweep", "{home}/mine.toml", "data.n=lin(0,1,inf)"],
 ]
 
 
@@ -177,3 +188,49 @@ def test_a_mistake_is_answered_in_one_sentence_with_the_remedy(home, capsys, wor
     sentence = capsys.readouterr().err.strip()
     assert "\n" not in sentence and " needs " in sentence and "but got" in sentence and sentence[-1] in ".?"
     assert {path: path.stat().st_mtime for path in home.rglob("*")} == before
+
+
+def test_whatever_applies_is_laid_over_a_run_that_names_no_theory(home, said):
+    plain = home / "plain.toml"
+    plain.write_text("\n".join(line for line in MINE.splitlines() if not line.startswith(("watch", "theories"))))
+    _, result = said("run", plain, "--out", home / "plain")
+    verdicts = {one["theory"]: one["verdict"] for one in result["comparisons"]}
+    assert set(verdicts) >= {"Decoupled", "EndToEnd", "LambdaBalanced", "Conservation"}
+    assert set(verdicts.values()) == {"holds"}, verdicts
+
+
+def test_a_run_far_from_a_named_theory_is_outside_its_domain(home, said):
+    status, result = said(
+        "run", home / "mine.toml", "architecture={kind='mlp', hidden=[4]}", "initial={kind='gaussian'}", "--until", "loss<0", "--out", home / "tanh"
+    )
+    assert (status, result) == (2, {"error": result["error"]})  # end-to-end is watched, which a tanh network has not
+    text = home / "tanh.toml"
+    text.write_text(
+        MINE.replace('"mode-strengths", "end-to-end"', '"mode-strengths"')
+        .replace("deep-linear", "mlp")
+        .replace('kind = "aligned"\nstrength = 0.01', 'kind = "gaussian"')
+    )
+    assert said("run", text, "--out", home / "tanh")[1]["comparisons"][0]["verdict"] == "outside domain"
+
+
+def test_a_swept_seed_gives_a_row_a_seed_and_json_stays_json(home, said, capsys):
+    _, result = said("sweep", home / "mine.toml", "seed=0,1", "--out", home / "seeds")
+    assert [row["at"]["seed"] for row in result["rows"]] == [0, 1] and result["rows"][0]["loss"]["sem"] is None
+
+
+def test_a_shorter_run_of_a_sweep_says_its_own_last_value(home, said):
+    _, result = said("sweep", home / "mine.toml", "clock.marks=5,11", "--out", home / "lengths")
+    assert all(row["loss"]["mean"] is not None for row in result["rows"])
+
+
+@pytest.mark.parametrize("name", ["run.json", "experiment.toml", "final.npz", "record"])
+def test_a_damaged_run_folder_is_named_and_never_read_as_numbers(home, capsys, name, tmp_path):
+    shutil.copytree(home / "first", tmp_path / "damaged")
+    target = tmp_path / "damaged" / name
+    if target.is_dir():
+        shutil.rmtree(target)
+    else:
+        target.write_bytes(target.read_bytes()[:20])
+    assert call(["show", str(tmp_path / "damaged")]) == 2
+    assert " needs " in capsys.readouterr().err
+    assert call(["runs", "--out", str(tmp_path), "--json"]) == 0
