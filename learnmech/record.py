@@ -155,7 +155,7 @@ def _read(folder):
     for path in sorted((folder / "record").glob("every-*.zarr"), key=lambda p: trees.natural(p.name)):
         table = _relabelled(xr.open_zarr(path, consolidated=False).load(), str)
         tables[int(path.stem.split("-")[1])] = table[[name for name in said["names"] if name in table]]
-    with np.load(folder / "final.npz", allow_pickle=False) as stored:
+    with (folder / "final.npz").open("rb") as file, np.load(file, allow_pickle=False) as stored:
         final = {path: stored[path] for path in stored.files}
     if not tables:
         raise refused("load", "a whole run folder", f"{folder} without its record", "Restore it, or run again")

@@ -37,6 +37,7 @@ def parser() -> argparse.ArgumentParser:
 
     listed = command("list", "everything in the catalogue, one line each")
     listed.add_argument("family", nargs="?", help="one family, or gallery")
+    listed.add_argument("kind", nargs="?", help="one member of the family, with its knobs")
 
     ran = command("run", "run an exhibit or an experiment, lay theory over it and write a run folder", True, "knobs to change, as rule.rate=0.1")
     ran.add_argument("--until", metavar="QUANTITY<BOUND", help='stop at the first mark where this holds, as in "loss<1e-6"')
@@ -114,15 +115,16 @@ def _print_list(found: dict) -> None:
 
 def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
-    if a.command == "list":
+    if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import looks, works
+    from learnmech.cli import grids, looks, works
 
     quiet = a.quiet or a.json
     calls = {
+        "list": lambda: (works.describe(a.family, a.kind), looks.description),
         "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet), looks.run),
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
-        "sweep": lambda: (works.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
+        "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
         "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
         "show": lambda: (works.show(a.run), looks.show),
         "export": lambda: (works.export(a.run, a.file), looks.written),

@@ -81,6 +81,17 @@ def checks(rows: list[dict]) -> None:
     _console().print(table)
 
 
+def description(result: dict) -> None:
+    """One member of a family and its knobs."""
+    console = _console()
+    console.print(f"[bold]{result['family']}: {result['kind']}[/]")
+    console.print(result["text"], markup=False)
+    table = _table("knob", "default", "choices", "bounds")
+    for name, knob in result["knobs"].items():
+        table.add_row(name, knob["default"], knob["choices"], knob["bounds"])
+    console.print(table)
+
+
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()

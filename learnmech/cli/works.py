@@ -1,15 +1,15 @@
 """What the commands do: each gives its result as plain data, ready for a table or for JSON."""
 
 import contextlib
-import itertools
-import math
+import dataclasses
+import inspect
 import shutil
 import sys
 from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, comparison, contracts, record, report, sweeps, text
+from learnmech import catalog, comparison, contracts, record, report, text
 from learnmech import runs as running
 from learnmech.backend import remember_compilations
 from learnmech.cli import folders
@@ -18,14 +18,17 @@ from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
 from learnmech.instruments.base import Instrument
+from learnmech.parts import SAYS, show_value
 from learnmech.theories.base import Theory
 
 
-def _ready():
+def ready() -> None:
+    """Compiled programs are kept from here on."""
     remember_compilations(kept_compilations())
 
 
-def _assignment(change: str):
+def assignment(change: str) -> tuple[str, str]:
+    """(path, value) of `path=value`."""
     path, found, value = change.partition("=")
     if not found or not path:
         raise refused("The command line", "knobs as path=value", repr(change), "Write for example rule.rate=0.1")
@@ -33,7 +36,7 @@ def _assignment(change: str):
 
 
 def _changes(changes) -> dict:
-    return {path: text.value_of(value) for path, value in map(_assignment, changes)}
+    return {path: text.value_of(value) for path, value in map(assignment, changes)}
 
 
 def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit, dict]:
@@ -46,7 +49,8 @@ def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit, dic
     return name, exhibit, {**(exhibit.twin if small else {}), **changes}
 
 
-def _experiment(subject: str, changes: dict, small: bool) -> tuple[str, Exhibit, Experiment]:
+def changed_experiment(subject: str, changes: dict, small: bool) -> tuple[str, Exhibit, Experiment]:
+    """(short name, exhibit, its experiment with knobs changed)."""
     name, exhibit, changes = subject_of(subject, changes, small)
     return name, exhibit, exhibit.changed(changes)
 
@@ -102,7 +106,7 @@ def _applying(start):
 
 
 @contextlib.contextmanager
-def _bar(quiet: bool, total_text: str):
+def bar(quiet: bool, total_text: str):
     """A progress bar on stderr; the callback takes a Progress."""
     if quiet:
         yield None
@@ -146,9 +150,23 @@ def _checks_of(checks) -> list[dict]:
     ]
 
 
+def describe(family: str, kind: str) -> dict:
+    """One member of a family: what it says of itself, and its knobs with their defaults."""
+    if family not in catalog.FAMILIES:
+        raise refused("list", "a family of the catalogue", repr(family), nearest(family, catalog.FAMILIES))
+    cls = catalog.find(family, kind)
+    knobs = {}
+    for field in dataclasses.fields(cls):
+        wanted = field.metadata.get("choices") or ""
+        default = "to be given" if field.default is dataclasses.MISSING else show_value(field.default)
+        bounds = " ".join(f"{SAYS[name]} {bound:g}" for name, bound in field.metadata.get("bounds", {}).items())
+        knobs[field.name] = {"default": default, "choices": ", ".join(wanted), "bounds": bounds}
+    return {"family": family, "kind": kind, "text": inspect.getdoc(cls), "knobs": knobs}
+
+
 def run(subject, changes, until, out, small, quiet) -> dict:
     """Run, compare, and write the run folder."""
-    _ready()
+    ready()
     name, exhibit, knobs = subject_of(subject, _changes(changes), small)
     start = prepare(exhibit.changed(knobs))
     if until is not None:
@@ -156,7 +174,7 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     fingerprint = start.experiment.fingerprint
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     with record.whole_folder(target) as work:
-        with _bar(quiet, name) as progress:
+        with bar(quiet, name) as progress:
             shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start)
         result = {
             "name": name,
@@ -194,7 +212,7 @@ def _dataset_out(dataset, file: Path):
 
 def predict(subject, changes, names, out, small) -> dict:
     """Predictions of the named theories, or of all that apply."""
-    name, exhibit, experiment = _experiment(subject, _changes(changes), small)
+    name, exhibit, experiment = changed_experiment(subject, _changes(changes), small)
     start = prepare(experiment)
     theories = [_theory(n) for n in names] or list(exhibit.theories) or list(_applying(start))
     if not theories:
@@ -218,61 +236,6 @@ def _ends(variable) -> dict:
     first, last = (variable.isel(time=0), variable.isel(time=-1)) if moving else (variable, variable)
     norm = (lambda v: float(v)) if first.ndim == 0 else (lambda v: float(np.linalg.norm(v.values)))
     return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}
-
-
-def axis_values(written: str) -> list:
-    """The values of `a,b,c`, `lin(0,1,5)` or `geom(0.01,1,5)`; commas inside brackets do not separate."""
-    for name, spread in (("lin", np.linspace), ("geom", np.geomspace)):
-        if written.startswith(f"{name}(") and written.endswith(")"):
-            try:
-                low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
-                if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
-                    raise ValueError
-                return [int(v) if v == int(v) else float(v) for v in spread(low, high, int(count))]
-            except ValueError:
-                example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
-                raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None
-    parts, depth = [""], 0
-    for letter in written:
-        depth += (letter in "[{(") - (letter in ")}]")
-        if letter == "," and depth == 0:
-            parts.append("")
-        else:
-            parts[-1] += letter
-    return [text.value_of(part) for part in parts]
-
-
-def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
-    """A grid, kept under `out` and resumed from there."""
-    _ready()
-    axes, fixed = {}, {}
-    for path, value in map(_assignment, assignments):
-        values = axis_values(value)
-        if path in axes or path in fixed or len(set(map(repr, values))) < len(values):
-            raise refused("sweep", "every knob, and every value of it, once", f"{path}={value} again", "Drop the repetition")
-        (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
-    name, exhibit, experiment = _experiment(subject, fixed, small)
-    target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"
-    with _bar(quiet, f"{name} sweep") as show:
-        said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
-        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
-    file = folders.free(target / "sweep.nc")
-    dataset.to_netcdf(file, engine="netcdf4")
-    bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
-    moving = "time" if "time" in dataset.dims else "mark"
-    scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
-    rows = []
-    for values in itertools.product(*axes.values()):
-        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
-        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
-    return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
-
-
-def _last(variable) -> float:
-    """The last value that is there: shorter runs are padded with NaN."""
-    values = np.full(1, np.nan) if variable is None else variable.values
-    there = np.flatnonzero(~np.isnan(values))
-    return float(values[there[-1]]) if len(there) else math.nan
 
 
 def compare(folder, other, tolerance) -> dict:
@@ -315,7 +278,7 @@ def runs(out, delete) -> dict:
 
 def theories(subject, changes, small) -> dict:
     """Every theory with its conditions here."""
-    name, exhibit, experiment = _experiment(subject, _changes(changes), small)
+    name, exhibit, experiment = changed_experiment(subject, _changes(changes), small)
     start = prepare(experiment)
     said = {}
     for kind, member in catalog.members("theories").items():
@@ -333,7 +296,7 @@ def theories(subject, changes, small) -> dict:
 
 def check(names, small, quiet) -> dict:
     """Exhibits performed, or a user's own parts put through their contracts."""
-    _ready()
+    ready()
     results = {}
     for name in names or list(catalog.exhibits()):
         if name.endswith(".py"):

@@ -103,6 +103,11 @@ def test_sweep_gathers_and_goes_on(home, said):
     assert (home / "grid" / "sweep-2.nc").exists()
 
 
+def test_list_describes_one_part_with_its_knobs(said):
+    _, result = said("list", "rules", "heavy-ball")
+    assert result["knobs"]["momentum"] == {"default": "0.9", "choices": "", "bounds": ">= 0 < 1"} and "Polyak" in result["text"]
+
+
 def test_runs_lists_and_deletes(home, said):
     shutil.copytree(home / "first", home / "copy")
     before = {entry["folder"] for entry in said("runs", "--out", home)[1]["runs"]}
@@ -142,6 +147,7 @@ def test_a_guest_part_is_listed_used_and_checked(home, said, tmp_path):
 
 BAD = [
     ["list", "rulez"],
+    ["list", "rules", "adm"],
     ["run", "digit-modes"],
     ["run", "{home}/none.toml"],
     ["run", "{home}/mine.toml", "rule.rat=1"],

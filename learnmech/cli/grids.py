@@ -1,0 +1,68 @@
+"""The sweep command: axes as typed, the grid, and its last values."""
+
+import itertools
+import math
+from pathlib import Path
+
+import numpy as np
+
+from learnmech import runs as running
+from learnmech import sweeps, text
+from learnmech.cli import folders
+from learnmech.cli.works import assignment, bar, changed_experiment, ready
+from learnmech.errors import refused
+
+
+def axis_values(written: str) -> list:
+    """The values of `a,b,c`, `lin(0,1,5)` or `geom(0.01,1,5)`; commas inside brackets do not separate."""
+    for name, spread in (("lin", np.linspace), ("geom", np.geomspace)):
+        if written.startswith(f"{name}(") and written.endswith(")"):
+            try:
+                low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
+                if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
+                    raise ValueError
+                return [int(v) if v == int(v) else float(v) for v in spread(low, high, int(count))]
+            except ValueError:
+                example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
+                raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None
+    parts, depth = [""], 0
+    for letter in written:
+        depth += (letter in "[{(") - (letter in ")}]")
+        if letter == "," and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return [text.value_of(part) for part in parts]
+
+
+def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
+    """A grid, kept under `out` and resumed from there."""
+    ready()
+    axes, fixed = {}, {}
+    for path, value in map(assignment, assignments):
+        values = axis_values(value)
+        if path in axes or path in fixed or len(set(map(repr, values))) < len(values):
+            raise refused("sweep", "every knob, and every value of it, once", f"{path}={value} again", "Drop the repetition")
+        (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
+    name, exhibit, experiment = changed_experiment(subject, fixed, small)
+    target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"
+    with bar(quiet, f"{name} sweep") as show:
+        said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
+        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
+    file = folders.free(target / "sweep.nc")
+    dataset.to_netcdf(file, engine="netcdf4")
+    bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
+    moving = "time" if "time" in dataset.dims else "mark"
+    scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
+    rows = []
+    for values in itertools.product(*axes.values()):
+        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
+        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
+    return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+
+
+def _last(variable) -> float:
+    """The last value that is there: shorter runs are padded with NaN."""
+    values = np.full(1, np.nan) if variable is None else variable.values
+    there = np.flatnonzero(~np.isnan(values))
+    return float(values[there[-1]]) if len(there) else math.nan
