@@ -98,9 +98,9 @@ class whole_folder:
         self.folder = Path(folder)
 
     def __enter__(self) -> Path:
-        if self.folder.exists():
-            raise refused("The run folder", "a path that does not exist yet", str(self.folder), "Choose another --out, or delete that run first")
         try:
+            if self.folder.exists():
+                raise refused("The run folder", "a path that does not exist yet", str(self.folder), "Choose another --out, or delete that run first")
             self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.work = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
             os.chmod(self.work, 0o755)

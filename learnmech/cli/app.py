@@ -157,7 +157,9 @@ def call(argv: list[str]) -> int:
             print(json.dumps(_spoken(result)))
         else:
             look(result)
-        return 1 if arguments.command == "check" and not result["holds"] else 0
+        if arguments.command == "check" and not result["holds"]:
+            return 1
+        return 130 if result.get("interrupted") is True else 0
     except Refused as refusal:
         if "--json" in argv:
             print(json.dumps({"error": str(refusal)}))

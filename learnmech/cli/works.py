@@ -186,6 +186,7 @@ def run(subject, changes, until, out, small, quiet) -> dict:
             "checks": _checks_of(shown.checks),
             "reason": exhibit.reason,
             "notes": list(shown.record.notes),
+            "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
             "wall_seconds": shown.record.provenance["wall_seconds"],
         }
         shown.record.write(work, result)
@@ -273,6 +274,8 @@ def runs(out, delete) -> dict:
             raise refused("runs", "a run folder to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
         shutil.rmtree(folder)
         return {"deleted": str(folder)}
+    if not Path(out).is_dir() and Path(out) != folders.RUNS:
+        raise refused("runs", "a folder of run folders", str(out), "Give the folder in which runs were written")
     return {"runs": [folders.entry(folder) for folder in folders.found(out)]}
 
 

@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import time
 
 import pytest
 
@@ -97,9 +96,7 @@ def test_theories_say_why_not(home, said):
 def test_sweep_gathers_and_goes_on(home, said):
     _, result = said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")
     assert [row["at"]["initial.strength"] for row in result["rows"]] == [0.01, 0.1]
-    began = time.perf_counter()
     assert said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")[1]["backend"] == "kept"
-    assert time.perf_counter() - began < 60
     assert (home / "grid" / "sweep-2.nc").exists()
 
 
@@ -162,6 +159,8 @@ BAD = [
     ["run", "{home}/mine.toml", "--out", "/proc/none/run"],
     ["run", "{home}/mine.toml", "data.whitened=yes please"],
     ["run", "{home}/mine.toml", "data={kind='file', path='{home}/none.csv'}"],
+    ["run", "{home}/mine.toml", "--out", "{home}/" + 300 * "x"],
+    ["runs", "--out", "{home}/nowhere"],
     ["compare", "{home}/first", "decopled"],
     ["compare", "{home}/none", "decoupled"],
     ["show", "{home}/none"],
@@ -240,3 +239,19 @@ def test_a_damaged_run_folder_is_named_and_never_read_as_numbers(home, capsys, n
     assert call(["show", str(tmp_path / "damaged")]) == 2
     assert " needs " in capsys.readouterr().err
     assert call(["runs", "--out", str(tmp_path), "--json"]) == 0
+
+
+def test_an_interrupted_run_keeps_its_whole_blocks_and_says_so(home, monkeypatch, capsys):
+    from learnmech import runs
+
+    stream = runs.stream
+
+    def interrupted(*given, **knobs):
+        yield next(stream(*given, **knobs))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "stream", interrupted)
+    monkeypatch.setattr(runs, "_block_size", lambda *_: 5)
+    assert call(["run", str(home / "mine.toml"), "--out", str(home / "cut"), "--json"]) == 130
+    assert json.loads(capsys.readouterr().out)["notes"] == ["interrupted after 5 of 21 marks"]
+    assert call(["show", str(home / "cut")]) == 0
