@@ -103,8 +103,8 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         start = prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.domain(start))
-        # float32 keeps 1e-7 a step, which growth out of a saddle or towards a minimum amplifies: a thousand times that is what it can show
-        name, source, default = type(other).__name__, other.source, max(other.tolerance, 1000 * float(np.finfo(record.experiment.precision).eps))
+        # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show
+        name, source, default = type(other).__name__, other.source, max(other.tolerance, 100 * float(np.finfo(record.experiment.precision).eps))
         try:
             said = other.predict(start)
         except Refused:
@@ -192,7 +192,8 @@ def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int
     both = np.isfinite(seen) & np.isfinite(said)
     if not both.any():
         return float("inf"), (0,) * seen.ndim
-    gap = np.where(both, np.abs(seen - said), -1.0)
+    gap = np.full(seen.shape, -1.0)
+    gap[both] = np.abs(seen[both] - said[both])
     where = np.unravel_index(int(np.argmax(gap)), gap.shape)
     scale = np.abs(said[both]).max()
     return float(gap[where] / scale) if scale > 0 else float(gap[where]), tuple(int(i) for i in where)

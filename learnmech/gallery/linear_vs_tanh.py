@@ -55,8 +55,9 @@ def _verify(shown):
             "at full strength, time to half of the strongest mode: tanh against linear theory",
             late,
             early,
-            0.5,
-            "it saturates where hidden units reach order one",
+            0.0,
+            "hidden units of order one saturate, which slows what they learn",
+            "above",
         ),
     ), {"curves": curves, "errors": errors}
 

@@ -18,7 +18,7 @@ SIZES = (0.01, 0.03, 0.1, 0.2, 0.4)
 
 
 def _experiment():
-    data = Completion(rows=20, columns=20, rank=2, seen=0.6, strength=10.0)
+    data = Completion(rows=20, columns=20, rank=2, seen=0.5, strength=10.0)
     return Experiment(DeepLinear(hidden=(20, 20)), data, GradientDescent(rate=0.02), Clock(steps=20000, marks=101), SmallGaussian(std=0.03))
 
 

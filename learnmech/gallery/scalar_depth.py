@@ -43,7 +43,11 @@ def _verify(shown):
     late = infinite_depth_time(U_0, 0.5 * s, s, a)
     far = 2 * checks[-1].measured * DEPTHS[-1] - checks[-2].measured * DEPTHS[-2]
     reason = "what is left is of order (2 ln(s/u_0)/depth)^2"
-    checks.append(Check(f"depth times time to s/2, from depths {DEPTHS[-2]} and {DEPTHS[-1]} to infinite depth", far, late, 0.15, reason))
+    checks.append(
+        Check(
+            f"depth times time to s/2, from depths {DEPTHS[-2]} and {DEPTHS[-1]} to infinite depth", far, late, (2 * np.log(s / U_0) / DEPTHS[-1]) ** 2, reason
+        )
+    )
     u = np.linspace(U_0, 0.995 * s, 300)
     return tuple(checks), {"curves": curves, "limit": (np.array([infinite_depth_time(U_0, v, s, a) for v in u]), u), "s": s, "a": a}
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, Int, PyTree
 
-from learnmech import trees
 from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.parts import Knob, Part, knob, structure
@@ -112,8 +111,3 @@ class FlowRule(Rule):
     def advance(self, system: System, params: Params, time: Float[Array, ""], span: Float[Array, ""]) -> tuple[Params, Float[Array, ""]]:
         """(params after `span`, whether the solver met its tolerance)."""
         raise NotImplementedError
-
-
-def negative(params: Params) -> Params:
-    """-params."""
-    return trees.scale(-1.0, params)

@@ -44,5 +44,5 @@ def test_the_theory_holds_in_single_precision_within_its_round_off(name):
     for comparison in shown.comparisons:
         assert comparison.verdict == "holds", comparison
         for row in comparison.rows:
-            # a hundred times float32's 1.2e-7; the bound of the verdict is ten times wider
+            # a hundred times float32's 1.2e-7, the bound of the verdict
             assert row.error < 1.2e-5, row

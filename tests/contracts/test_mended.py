@@ -1,0 +1,83 @@
+"""Faults once found in use: each stays mended."""
+
+import json
+
+import numpy as np
+import pytest
+
+import learnmech as lm
+from learnmech import architectures, data, initial, instruments, rules, theories
+from learnmech.cli.app import call
+from learnmech.errors import Refused
+from learnmech.experiment import prepare
+from learnmech.system import sharpness
+from learnmech.theories.deep_linear import imbalance
+
+
+def linear(**changes):
+    """One linear layer on 20 samples."""
+    parts = {"architecture": architectures.DeepLinear(), "data": data.Gaussian(n=20, d=3, k=2), "rule": rules.GradientDescent(), "clock": lm.Clock(steps=50)}
+    return lm.Experiment(**(parts | changes))
+
+
+def test_a_run_that_diverges_beyond_any_axis_keeps_its_record_and_figure(tmp_path, capsys):
+    experiment = linear(rule=rules.GradientDescent(rate=50.0), clock=lm.Clock(steps=1000))
+    (tmp_path / "wild.toml").write_text(experiment.text)
+    assert call(["run", str(tmp_path / "wild.toml"), "--json", "--out", str(tmp_path / "wild")]) == 0
+    assert "diverged at step" in json.loads(capsys.readouterr().out)["notes"][0]
+    assert (tmp_path / "wild" / "figure.svg").stat().st_size > 1000
+
+
+def test_a_log_clock_of_two_marks_reaches_its_end():
+    assert list(lm.Clock(steps=50, marks=2, spacing="log").marked(0.1).steps) == [0, 50]
+    assert list(lm.Clock(time=5.0, marks=2, spacing="log").marked(None).times) == [0.0, 5.0]
+
+
+def test_runs_of_other_shapes_are_refused_in_a_sentence():
+    one, two = (lm.run(linear(data=data.Gaussian(n=n, d=3, k=2)), (instruments.Outputs(),)) for n in (20, 21))
+    with pytest.raises(Refused, match="of one shape on both sides"):
+        lm.compare(one, two)
+
+
+@pytest.mark.parametrize("h, lam", [(3, 0.0), (4, 0.7), (40, 0.0), (40, 0.7)])
+def test_the_imbalance_of_a_wide_interface_is_that_of_its_matrix(h, lam):
+    rng = np.random.default_rng(h)
+    before, after = rng.standard_normal((h, 3)), rng.standard_normal((2, h))
+    formed = np.linalg.norm(after.T @ after - before @ before.T - lam * np.eye(h)) / max(np.sum(before**2), np.sum(after**2))
+    assert imbalance([before, after], lam) == pytest.approx(formed, rel=1e-12)
+
+
+def test_the_sharpness_of_a_flat_landscape_is_zero():
+    flat = linear(architecture=architectures.Mlp(hidden=(64,), activation="relu"), initial=initial.Gaussian(scale=0.0))
+    start = prepare(flat)
+    assert sharpness(start.system, start.state.params) == 0.0
+
+
+@pytest.mark.parametrize(
+    "rule, says", [(rules.GradientDescent(rate=50.0), "against 2/sharpness"), (rules.HeavyBall(rate=50.0), "against 2(1 + momentum)/sharpness")]
+)
+def test_a_diverging_run_is_held_against_its_own_rules_edge(rule, says):
+    assert says in lm.run(linear(rule=rule, clock=lm.Clock(steps=2000))).notes[0]
+
+
+def test_a_rule_without_a_known_edge_is_told_none():
+    note = lm.run(linear(rule=rules.Adam(rate=1e200), clock=lm.Clock(steps=500))).notes[0]
+    assert "diverged" in note and "against" not in note
+
+
+def test_the_conservation_law_holds_from_the_smallest_starts():
+    tiny = linear(
+        architecture=architectures.DeepLinear(hidden=(4,)),
+        initial=initial.SmallGaussian(std=1e-6),
+        rule=rules.GradientFlow(rtol=1e-10, atol=1e-18, solver="dopri8"),
+        clock=lm.Clock(time=30.0, marks=11),
+    )
+    comparison = lm.compare(lm.run(tiny, (instruments.Balance(),)), theories.Conservation())
+    assert comparison.verdict == "holds", comparison.rows
+
+
+def test_a_theory_that_speaks_of_nothing_watched_is_refused_before_the_run(tmp_path, capsys):
+    for theory in ("conservation", "sgd-moments"):
+        (tmp_path / "silent.toml").write_text(f'watch = ["loss"]\ntheories = ["{theory}"]\n' + linear(architecture=architectures.DeepLinear(hidden=(4,))).text)
+        assert call(["run", str(tmp_path / "silent.toml"), "--out", str(tmp_path / "out")]) == 2
+        assert not (tmp_path / "out").exists() and " needs " in capsys.readouterr().err
