@@ -11,7 +11,7 @@ HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors", "late", "backend", "quantity"},
     {"catalog", "parts", "trees"},
-    {"clock", "text", "state", "activations", "scalings", "losses"},
+    {"addresses", "clock", "text", "state", "activations", "scalings", "losses"},
     {"tables", "architectures"},
     {"data"},
     {"initial", "system"},
