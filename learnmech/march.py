@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from learnmech import trees
+from learnmech.freezing import Frozen, Narrowed
 from learnmech.instruments.base import Instrument, Moment
 from learnmech.rules.base import Rule
 from learnmech.state import State
@@ -37,8 +38,14 @@ class Block(NamedTuple):
     halted: Bool[Array, ""]
 
 
-def _here(system, rule, state):
+def _here(system, rule, state, frozen):
     """The loss, gradient and update of this instant, and the rule's memory after it."""
+    if frozen:
+        narrow = Narrowed.of(system, state.params, frozen)
+        free = State(frozen.free(state.params), frozen.free(state.memory), state.step, state.time, state.key)
+        loss, gradient, update, memory = _here(narrow, rule, free, None)
+        gradient, update = (frozen.still(tree, state.params) for tree in (gradient, update))
+        return loss, gradient, update, frozen.kept(frozen.combined(memory, state.memory), state.memory)
     if rule.flows:
         loss, gradient = system.value_and_gradient(state.params)
         return loss, gradient, rule.velocity(system, state.params), state.memory
@@ -47,11 +54,16 @@ def _here(system, rule, state):
     return loss, gradient, *rule.update(view, gradient, state.memory, state.params)
 
 
-def _after(system, rule, state, update, span, moving):
+def _after(system, rule, state, update, span, moving, frozen):
     """Parameters one step or one span of time on, or the same where not moving."""
-    if rule.flows:
+    if not rule.flows:
+        after = jax.tree.map(lambda p, u: jnp.where(moving, p + u, p), state.params, update)
+    elif frozen:
+        narrow, free = Narrowed.of(system, state.params, frozen), frozen.free(state.params)
+        after = jax.lax.cond(moving & (span > 0), lambda: rule.advance(narrow, free, state.time, span)[0], lambda: free)
+    else:
         return jax.lax.cond(moving & (span > 0), lambda: rule.advance(system, state.params, state.time, span)[0], lambda: state.params)
-    return jax.tree.map(lambda p, u: jnp.where(moving, p + u, p), state.params, update)
+    return frozen.kept(frozen.combined(after, state.params), state.params) if frozen else after
 
 
 def _read(instruments, moment):
@@ -87,11 +99,16 @@ def march(
     gaps: Array,
     until: Until | None = None,
     together: bool = False,
+    lead: Int[Array, ""] | int = 0,
+    since: tuple[Array, Array] | None = None,
+    frozen: Frozen | None = None,
 ) -> Block:
     """Walk from mark to mark, reading at each.
 
     `gaps` (m,) are the steps (rules that step) or the span of time (flows) from each mark to the next, 0 at the last mark of a run and
     negative where the block is padded; `first` is the index of the block's first mark, which decides what every k-th mark is.
+    `lead` is what lies between the state and the first mark; `since` (step, time) where the rule's rate began, from which time is counted.
+    What is `frozen` stands still and is not seen by the rule.
 
     Every step runs the same compiled body, at a mark or between marks, so that where the marks are does not move the learner by a bit;
     readings are computations of their own, entered on a condition. `together` walks to the end although a run halts (for vmap).
@@ -104,7 +121,7 @@ def march(
         elapsed = state.time + jnp.cumsum(ahead) - ahead
         position, total = jnp.where(real, jnp.arange(len(gaps)), -1), count
     else:
-        position, total = jnp.where(real, jnp.cumsum(ahead) - ahead, -1), jnp.sum(ahead)
+        position, total = jnp.where(real, lead + jnp.cumsum(ahead) - ahead, -1), lead + jnp.sum(ahead)
     # the last mark of a run is read without a step after it
     turns = total + ((gaps[count - 1] == 0) & (not rule.flows))
     slots = {every: -(-first // every) for every in groups}
@@ -113,7 +130,8 @@ def march(
         if rule.flows:
             return State(params, memory, state.step, elapsed[turn], state.key)
         step = state.step + turn
-        return State(params, memory, step, step * exact.rate, state.key)
+        time = step * exact.rate if since is None else since[1] + (step - since[0]) * exact.rate
+        return State(params, memory, step, time, state.key)
 
     def going(carry):
         turn, halted = carry[0], carry[-1]
@@ -122,7 +140,7 @@ def march(
     def body(carry):
         turn, mark, reached, params, memory, buffers, halted = carry
         here = at(turn, params, memory)
-        loss, gradient, update, next_memory = _here(system, rule, here)
+        loss, gradient, update, next_memory = _here(system, rule, here, frozen)
         moment = Moment(system, here, rule, origin, loss, gradient, update)
         at_mark = position[jnp.minimum(mark, len(gaps) - 1)] == turn
         filled = {}
@@ -130,21 +148,25 @@ def march(
             due = at_mark if every == 1 else at_mark & ((first + mark) % every == 0)
             place = mark if every == 1 else (first + mark) // every - slots[every]
 
-            def write(buffer, g=group, p=place):
-                return jax.tree.map(lambda b, x: b.at[p].set(x), buffer, _read(g, moment))
+            filled[every] = {}
+            for instrument in group:
+                # a condition of its own for each, so that a reading is compiled the same whatever else is read
+                def write(buffer, i=instrument, p=place):
+                    return jax.tree.map(lambda b, x: b.at[p].set(x), buffer, i.read(moment))
 
-            filled[every] = jax.lax.cond(due, write, lambda buffer: buffer, buffers[every])
+                names = tuple(jax.eval_shape(instrument.read, sample))
+                filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in names})
         stop = ~jnp.isfinite(loss)
         if until is not None:
             stop = stop | until.met(filled[1][until.quantity][mark])
         reached = reached + (at_mark & ~halted) if together else mark + at_mark
         halted = halted | (stop & at_mark)
         moving = ~halted & (turn < total)
-        params = _after(system, rule, here, update, gaps[turn] if rule.flows else None, moving)
+        params = _after(system, rule, here, update, gaps[turn] if rule.flows else None, moving, frozen)
         memory = jax.tree.map(lambda new, old: jnp.where(moving, new, old), next_memory, memory)
         return turn + 1, mark + at_mark, reached, params, memory, filled, halted
 
-    sample = eqx.filter_eval_shape(lambda: _moment(system, rule, state, origin))
+    sample = eqx.filter_eval_shape(lambda: _moment(system, rule, state, origin, frozen))
     zero = jnp.zeros((), jnp.int64)
     carry = (zero, zero, zero, state.params, state.memory, _blank(groups, sample, len(gaps)), jnp.array(False))
     turn, _, reached, params, memory, buffers, halted = jax.lax.while_loop(going, body, carry)
@@ -156,5 +178,5 @@ def march(
     return Block(after, buffers, reached, halted)
 
 
-def _moment(system, rule, state, origin):
-    return Moment(system, state, rule, origin, *_here(system, rule, state)[:3])
+def _moment(system, rule, state, origin, frozen):
+    return Moment(system, state, rule, origin, *_here(system, rule, state, frozen)[:3])

@@ -15,7 +15,7 @@ FLOORS = [
     {"tables", "architectures"},
     {"data"},
     {"initial", "system"},
-    {"rules"},
+    {"freezing", "rules"},
     {"instruments", "experiment"},
     {"march", "record", "theories"},
     {"runs"},
