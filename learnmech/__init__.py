@@ -19,7 +19,7 @@ _FACE = {
     "show": "figures.curves",
     "Squared": "losses",
 }
-_ROOMS = ("architectures", "data", "initial", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog")
+_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog")
 __all__ = [*_FACE, *_ROOMS]
 
 

@@ -21,6 +21,7 @@ FAMILIES = {
     "initial": "InitialCondition",
     "losses": "Loss",
     "rules": "Rule",
+    "interventions": "Intervention",
     "instruments": "Instrument",
     "theories": "Theory",
 }

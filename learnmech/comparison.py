@@ -12,7 +12,7 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
-from learnmech.record import Record
+from learnmech.record.base import Record
 from learnmech.theories.base import Condition, Theory
 
 xr = late("xarray")

@@ -20,6 +20,7 @@ from learnmech.experiment import Experiment, prepare, stream_of
 from learnmech.initial.base import InitialCondition
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss
+from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss as LossFunction
 from learnmech.losses import Squared
 from learnmech.orders import measured_order
@@ -27,7 +28,7 @@ from learnmech.parts import Part
 from learnmech.quantity import exponent
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
+from learnmech.runs import fork, run
 from learnmech.sweeps import sweep
 from learnmech.theories.base import Theory
 
@@ -60,6 +61,7 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
         "rules": _rule,
         "instruments": _instrument,
         "theories": lambda experiment: _theory(cls, experiment),
+        "interventions": _intervention,
         "scalings": lambda scaling: (),
     }
     cls = catalog.load(member)
@@ -67,7 +69,7 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
     part = example if member.family != "theories" else cls()
     written = text.table_of(part)
     base = {"theories": Theory, "architectures": Architecture, "data": Data, "initial": InitialCondition}
-    base |= {"losses": LossFunction, "rules": Rule, "instruments": Instrument}
+    base |= {"losses": LossFunction, "rules": Rule, "instruments": Instrument, "interventions": Intervention}
     family = base.get(member.family, Part)
     same = family is Part or text.to_text(text.part_of(family, written))[0] == text.to_text(part)[0]
     first = (_exact("has a first line for the catalogue", bool(member.summary)), _exact("text -> value -> text is the identity", same))
@@ -131,6 +133,16 @@ def _rule(example):
     once, twice = (run(_plain(rule=example, clock=clock)) for _ in range(2))
     yield _exact("two runs end in the same bits", all(np.array_equal(once.final[p], twice.final[p]) for p in once.final))
     yield Check("the loss goes down on a small problem", float(once["loss"][-1]), float(once["loss"][0]), 0.0, "a learning rule learns", "below")
+
+
+def _intervention(example):
+    plain = _plain()
+    bare, touched = run(plain), run(dataclasses.replace(plain, events=(example,)))
+    before, behind = int(float(example.at)) - 1, int(float(example.at)) + 2
+    yield _exact("nothing moves before its step", bool(eqx.tree_equal(bare.at(before), touched.at(before))))
+    twin = fork(bare, before, (example,))
+    yield _exact("a fork is the run from the start, to the bit", all(np.array_equal(twin.final[p], touched.final[p]) for p in twin.final))
+    yield _exact("a state behind it is replayed to the bit", bool(eqx.tree_equal(twin.at(behind), touched.at(behind))))
 
 
 def _instrument(example):

@@ -15,6 +15,7 @@ from learnmech.data.base import Data, Drawn, finite
 from learnmech.errors import Refused, refused
 from learnmech.initial.base import InitialCondition
 from learnmech.initial.gaussian import Gaussian
+from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss, Squared
 from learnmech.parts import Knob, Part, knob, structure
 from learnmech.rules.base import Rule
@@ -25,7 +26,7 @@ from learnmech.system import System, landscape
 class Experiment(Part):
     """What is to be run: a frozen value. Its identity is `fingerprint`; what is watched is no part of it.
 
-    `seed` moves the start and the rule's batches; the data have a seed of their own.
+    `seed` moves the start and the rule's batches; the data have a seed of their own. `events` are what is changed on the way.
     """
 
     architecture: Architecture
@@ -36,6 +37,7 @@ class Experiment(Part):
     loss: Loss = Squared()
     seed: Knob = knob(0, whole=True, at_least=0)
     precision: str = structure("float64", choices=("float64", "float32"))
+    events: tuple[Intervention, ...] = ()
 
     @property
     def fingerprint(self) -> str:

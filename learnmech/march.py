@@ -180,3 +180,15 @@ def march(
 
 def _moment(system, rule, state, origin, frozen):
     return Moment(system, state, rule, origin, *_here(system, rule, state, frozen)[:3])
+
+
+def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
+    """{every: {name: shape and type of one reading}}, without computing any."""
+    exact = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
+    groups = _by_cadence(instruments)
+
+    def read():
+        moment = _moment(system, exact, state, state.params, None)
+        return {every: _read(group, moment) for every, group in groups.items()}
+
+    return jax.eval_shape(read)

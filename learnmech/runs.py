@@ -1,29 +1,32 @@
 """The run: an experiment marched from mark to mark, streamed block by block, kept as a record."""
 
+import dataclasses
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
-from learnmech.clock import Marks
-from learnmech.errors import nearest, refused
+from learnmech.errors import nearest as close
+from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.late import late
-from learnmech.march import Until, march
-from learnmech.record import Record, provenance
+from learnmech.interventions.base import Intervention
+from learnmech.march import Until, shapes_of
+from learnmech.record.base import Record, final_of, tabulated
+from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
+from learnmech.record.folder import Writer, facts, load
+from learnmech.record.provenance import provenance
+from learnmech.record.replay import checkpoint_at, place_of
+from learnmech.stages import Checkpoint, Course, laid, marched
 from learnmech.state import State
 from learnmech.system import sharpness
-from learnmech.tables import table
 
-xr = late("xarray")
-
-BLOCK_BYTES, RECORD_BYTES = 256 * 2**20, 4 * 2**30
+BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
 # What a step costs, roughly, on two cores: it decides how often progress is shown, and nothing else.
 STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
 
@@ -39,13 +42,18 @@ class Progress(NamedTuple):
 
 
 class Flush(NamedTuple):
-    """One block of a run: its readings by cadence from mark `first` on, the state after it, whether the run stopped here, and how far it is."""
+    """One block of a run: its readings by cadence from mark `first` on, where the run can go on after it, whether it stopped here, and how far it is."""
 
     first: int
     readings: dict[int, dict[str, np.ndarray]]
-    state: State
+    checkpoint: Checkpoint
     halted: bool
     progress: Progress
+
+    @property
+    def state(self) -> State:
+        """The state after the block."""
+        return self.checkpoint.state
 
 
 def default_watch(start: Start) -> tuple[Instrument, ...]:
@@ -60,7 +68,7 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
         if found:
             scalars = [q.name for i in watch if i.every == 1 for q in i.quantities(start.system, start.state.params) if not q.axes]
             if name.strip() not in scalars:
-                raise refused("until", "a scalar quantity watched at every mark", repr(name.strip()), nearest(name.strip(), scalars))
+                raise refused("until", "a scalar quantity watched at every mark", repr(name.strip()), close(name.strip(), scalars))
             try:
                 if np.isnan(float(bound)):
                     raise ValueError
@@ -71,34 +79,51 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
 
 
 def stream(
-    start: Start, watch: tuple[Instrument, ...] | None = None, until: str | None = None, seconds: float = 0.25, room: int = BLOCK_BYTES
+    start: Start | Course,
+    watch: tuple[Instrument, ...] | None = None,
+    until: str | None = None,
+    seconds: float = SECONDS,
+    room: int = BLOCK_BYTES,
+    after: Checkpoint | None = None,
 ) -> Iterator[Flush]:
-    """The run as blocks of marks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole."""
+    """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
+    course = start if isinstance(start, Course) else Course(start)
+    start = course.start
     watch = default_watch(start) if watch is None else tuple(watch)
-    _check_watch(watch, start)
+    check_watch(watch, start)
     stop = parse_until(until, watch, start) if until else None
-    marks, count = start.marks, len(start.marks.times)
-    size = _block_size(start, count, seconds, room)
-    gaps = gaps_of(start)
-    state, reached = start.state, 0
-    for first in range(0, count, size):
-        inside = gaps[first : first + size]
-        padded = np.concatenate([inside, np.full(size - len(inside), -1, gaps.dtype)])
-        block = march(start.system, start.rule, state, start.state.params, watch, jnp.asarray(first), jnp.asarray(padded), stop)
+    stage = course.begin() if after is None else course.resumed(after)
+    place, state = (0, start.state) if after is None else (after.place, after.state)
+    size = _block_size(start, len(course.places), seconds, room)
+    stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
+    while True:
+        while stage.done < len(course.events) and course.end_of(stage) == place:
+            stage, state = course.enter(stage, state)
+            if stage.done == len(course.events) or course.end_of(stage) != place:
+                yield Flush(mark, {}, Checkpoint(place, stage.done, stage.anchors, state), False, _progress(course, mark, {}))
+        end = min(course.end_of(stage), place + stride)
+        began = time.perf_counter()
+        stretch = laid(course, stage, place, end, mark, size)
+        block = marched(course, stage, state, watch, stretch, stop)
         state, here, halted = block.state, int(block.reached), bool(block.halted)
         readings = {}
         for every, values in block.readings.items():
-            due = -(-(first + here) // every) + -first // every  # multiples of `every` from first to first + here - 1
+            due = -(-(mark + here) // every) + -mark // every  # multiples of `every` from mark to mark + here - 1
             readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
-        reached += here
-        last = reached - 1
-        loss = readings.get(1, {}).get("loss", ())
-        progress = Progress(
-            reached, count, None if marks.steps is None else int(marks.steps[last]), float(marks.times[last]), float(loss[-1]) if len(loss) else None
-        )
-        yield Flush(first, readings, state, halted, progress)
-        if halted:
+        first, mark, place = mark, mark + here, stretch.end
+        yield Flush(first, readings, Checkpoint(place, stage.done, stage.anchors, state), halted, _progress(course, mark, readings))
+        if halted or mark == len(course.places):
             return
+        # the first block compiles; from then on a block is made as long as its time was planned
+        if first:
+            stride = int(np.clip(stride * seconds / max(time.perf_counter() - began, 1e-9), max(stride // 4, 1), stride * 4))
+
+
+def _progress(course, mark, readings):
+    last, marks = max(mark - 1, 0), course.marks
+    loss = readings.get(1, {}).get("loss", ())
+    step = None if marks.steps is None else int(marks.steps[last])
+    return Progress(mark, len(course.places), step, float(marks.times[last]), float(loss[-1]) if len(loss) else None)
 
 
 def gaps_of(start: Start) -> np.ndarray:
@@ -106,18 +131,8 @@ def gaps_of(start: Start) -> np.ndarray:
     return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
 
 
-def tabulated(start: Start, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> "dict[int, xr.Dataset]":
-    """The readings of a block that begins at mark `first` and reached so many marks, as one Dataset per cadence."""
-    tables = {}
-    for every, values in readings.items():
-        due = first + np.flatnonzero(np.arange(first, first + reached) % every == 0)
-        at = Marks(start.marks.times[due], None if start.marks.steps is None else start.marks.steps[due])
-        quantities = [q for i in watch if i.every == every for q in i.quantities(start.system, start.state.params)]
-        tables[every] = table(tuple(quantities), {name: np.asarray(value)[: len(due)] for name, value in values.items()}, at)
-    return tables
-
-
-def _check_watch(watch, start):
+def check_watch(watch: tuple[Instrument, ...], start: Start) -> None:
+    """Refuse instruments that cannot look at this system, and quantities that two of them read."""
     names: set[str] = set()
     for instrument in watch:
         instrument.check(start.system)
@@ -125,6 +140,11 @@ def _check_watch(watch, start):
             if quantity.name in names:
                 raise refused("watch", "every quantity once", repr(quantity.name), f"Drop one of the instruments that read {quantity.name}")
             names.add(quantity.name)
+
+
+def _stride(course, size):
+    """Places in a first block that holds about `size` marks."""
+    return max(1, -(-course.last * size // len(course.places)))
 
 
 def _block_size(start, count, seconds, room):
@@ -144,33 +164,131 @@ def run(
     watch: tuple[Instrument, ...] | None = None,
     until: str | None = None,
     progress: Callable[[Progress], None] | None = None,
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
 ) -> Record:
-    """Run an experiment and keep what was seen. Ctrl-C keeps the blocks that are whole and says so in the record's notes."""
-    start = experiment if isinstance(experiment, Start) else prepare(experiment)
-    watch = default_watch(start) if watch is None else tuple(watch)
-    began, flushes, notes = time.perf_counter(), [], [start.marks.note] if start.marks.note else []
+    """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from which every state can be replayed.
+
+    With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
+    Ctrl-C keeps the blocks that are whole and says so in the record's notes.
+    """
+    course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
+    watch = default_watch(course.start) if watch is None else tuple(watch)
+    return _performed(course, watch, until, progress, folder, budget, None, None)
+
+
+def fork(
+    record: Record,
+    at: float,
+    events: tuple[Intervention, ...],
+    watch: tuple[Instrument, ...] | None = None,
+    until: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
+    changes: dict[str, object] | None = None,
+) -> Record:
+    """A twin that leaves a run at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
+
+    Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit.
+    What happens to the parent later happens to the twin too.
+    """
+    early = [event for event in events if float(event.at) < at]
+    if early:
+        raise refused("fork", f"events at {at:g} or later", f"{early[0]!r}", "Fork earlier, or move the event")
+    experiment = dataclasses.replace(record.experiment, events=(*record.experiment.events, *events))
+    for path, value in (changes or {}).items():
+        if not path.startswith("clock."):
+            raise refused("fork", "changes of the clock beside its events", path, "Turn the knob in an event (interventions.Change)")
+        experiment = experiment.with_value(path, value)
+    course = Course(prepare(experiment, like=record.course.start if not changes else None))
+    after = checkpoint_at(record, place_of(record, at))
+    parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
+    parent |= {"folder": str(record.folder)} if record.folder else {}
+    watch = (record.watch or default_watch(course.start)) if watch is None else tuple(watch)
+    return _performed(course, watch, until, progress, folder, budget, after, parent)
+
+
+def resume(folder: str | Path, progress: Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:
+    """Go on with a run that was stopped, from its last whole checkpoint; read again what is damaged. It ends as if it had never stopped."""
+    found = facts(folder, "resume")
+    if found.progress["status"] == "finished" and not load(folder).damaged:
+        raise refused("resume", "a run that is not finished", f"{folder}, finished at mark {found.progress['marks']}", "Fork it to go on from any step")
+    course, watch = Course(prepare(found.experiment)), found.watch
+    shapes = shapes_in(course, watch)
+    with Writer(Path(folder), found.said, course, watch) as writer:
+        sound = writer.mended(found, shapes)
+        after = nearest(writer.kept, int(course.places[min(sound, len(course.places) - 1)]), len(course.events), course)
+        if after is None and "parent" in found.said["provenance"]:
+            raise refused("resume", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
+        return _streamed(course, watch, found.said["until"], progress, writer, budget, after, found.said["provenance"])
+
+
+def shapes_in(course: Course, watch: tuple[Instrument, ...]) -> dict:
+    """{every: {name: shape and type of one reading}}."""
+    check_watch(watch, course.start)
+    return shapes_of(course.start.system, course.start.rule, course.start.state, watch)
+
+
+def _performed(course, watch, until, progress, folder, budget, after, parent):
+    shapes = shapes_in(course, watch)
+    if until:
+        parse_until(until, watch, course.start)
+    made = provenance(course.start.experiment, 0.0, parent)
+    if folder is None:
+        return _streamed(course, watch, until, progress, None, budget, after, made)
+    with Writer.create(folder, course, watch, shapes, made, until, _first(course, after)) as writer:
+        if after is not None:
+            writer.kept.keep(after)
+        return _streamed(course, watch, until, progress, writer, budget, after, made)
+
+
+def _streamed(course, watch, until, progress, writer, budget, after, made):
+    began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
+    schedule = Schedule(course, budget, time.perf_counter)
+    notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
+    if after is not None and writer is None:
+        kept.keep(after)
     try:
-        # what is not watched while it runs needs no blocks but those between which Ctrl-C is heard; a single one is kept without a copy
-        for flush in stream(start, watch, until, *((0.25, BLOCK_BYTES) if progress else (2.0, RECORD_BYTES))):
-            flushes.append(flush)
+        for last in stream(course, watch, until, after=after):
+            if writer is None:
+                blocks.append(last.readings)
+            else:
+                writer.append(last.first, last.readings, last.progress.reached)
+            schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
             if progress is not None:
-                progress(flush.progress)
+                progress(last.progress)
     except KeyboardInterrupt:
-        if not flushes:
+        if last is None or last.progress.reached <= _first(course, after):
             raise
-        notes.append(f"interrupted after {flushes[-1].progress.reached} of {len(start.marks.times)} marks")
-    notes += _ending(start, flushes[-1], until)
-    readings = flushes[0].readings
-    if len(flushes) > 1:
-        readings = {every: {name: np.concatenate([f.readings[every][name] for f in flushes]) for name in values} for every, values in readings.items()}
-    tables = tabulated(start, watch, readings, 0, flushes[-1].progress.reached)
-    final = {path: np.asarray(leaf) for path, leaf in trees.leaves_by_path(flushes[-1].state.params).items()}
-    return Record(start.experiment, tables, final, provenance(start.experiment, time.perf_counter() - began), tuple(notes))
+        status = "interrupted"
+        kept.keep(last.checkpoint)
+        notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
+    notes += _ending(course, last, until)
+    final, reached = final_of(last.state), last.progress.reached
+    if writer is not None:
+        writer.finish(final, notes, status, reached)
+        return load(writer.folder)
+    blocks = [block for block in blocks if block]
+    readings = {every: {name: _joined([b[every][name] for b in blocks]) for name in values} for every, values in blocks[0].items()} if blocks else {}
+    tables = tabulated(course, watch, readings, _first(course, after), reached)
+    made = made | {"wall_seconds": round(time.perf_counter() - began, 3)}
+    return Record(course.start.experiment, tables, final, made, tuple(notes), watch=watch, reached=reached, kept=kept, prepared=[course])
 
 
-def _ending(start, last, until):
+def _first(course, after):
+    """The first mark that is read."""
+    return 0 if after is None else int(np.searchsorted(course.places, after.place))
+
+
+def _joined(blocks):
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
+
+
+def _ending(course, last, until):
     if not last.halted:
         return []
+    start = course.start
     where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
     finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(last.state.params))
     loss = float(start.system.loss(last.state.params))

@@ -19,7 +19,9 @@ from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.march import march
-from learnmech.runs import default_watch, gaps_of, run, tabulated
+from learnmech.record.base import tabulated
+from learnmech.runs import default_watch, gaps_of, run
+from learnmech.stages import Course
 from learnmech.tables import joined
 
 xr = late("xarray")
@@ -158,7 +160,7 @@ def _together(group, starts, watch, executor, finished):
     def kept(chunk, readings, reached):
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
-            finished(index, joined(tabulated(starts[index], watch, mine, 0, int(reached[place])).values()))
+            finished(index, joined(tabulated(Course(starts[index]), watch, mine, 0, int(reached[place])).values()))
 
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])

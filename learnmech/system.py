@@ -112,20 +112,34 @@ def hessian_matrix(system: System, params: Params) -> Float[np.ndarray, "p p"]:
     return np.asarray(_hessian_columns(system, params, jnp.eye(size, dtype=jax.tree.leaves(params)[0].dtype)))
 
 
-def sharpness(system: System, params: Params) -> float:
-    """The largest eigenvalue of the Hessian of the training loss: densely up to 64 parameters, by ARPACK above; NaN where it cannot be found."""
-    leaves = jax.tree.leaves(params)
-    size = sum(np.size(leaf) for leaf in leaves)
+def top_curvature(system: System, params: Params) -> tuple[float, Params]:
+    """The largest eigenvalue of the Hessian of the training loss and its unit eigenvector: densely up to 64 parameters, by ARPACK above.
+
+    The vector's largest entry is positive. NaN, with a vector of NaN, where it cannot be found.
+    """
+    flat, unflatten = flatten_util.ravel_pytree(params)
+    size, dtype = flat.size, flat.dtype
+    lost = float("nan"), jnp.full(size, jnp.nan, dtype)
     if size <= 64:
         H = hessian_matrix(system, params)
-        return float(np.linalg.eigvalsh(H)[-1]) if np.isfinite(H).all() else float("nan")
-    dtype = leaves[0].dtype
-    product = sparse.LinearOperator((size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype)
-    start = np.random.default_rng(0).standard_normal(size)
-    if not np.any(product @ start):
-        return 0.0  # a Hessian of zeros, on which ARPACK has no direction to begin with
-    try:
-        top = sparse.eigsh(product, k=1, which="LA", v0=start, return_eigenvectors=False, tol=1e-10 if dtype == np.float64 else 1e-5)
-    except sparse.ArpackError:
-        return float("nan")
-    return float(top[0])
+        if not np.isfinite(H).all():
+            return lost[0], unflatten(lost[1])
+        values, vectors = np.linalg.eigh(H)
+    else:
+        product = sparse.LinearOperator(
+            (size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype
+        )
+        start = np.random.default_rng(0).standard_normal(size)
+        if not np.any(product @ start):
+            return 0.0, unflatten(jnp.asarray(start / np.linalg.norm(start), dtype))  # a Hessian of zeros, on which ARPACK has no direction to begin with
+        try:
+            values, vectors = sparse.eigsh(product, k=1, which="LA", v0=start, tol=1e-10 if dtype == np.float64 else 1e-5)
+        except sparse.ArpackError:
+            return lost[0], unflatten(lost[1])
+    top = vectors[:, -1] / np.linalg.norm(vectors[:, -1])
+    return float(values[-1]), unflatten(jnp.asarray(top * np.sign(top[np.argmax(np.abs(top))]), dtype))
+
+
+def sharpness(system: System, params: Params) -> float:
+    """The largest eigenvalue of the Hessian of the training loss; NaN where it cannot be found."""
+    return top_curvature(system, params)[0]

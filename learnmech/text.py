@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import tomllib
+import typing
 import zipfile
 from pathlib import Path
 
@@ -29,18 +30,26 @@ def table_of(part: Part) -> dict:
         value = getattr(part, field.name)
         if value is None:
             continue
-        if isinstance(value, Part):
-            value = table_of(value)
-        elif isinstance(value, np.ndarray) and value.ndim == 0:
-            value = value.item()
-        elif isinstance(value, tuple):
-            value = _listed(value)
-        shown[field.name] = value
+        if parts_in(field.type)[1] and not value:
+            continue
+        shown[field.name] = _plain(value)
     return shown
 
 
-def _listed(value):
-    return [_listed(v) for v in value] if isinstance(value, tuple) else value
+def _plain(value):
+    if isinstance(value, Part):
+        return table_of(value)
+    if isinstance(value, np.ndarray) and value.ndim == 0:
+        return value.item()
+    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+
+
+def parts_in(annotation) -> tuple[type | None, bool]:
+    """(the class of part which a field of this type holds, or None; whether it holds a list of them)."""
+    if isinstance(annotation, type) and issubclass(annotation, Part):
+        return annotation, False
+    options = [parts_in(option) for option in typing.get_args(annotation)]
+    return next((one for one, _ in options if one), None), typing.get_origin(annotation) is tuple and any(one for one, _ in options)
 
 
 def part_of(cls: type, table, path: str = "") -> Part:
@@ -61,8 +70,14 @@ def part_of(cls: type, table, path: str = "") -> Part:
         if name not in fields:
             raise refused(cls.__name__, "a known knob", repr(name), nearest(name, fields))
         where = f"{path}.{name}" if path else name
-        is_part = isinstance(fields[name].type, type) and issubclass(fields[name].type, Part)
-        values[name] = part_of(fields[name].type, value, where) if is_part and not isinstance(value, Part) else value
+        inner, many = parts_in(fields[name].type)
+        if many:
+            if not isinstance(value, (list, tuple)):
+                raise refused(where, "a list of tables", repr(value), f"Write each as [[{where}]]")
+            value = tuple(one if isinstance(one, Part) else part_of(inner, one, f"{where}[{index}]") for index, one in enumerate(value))
+        elif inner and not isinstance(value, Part):
+            value = part_of(inner, value, where)
+        values[name] = value
     missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:
         raise refused(cls.__name__, missing[0], "nothing", f"Set {path + '.' if path else ''}{missing[0]}")
@@ -80,6 +95,8 @@ def _arrays_out(table, found):
     for name, value in table.items():
         if isinstance(value, dict):
             value = _arrays_out(value, found)
+        elif isinstance(value, list) and any(isinstance(one, dict) for one in value):
+            value = [_arrays_out(one, found) for one in value]
         elif isinstance(value, np.ndarray):
             if value.ndim == 1 and value.size <= INLINE:
                 value = value.tolist()
@@ -101,6 +118,8 @@ def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
             value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
         elif isinstance(value, dict):
             value = arrays_in(value, folder, f"{path}{name}.")
+        elif isinstance(value, list):
+            value = [arrays_in(one, folder, f"{path}{name}[{index}].") if isinstance(one, dict) else one for index, one in enumerate(value)]
         shown[name] = value
     return shown
 
@@ -144,14 +163,19 @@ def fingerprint(part: Part) -> str:
 
 
 def with_value(part: Part, path: str, value) -> Part:
-    """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`."""
+    """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`, `"events.0.at"`."""
     table = table_of(part)
     *inner, last = path.split(".")
     spot, holder = table, part
     for name in inner:
-        if not isinstance(spot.get(name), dict):
-            raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
-        spot, holder = spot[name], getattr(holder, name)
+        if isinstance(holder, tuple) and name.isdigit() and int(name) < len(holder):
+            spot, holder = spot[int(name)], holder[int(name)]
+        elif isinstance(holder, Part) and isinstance(spot.get(name), (dict, list)):
+            spot, holder = spot[name], getattr(holder, name)
+        else:
+            raise refused(type(part).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+    if not isinstance(holder, Part):
+        raise refused(type(part).__name__, "a known knob", repr(path), nearest(path, paths(part)))
     if last not in {field.name for field in dataclasses.fields(holder)}:
         raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
     if value is None:
@@ -169,6 +193,8 @@ def paths(part: Part, prefix: str = "") -> list[str]:
         found.append(prefix + field.name)
         if isinstance(value, Part):
             found += paths(value, f"{prefix}{field.name}.")
+        for index, one in enumerate(value if isinstance(value, tuple) else ()):
+            found += paths(one, f"{prefix}{field.name}.{index}.") if isinstance(one, Part) else []
     return found
 
 

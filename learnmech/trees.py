@@ -67,6 +67,13 @@ def leaves_by_path(tree: PyTree) -> dict[str, Any]:
     return dict(sorted(pairs, key=lambda pair: natural(pair[0])))
 
 
+def axes_of(path: str, ndim: int) -> tuple[str, ...]:
+    """The names of the axes of the array under this path: (layer2.out, layer2.in) of a weight, (layer2.out,) of a bias."""
+    layer = ".".join(word for word in path.split(".")[:-1])
+    own = ("out", "in") if ndim == 2 else ("out",) if ndim == 1 else tuple(f"axis{i}" for i in range(ndim))
+    return tuple(f"{layer}.{axis}" for axis in own)
+
+
 def layers_of(params: Params) -> dict[str, PyTree]:
     """{layer name: its parameters} in natural order; the top level of the tree."""
     return dict(sorted(params.items(), key=lambda pair: natural(pair[0])))

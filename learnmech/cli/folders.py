@@ -2,11 +2,12 @@
 
 import csv
 import itertools
-import json
 import os
 from pathlib import Path
 
 import numpy as np
+
+from learnmech.record import sealed
 
 RUNS = Path("runs")
 
@@ -33,12 +34,12 @@ def found(out: str | Path) -> list[Path]:
 def entry(folder: Path) -> dict:
     """A run folder in one line."""
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    try:
-        said = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-        made, fingerprint = said["provenance"]["made"], said["provenance"]["fingerprint"]
-    except (ValueError, KeyError, TypeError):
+    said, progress = sealed.read(folder, "run.json"), sealed.read(folder, "progress.json") or {}
+    if said is None or "provenance" not in said:
         return {"folder": str(folder), "made": "", "bytes": size, "verdicts": ["damaged"], "fingerprint": ""}
-    verdicts = sorted({c["verdict"] for c in said.get("result", {}).get("comparisons", [])})
+    verdicts = sorted({c["verdict"] for c in progress.get("result", {}).get("comparisons", [])})
+    verdicts = verdicts if progress.get("status") == "finished" else [progress.get("status", "running"), *verdicts]
+    made, fingerprint = said["provenance"]["made"], said["provenance"]["fingerprint"]
     return {"folder": str(folder), "made": made, "bytes": size, "verdicts": verdicts, "fingerprint": fingerprint}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, comparison, contracts, record, report, text
+from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
 from learnmech.backend import remember_compilations
 from learnmech.cli import folders
@@ -19,6 +19,9 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
 from learnmech.instruments.base import Instrument
 from learnmech.parts import SAYS, show_value
+from learnmech.record.base import Record
+from learnmech.record.folder import conclude, load
+from learnmech.record.sealed import check_new
 from learnmech.theories.base import Theory
 
 
@@ -173,24 +176,24 @@ def run(subject, changes, until, out, small, quiet) -> dict:
         running.parse_until(until, exhibit.watch, start)
     fingerprint = start.experiment.fingerprint
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
-    with record.whole_folder(target) as work:
-        with bar(quiet, name) as progress:
-            shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start)
-        result = {
-            "name": name,
-            "claim": exhibit.claim,
-            "source": exhibit.source,
-            "folder": str(target),
-            "holds": shown.holds,
-            "comparisons": [comparison_of(c) for c in shown.comparisons],
-            "checks": _checks_of(shown.checks),
-            "reason": exhibit.reason,
-            "notes": list(shown.record.notes),
-            "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
-            "wall_seconds": shown.record.provenance["wall_seconds"],
-        }
-        shown.record.write(work, result)
-        report.write(shown, work)
+    check_new(target)
+    with bar(quiet, name) as progress:
+        shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start, folder=target)
+    result = {
+        "name": name,
+        "claim": exhibit.claim,
+        "source": exhibit.source,
+        "folder": str(target),
+        "holds": shown.holds,
+        "comparisons": [comparison_of(c) for c in shown.comparisons],
+        "checks": _checks_of(shown.checks),
+        "reason": exhibit.reason,
+        "notes": list(shown.record.notes),
+        "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
+        "wall_seconds": shown.record.provenance["wall_seconds"],
+    }
+    conclude(target, result)
+    report.write(shown, target)
     return result
 
 
@@ -239,18 +242,29 @@ def _ends(variable) -> dict:
     return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}
 
 
+def _whole(folder) -> Record:
+    """The record in a run folder of which nothing is damaged."""
+    found = load(folder)
+    if found.damaged:
+        broken = next(note for note in found.notes if note.startswith("damaged: ")).split("; ")[0]
+        raise refused(
+            "learnmech", "a whole run folder", f"{folder}, {broken}", f"Run learnmech resume {folder}, which reads it again, or lm.load what is whole"
+        )
+    return found
+
+
 def compare(folder, other, tolerance) -> dict:
     """A run against a theory or another run."""
     if tolerance is not None and not tolerance > 0:
         raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
-    seen = record.load(folder)
-    against = record.load(other) if Path(other).is_dir() else _theory(other)
+    seen = _whole(folder)
+    against = _whole(other) if Path(other).is_dir() else _theory(other)
     return comparison_of(comparison.compare(seen, against, tolerance))
 
 
 def show(folder) -> dict:
     """What a run folder holds."""
-    seen = record.load(folder)
+    seen = _whole(folder)
     tables = {}
     for every, table in seen.tables.items():
         for name, variable in table.data_vars.items():
@@ -262,7 +276,7 @@ def show(folder) -> dict:
 
 def export(folder, file) -> dict:
     """A record as NetCDF or CSV."""
-    _dataset_out(record.load(folder).dataset, Path(file))
+    _dataset_out(_whole(folder).dataset, Path(file))
     return {"file": str(file), "bytes": Path(file).stat().st_size}
 
 

@@ -5,7 +5,7 @@ import numpy as np
 from learnmech.comparison import Comparison
 from learnmech.figures.overlay import CURVES, overlay
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
-from learnmech.record import Record
+from learnmech.record.base import Record
 
 
 def curves(record: Record, title: str = "") -> "Figure":

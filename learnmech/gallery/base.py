@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 
 from learnmech.comparison import Check, Comparison, compare, compare_means
 from learnmech.errors import Refused
@@ -9,7 +10,7 @@ from learnmech.experiment import Experiment, Start, prepare
 from learnmech.figures.curves import curves
 from learnmech.figures.overlay import overlay
 from learnmech.instruments.base import Instrument
-from learnmech.record import Record
+from learnmech.record.base import Record
 from learnmech.rules.flow import GradientFlow
 from learnmech.runs import Progress, run
 from learnmech.sweeps import sweep
@@ -92,12 +93,14 @@ def perform(
     until: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     start: Start | None = None,
+    folder: Path | None = None,
 ) -> Shown:
-    """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record. `start` is the changed experiment, made ready."""
+    """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record. `start` is the changed experiment, made ready;
+    the run is written to `folder` where one is given."""
     start = prepare(exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})) if start is None else start
     experiment = start.experiment
     watch = exhibit.watch if not changes else _fitting(exhibit.watch, start)
-    record = run(start, watch, until, progress)
+    record = run(start, watch, until, progress, folder)
     comparisons = tuple(_laid(exhibit, theory, experiment, record) for theory in exhibit.theories)
     shown = Shown(exhibit, experiment, record, comparisons)
     if exhibit.verify is None or shown.outside:

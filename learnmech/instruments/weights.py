@@ -22,11 +22,8 @@ class Weights(Instrument):
     """Every parameter array, under its path."""
 
     def quantities(self, system, params):
-        quantities = []
-        for path, leaf in trees.leaves_by_path(params).items():
-            axes = tuple(f"{path.split('.')[0]}.{axis}" for axis in (("out", "in") if leaf.ndim == 2 else ("out",) * leaf.ndim))
-            quantities.append(Quantity(path, axes, "param", path, f"parameters {path}"))
-        return tuple(quantities)
+        leaves = trees.leaves_by_path(params).items()
+        return tuple(Quantity(path, trees.axes_of(path, leaf.ndim), "param", path, f"parameters {path}") for path, leaf in leaves)
 
     def read(self, moment):
         return trees.leaves_by_path(moment.state.params)

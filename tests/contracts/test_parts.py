@@ -40,10 +40,11 @@ def around(part, family):
     """A whole experiment with this part in it."""
     chosen = {"architectures": architectures.Mlp.example(), "data": data.Gaussian.example(), "rules": rules.GradientDescent.example()}
     chosen |= {"initial": initial.Gaussian.example(), "losses": losses.Squared.example(), family: part}
+    events = (part,) if family == "interventions" else ()
     if family == "scalings":
         chosen["architectures"] = architectures.Mlp(hidden=(4,), scaling=part)
     clock = lm.Clock(time=1.0, marks=5) if chosen["rules"].flows else lm.Clock(steps=20, every=4)
-    return lm.Experiment(chosen["architectures"], chosen["data"], chosen["rules"], clock, chosen["initial"], chosen["losses"], seed=3)
+    return lm.Experiment(chosen["architectures"], chosen["data"], chosen["rules"], clock, chosen["initial"], chosen["losses"], seed=3, events=events)
 
 
 WHOLE = {f"{m.family} {m.kind}": around(example(m), m.family) for m in MEMBERS if m.family != "instruments"}
@@ -194,6 +195,10 @@ def changed(part):
         if isinstance(value, Part):
             for path, other, moved in changed(value):
                 yield f"{field.name}.{path}", other, dataclasses.replace(part, **{field.name: moved})
+        elif field.name == "events":
+            for place, event in enumerate(value):
+                for path, other, moved in changed(event):
+                    yield f"events.{place}.{path}", other, dataclasses.replace(part, events=(*value[:place], moved, *value[place + 1 :]))
         elif value is not None:
             for other in neighbours(field, value):
                 try:
@@ -212,7 +217,7 @@ def test_the_fingerprint_changes_with_every_knob(member):
     assert len({text.fingerprint(part), *prints}) == len(prints) + 1
 
 
-@pytest.mark.parametrize("name", ["rules sgd", "rules gradient-flow"])
+@pytest.mark.parametrize("name", ["rules sgd", "rules gradient-flow", "interventions perturb"])
 def test_the_fingerprint_of_an_experiment_changes_with_every_knob_of_its_parts(name):
     experiment = WHOLE[name]
     seen = {experiment.fingerprint}

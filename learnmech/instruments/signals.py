@@ -1,0 +1,160 @@
+"""Signals: any array of a run by its address, whole, in part or reduced."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech import state as states
+from learnmech import trees
+from learnmech.addresses import Address
+from learnmech.errors import nearest, refused
+from learnmech.instruments.base import Instrument
+from learnmech.parts import structure
+from learnmech.quantity import Quantity
+
+REDUCTIONS = ("none", "norm", "mean", "histogram", "covariance", "singular-values")
+UNITS = {"gradient.": "loss/param", "update.": "param"}
+SQUARED = {"1": "1", "param": "param^2", "loss/param": "loss^2/param^2", "loss": "loss^2"}
+
+
+class Watch(Instrument):
+    """The array at an address, as it is or reduced inside the compiled loop.
+
+    Weights and biases `layer1.weight`; signals `layer1.pre`, `layer1.post`, `output` on the training samples (or the test view's);
+    `gradient.` before either, of the training loss (for weights that of the step itself, a batch's under SGD); `update.layer1.weight`, what the step adds;
+    `memory.` before what the rule remembers, `memory.mu.layer1.weight`. `layer1` means every weight of it. Slices keep what is wanted:
+    `layer2.post[sample=0:64,unit=7]`.
+
+    `norm` is the Euclidean norm over all entries, `mean` their mean, `histogram` the fraction in each of `count` equal bins from `low` to `high` (the
+    outermost hold what lies beyond), `covariance` that of the last axis over the first, C = (A - mean)'(A - mean)/n, `singular-values` the top `count`.
+    """
+
+    path: str = structure("output")
+    view: str = structure("train", choices=("train", "test"))
+    reduce: str = structure("none", choices=REDUCTIONS)
+    count: int = structure(10, at_least=1)
+    low: float = structure(-1.0)
+    high: float = structure(1.0)
+
+    def coherent(self):
+        Address.parse(self.path)
+        if self.reduce == "histogram" and not self.low < self.high:
+            raise refused("Watch", "low < high", f"{self.low:g} and {self.high:g}", "Give the range of the histogram")
+
+    def check(self, system):
+        if self.view == "test" and system.test is None:
+            raise refused("Watch", "a test view", "none", "Draw test samples, or watch the training view")
+
+    def quantities(self, system, params):
+        found = []
+        for name, shape in self._arrays(system, params).items():
+            index, axes = self._index(name, shape)
+            kept = np.empty(shape, bool)[index].shape
+            where = Address(name, self.index)
+            label = str(where) if self.view == "train" else f"{where} on test"
+            if self.reduce == "none":
+                found.append(Quantity(label, axes, self._units(name), str(where), f"the array {where}"))
+                continue
+            size = min(self.count, *kept) if self.reduce == "singular-values" and len(kept) > 1 else self.count
+            short = {"norm": (), "mean": (), "histogram": (f"bin{self.count}",), "covariance": (f"{name}.i", f"{name}.j"), "singular-values": (f"mode{size}",)}
+            if self.reduce in ("covariance", "singular-values") and len(kept) != 2:
+                raise refused("Watch", f"an array of two axes for its {self.reduce}", f"{where} of shape {kept}", "Choose another array or reduction")
+            units = {"histogram": "1", "covariance": SQUARED[self._units(name)]}.get(self.reduce, self._units(name))
+            found.append(Quantity(f"{self.reduce}({label})", short[self.reduce], units, f"{self.reduce} {where}", f"{self.reduce} of {where}"))
+        return tuple(found)
+
+    def read(self, moment):
+        system, params = moment.system, moment.state.params
+        shapes = self._arrays(system, params)
+        arrays = self._values(moment, shapes)
+        quantities = self.quantities(system, params)
+        return {q.name: self._reduced(arrays[name][self._index(name, shape)[0]]) for q, (name, shape) in zip(quantities, shapes.items(), strict=True)}
+
+    @property
+    def index(self) -> str:
+        """What is meant of the array, as written."""
+        return Address.parse(self.path).index
+
+    def _X(self, system):
+        return system.train.X if self.view == "train" else system.test.X
+
+    def _arrays(self, system, params):
+        """{array meant: its shape}."""
+        leaves = {name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()}
+        signals = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, self._X(system))
+        signals = {name: signal.shape for name, signal in signals.items()}
+        known = leaves | signals | {f"gradient.{name}": shape for name, shape in (leaves | signals).items()}
+        known |= {f"update.{name}": shape for name, shape in leaves.items()}
+        address = Address.parse(self.path)
+        if address.array.startswith("memory."):
+            return {address.array: next((shape for name, shape in leaves.items() if address.array.endswith("." + name)), ())}
+        if address.array in trees.layers_of(params):
+            return {name: leaves[name] for name in address.among(leaves)}
+        return {name: known[name] for name in address.among(known)}
+
+    def _axes(self, name, shape):
+        bare = name.removeprefix("gradient.").removeprefix("update.")
+        if bare.rsplit(".", 1)[-1] in ("pre", "post") or bare == "output":
+            return "sample" if self.view == "train" else "test_sample", f"{bare.rsplit('.', 1)[0]}.unit"
+        return trees.axes_of(bare.removeprefix("memory."), len(shape))
+
+    def _index(self, name, shape):
+        address = Address(name, self.index)
+        axes = self._axes(name, shape)
+        index = address.selection(shape, axes)
+        kept = []
+        for axis, one in zip(axes, index, strict=True):
+            if isinstance(one, slice):
+                part = ":".join("" if end is None else str(end) for end in (one.start, one.stop, one.step)) if one != slice(None) else ""
+                kept.append(f"{axis}[{part}]" if part else axis)
+        return index, tuple(kept)
+
+    def _units(self, name):
+        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in ("pre", "post", "output"):
+            return "loss"
+        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in ("pre", "post", "output") else "param"
+        return next((units for start, units in UNITS.items() if name.startswith(start)), own)
+
+    def _values(self, moment, shapes):
+        system, params = moment.system, moment.state.params
+        held = states.arrays_of(moment.state)
+        held |= {f"gradient.{name}": leaf for name, leaf in trees.leaves_by_path(moment.gradient).items()}
+        held |= {f"update.{name}": leaf for name, leaf in trees.leaves_by_path(moment.update).items()}
+        wanted = [name for name in shapes if name not in held]
+        if any(name.startswith("memory.") for name in wanted):
+            remembered = [name for name in held if name.startswith("memory.")]
+            remedy = nearest(wanted[0], remembered) if remembered else "This rule remembers nothing"
+            raise refused("Watch", "an array of the rule's memory", repr(wanted[0]), remedy)
+        if any(not name.startswith("gradient.") for name in wanted):
+            held |= system.architecture.signals(params, self._X(system))
+        slopes = [name.removeprefix("gradient.") for name in wanted if name.startswith("gradient.")]
+        return held | {f"gradient.{name}": slope for name, slope in signal_gradients(system, params, slopes, self.view).items()}
+
+    def _reduced(self, x):
+        if self.reduce == "none":
+            return x
+        if self.reduce == "norm":
+            return jnp.sqrt(jnp.sum(x * x))
+        if self.reduce == "mean":
+            return jnp.mean(x)
+        if self.reduce == "histogram":
+            place = jnp.clip(jnp.floor((x - self.low) / (self.high - self.low) * self.count), 0, self.count - 1)
+            return jnp.stack([jnp.mean(place == b, dtype=x.dtype) for b in range(self.count)])
+        if self.reduce == "covariance":
+            centered = x - jnp.mean(x, axis=0)
+            return centered.T @ centered / x.shape[0]
+        return jnp.linalg.svd(x, compute_uv=False)[: self.count]
+
+
+def signal_gradients(system, params, names: list[str], view: str = "train") -> dict:
+    """The gradient of the loss on a view with respect to signals, by name: what the loss would change by if each entry were moved alone."""
+    if not names:
+        return {}
+    chosen = system.train if view == "train" else system.test
+    shapes = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, chosen.X)
+
+    def moved(shifts):
+        outputs = system.architecture.forward(params, chosen.X, lambda name, value: value + shifts[name] if name in shifts else value)
+        return system.loss_function.value(outputs, chosen.Y, chosen.weight)
+
+    return jax.grad(moved)({name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names})

@@ -1,0 +1,95 @@
+"""What every intervention promises: the one thing it changes, when, and what it needs to be there."""
+
+from collections.abc import Iterable
+from typing import ClassVar
+
+import numpy as np
+
+from learnmech import state as states
+from learnmech import trees
+from learnmech.addresses import Address
+from learnmech.data.base import Drawn
+from learnmech.errors import nearest, refused
+from learnmech.freezing import Frozen
+from learnmech.parts import Knob, Part, knob
+from learnmech.rules.base import Rule
+from learnmech.state import State
+from learnmech.system import System
+from learnmech.trees import Params
+
+
+class Intervention(Part):
+    """The run goes on with one thing changed. `at` is a step (for flows the time of a mark); the change is made before that mark is read.
+
+    Subclasses override one of the hooks below; each gives back what it was given where the intervention does not touch it. One that is `anchored`
+    holds on to the parameters at the event for as long as the run goes on.
+    """
+
+    anchored: ClassVar[bool] = False
+    at: Knob = knob(0, at_least=0, kw_only=True)
+
+    def experiment(self, experiment):
+        """The experiment in force from here on."""
+        return experiment
+
+    def data(self, drawn: Drawn) -> Drawn:
+        """The samples in force from here on."""
+        return drawn
+
+    def system(self, system: System, anchor: Params) -> System:
+        """The landscape in force from here on; `anchor` are the parameters at the event."""
+        return system
+
+    def frozen(self, frozen: Frozen, state: State) -> Frozen:
+        """What stands still from here on."""
+        return frozen
+
+    def state(self, system: System, rule: Rule, frozen: Frozen, state: State) -> State:
+        """The state the run goes on from; `system`, `rule` and `frozen` are those in force before the event."""
+        return state
+
+    def check(self, system: System, rule: Rule, state: State) -> None:
+        """Refuse a run in which this cannot be done; `state` serves for its shapes, and for its values at the start."""
+
+    @property
+    def name(self) -> str:
+        """What is said of it: its class and what it changes."""
+        return repr(self)
+
+
+def addressed(path: str, arrays: dict) -> dict[str, tuple]:
+    """{array: what to index it with} for an address among these arrays."""
+    address = Address.parse(path)
+    return {name: address.selection(np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name]))) for name in address.among(arrays)}
+
+
+def edited(state: State, path: str, change) -> State:
+    """The state with what is at an address replaced by change(part); for arrays of parameters and of the rule's memory."""
+    arrays, changed = states.arrays_of(state), {}
+    for name, index in addressed(path, arrays).items():
+        whole = np.array(arrays[name])
+        whole[index] = np.asarray(change(whole[index])).astype(whole.dtype)
+        changed[name] = whole
+    return states.replaced(state, changed)
+
+
+def check_values(who: str, path: str, arrays: dict, values: np.ndarray | None) -> None:
+    """Refuse an address that does not exist, and values that do not have the shape of what is there."""
+    for name, index in addressed(path, arrays).items():
+        shape = np.asarray(np.empty(np.shape(arrays[name]))[index]).shape
+        if values is not None and np.shape(values) not in ((), shape):
+            raise refused(who, f"values of shape {shape} for {path}", f"shape {np.shape(values)}", "Give one value, or an array of that shape")
+
+
+def one_of(who: str, given: dict[str, object]) -> None:
+    """Refuse anything but exactly one of these fields."""
+    if sum(value is not None for value in given.values()) != 1:
+        got = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
+        raise refused(who, "one of " + " and ".join(given), got, "Give exactly one")
+
+
+def known(who: str, name: str, names: Iterable[str]) -> None:
+    """Refuse a name that is none of these, with the nearest."""
+    names = list(names)
+    if name not in names:
+        raise refused(who, "a known name", repr(name), nearest(name, names))

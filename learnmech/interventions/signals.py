@@ -1,0 +1,113 @@
+"""Interventions on the network itself: signals held at a value, and the network replaced by its tangent."""
+
+from typing import ClassVar
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech.addresses import Address
+from learnmech.architectures.base import Architecture, keep
+from learnmech.errors import refused
+from learnmech.interventions.base import Intervention
+from learnmech.parts import Knob, array, knob, structure
+from learnmech.system import System
+
+
+class _Patched(Architecture):
+    """An architecture in which what is at an address of a signal is replaced before it goes on."""
+
+    inner: Architecture
+    name: str = eqx.field(static=True)
+    index: str = eqx.field(static=True)
+    values: np.ndarray
+
+    def forward(self, params, X, tap=keep):
+        def patched(name, signal):
+            if name == self.name:
+                where = Address(self.name, self.index).selection(signal.shape, signal_axes(name))
+                signal = signal.at[where].set(jnp.asarray(self.values, signal.dtype))
+            return tap(name, signal)
+
+        return self.inner.forward(params, X, patched)
+
+    def rate_factors(self, params, family="sgd"):
+        return self.inner.rate_factors(params, family)
+
+    def __check_init__(self):
+        pass
+
+
+class _Tangent(Architecture):
+    """The tangent of an architecture: f(anchor) + J (params - anchor)."""
+
+    inner: Architecture
+    anchor: dict
+
+    def forward(self, params, X, tap=keep):
+        moved = jax.tree.map(jnp.subtract, params, self.anchor)
+        value, slope = jax.jvp(lambda p: self.inner.forward(p, X), (self.anchor,), (moved,))
+        return tap("output", value + slope)
+
+    def rate_factors(self, params, family="sgd"):
+        return self.inner.rate_factors(params, family)
+
+    def __check_init__(self):
+        pass
+
+
+def signal_axes(name: str) -> tuple[str, str]:
+    """(sample, layer2.unit) of the signal layer2.post."""
+    return "sample", f"{name.rsplit('.', 1)[0]}.unit"
+
+
+def _on(system: System, architecture: Architecture) -> System:
+    return System(architecture, system.loss_function, system.train, system.test, None, system.modes)
+
+
+class Patch(Intervention):
+    """Hold what is at an address of a signal, `layer2.post[unit=7]`, at a value or at `values` for its units: 0 ablates, a mean mean-ablates."""
+
+    path: str = structure("layer1.post[unit=0]")
+    value: Knob | None = knob(None)
+    values: np.ndarray | None = array(None)
+
+    def coherent(self):
+        if self.value is not None and self.values is not None:
+            raise refused("Patch", "one of value and values", "both", "Drop one")
+
+    def check(self, system, rule, state):
+        shapes = jax.eval_shape(lambda p: system.architecture.signals(p, system.train.X), state.params)
+        address = Address.parse(self.path)
+        name = address.among(shapes)
+        if len(name) != 1:
+            raise refused("Patch", "one signal", ", ".join(name), "Name layer1.pre or layer1.post")
+        shape = np.asarray(np.empty(shapes[name[0]].shape, bool)[address.selection(shapes[name[0]].shape, signal_axes(name[0]))]).shape
+        units = shape[1:]
+        if self.values is not None and self.values.shape not in (units, ()):
+            raise refused("Patch", f"values of shape {units} for {self.path}", f"shape {self.values.shape}", "Give one value, or one for each unit")
+        if any(item.startswith("sample") or (place == 0 and "=" not in item and item != ":") for place, item in enumerate(address.index.split(",")) if item):
+            raise refused("Patch", "units of every sample", self.path, "Index the unit alone, as in layer1.post[unit=0]")
+
+    def system(self, system, anchor):
+        address = Address.parse(self.path)
+        values = self.values if self.values is not None else np.asarray(0.0 if self.value is None else self.value)
+        return _on(system, _Patched(system.architecture, address.array, address.index, values))
+
+    @classmethod
+    def example(cls):
+        return cls(at=8)
+
+
+class Linearize(Intervention):
+    """Go on with the tangent of the network here: f(params) = f(anchor) + J (params - anchor), anchor the parameters at the event."""
+
+    anchored: ClassVar[bool] = True
+
+    def system(self, system, anchor):
+        return _on(system, _Tangent(system.architecture, anchor))
+
+    @classmethod
+    def example(cls):
+        return cls(at=8)

@@ -1,0 +1,134 @@
+"""The record itself: what was seen, as Datasets over step and time, and from where any state can be replayed."""
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+
+from learnmech import trees
+from learnmech.clock import Marks
+from learnmech.errors import nearest, refused
+from learnmech.experiment import Experiment, prepare
+from learnmech.instruments.base import Instrument
+from learnmech.late import late
+from learnmech.record.checkpoints import InMemory, OnDisk
+from learnmech.stages import Course
+from learnmech.state import State
+from learnmech.tables import joined, table
+
+xr = late("xarray")
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """What was seen. `tables` holds one Dataset per cadence of watching ({every: Dataset}); `notes` say what a reader must know.
+
+    `final` are the parameters where the run ended, {path: array}; `result` is what was concluded when it was written, as plain data. `watch` are
+    the instruments that read; `reached` how many marks were reached, and `kept` the checkpoints.
+    """
+
+    experiment: Experiment
+    tables: "dict[int, xr.Dataset]"
+    final: dict[str, np.ndarray]
+    provenance: dict
+    notes: tuple[str, ...] = ()
+    result: dict = dataclasses.field(default_factory=dict)
+    watch: tuple[Instrument, ...] = ()
+    reached: int = 0
+    kept: InMemory | OnDisk = dataclasses.field(default_factory=InMemory)
+    folder: Path | None = None
+    prepared: list = dataclasses.field(default_factory=list, repr=False)
+
+    def __getitem__(self, name: str) -> "xr.DataArray":
+        found = next((table for table in self.tables.values() if name in table), None)
+        if found is not None:
+            return found[name]
+        known = [str(n) for table in self.tables.values() for n in table.data_vars]
+        raise refused("The record", "a quantity that was watched", repr(name), nearest(name, known))
+
+    def __contains__(self, name: str) -> bool:
+        return any(name in table for table in self.tables.values())
+
+    @property
+    def names(self) -> list[str]:
+        """Every quantity seen."""
+        return [str(name) for table in self.tables.values() for name in table.data_vars]
+
+    @property
+    def dataset(self) -> "xr.Dataset":
+        """All tables on one time axis; marks at which a quantity was not read are NaN."""
+        return joined(self.tables.values())
+
+    @property
+    def params(self) -> dict:
+        """The final parameters as a tree."""
+        tree: dict = {}
+        for path, leaf in self.final.items():
+            layer, name = path.split(".")
+            tree.setdefault(layer, {})[name] = leaf
+        return tree
+
+    @property
+    def course(self) -> Course:
+        """The run as it was laid out: its marks, events and stages."""
+        if not self.prepared:
+            self.prepared.append(Course(prepare(self.experiment)))
+        return self.prepared[0]
+
+    @property
+    def first(self) -> int:
+        """The first mark that was read: 0, or for a fork the first at or after where it left."""
+        return int(np.searchsorted(self.course.places, (self.provenance.get("parent") or {}).get("place", 0)))
+
+    @property
+    def place(self) -> int:
+        """How far the run came: the step; for flows the index of the mark."""
+        return int(self.course.places[max(self.reached, 1) - 1])
+
+    @property
+    def damaged(self) -> bool:
+        """Whether something of its folder was left out because it is damaged."""
+        return any(note.startswith("damaged: ") for note in self.notes)
+
+    def at(self, when: float) -> State:
+        """The state at a step (for flows at the time of a mark), to the bit: replayed from the nearest checkpoint before it."""
+        from learnmech.record import replay
+
+        return replay.at(self, when)
+
+    def read(self, what: Instrument | str, when) -> "xr.Dataset":
+        """A quantity that need not have been watched, at these steps (for flows times of marks): an instrument, or the address of an array."""
+        from learnmech.record import replay
+
+        return replay.read(self, what, when)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run folder, which appears whole or not at all."""
+        from learnmech.record import folder as folders
+
+        return folders.save(self, folder)
+
+
+def tabulated(course: Course, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> "dict[int, xr.Dataset]":
+    """The readings of marks `first` to `reached` - 1 as one Dataset per cadence."""
+    tables, marks = {}, course.marks
+    for every, values in readings.items():
+        due = due_marks(every, first, reached)
+        at = Marks(marks.times[due], None if marks.steps is None else marks.steps[due])
+        tables[every] = table(quantities_of(course, watch, every), {name: np.asarray(value)[: len(due)] for name, value in values.items()}, at)
+    return tables
+
+
+def due_marks(every: int, first: int, reached: int) -> np.ndarray:
+    """The marks from `first` to `reached` - 1 at which a cadence reads."""
+    return np.arange(-(-first // every) * every, reached, every)
+
+
+def quantities_of(course: Course, watch: tuple[Instrument, ...], every: int) -> tuple:
+    """What a cadence reads."""
+    return tuple(q for i in watch if i.every == every for q in i.quantities(course.start.system, course.start.state.params))
+
+
+def final_of(state: State) -> dict[str, np.ndarray]:
+    """{path: array} of a state's parameters."""
+    return {path: np.asarray(leaf) for path, leaf in trees.leaves_by_path(state.params).items()}

@@ -1,0 +1,143 @@
+"""Checkpoints: where a run can be taken up again, when one is kept, and how it is written."""
+
+import io
+import math
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech import trees
+from learnmech.stages import Checkpoint, Course
+
+BUDGET = 2**30
+# One checkpoint is kept after twenty times the time it takes to keep one has passed: at most 5% of a run.
+PATIENCE = 20
+
+
+def size_of(course: Course) -> int:
+    """Bytes of one checkpoint."""
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(course.start.state))
+
+
+def interval(course: Course, budget: int = BUDGET) -> int:
+    """Places between checkpoints: about sqrt(all), or as many more as keep them within the budget."""
+    return max(1, math.isqrt(course.last), -(-course.last * size_of(course) // max(budget, 1)))
+
+
+def packed(checkpoint: Checkpoint) -> bytes:
+    """The checkpoint as an npz file."""
+    held = trees.leaves_by_path({"state": _leaves(checkpoint.state), "anchors": {str(i): _leaves(a) for i, a in enumerate(checkpoint.anchors)}})
+    buffer = io.BytesIO()
+    np.savez(buffer, place=checkpoint.place, done=checkpoint.done, **{name: np.asarray(leaf) for name, leaf in held.items()})
+    return buffer.getvalue()
+
+
+def _leaves(tree):
+    return {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(tree))}
+
+
+def unpacked(stored: bytes, course: Course) -> Checkpoint:
+    """The checkpoint in an npz file of this course."""
+    with np.load(io.BytesIO(stored), allow_pickle=False) as file:
+        done = int(file["done"])
+        like = course.state_like(done)
+        state = _filled(like, "state", file)
+        count = len({name.split(".")[1] for name in file.files if name.startswith("anchors.")})
+        anchors = tuple(_filled(like.params, f"anchors.{i}", file) for i in range(count))
+        return Checkpoint(int(file["place"]), done, anchors, state)
+
+
+def _filled(like, prefix, file):
+    leaves, structure = jax.tree.flatten(like)
+    return jax.tree.unflatten(structure, [jnp.asarray(file[f"{prefix}.{index}"]) for index in range(len(leaves))])
+
+
+class InMemory:
+    """Checkpoints kept in memory."""
+
+    def __init__(self):
+        self._kept: dict[tuple[int, int], Checkpoint] = {}
+
+    def places(self) -> list[tuple[int, int]]:
+        """(place, events behind) of every checkpoint, in order."""
+        return sorted(self._kept)
+
+    def read(self, key: tuple[int, int], course: Course) -> Checkpoint | None:
+        """The checkpoint there."""
+        return self._kept.get(key)
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Keep one."""
+        self._kept[checkpoint.place, checkpoint.done] = checkpoint
+
+
+class OnDisk:
+    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its name says is as if it were not there."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+
+    def _files(self):
+        found = {}
+        for file in self.folder.glob("*-*-*.npz"):
+            place, done, crc = file.stem.split("-")
+            if place.isdigit() and done.isdigit():
+                found[int(place), int(done)] = file, crc
+        return found
+
+    def places(self) -> list[tuple[int, int]]:
+        """(place, events behind) of every checkpoint, in order."""
+        return sorted(self._files())
+
+    def read(self, key: tuple[int, int], course: Course) -> Checkpoint | None:
+        """The checkpoint there, None where it is damaged."""
+        file, crc = self._files().get(key, (None, ""))
+        try:
+            stored = file.read_bytes()
+        except (OSError, AttributeError):
+            return None
+        if f"{zlib.crc32(stored):08x}" != crc:
+            return None
+        checkpoint = unpacked(stored, course)
+        return checkpoint if (checkpoint.place, checkpoint.done) == key else None
+
+    def keep(self, checkpoint: Checkpoint) -> None:
+        """Write one; it is there whole or not at all."""
+        stored = packed(checkpoint)
+        self.folder.mkdir(exist_ok=True)
+        target = self.folder / f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz"
+        part = target.with_suffix(".part")
+        part.write_bytes(stored)
+        part.replace(target)
+
+
+def nearest(kept: InMemory | OnDisk, place: int, done: int, course: Course) -> Checkpoint | None:
+    """The last whole checkpoint at or before a place, with at most so many events behind."""
+    for key in reversed([key for key in kept.places() if key[0] <= place and key[1] <= done]):
+        checkpoint = kept.read(key, course)
+        if checkpoint is not None:
+            return checkpoint
+    return None
+
+
+class Schedule:
+    """Which checkpoints of a run are kept: at its events and its end, and between them every `interval` places or seldomer where keeping takes long."""
+
+    def __init__(self, course: Course, budget: int, clock: Callable[[], float]):
+        self.course, self.clock, self.interval = course, clock, interval(course, budget)
+        self._place, self._done, self._wait, self._since = 0, 0, 0.0, clock()
+
+    def keep(self, checkpoint: Checkpoint, ends: bool, kept: InMemory | OnDisk) -> bool:
+        """Keep this one where it is due, and say whether it was."""
+        due = checkpoint.place - self._place >= self.interval and self.clock() - self._since >= self._wait
+        if not (due or ends or checkpoint.done != self._done):
+            return False
+        began = self.clock()
+        kept.keep(checkpoint)
+        now = self.clock()
+        self._place, self._done, self._wait, self._since = checkpoint.place, checkpoint.done, PATIENCE * (now - began), now
+        return True

@@ -1,0 +1,242 @@
+"""The run folder: a record on disk, written chunk by chunk while the run goes on and whole after every one of them.
+
+experiment.toml (and its arrays)   what is run
+run.json                           what made it: versions, what is watched, the parent of a fork; with the checksums of all that is written once
+record/every-K.zarr                the tables (Zarr v3), a checksum in every chunk
+checkpoints/                       where it can be gone on from
+progress.json                      the marks that are committed, renamed into place after their chunks; how it ended; what was concluded
+final.npz                          the parameters at the end
+"""
+
+import dataclasses
+import json
+import shutil
+import time
+import zipfile
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from learnmech import text
+from learnmech.errors import Refused, refused
+from learnmech.experiment import Experiment
+from learnmech.instruments.base import Instrument
+from learnmech.late import late
+from learnmech.record import sealed
+from learnmech.record.base import Record, due_marks, quantities_of
+from learnmech.record.checkpoints import OnDisk
+from learnmech.record.tables import Table, first_broken, read_table
+from learnmech.stages import Course
+
+xr = late("xarray")
+
+FORMAT = 2
+
+
+class Writer:
+    """A run folder being written, under its lock: `with Writer.create(...) as writer:` or `Writer.again(...)`."""
+
+    def __init__(self, folder: Path, said: dict, course: Course, watch: tuple[Instrument, ...]):
+        self.folder, self.said, self.course, self.watch = folder, said, course, watch
+        self.kept = OnDisk(folder / "checkpoints")
+        self.progress = sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+        self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
+        self._tables: dict[int, Table] = {}
+
+    @classmethod
+    def create(cls, folder: str | Path, course: Course, watch: tuple[Instrument, ...], shapes: dict, provenance: dict, until: str | None, first: int = 0):
+        """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark there will be."""
+        with sealed.whole_folder(folder) as work:
+            course.start.experiment.save(work)
+            (work / "record").mkdir()
+            for every, readings in shapes.items():
+                due = due_marks(every, first, len(course.places))
+                Table.create(work / "record" / f"every-{every}.zarr", quantities_of(course, watch, every), readings, course.marks, due)
+            arrays: dict = {}
+            written = [text.to_text(instrument) for instrument in watch]
+            for _, found in written:
+                arrays |= found
+            for name, values in arrays.items():
+                np.save(work / name, values)
+            once = [file for file in work.rglob("*") if file.is_file()]
+            said = {
+                "format": FORMAT,
+                "provenance": provenance,
+                "experiment": course.start.experiment.text,
+                "watch": [one for one, _ in written],
+                "names": {every: [q.name for q in quantities_of(course, watch, every)] for every in shapes},
+                "until": until,
+                "first": first,
+                "crc32": {str(file.relative_to(work)): sealed.crc_of(file) for file in once},
+            }
+            sealed.write(work, "run.json", said)
+        return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
+
+    def __enter__(self) -> "Writer":
+        self._lock = sealed.lock(self.folder)
+        self._lock.__enter__()
+        return self
+
+    def __exit__(self, *about):
+        self._lock.__exit__(*about)
+
+    def append(self, first: int, readings: dict[int, dict[str, np.ndarray]], reached: int) -> None:
+        """Write a block of readings that begins at mark `first`, then the mark up to which all is committed."""
+        for every, values in readings.items():
+            if every not in self._tables:
+                self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr")
+            offset = len(due_marks(every, self.said["first"], first))
+            self._tables[every].write(offset, values)
+        self.commit(marks=reached)
+
+    def commit(self, **changed) -> None:
+        """Say how far it is; the file is renamed into place."""
+        if changed.get("marks", 0) < self.progress["marks"] and "status" not in changed:
+            return  # what is written again after a resumption was committed before
+        self.progress |= {"wall_seconds": round(self._before + time.perf_counter() - self._began, 3)} | changed
+        sealed.write(self.folder, "progress.json", self.progress)
+
+    def mended(self, found: "Found", shapes: dict) -> int:
+        """Write again what is written once and is damaged; the first mark from which the tables must be written again."""
+        sound = self.progress["marks"]
+        if "run.json" in found.damaged:
+            sealed.write(self.folder, "run.json", self.said)
+        if "progress.json" in found.damaged:
+            sealed.write(self.folder, "progress.json", self.progress)
+        if "experiment.toml" in found.damaged:
+            (self.folder / "experiment.toml").write_text(self.said["experiment"], encoding="utf-8")
+        for every, readings in shapes.items():
+            path = self.folder / "record" / f"every-{every}.zarr"
+            due = due_marks(every, self.said["first"], len(self.course.places))
+            if any((self.folder / name).is_relative_to(path) for name in found.damaged):
+                shutil.rmtree(path, ignore_errors=True)
+                Table.create(path, quantities_of(self.course, self.watch, every), readings, self.course.marks, due)
+                sound = self.said["first"]
+                continue
+            rows = len(due_marks(every, self.said["first"], self.progress["marks"]))
+            broken = first_broken(path, list(readings), rows)
+            if broken is not None:
+                sound = min(sound, int(due[broken]))
+        return sound
+
+    def finish(self, final: dict[str, np.ndarray], notes: list[str], status: str, marks: int, **said) -> None:
+        """The end of the run, however it came, and what else is to be said of it."""
+        part = self.folder / ".final.npz.part"
+        with part.open("wb") as file:
+            np.savez(file, **final)
+        part.replace(self.folder / "final.npz")
+        self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
+
+
+def conclude(folder: Path, result: dict) -> None:
+    """Add what was concluded from a run to its folder."""
+    sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
+
+
+def save(record: Record, folder: str | Path) -> Path:
+    """Write a whole record, as a run that streamed to this folder would have."""
+    course = record.course
+    readings = {every: {str(name): table[name].values for name in table.data_vars} for every, table in record.tables.items()}
+    shapes = {every: {name: jax.ShapeDtypeStruct(v.shape[1:], v.dtype) for name, v in values.items()} for every, values in readings.items()}
+    first = record.first
+    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first) as writer:
+        for key in record.kept.places():
+            writer.kept.keep(record.kept.read(key, course))
+        writer.append(first, readings, record.reached)
+        status = {"wall_seconds": record.provenance["wall_seconds"], "status": "finished"}
+        writer.finish(record.final, list(record.notes), marks=record.reached, **status)
+    if record.result:
+        conclude(Path(folder), record.result)
+    return Path(folder)
+
+
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What stands in a run folder: its facts, how far it is, and what of it is damaged."""
+
+    folder: Path
+    said: dict
+    progress: dict
+    damaged: tuple[str, ...]
+
+    @property
+    def experiment(self) -> Experiment:
+        """The experiment, from its text or from the copy in run.json."""
+        return Experiment.parse(self.said["experiment"], self.folder)
+
+    @property
+    def watch(self) -> tuple[Instrument, ...]:
+        """The instruments that read."""
+        return tuple(text.from_text(Instrument, one, self.folder) for one in self.said["watch"])
+
+
+def facts(folder: str | Path, who: str = "load") -> Found:
+    """The facts of a run folder, each checked against its checksum."""
+    folder = Path(folder)
+    if not (folder / "run.json").is_file() and not (folder / ".run.json.copy").is_file():
+        raise refused(who, "a run folder", str(folder), "Give a folder that a run has written")
+    said = sealed.read(folder, "run.json")
+    if said is None:
+        raise refused(who, "a whole run folder", f"{folder}, {_older(folder)}", "Restore it, or run again")
+    if said["format"] != FORMAT:
+        raise refused(who, f"a record of format {FORMAT}", f"format {said['format']}", "Read it with the version of learnmech that wrote it, or run again")
+    progress = sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+    damaged = [name for name in ("run.json", "progress.json") if not sealed.whole(folder, name) and (name == "run.json" or (folder / name).exists())]
+    for name, crc in said["crc32"].items():
+        if not (folder / name).is_file() or sealed.crc_of(folder / name) != crc:
+            damaged.append(name)
+    return Found(folder, said, progress, tuple(damaged))
+
+
+def _older(folder):
+    try:
+        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))["provenance"]["learnmech"]
+        return f"a record of learnmech {made}, another version"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "damaged: run.json and its copy do not agree with their checksums"
+
+
+def load(folder: str | Path) -> Record:
+    """The record in a run folder, as far as it is committed. What is damaged is left out (NaN) and named in the notes."""
+    try:
+        return _loaded(facts(folder))
+    except Refused:
+        raise
+    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
+
+
+def _loaded(found: Found) -> Record:
+    folder, said, progress = found.folder, found.said, found.progress
+    lost = [name for name in found.damaged if name.endswith(".npy")]
+    if lost:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {', '.join(lost)}", "Restore it, or run again")
+    notes, tables = list(progress["notes"]), {}
+    for name in ("run.json", "progress.json", "experiment.toml"):
+        if name in found.damaged:
+            notes.append(f"damaged: {name}, read from its copy; learnmech resume {folder} writes it again")
+    for every, names in sorted((int(every), names) for every, names in said["names"].items()):
+        path = folder / "record" / f"every-{every}.zarr"
+        if any(Path(name).is_relative_to(path.relative_to(folder)) for name in found.damaged):
+            notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
+            continue
+        due = len(due_marks(every, said["first"], progress["marks"]))
+        tables[every], bad = read_table(path, names, due)
+        if bad:
+            notes.append(f"damaged: {', '.join(bad)}, left out (NaN); learnmech resume {folder} reads them again")
+    final, kept = {}, OnDisk(folder / "checkpoints")
+    experiment = found.experiment
+    if progress["status"] == "running":
+        notes.append(f"unfinished: {progress['marks']} marks are committed; learnmech resume {folder} goes on")
+    elif (folder / "final.npz").is_file() and sealed.crc_of(folder / "final.npz") == progress.get("final"):
+        with np.load(folder / "final.npz", allow_pickle=False) as stored:
+            final = {path: stored[path] for path in stored.files}
+    else:
+        notes.append(f"damaged: final.npz, left out; learnmech resume {folder} writes it again")
+    provenance = said["provenance"] | {"wall_seconds": progress["wall_seconds"]}
+    try:
+        watch = found.watch
+    except Refused:
+        watch = ()  # instruments of a user's own file that is not at hand; what they read is there
+    return Record(experiment, tables, final, provenance, tuple(notes), progress.get("result", {}), watch, progress["marks"], kept, folder)

@@ -1,0 +1,114 @@
+"""Replay: any state of a run, and anything that can be read from it, by marching again from the nearest checkpoint."""
+
+import dataclasses
+import warnings
+from collections.abc import Iterator
+
+import numpy as np
+
+from learnmech.clock import Marks
+from learnmech.errors import refused
+from learnmech.instruments.base import Instrument
+from learnmech.instruments.signals import Watch
+from learnmech.record.checkpoints import nearest
+from learnmech.record.provenance import equal_to_round_off_because
+from learnmech.stages import Checkpoint, Course, Stretch, marched
+from learnmech.state import State
+from learnmech.tables import table
+
+# Marks of a flow that are walked over in one call: of one size, so that one compiled program serves them all.
+FLOW_MARKS = 32
+
+
+def place_of(record, when: float) -> int:
+    """The place (the step; for flows the index of the mark) of a step or a time, which the run must have reached."""
+    course, who = record.course, "The record"
+    reached, begun = record.place, (record.provenance.get("parent") or {}).get("place", 0)
+    if course.flows:
+        times = course.marks.times
+        place = int(np.argmin(np.abs(times - when)))
+        if not abs(times[place] - when) <= 1e-9 * max(times[-1], 1e-300) or not begun <= place <= reached:
+            raise refused(
+                who, f"the time of a mark from {times[begun]:g} to {times[reached]:g}", f"{when:g}", f"Choose {times[max(begun, min(place, reached))]:g}"
+            )
+        return place
+    if when != int(when) or not begun <= when <= reached:
+        raise refused(who, f"a whole step from {begun} to {reached}", f"{when:g}", "Choose a step of the run")
+    return int(when)
+
+
+def _begin(record, place, done) -> Checkpoint:
+    found = nearest(record.kept, place, done, record.course)
+    if found is not None:
+        return found
+    if "parent" in record.provenance:
+        raise refused("The record", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
+    return Checkpoint(0, 0, (), record.course.start.state)
+
+
+def _checked(record):
+    why = equal_to_round_off_because(record.provenance, record.experiment)
+    if why:
+        warnings.warn(f"replay is {why}", stacklevel=4)
+
+
+def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Checkpoint, dict]]:
+    """(checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
+    course, here, stage = record.course, None, None
+    for place in places:
+        behind = sum(at <= place for at in course.event_places)
+        closer = _begin(record, place, behind)
+        if here is None or (closer.place, closer.done) > (here.place, here.done):
+            here, stage = closer, course.resumed(closer)
+        while True:
+            while stage.done < len(course.events) and course.end_of(stage) == here.place:
+                stage, state = course.enter(stage, here.state)
+                here = Checkpoint(here.place, stage.done, stage.anchors, state)
+            arriving = stage.done == behind
+            stretch = _onward(course, here.place, place if arriving else course.end_of(stage), arriving)
+            block = marched(course, stage, here.state, watch, stretch)
+            here = Checkpoint(stretch.end, stage.done, stage.anchors, block.state)
+            if arriving and here.place == place:
+                break
+        last = int(block.reached) - 1
+        yield here, {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
+
+
+def _onward(course: Course, place: int, end: int, last: bool) -> Stretch:
+    """From a place to another with one mark at the end (for flows a mark at every place on the way)."""
+    if not course.flows:
+        return Stretch(0, end - place, np.asarray([0] if last else [-1]), end)
+    stop = min(end, place + FLOW_MARKS)
+    gaps = np.append(np.diff(course.marks.times[place : stop + 1]), 0.0)
+    if stop < end or not last:
+        gaps = gaps[:-1] if stop > place else gaps
+    return Stretch(0, 0, np.concatenate([gaps, np.full(FLOW_MARKS + 1 - len(gaps), -1.0)]), stop)
+
+
+def at(record, when: float) -> State:
+    """The state at a step, or for flows at the time of a mark."""
+    place = place_of(record, when)
+    _checked(record)
+    return next(_walk(record, [place], ()))[0].state
+
+
+def checkpoint_at(record, place: int) -> Checkpoint:
+    """Where the run can go on from at a place, the events there behind it."""
+    return next(_walk(record, [place], ()))[0]
+
+
+def read(record, what: Instrument | str, when):
+    """A Dataset of what an instrument, or the array at an address, shows at these steps or times."""
+    instrument = Watch(what) if isinstance(what, str) else what
+    course = record.course
+    instrument.check(course.start.system)
+    places = sorted({place_of(record, one) for one in np.atleast_1d(when)})
+    if not places:
+        raise refused("read", "at least one step", "none", "Give the steps to read at")
+    _checked(record)
+    quantities = instrument.quantities(course.start.system, course.start.state.params)
+    once = dataclasses.replace(instrument, every=1)
+    seen = [readings for _, readings in _walk(record, places, (once,))]
+    values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
+    steps = None if course.flows else np.asarray(places)
+    return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))

@@ -1,0 +1,97 @@
+"""Tables on disk: Zarr arrays over the marks, a checksum in every chunk, read through xarray as far as they are committed."""
+
+from pathlib import Path
+
+import numpy as np
+
+from learnmech.clock import Marks
+from learnmech.late import late
+from learnmech.quantity import Quantity
+from learnmech.tables import table
+
+xr = late("xarray")
+zarr = late("zarr")
+
+CHUNK_BYTES = 4 * 2**20
+
+
+class Table:
+    """The table of one cadence, being written."""
+
+    def __init__(self, path: Path):
+        self.group = zarr.open_group(path, mode="r+", zarr_format=3)
+        self._arrays: dict = {}
+
+    @classmethod
+    def create(cls, path: Path, quantities: tuple[Quantity, ...], readings: dict, marks: Marks, due: np.ndarray) -> None:
+        """An empty table with a row for each of the marks `due`; `readings` {name: shape and type of one}."""
+        labelled = table((), {}, Marks(marks.times[due], None if marks.steps is None else marks.steps[due]))
+        labels = {axis: (axis, np.array(list(named), object if isinstance(named[0], str) else None)) for q in quantities for axis, named in q.labels}
+        labelled.assign_coords(labels).to_zarr(path, consolidated=False, zarr_format=3)
+        group = zarr.open_group(path, mode="r+", zarr_format=3)
+        for quantity in quantities:
+            shape, dtype = readings[quantity.name].shape, np.dtype(readings[quantity.name].dtype)
+            rows = int(np.clip(CHUNK_BYTES // max(dtype.itemsize * int(np.prod(shape, dtype=np.int64)), 1), 1, max(len(due), 1)))
+            group.create_array(
+                quantity.name,
+                shape=(len(due), *shape),
+                chunks=(rows, *(max(size, 1) for size in shape)),
+                dtype=dtype,
+                fill_value=np.nan,
+                compressors=(zarr.codecs.Crc32cCodec(),),
+                dimension_names=("time", *quantity.axes),
+                attributes=dict(quantity.attributes),
+                config={"write_empty_chunks": True},
+            )
+
+    def write(self, offset: int, values: dict[str, np.ndarray]) -> None:
+        """Rows from `offset` on."""
+        for name, rows in values.items():
+            if len(rows):
+                if name not in self._arrays:
+                    self._arrays[name] = self.group[name]
+                self._arrays[name][offset : offset + len(rows)] = rows
+
+
+def first_broken(path: Path, names: list[str], rows: int) -> int | None:
+    """The first of the first `rows` rows that cannot be read, None where all can."""
+    group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
+    for name in names:
+        _, bad = _rows(group[name], path / name, rows)
+        broken += [int(span.split("-")[0]) for span in bad]
+    return min(broken, default=None)
+
+
+def read_table(path: Path, names: list[str], rows: int) -> "tuple[xr.Dataset, list[str]]":
+    """(the first `rows` rows, what of them is damaged); a chunk whose checksum does not agree, or which is missing, is NaN."""
+    group = zarr.open_group(path, mode="r", zarr_format=3)
+    coords = xr.open_zarr(path, consolidated=False, drop_variables=names).isel(time=slice(0, rows)).load()
+    coords = coords.assign_coords({name: np.array(c.values.tolist(), str) for name, c in coords.coords.items() if c.dtype.kind in "UOT"})
+    variables, damaged = {}, []
+    for name in names:
+        array = group[name]
+        values, bad = _rows(array, path / name, rows)
+        if bad:
+            damaged.append(f"{name} in rows {', '.join(bad)}")
+        variables[name] = (array.metadata.dimension_names, values, dict(array.attrs))
+    return xr.Dataset(variables, coords.coords), damaged
+
+
+def _rows(array, folder, rows):
+    length = array.chunks[0]
+    try:
+        if all((folder / array.metadata.encode_chunk_key((chunk,) + (0,) * (array.ndim - 1))).is_file() for chunk in range(-(-rows // length))):
+            return array[:rows], []
+    except Exception:
+        pass
+    values, bad = np.full((rows, *array.shape[1:]), np.nan, array.dtype), []
+    for begin in range(0, rows, length):
+        end = min(begin + length, rows)
+        key = array.metadata.encode_chunk_key((begin // length,) + (0,) * (array.ndim - 1))
+        try:
+            if not (folder / key).is_file():
+                raise FileNotFoundError(key)
+            values[begin:end] = array[begin:end]
+        except Exception:
+            bad.append(f"{begin}-{end - 1}")
+    return values, bad
