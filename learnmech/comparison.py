@@ -102,7 +102,7 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
             remedy = "Sweep over seeds and use comparison.compare_means"
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         start = prepare(record.experiment)
-        conditions = tuple(_decided(c, record) for c in other.domain(start))
+        conditions = tuple(_decided(c, record) for c in other.conditions(start))
         # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show
         name, source, default = type(other).__name__, other.source, max(other.tolerance, 100 * float(np.finfo(record.experiment.precision).eps))
         try:
@@ -132,7 +132,7 @@ def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) ->
     starts = [prepare(experiment.with_value("seed", int(seed))) for seed in grid["seed"].values]
     same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, starts[0])), strict=True))
     said = [theory.predict(start) for start in (starts[:1] if same else starts)]
-    conditions, rows, seen, means = theory.domain(starts[0]), [], {}, {}
+    conditions, rows, seen, means = theory.conditions(starts[0]), [], {}, {}
     for quantity in [str(q) for q in said[0].data_vars if q in grid]:
         seen[quantity] = grid[quantity].mean("seed", keep_attrs=True)
         means[quantity] = xr.concat([one[quantity] for one in said], "seed").mean("seed", keep_attrs=True)

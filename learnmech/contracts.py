@@ -172,7 +172,7 @@ def _theory(cls, experiment):
     said = theory.predict(start)
     yield _exact("names its source", bool(theory.source))
     yield _exact("predicts what it says it predicts", all(any(fnmatch.fnmatch(str(q), name) for name in theory.predicts) for q in said.data_vars))
-    yield _exact("every condition holds on its own example", all(c.holds for c in theory.domain(start) if c.seen is None))
+    yield _exact("every condition holds on its own example", all(c.holds for c in theory.conditions(start) if c.seen is None))
     if theory.limits:
         small, order = theory.limits[0]
         knob = float(_at(experiment, small))

@@ -184,11 +184,11 @@ def _moment(system, rule, state, origin, frozen):
 
 def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
     """{every: {name: shape and type of one reading}}, without computing any."""
-    exact = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
     groups = _by_cadence(instruments)
 
-    def read():
+    def read(system, rule, state):
+        exact = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
         moment = _moment(system, exact, state, state.params, None)
         return {every: _read(group, moment) for every, group in groups.items()}
 
-    return jax.eval_shape(read)
+    return eqx.filter_eval_shape(read, system, rule, state)

@@ -12,11 +12,11 @@ import numpy as np
 
 from learnmech.errors import nearest as close
 from learnmech.errors import refused
+from learnmech.estimates import check_room, estimate, seconds_of
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.interventions.base import Intervention
-from learnmech.march import Until, shapes_of
+from learnmech.march import Until
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
 from learnmech.record.folder import Writer, facts, load
@@ -25,10 +25,10 @@ from learnmech.record.replay import checkpoint_at, place_of
 from learnmech.stages import Checkpoint, Course, laid, marched
 from learnmech.state import State
 from learnmech.system import sharpness
+from learnmech.watching import mark_bytes, shapes_in, watched
 
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
-# What a step costs, roughly, on two cores: it decides how often progress is shown, and nothing else.
-STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
+SURELY_FITS = 2**26
 
 
 class Progress(NamedTuple):
@@ -56,11 +56,6 @@ class Flush(NamedTuple):
         return self.checkpoint.state
 
 
-def default_watch(start: Start) -> tuple[Instrument, ...]:
-    """What is watched unless asked otherwise: the loss, and the test loss where there is a test view."""
-    return (Loss(),) if start.system.test is None else (Loss(), TestLoss())
-
-
 def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until:
     """`loss<1e-6` as a stopping rule on a scalar quantity that is watched at every mark."""
     for sign in "<>":
@@ -80,7 +75,7 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
 
 def stream(
     start: Start | Course,
-    watch: tuple[Instrument, ...] | None = None,
+    watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
     seconds: float = SECONDS,
     room: int = BLOCK_BYTES,
@@ -89,12 +84,11 @@ def stream(
     """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
     course = start if isinstance(start, Course) else Course(start)
     start = course.start
-    watch = default_watch(start) if watch is None else tuple(watch)
-    check_watch(watch, start)
+    watch = watched(watch, start)
     stop = parse_until(until, watch, start) if until else None
     stage = course.begin() if after is None else course.resumed(after)
     place, state = (0, start.state) if after is None else (after.place, after.state)
-    size = _block_size(start, len(course.places), seconds, room)
+    size = _block_size(start, len(course.places), seconds, room, mark_bytes(start, watch))
     stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
     while True:
         while stage.done < len(course.events) and course.end_of(stage) == place:
@@ -131,37 +125,20 @@ def gaps_of(start: Start) -> np.ndarray:
     return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
 
 
-def check_watch(watch: tuple[Instrument, ...], start: Start) -> None:
-    """Refuse instruments that cannot look at this system, and quantities that two of them read."""
-    names: set[str] = set()
-    for instrument in watch:
-        instrument.check(start.system)
-        for quantity in instrument.quantities(start.system, start.state.params):
-            if quantity.name in names:
-                raise refused("watch", "every quantity once", repr(quantity.name), f"Drop one of the instruments that read {quantity.name}")
-            names.add(quantity.name)
-
-
 def _stride(course, size):
     """Places in a first block that holds about `size` marks."""
     return max(1, -(-course.last * size // len(course.places)))
 
 
-def _block_size(start, count, seconds, room):
-    """Marks per block by what a step is estimated to cost and what the largest readings weigh."""
-    samples = sum(view.X.shape[0] for view in (start.system.train, start.system.test) if view is not None)
-    leaves = jax.tree.leaves(start.state.params)
-    heavy = sum(leaf.nbytes for leaf in leaves) + 8 * samples * start.system.train.Y.shape[1]
-    seen = start.system.train.X.shape[0] if start.system.reduced is None else start.system.train.X.shape[1]
-    per_step = STEP_SECONDS + 6 * seen * sum(leaf.size for leaf in leaves) / FLOPS
-    steps = count * FLOW_EVALUATIONS if start.marks.steps is None else start.marks.steps[-1]
-    blocks = np.clip(steps * per_step / seconds, 1, 40)
-    return int(np.clip(room // max(heavy, 1), 1, np.ceil(count / blocks)))
+def _block_size(start, count, seconds, room, mark):
+    """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings."""
+    blocks = np.clip(seconds_of(start) / seconds, 1, 40)
+    return int(np.clip(room // max(mark, 1), 1, np.ceil(count / blocks)))
 
 
 def run(
     experiment: Experiment | Start,
-    watch: tuple[Instrument, ...] | None = None,
+    watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     folder: str | Path | None = None,
@@ -173,15 +150,14 @@ def run(
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
-    watch = default_watch(course.start) if watch is None else tuple(watch)
-    return _performed(course, watch, until, progress, folder, budget, None, None)
+    return _performed(course, watched(watch, course.start), until, progress, folder, budget, None, None)
 
 
 def fork(
     record: Record,
     at: float,
     events: tuple[Intervention, ...],
-    watch: tuple[Instrument, ...] | None = None,
+    watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
     progress: Callable[[Progress], None] | None = None,
     folder: str | Path | None = None,
@@ -205,7 +181,7 @@ def fork(
     after = checkpoint_at(record, place_of(record, at))
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
-    watch = (record.watch or default_watch(course.start)) if watch is None else tuple(watch)
+    watch = watched((record.watch or None) if watch is None else watch, course.start)
     return _performed(course, watch, until, progress, folder, budget, after, parent)
 
 
@@ -215,7 +191,7 @@ def resume(folder: str | Path, progress: Callable[[Progress], None] | None = Non
     if found.progress["status"] == "finished" and not load(folder).damaged:
         raise refused("resume", "a run that is not finished", f"{folder}, finished at mark {found.progress['marks']}", "Fork it to go on from any step")
     course, watch = Course(prepare(found.experiment)), found.watch
-    shapes = shapes_in(course, watch)
+    shapes = shapes_in(course.start, watch)
     with Writer(Path(folder), found.said, course, watch) as writer:
         sound = writer.mended(found, shapes)
         after = nearest(writer.kept, int(course.places[min(sound, len(course.places) - 1)]), len(course.events), course)
@@ -224,20 +200,17 @@ def resume(folder: str | Path, progress: Callable[[Progress], None] | None = Non
         return _streamed(course, watch, found.said["until"], progress, writer, budget, after, found.said["provenance"])
 
 
-def shapes_in(course: Course, watch: tuple[Instrument, ...]) -> dict:
-    """{every: {name: shape and type of one reading}}."""
-    check_watch(watch, course.start)
-    return shapes_of(course.start.system, course.start.rule, course.start.state, watch)
-
-
 def _performed(course, watch, until, progress, folder, budget, after, parent):
-    shapes = shapes_in(course, watch)
     if until:
         parse_until(until, watch, course.start)
+    first = _first(course, after)
+    needed = estimate(course, watch, budget, first)
+    if folder is not None or needed.readings > SURELY_FITS:
+        check_room("run", needed.readings + needed.checkpoints, None if folder is None else Path(folder))
     made = provenance(course.start.experiment, 0.0, parent)
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
-    with Writer.create(folder, course, watch, shapes, made, until, _first(course, after)) as writer:
+    with Writer.create(folder, course, watch, shapes_in(course.start, watch), made, until, first) as writer:
         if after is not None:
             writer.kept.keep(after)
         return _streamed(course, watch, until, progress, writer, budget, after, made)

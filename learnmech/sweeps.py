@@ -20,9 +20,10 @@ from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.march import march
 from learnmech.record.base import tabulated
-from learnmech.runs import default_watch, gaps_of, run
+from learnmech.runs import gaps_of, run
 from learnmech.stages import Course
 from learnmech.tables import joined
+from learnmech.watching import watched
 
 xr = late("xarray")
 
@@ -50,6 +51,8 @@ def sweep(
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
     points = _points(experiment, axes, seeds)
+    if backend == "vmap" and any(point.events for point in points):
+        raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
     starts = _prepared(dict(enumerate(points)))
     keep = _Kept(folder, watch) if folder is not None else None
     tables = {} if keep is None else keep.found(points)
@@ -64,7 +67,8 @@ def sweep(
             progress(len(tables), len(points))
 
     for group in _groups(starts).values():
-        chosen = backend if backend != "fastest" else _faster(group, starts, watch)
+        eventful = any(starts[index].experiment.events for index in group)
+        chosen = backend if backend != "fastest" else "map" if eventful else _faster(group, starts, watch)
         used.add(chosen)
         if chosen == "vmap":
             _together(group, starts, watch, executor, finished)
@@ -146,7 +150,7 @@ def _chunks(group) -> list[list[int]]:
 
 
 def _together(group, starts, watch, executor, finished):
-    watch = tuple(default_watch(starts[group[0]]) if watch is None else watch)
+    watch = watched(watch, starts[group[0]])
     if len(group) == 1:
         finished(group[0], run(starts[group[0]], watch).dataset)
         return
@@ -186,7 +190,7 @@ def _faster(group, starts, watch) -> str:
     if len(group) < 4:
         return "map"
     first = starts[group[0]]
-    watch = tuple(default_watch(first) if watch is None else watch)
+    watch = watched(watch, first)
     whole = gaps_of(first)
     few = np.full_like(whole, -1)
     few[0], few[1] = max(whole[:-1].sum() // 20, 1) if not first.rule.flows else whole[0], 0

@@ -15,14 +15,15 @@ from learnmech.backend import remember_compilations
 from learnmech.cli import folders
 from learnmech.cli.folders import kept_compilations
 from learnmech.errors import nearest, refused
+from learnmech.estimates import estimate
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
-from learnmech.instruments.base import Instrument
 from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, load
 from learnmech.record.sealed import check_new
 from learnmech.theories.base import Theory
+from learnmech.watching import watched
 
 
 def ready() -> None:
@@ -73,17 +74,17 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     chosen = _applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
     if watch is None:
         read = comparison.watching(chosen, start)
-        watched = (*read, *(one for one in running.default_watch(start) if type(one) not in {type(i) for i in read}))
+        seen = (*read, *(one for one in watched(None, start) if type(one) not in {type(i) for i in read}))
     else:
-        watched = tuple(text.part_of(Instrument, one) for one in watch)
-    silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in watched)]
+        seen = watched(tuple(watch), start)
+    silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in seen)]
     for theory in chosen if theories is not None else ():
         if theory.over_seeds:
             raise refused(type(theory).__name__, "a mean over many seeds", "one run", "Leave it out of theories; in Python, sweep and lm.compare_means")
         if theory in silent:
             raise refused(type(theory).__name__, f"a quantity it predicts to be watched ({', '.join(theory.predicts)})", watch, "Watch one of them")
     chosen = tuple(theory for theory in chosen if theory not in silent)
-    return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=watched, theories=chosen)
+    return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=seen, theories=chosen)
 
 
 def _named(table: dict, word: str) -> list | None:
@@ -103,7 +104,7 @@ def _applying(start):
     applying = []
     for kind in catalog.members("theories"):
         theory = _theory(kind)
-        if not theory.over_seeds and not theory.limits and all(condition.holds for condition in theory.domain(start)):
+        if not theory.over_seeds and not theory.limits and all(condition.holds for condition in theory.conditions(start)):
             applying.append(theory)
     return tuple(applying)
 
@@ -177,6 +178,8 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     fingerprint = start.experiment.fingerprint
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     check_new(target)
+    if not quiet:
+        print(f"{name}: {estimate(start, exhibit.watch)}", file=sys.stderr)
     with bar(quiet, name) as progress:
         shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start, folder=target)
     result = {
@@ -226,7 +229,7 @@ def predict(subject, changes, names, out, small) -> dict:
         dataset = theory.predict(start)
         said[type(theory).__name__] = {
             "source": theory.source,
-            "conditions": conditions_of(theory.domain(start)),
+            "conditions": conditions_of(theory.conditions(start)),
             "quantities": {str(q): _ends(dataset[q]) for q in dataset.data_vars},
         }
         if out is not None:
@@ -300,7 +303,7 @@ def theories(subject, changes, small) -> dict:
     said = {}
     for kind, member in catalog.members("theories").items():
         theory = _theory(kind)
-        conditions = theory.domain(start)
+        conditions = theory.conditions(start)
         said[kind] = {
             "summary": member.summary,
             "source": theory.source,

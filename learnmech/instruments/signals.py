@@ -75,13 +75,13 @@ class Watch(Instrument):
         """What is meant of the array, as written."""
         return Address.parse(self.path).index
 
-    def _X(self, system):
+    def _inputs(self, system):
         return system.train.X if self.view == "train" else system.test.X
 
     def _arrays(self, system, params):
         """{array meant: its shape}."""
         leaves = {name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()}
-        signals = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, self._X(system))
+        signals = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, self._inputs(system))
         signals = {name: signal.shape for name, signal in signals.items()}
         known = leaves | signals | {f"gradient.{name}": shape for name, shape in (leaves | signals).items()}
         known |= {f"update.{name}": shape for name, shape in leaves.items()}
@@ -126,7 +126,7 @@ class Watch(Instrument):
             remedy = nearest(wanted[0], remembered) if remembered else "This rule remembers nothing"
             raise refused("Watch", "an array of the rule's memory", repr(wanted[0]), remedy)
         if any(not name.startswith("gradient.") for name in wanted):
-            held |= system.architecture.signals(params, self._X(system))
+            held |= system.architecture.signals(params, self._inputs(system))
         slopes = [name.removeprefix("gradient.") for name in wanted if name.startswith("gradient.")]
         return held | {f"gradient.{name}": slope for name, slope in signal_gradients(system, params, slopes, self.view).items()}
 

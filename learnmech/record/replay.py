@@ -9,12 +9,12 @@ import numpy as np
 from learnmech.clock import Marks
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
-from learnmech.instruments.signals import Watch
 from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.stages import Checkpoint, Course, Stretch, marched
 from learnmech.state import State
 from learnmech.tables import table
+from learnmech.watching import asked
 
 # Marks of a flow that are walked over in one call: of one size, so that one compiled program serves them all.
 FLOW_MARKS = 32
@@ -99,7 +99,7 @@ def checkpoint_at(record, place: int) -> Checkpoint:
 
 def read(record, what: Instrument | str, when):
     """A Dataset of what an instrument, or the array at an address, shows at these steps or times."""
-    instrument = Watch(what) if isinstance(what, str) else what
+    instrument = asked(what)
     course = record.course
     instrument.check(course.start.system)
     places = sorted({place_of(record, one) for one in np.atleast_1d(when)})

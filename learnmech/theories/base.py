@@ -40,18 +40,25 @@ class Theory(Part):
 
     `predicts` may name families of quantities, as in `layer*.weight`.
     `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
-    many runs, and its tolerance is in standard errors. A `limit` is held to its order.
+    many runs, and its tolerance is in standard errors. A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way.
     """
 
     source: ClassVar[str]
     predicts: ClassVar[tuple[str, ...]]
     limits: ClassVar[tuple[Limit, ...]] = ()
     over_seeds: ClassVar[bool] = False
+    of_events: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
     def domain(self, start: Start) -> tuple[Condition, ...]:
         """The conditions of validity, decided at the start wherever possible."""
         raise NotImplementedError
+
+    def conditions(self, start: Start) -> tuple[Condition, ...]:
+        """Its domain; with events on the way, that it speaks of them."""
+        count = len(start.experiment.events)
+        undisturbed = (Condition("nothing is changed on the way (events)", count, 0, False),) if count and not self.of_events else ()
+        return (*self.domain(start), *undisturbed)
 
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""

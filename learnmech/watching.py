@@ -1,0 +1,54 @@
+"""Watching: what a run reads at its marks, as given by instruments, by their kinds or by addresses, and what the readings weigh."""
+
+import functools
+
+import jax
+import numpy as np
+
+from learnmech import catalog, text
+from learnmech.errors import refused
+from learnmech.experiment import Start
+from learnmech.instruments.base import Instrument
+from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.instruments.signals import Watch
+from learnmech.march import shapes_of
+
+
+def asked(one: Instrument | str | dict) -> Instrument:
+    """The instrument meant by itself, by its kind (`loss`), by its table, or by the address of an array (`layer1.weight[2,5]`)."""
+    if isinstance(one, Instrument):
+        return one
+    kinds = catalog.members("instruments")
+    addressed = isinstance(one, str) and one not in kinds and (any(sign in one for sign in ".[") or one == "output" or one.startswith("layer"))
+    return Watch(one) if addressed else text.part_of(Instrument, one)
+
+
+def watched(watch: tuple[Instrument | str, ...] | None, start: Start) -> tuple[Instrument, ...]:
+    """What is watched: what is asked for, else the loss, and the test loss where there is a test view."""
+    if watch is None:
+        return (Loss(),) if start.system.test is None else (Loss(), TestLoss())
+    chosen = tuple(asked(one) for one in watch)
+    names: set[str] = set()
+    for instrument in chosen:
+        instrument.check(start.system)
+        for quantity in instrument.quantities(start.system, start.state.params):
+            if quantity.name in names:
+                raise refused("watch", "every quantity once", repr(quantity.name), f"Drop one of the instruments that read {quantity.name}")
+            names.add(quantity.name)
+    return chosen
+
+
+def shapes_in(start: Start, watch: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
+    """{every: {name: shape and type of one reading}}."""
+    leaves, structure = jax.tree.flatten((start.system, start.rule, start.state, watch))
+    return _shapes(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _shapes(structure, leaves):
+    return shapes_of(*jax.tree.unflatten(structure, leaves))
+
+
+def mark_bytes(start: Start, watch: tuple[Instrument, ...]) -> int:
+    """Bytes of all readings of one mark."""
+    return sum(int(np.prod(s.shape)) * s.dtype.itemsize for group in shapes_in(start, watch).values() for s in group.values())
