@@ -84,7 +84,7 @@ def stream(
     """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
     course = start if isinstance(start, Course) else Course(start)
     start = course.start
-    watch = watched(watch, start)
+    watch = watched(watch, start, course.systems[1:])
     stop = parse_until(until, watch, start) if until else None
     stage = course.begin() if after is None else course.resumed(after)
     place, state = (0, start.state) if after is None else (after.place, after.state)
@@ -150,7 +150,7 @@ def run(
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
-    return _performed(course, watched(watch, course.start), until, progress, folder, budget, None, None)
+    return _performed(course, watched(watch, course.start, course.systems[1:]), until, progress, folder, budget, None, None)
 
 
 def fork(
@@ -167,8 +167,9 @@ def fork(
     """A twin that leaves a run at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
 
     Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit.
-    What happens to the parent later happens to the twin too.
+    An event that says no step happens where they part. What happens to the parent later happens to the twin too.
     """
+    events = tuple(dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events)
     early = [event for event in events if float(event.at) < at]
     if early:
         raise refused("fork", f"events at {at:g} or later", f"{early[0]!r}", "Fork earlier, or move the event")
@@ -181,7 +182,7 @@ def fork(
     after = checkpoint_at(record, place_of(record, at))
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
-    watch = watched((record.watch or None) if watch is None else watch, course.start)
+    watch = watched((record.watch or None) if watch is None else watch, course.start, course.systems[1:])
     return _performed(course, watch, until, progress, folder, budget, after, parent)
 
 

@@ -50,7 +50,10 @@ class Checkpoint(NamedTuple):
 
 
 class Course:
-    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that follows each."""
+    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that follows each.
+
+    `systems` are the landscapes of the stages, those that hold on to an event's parameters around the start's instead.
+    """
 
     def __init__(self, start: Start):
         self.start = start
@@ -62,6 +65,7 @@ class Course:
         self._sinces = [(0, 0.0)]
         self._experiments = [dataclasses.replace(start.experiment, events=())]
         self.marks = start.marks
+        self.systems = [start.system]
         if self.events:
             self._check()
 
@@ -89,6 +93,7 @@ class Course:
             stage = self._next(stage, state)
             state = self._refitted(stage, state)
             self._sinces.append(stage.since)
+            self.systems.append(stage.system)
         if not self.flows:
             times = np.array([self.time_at(place) for place in self.places])
             self.marks = Marks(times, self.start.marks.steps, self.start.marks.note)

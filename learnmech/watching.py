@@ -1,6 +1,7 @@
 """Watching: what a run reads at its marks, as given by instruments, by their kinds or by addresses, and what the readings weigh."""
 
 import functools
+from collections.abc import Iterable
 
 import jax
 import numpy as np
@@ -12,6 +13,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.signals import Watch
 from learnmech.march import shapes_of
+from learnmech.system import System
 
 
 def asked(one: Instrument | str | dict) -> Instrument:
@@ -23,8 +25,8 @@ def asked(one: Instrument | str | dict) -> Instrument:
     return Watch(one) if addressed else text.part_of(Instrument, one)
 
 
-def watched(watch: tuple[Instrument | str, ...] | None, start: Start) -> tuple[Instrument, ...]:
-    """What is watched: what is asked for, else the loss, and the test loss where there is a test view."""
+def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Iterable[System] = ()) -> tuple[Instrument, ...]:
+    """What is watched: what is asked for, else the loss, and the test loss where there is a test view. It must exist in all `later` landscapes too."""
     if watch is None:
         return (Loss(),) if start.system.test is None else (Loss(), TestLoss())
     chosen = tuple(asked(one) for one in watch)
@@ -35,6 +37,9 @@ def watched(watch: tuple[Instrument | str, ...] | None, start: Start) -> tuple[I
             if quantity.name in names:
                 raise refused("watch", "every quantity once", repr(quantity.name), f"Drop one of the instruments that read {quantity.name}")
             names.add(quantity.name)
+        for system in later:
+            instrument.check(system)
+            instrument.quantities(system, start.state.params)
     return chosen
 
 

@@ -62,6 +62,23 @@ def parser() -> argparse.ArgumentParser:
     laid.add_argument("other", metavar="THEORY|RUN", help="a theory by name, or another run folder")
     laid.add_argument("--tolerance", type=float, help="the largest relative error that holds")
 
+    _fork(command("fork", "a twin of a run that goes on with interventions; its parent stays as it is"))
+
+    again = command("resume", "go on with a run that was stopped, or mend a damaged one; it ends as if it had never stopped")
+    again.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+
+    looked = command("read", "what was not watched, replayed from the nearest checkpoint")
+    looked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    looked.add_argument("what", metavar="PATH|INSTRUMENT", help="the address of an array, as layer1.weight[2,5], or an instrument by name")
+    looked.add_argument("--steps", metavar="STEPS", help="steps (for flows times of marks) as 10,20,30 or 0:100:10 (default: the last)")
+    looked.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file")
+
+    beside = command("twins", "how far two runs are apart, layer by layer over time")
+    beside.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    beside.add_argument("other", type=Path, metavar="RUN", help="another, such as a fork of it")
+    beside.add_argument("--steps", metavar="STEPS", help="steps (for flows times of marks) as 10,20,30 or 0:100:10 (default: up to 200 common marks)")
+    beside.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file, or draw it to a .png, .svg or .pdf file")
+
     command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder")
 
     out = command("export", "a record as NetCDF, or as CSV with a column per entry")
@@ -78,6 +95,42 @@ def parser() -> argparse.ArgumentParser:
     checked.add_argument("names", nargs="*", metavar="NAME|mine.py", help="exhibits, or Python files of your own parts (default: every exhibit)")
     checked.add_argument("--small", action="store_true", help="the seconds-long twins")
     return whole
+
+
+INTERVENTIONS = {
+    "perturb": ("PATH=VALUE", "add (+0.1, -0.1), scale (*2) or set (0.1) weights or memory: 'layer3.weight[2,5]=+0.1'"),
+    "set": ("PATH=VALUE", "turn a knob: rule.rate=0.2, data.noise=0.1, clock.steps=2000; or swap rule, loss or data: rule={kind='adam'}"),
+    "freeze": ("PATH", "a layer, an array or a slice stands still"),
+    "thaw": ("PATH", "it moves again"),
+    "noise": ("PATH=SIZE", "Gaussian noise of that norm on what is there (all=SIZE: on all parameters)"),
+    "push": ("DIRECTION=SIZE", "move all parameters along top-hessian or gradient"),
+    "transplant": ("PATH=RUN@STEP", "the weights of another run (self@STEP: of this one)"),
+    "rescale": ("UP,DOWN=FACTOR", "rescale along a symmetry: layer1,layer2.weight=2"),
+    "reset-memory": ("PATH", "the rule forgets: memory, or a part of it as memory.mu.layer1"),
+    "ablate": ("PATH", "hold a signal at 0: 'layer2.post[unit=7]'"),
+    "patch": ("PATH=VALUE", "hold a signal at a value"),
+    "relabel": ("SEED", "deal the training targets anew among the samples"),
+    "event": ("TABLE", 'any intervention as an inline table, as {kind = "noise", at = 520, size = 0.1}'),
+}
+
+
+class _Event(argparse.Action):
+    """Interventions of all kinds in one list, in the order they were typed."""
+
+    def __call__(self, parser, namespace, value, option=None):
+        namespace.events = [*(getattr(namespace, "events", None) or []), (option.removeprefix("--"), value or "")]
+
+
+def _fork(one) -> None:
+    one.add_argument("run", type=Path, metavar="RUN", help="the run folder to fork")
+    one.add_argument("--at", type=float, required=True, metavar="STEP", help="the step (for flows the time of a mark) at which it leaves its parent")
+    for name, (value, says) in INTERVENTIONS.items():
+        one.add_argument(f"--{name}", action=_Event, metavar=value, help=f"{says}; repeatable".replace("%", "%%"), dest="events")
+    one.add_argument("--linearize", action=_Event, nargs=0, dest="events", help="go on with the tangent of the network here")
+    one.add_argument("--memory", choices=("hold", "reset"), default="hold", help="what a thawed array's memory is: as it was held, or begun anew")
+    one.add_argument("--watch", action="append", default=[], metavar="PATH|INSTRUMENT", help="watch this too; repeatable")
+    one.add_argument("--until", metavar="QUANTITY<BOUND", help="stop at the first mark where this holds")
+    one.add_argument("--out", type=Path, metavar="DIR", help="the run folder to write; it must not exist (default: RUN-fork)")
 
 
 def _understood(argv) -> argparse.Namespace:
@@ -117,7 +170,7 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import grids, looks, works
+    from learnmech.cli import forks, grids, looks, works
 
     quiet = a.quiet or a.json
     calls = {
@@ -126,6 +179,10 @@ def _perform(a: argparse.Namespace):
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
         "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
         "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
+        "fork": lambda: (forks.fork(a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet), looks.run),
+        "resume": lambda: (forks.resume(a.run, quiet), looks.run),
+        "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
+        "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
         "show": lambda: (works.show(a.run), looks.show),
         "export": lambda: (works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.out, a.delete), looks.runs),

@@ -36,11 +36,11 @@ def entry(folder: Path) -> dict:
     size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
     said, progress = sealed.read(folder, "run.json"), sealed.read(folder, "progress.json") or {}
     if said is None or "provenance" not in said:
-        return {"folder": str(folder), "made": "", "bytes": size, "verdicts": ["damaged"], "fingerprint": ""}
+        return {"folder": str(folder), "made": "", "bytes": size, "verdicts": ["damaged"], "fingerprint": "", "parent": None}
     verdicts = sorted({c["verdict"] for c in progress.get("result", {}).get("comparisons", [])})
     verdicts = verdicts if progress.get("status") == "finished" else [progress.get("status", "running"), *verdicts]
     made, fingerprint = said["provenance"]["made"], said["provenance"]["fingerprint"]
-    return {"folder": str(folder), "made": made, "bytes": size, "verdicts": verdicts, "fingerprint": fingerprint}
+    return {"folder": str(folder), "made": made, "bytes": size, "verdicts": verdicts, "fingerprint": fingerprint, "parent": said["provenance"].get("parent")}
 
 
 def write_csv(dataset, path: Path) -> None:

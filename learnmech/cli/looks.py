@@ -1,9 +1,11 @@
 """How results look in a terminal."""
 
 import sys
+from pathlib import Path
 
 from rich import box
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 VERDICTS = {
@@ -95,7 +97,7 @@ def description(result: dict) -> None:
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()
-    console.print(f"[bold]{result['name']}[/]" + (f"  {result['claim']}" if result["claim"] != result["name"] else ""))
+    console.print(f"[bold]{result['name']}[/]" + (f"  {escape(result['claim'])}" if result["claim"] != result["name"] else ""))
     if result["source"]:
         console.print(f"[dim]{result['source']}[/]")
     for one in result["comparisons"]:
@@ -103,9 +105,38 @@ def run(result: dict) -> None:
     checks(result["checks"])
     if result["reason"]:
         console.print(f"[dim]tolerance: {result['reason']}[/]")
+    if "layers" in result.get("twins", {}):
+        twins(result)
     for note in result["notes"]:
-        console.print(f"[yellow]{note}[/]")
+        console.print(f"[yellow]{escape(note)}[/]")
     console.print(f"{result['wall_seconds']:.3g} s  ->  {result['folder']}/report.html", soft_wrap=True)
+
+
+def twins(result: dict) -> None:
+    """How far twins are apart where they first are, and at the end."""
+    said = result["twins"]
+    first, last = (f"{said['axis']} {said[name]:g}" for name in ("first", "last"))
+    table = _table("layer", f"|dw| at {first}", f"at {last}", "share of |dw|^2", f"|dg| at {first}", f"at {last} ")
+    for layer, far in said["layers"].items():
+        numbers = (far[name] for name in ("weight_distance_first", "weight_distance_last", "share", "gradient_distance_first", "gradient_distance_last"))
+        table.add_row(layer, *(f"{number:.3g}" for number in numbers))
+    console = _console()
+    console.print(table)
+    weights, outputs = (f"{said[name][0]:.3g} -> {said[name][1]:.3g}" for name in ("distance", "function_distance"))
+    console.print(f"apart from the parent: parameters {weights}, outputs {outputs}; growth rate {said['growth_rate']:.3g} {said['growth_units']}")
+
+
+def reading(result: dict) -> None:
+    """What was replayed, each quantity at its steps."""
+    console = _console()
+    for name, said in result["quantities"].items():
+        console.print(f"[bold]{escape(name)}[/]  {said['units']}  {said['entries']} entries", soft_wrap=True)
+        for at, value in zip(result["at"], said["values"] or [], strict=False):
+            console.print(f"  {at:g}  {value}", markup=False, soft_wrap=True)
+        if said["values"] is None:
+            console.print(f"  norm {said['start']:.6g} -> {said['end']:.6g}; write it to a file with --out")
+    if result["file"]:
+        console.print(f"->  {result['file']}", soft_wrap=True)
 
 
 def predict(result: dict) -> None:
@@ -140,7 +171,7 @@ def show(result: dict) -> None:
     for one in result["result"].get("comparisons", []):
         comparison(one)
     for note in result["notes"]:
-        console.print(f"[yellow]{note}[/]")
+        console.print(f"[yellow]{escape(note)}[/]")
     said = result["provenance"]
     where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
     console.print(f"[dim]{said['made']}  {where}  {said['fingerprint'][:16]}[/]")
@@ -165,10 +196,28 @@ def runs(result: dict) -> None:
         _console().print(f"deleted {result['deleted']}", soft_wrap=True)
         return
     table = _table("run", "made", "size", "verdicts")
-    for entry in result["runs"]:
-        table.add_row(entry["folder"], entry["made"], _size(entry["bytes"]), ", ".join(entry["verdicts"]))
+    for depth, entry in _branches(result["runs"]):
+        forked = f"  (from {Path(entry['parent']['folder']).name} at {entry['parent']['at']:g})" if depth and entry["parent"].get("folder") else ""
+        table.add_row("  " * depth + ("└ " if depth else "") + entry["folder"] + forked, entry["made"], _size(entry["bytes"]), ", ".join(entry["verdicts"]))
     _console().print(table)
     _console().print(f"{len(result['runs'])} runs, {_size(sum(e['bytes'] for e in result['runs']))}")
+
+
+def _branches(entries: list[dict]):
+    """(depth in the tree of forks, run), every fork below its parent where that is there."""
+    identity = {(entry["fingerprint"], entry["made"]) for entry in entries}
+    below: dict = {}
+    for entry in entries:
+        parent = entry["parent"] or {}
+        key = (parent.get("fingerprint"), parent.get("made"))
+        below.setdefault(key if key in identity else None, []).append(entry)
+
+    def walk(key, depth):
+        for entry in below.get(key, []):
+            yield depth, entry
+            yield from walk((entry["fingerprint"], entry["made"]), depth + 1)
+
+    yield from walk(None, 0)
 
 
 def theories(result: dict) -> None:
@@ -186,7 +235,7 @@ def theories(result: dict) -> None:
 def check(result: dict) -> None:
     """Exhibits or parts, each with what was measured."""
     for name, said in result["results"].items():
-        _console().print(f"[bold]{name}[/]  {said['claim']}  {VERDICTS['holds' if said['holds'] else 'fails']}")
+        _console().print(f"[bold]{name}[/]  {escape(said['claim'])}  {VERDICTS['holds' if said['holds'] else 'fails']}")
         for one in said["comparisons"]:
             comparison(one)
         checks(said["checks"])

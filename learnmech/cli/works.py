@@ -200,7 +200,8 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     return result
 
 
-def _dataset_out(dataset, file: Path):
+def dataset_out(dataset, file: Path) -> None:
+    """A Dataset as .nc or .csv, which must not exist yet."""
     if file.exists():
         raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
     if file.suffix not in (".nc", ".csv"):
@@ -230,22 +231,23 @@ def predict(subject, changes, names, out, small) -> dict:
         said[type(theory).__name__] = {
             "source": theory.source,
             "conditions": conditions_of(theory.conditions(start)),
-            "quantities": {str(q): _ends(dataset[q]) for q in dataset.data_vars},
+            "quantities": {str(q): ends(dataset[q]) for q in dataset.data_vars},
         }
         if out is not None:
             out = Path(out)
-            _dataset_out(dataset, out if len(theories) == 1 else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}"))
+            dataset_out(dataset, out if len(theories) == 1 else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}"))
     return {"name": name, "theories": said}
 
 
-def _ends(variable) -> dict:
+def ends(variable) -> dict:
+    """The first and the last value over time, or their norms."""
     moving = "time" in variable.dims
     first, last = (variable.isel(time=0), variable.isel(time=-1)) if moving else (variable, variable)
     norm = (lambda v: float(v)) if first.ndim == 0 else (lambda v: float(np.linalg.norm(v.values)))
     return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}
 
 
-def _whole(folder) -> Record:
+def whole(folder) -> Record:
     """The record in a run folder of which nothing is damaged."""
     found = load(folder)
     if found.damaged:
@@ -260,26 +262,26 @@ def compare(folder, other, tolerance) -> dict:
     """A run against a theory or another run."""
     if tolerance is not None and not tolerance > 0:
         raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
-    seen = _whole(folder)
-    against = _whole(other) if Path(other).is_dir() else _theory(other)
+    seen = whole(folder)
+    against = whole(other) if Path(other).is_dir() else _theory(other)
     return comparison_of(comparison.compare(seen, against, tolerance))
 
 
 def show(folder) -> dict:
     """What a run folder holds."""
-    seen = _whole(folder)
+    seen = whole(folder)
     tables = {}
     for every, table in seen.tables.items():
         for name, variable in table.data_vars.items():
             shape = {str(axis): int(size) for axis, size in variable.sizes.items()}
-            tables[str(name)] = {"every": every, "shape": shape, **_ends(variable), "meaning": variable.attrs.get("long_name", "")}
+            tables[str(name)] = {"every": every, "shape": shape, **ends(variable), "meaning": variable.attrs.get("long_name", "")}
     said = {"notes": list(seen.notes), "provenance": seen.provenance, "result": seen.result}
     return {"folder": str(folder), "experiment": seen.experiment.text, "quantities": tables} | said
 
 
 def export(folder, file) -> dict:
     """A record as NetCDF or CSV."""
-    _dataset_out(_whole(folder).dataset, Path(file))
+    dataset_out(whole(folder).dataset, Path(file))
     return {"file": str(file), "bytes": Path(file).stat().st_size}
 
 

@@ -1,6 +1,7 @@
 """What every intervention promises: the one thing it changes, when, and what it needs to be there."""
 
-from collections.abc import Iterable
+import dataclasses
+import re
 from typing import ClassVar
 
 import numpy as np
@@ -9,9 +10,9 @@ from learnmech import state as states
 from learnmech import trees
 from learnmech.addresses import Address
 from learnmech.data.base import Drawn
-from learnmech.errors import nearest, refused
+from learnmech.errors import refused
 from learnmech.freezing import Frozen
-from learnmech.parts import Knob, Part, knob
+from learnmech.parts import Knob, Part, knob, show_value
 from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
@@ -53,8 +54,14 @@ class Intervention(Part):
 
     @property
     def name(self) -> str:
-        """What is said of it: its class and what it changes."""
-        return repr(self)
+        """What is said of it, in one line: `freeze layer1`."""
+        fields = [getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "at"]
+        return " ".join(
+            [
+                re.sub(r"(?<!^)(?=[A-Z])", " ", type(self).__name__).lower(),
+                *(value if isinstance(value, str) else show_value(value) for value in fields if value is not None),
+            ]
+        )
 
 
 def addressed(path: str, arrays: dict) -> dict[str, tuple]:
@@ -86,10 +93,3 @@ def one_of(who: str, given: dict[str, object]) -> None:
     if sum(value is not None for value in given.values()) != 1:
         got = ", ".join(name for name, value in given.items() if value is not None) or "nothing"
         raise refused(who, "one of " + " and ".join(given), got, "Give exactly one")
-
-
-def known(who: str, name: str, names: Iterable[str]) -> None:
-    """Refuse a name that is none of these, with the nearest."""
-    names = list(names)
-    if name not in names:
-        raise refused(who, "a known name", repr(name), nearest(name, names))

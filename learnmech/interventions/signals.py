@@ -40,15 +40,15 @@ class _Patched(Architecture):
 
 
 class _Tangent(Architecture):
-    """The tangent of an architecture: f(anchor) + J (params - anchor)."""
+    """The tangent of an architecture: f(anchor) + J (params - anchor), and so every signal; the outputs do not go through the others."""
 
     inner: Architecture
     anchor: dict
 
     def forward(self, params, X, tap=keep):
         moved = jax.tree.map(jnp.subtract, params, self.anchor)
-        value, slope = jax.jvp(lambda p: self.inner.forward(p, X), (self.anchor,), (moved,))
-        return tap("output", value + slope)
+        values, slopes = jax.jvp(lambda p: self.inner.signals(p, X), (self.anchor,), (moved,))
+        return [tap(name, value + slopes[name]) for name, value in values.items()][-1]
 
     def rate_factors(self, params, family="sgd"):
         return self.inner.rate_factors(params, family)
@@ -78,6 +78,8 @@ class Patch(Intervention):
             raise refused("Patch", "one of value and values", "both", "Drop one")
 
     def check(self, system, rule, state):
+        if isinstance(system.architecture, _Tangent):
+            raise refused("Patch", "a network whose outputs go through its signals", "its tangent", "Patch before it is linearized")
         shapes = jax.eval_shape(lambda p: system.architecture.signals(p, system.train.X), state.params)
         address = Address.parse(self.path)
         name = address.among(shapes)

@@ -11,7 +11,7 @@ from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
-from learnmech.stages import Checkpoint, Course, Stretch, marched
+from learnmech.stages import Checkpoint, Course, Stage, Stretch, marched
 from learnmech.state import State
 from learnmech.tables import table
 from learnmech.watching import asked
@@ -52,8 +52,8 @@ def _checked(record):
         warnings.warn(f"replay is {why}", stacklevel=4)
 
 
-def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Checkpoint, dict]]:
-    """(checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
+def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage, Checkpoint, dict]]:
+    """(stage, checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
     course, here, stage = record.course, None, None
     for place in places:
         behind = sum(at <= place for at in course.event_places)
@@ -71,7 +71,7 @@ def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Check
             if arriving and here.place == place:
                 break
         last = int(block.reached) - 1
-        yield here, {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
+        yield stage, here, {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
 
 
 def _onward(course: Course, place: int, end: int, last: bool) -> Stretch:
@@ -89,12 +89,19 @@ def at(record, when: float) -> State:
     """The state at a step, or for flows at the time of a mark."""
     place = place_of(record, when)
     _checked(record)
-    return next(_walk(record, [place], ()))[0].state
+    return next(_walk(record, [place], ()))[1].state
+
+
+def stages_at(record, places: list[int]) -> Iterator[tuple[Stage, State]]:
+    """What is in force, and the state, at each of these places, in order."""
+    _checked(record)
+    for stage, here, _ in _walk(record, places, ()):
+        yield stage, here.state
 
 
 def checkpoint_at(record, place: int) -> Checkpoint:
     """Where the run can go on from at a place, the events there behind it."""
-    return next(_walk(record, [place], ()))[0]
+    return next(_walk(record, [place], ()))[1]
 
 
 def read(record, what: Instrument | str, when):
@@ -108,7 +115,7 @@ def read(record, what: Instrument | str, when):
     _checked(record)
     quantities = instrument.quantities(course.start.system, course.start.state.params)
     once = dataclasses.replace(instrument, every=1)
-    seen = [readings for _, readings in _walk(record, places, (once,))]
+    seen = [readings for *_, readings in _walk(record, places, (once,))]
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
     steps = None if course.flows else np.asarray(places)
     return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))

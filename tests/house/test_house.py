@@ -23,7 +23,7 @@ FLOORS = [
     {"record"},
     {"estimates"},
     {"runs"},
-    {"comparison"},
+    {"comparison", "twins"},
     {"sweeps", "orders", "figures"},
     {"gallery"},
     {"report", "contracts"},

@@ -1,0 +1,215 @@
+"""The commands that take a run up again: fork, resume, read, twins; and interventions as they are typed."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from learnmech import interventions, report, text
+from learnmech import twins as comparing
+from learnmech.addresses import Address
+from learnmech.cli import folders
+from learnmech.cli.works import assignment, bar, dataset_out, ends, ready, whole
+from learnmech.errors import Refused, refused
+from learnmech.figures import apart
+from learnmech.gallery.base import Exhibit, Shown
+from learnmech.interventions.base import Intervention
+from learnmech.interventions.weights import Transplant
+from learnmech.record.base import Record
+from learnmech.record.folder import conclude
+from learnmech.record.sealed import check_new
+from learnmech.runs import fork as forked
+from learnmech.runs import resume as resumed
+from learnmech.state import arrays_of
+
+
+def events_of(said: list[tuple[str, str]], at: float, memory: str, parent: Path) -> tuple[tuple[Intervention, ...], dict]:
+    """(events at `at`, changes of the clock) of what was typed: (option, value) in its order."""
+    events, clock = [], {}
+    for option, value in said:
+        if option == "set" and value.startswith("clock."):
+            path, typed = assignment(value)
+            clock[path] = text.value_of(typed)
+        elif option == "transplant":
+            events += _transplants(value, at, parent)
+        else:
+            events.append(_event(option, value, at, memory))
+    return tuple(events), clock
+
+
+def _event(option, value, at, memory) -> Intervention:
+    if option == "event":
+        return text.part_of(Intervention, {"at": at, **_table(value)})
+    if option in ("freeze", "thaw", "reset-memory", "ablate", "linearize"):
+        named = {"freeze": interventions.Freeze, "ablate": interventions.Patch, "reset-memory": interventions.ResetMemory}
+        if option == "linearize":
+            return interventions.Linearize(at=at)
+        if option == "thaw":
+            return interventions.Thaw(value, memory, at=at)
+        return named[option](value, at=at)
+    if option == "relabel":
+        return text.part_of(Intervention, {"kind": "relabel", "at": at, "shuffle": text.value_of(value)})
+    path, typed = _last_assignment(option, value)
+    if option == "perturb":
+        how = "add" if typed[:1] in "+-" else "scale" if typed[:1] == "*" else "set"
+        return interventions.Perturb(path, how, _number(option, typed.lstrip("*=")), at=at)
+    if option == "patch":
+        return interventions.Patch(path, _number(option, typed), at=at)
+    if option == "noise":
+        return interventions.Noise("" if path == "all" else path, _number(option, typed), at=at)
+    if option == "push":
+        return interventions.Push(path, _number(option, typed), at=at)
+    if option == "rescale":
+        up, _, down = path.partition(",")
+        return interventions.Rescale(up, down, _number(option, typed), at=at)
+    part = {"rule": "rule", "loss": "loss", "data": "source"}.get(path)
+    if part is not None:
+        return text.part_of(Intervention, {"kind": "swap", "at": at, part: text.value_of(typed)})
+    return interventions.Change(path, _plain(text.value_of(typed)), at=at)
+
+
+def _plain(value):
+    return tuple(value) if isinstance(value, list) else value
+
+
+def _table(value):
+    found = text.value_of(value)
+    if not isinstance(found, dict):
+        raise refused("--event", "an inline table", repr(value), 'Write for example {kind = "noise", path = "layer1", size = 0.1}')
+    return found
+
+
+def _last_assignment(option, value):
+    """(path, value); the indices of an address may hold = too, as in layer2.post[unit=7]=0.5."""
+    found = re.fullmatch(r"((?:[^=\[\]]|\[[^\]]*\])+)=(.+)", value)
+    if found is None:
+        raise refused(f"--{option}", "a path and a value", repr(value), f"Write for example {EXAMPLES[option]}")
+    return found[1].strip(), found[2].strip()
+
+
+EXAMPLES = {
+    "perturb": "'layer3.weight[2,5]=+0.1' (+ and - add, * scales, a bare number sets)",
+    "patch": "'layer2.post[unit=7]=0.5'",
+    "noise": "layer1=0.1, or all=0.1",
+    "push": "top-hessian=0.1, or gradient=0.1",
+    "rescale": "layer1,layer2.weight=2",
+    "set": "rule.rate=0.2",
+    "transplant": "layer2=runs/other@500",
+}
+
+
+def _number(option, typed):
+    try:
+        return float(typed)
+    except ValueError:
+        raise refused(f"--{option}", "a number", repr(typed), f"Write for example {EXAMPLES[option]}") from None
+
+
+def _transplants(value, at, parent):
+    path, source = _last_assignment("transplant", value)
+    run, found, step = source.rpartition("@")
+    if not found:
+        raise refused("--transplant", "a run and a step", repr(source), f"Write for example {EXAMPLES['transplant']}")
+    donor = whole(parent if run in ("", "self") else run)
+    arrays = arrays_of(donor.at(_number("transplant", step)))
+    address = Address.parse(path)
+    for name in address.among(arrays):
+        where = f"{name}[{address.index}]" if address.index else name
+        index = address.selection(np.shape(arrays[name]), tuple(f"axis{i}" for i in range(np.ndim(arrays[name]))))
+        yield Transplant(where, np.asarray(arrays[name])[index], f"{donor.experiment.fingerprint[:16]} at {step}", at=at)
+
+
+def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
+    """A twin of a run that goes on with interventions."""
+    ready()
+    record = whole(parent)
+    events, clock = events_of(said, at, memory, parent)
+    target = folders.free(Path(parent).with_name(f"{Path(parent).name}-fork")) if out is None else Path(out)
+    check_new(target)
+    watching = (*record.watch, *watch) or None
+    with bar(quiet, target.name) as progress:
+        made = forked(record, at, events, watching, until, progress, target, changes=clock)
+    return _concluded(made, target, record, [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()])
+
+
+def _concluded(made: Record, target: Path, parent: Record | None, events: list[str]) -> dict:
+    claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
+    result = {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "comparisons": [], "checks": [], "reason": ""}
+    drawn = {}
+    if parent is not None:
+        try:
+            distances = comparing.twins(parent, made)
+            result["twins"] = twins_of(distances)
+            drawn = {"draw": lambda shown: apart.apart(distances, shown.exhibit.claim)}
+        except Refused as refusal:  # no marks in common
+            result["twins"] = {"said": str(refusal)}
+    interrupted = any(note.startswith("interrupted") for note in made.notes)
+    result |= {"notes": list(made.notes), "interrupted": interrupted, "wall_seconds": made.provenance["wall_seconds"]}
+    conclude(target, result)
+    exhibit = Exhibit(claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn)
+    report.write(Shown(exhibit, made.experiment, made, ()), target)
+    return result
+
+
+def resume(folder, quiet) -> dict:
+    """A run that was stopped, gone on with to its end."""
+    ready()
+    with bar(quiet, Path(folder).name) as progress:
+        made = resumed(folder, progress)
+    return _concluded(made, Path(folder), None, [])
+
+
+def read(folder, what, when, out) -> dict:
+    """What nobody thought of watching, replayed."""
+    ready()
+    record = whole(folder)
+    dataset = record.read(what, steps_of(when, record))
+    if out is not None:
+        dataset_out(dataset, Path(out))
+    quantities = {}
+    for name, variable in dataset.data_vars.items():
+        quantities[str(name)] = ends(variable) | {"values": variable.values.tolist() if variable.size <= 1000 else None}
+    at = dataset["step" if "step" in dataset.coords else "time"].values.tolist()
+    return {"folder": str(folder), "at": at, "quantities": quantities, "file": None if out is None else str(out)}
+
+
+def steps_of(written: str | None, record: Record) -> list[float]:
+    """The steps of `10,20,30`, of `0:100:10` (its end included), or the last one."""
+    if written is None:
+        return [record.course.time_at(record.place) if record.course.flows else record.place]
+    steps: list[float] = []
+    for part in written.split(","):
+        try:
+            numbers = [float(number) for number in part.split(":")]
+            steps += numbers if len(numbers) == 1 else np.arange(numbers[0], numbers[1] + 1e-9, *numbers[2:]).tolist()
+        except (ValueError, TypeError, ZeroDivisionError):
+            raise refused("--steps", "steps", repr(part), "Write for example 10,20,30 or 0:100:10") from None
+    return steps
+
+
+def twins(one, other, when, out) -> dict:
+    """How far two runs are apart."""
+    ready()
+    first = whole(one)
+    distances = comparing.twins(first, whole(other), None if when is None else steps_of(when, first))
+    if out is not None and Path(out).suffix in (".png", ".svg", ".pdf"):
+        apart.apart(distances, f"{other} beside {one}").savefig(out)
+    elif out is not None:
+        dataset_out(distances, Path(out))
+    return {"name": f"{other} beside {one}", "file": None if out is None else str(out), "twins": twins_of(distances)}
+
+
+def twins_of(distances) -> dict:
+    """Twins at their first mark apart and at their last, as plain data."""
+    apart_at = np.flatnonzero(distances["distance"].values > 0)
+    first, last = distances.isel(time=int(apart_at[0]) if len(apart_at) else 0), distances.isel(time=-1)
+    mark = "step" if "step" in distances.coords else "time"
+    layers = {}
+    for layer in distances["layer"].values:
+        pick = {"layer": layer}
+        layers[str(layer)] = {
+            f"{name}_{when}": float(at[name].sel(pick)) for name in ("weight_distance", "gradient_distance") for when, at in (("first", first), ("last", last))
+        } | {"share": float(last["weight_share"].sel(pick))}
+    ends_at = {"first": float(first[mark]), "last": float(last[mark]), "axis": mark}
+    totals = {name: [float(first[name]), float(last[name])] for name in ("distance", "function_distance")}
+    return ends_at | totals | {"growth_rate": float(last["growth_rate"]), "growth_units": distances["growth_rate"].attrs["units"], "layers": layers}
