@@ -14,7 +14,7 @@ _FACE = {
     "fork": "runs",
     "resume": "runs",
     "estimate": "estimates",
-    "twins": "twins",
+    "twins": "divergence",
     "predict": "theories.base",
     "compare": "comparison",
     "compare_means": "comparison",

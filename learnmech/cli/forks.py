@@ -5,8 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import interventions, report, text
-from learnmech import twins as comparing
+from learnmech import divergence, interventions, report, text
 from learnmech.addresses import Address
 from learnmech.cli import folders
 from learnmech.cli.works import assignment, bar, dataset_out, ends, ready, whole
@@ -138,7 +137,7 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
     drawn = {}
     if parent is not None:
         try:
-            distances = comparing.twins(parent, made)
+            distances = divergence.twins(parent, made)
             result["twins"] = twins_of(distances)
             drawn = {"draw": lambda shown: apart.apart(distances, shown.exhibit.claim)}
         except Refused as refusal:  # no marks in common
@@ -191,7 +190,7 @@ def twins(one, other, when, out) -> dict:
     """How far two runs are apart."""
     ready()
     first = whole(one)
-    distances = comparing.twins(first, whole(other), None if when is None else steps_of(when, first))
+    distances = divergence.twins(first, whole(other), None if when is None else steps_of(when, first))
     if out is not None and Path(out).suffix in (".png", ".svg", ".pdf"):
         apart.apart(distances, f"{other} beside {one}").savefig(out)
     elif out is not None:

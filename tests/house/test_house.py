@@ -23,7 +23,7 @@ FLOORS = [
     {"record"},
     {"estimates"},
     {"runs"},
-    {"comparison", "twins"},
+    {"comparison", "divergence"},
     {"sweeps", "orders", "figures"},
     {"gallery"},
     {"report", "contracts"},
