@@ -60,10 +60,21 @@ def estimate(experiment: Experiment | Start | Course, watch: tuple[Instrument | 
     return Estimate(seconds_of(course.start) * left, readings, mark, kept)
 
 
+def free_memory() -> int:
+    """Bytes of memory that can still be had, by this machine and by the bounds set to this process."""
+    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    try:
+        free = next(1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+        bound, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+        return min(free, int(bound) - int(used)) if bound.isdigit() else free
+    except (OSError, StopIteration, ValueError):
+        return free
+
+
 def check_room(who: str, needed: int, folder: Path | None) -> None:
     """Refuse what does not fit on the disk of a folder, or into memory where there is none."""
     if folder is None:
-        free, where = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE"), "of free memory"
+        free, where = free_memory(), "of free memory"
         remedy = "Watch seldomer (every), slices or reductions, take fewer marks, or write to a folder"
     else:
         there = next(path for path in (folder, *folder.resolve().parents) if path.exists())

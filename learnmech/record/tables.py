@@ -13,6 +13,8 @@ xr = late("xarray")
 zarr = late("zarr")
 
 CHUNK_BYTES = 4 * 2**20
+# Tables up to this size are read whole when a record is loaded.
+EAGER_BYTES = 2**27
 
 
 class Table:
@@ -57,41 +59,53 @@ def first_broken(path: Path, names: list[str], rows: int) -> int | None:
     """The first of the first `rows` rows that cannot be read, None where all can."""
     group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
     for name in names:
-        _, bad = _rows(group[name], path / name, rows)
-        broken += [int(span.split("-")[0]) for span in bad]
+        array = group[name]
+        broken += [begin for begin in range(0, rows, array.chunks[0]) if not _all_whole(array, path / name, begin, begin + 1)]
     return min(broken, default=None)
 
 
 def read_table(path: Path, names: list[str], rows: int) -> "tuple[xr.Dataset, list[str]]":
-    """(the first `rows` rows, what of them is damaged); a chunk whose checksum does not agree, or which is missing, is NaN."""
+    """(the first `rows` rows, what of them is damaged); a chunk whose checksum does not agree, or which is missing, is NaN.
+
+    Every chunk is checked. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
+    """
     group = zarr.open_group(path, mode="r", zarr_format=3)
-    coords = xr.open_zarr(path, consolidated=False, drop_variables=names).isel(time=slice(0, rows)).load()
-    coords = coords.assign_coords({name: np.array(c.values.tolist(), str) for name, c in coords.coords.items() if c.dtype.kind in "UOT"})
+    stored = xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
+    coords = stored.drop_vars(list(stored.data_vars)).load().coords
+    coords = {name: np.array(c.values.tolist(), str) if c.dtype.kind in "UOT" else c for name, c in coords.items()}
     variables, damaged = {}, []
     for name in names:
         array = group[name]
+        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and _all_whole(array, path / name, 0, rows):
+            variables[name] = stored[name].variable
+            continue
         values, bad = _rows(array, path / name, rows)
         if bad:
             damaged.append(f"{name} in rows {', '.join(bad)}")
         variables[name] = (array.metadata.dimension_names, values, dict(array.attrs))
-    return xr.Dataset(variables, coords.coords), damaged
+    return xr.Dataset(variables, coords), damaged
+
+
+def _all_whole(array, folder, first, end):
+    try:
+        return all((folder / _key(array, row)).is_file() and array[row : row + 1] is not None for row in range(first, end, array.chunks[0]))
+    except Exception:
+        return False
+
+
+def _key(array, row):
+    return array.metadata.encode_chunk_key((row // array.chunks[0],) + (0,) * (array.ndim - 1))
 
 
 def _rows(array, folder, rows):
-    length = array.chunks[0]
-    try:
-        if all((folder / array.metadata.encode_chunk_key((chunk,) + (0,) * (array.ndim - 1))).is_file() for chunk in range(-(-rows // length))):
-            return array[:rows], []
-    except Exception:
-        pass
-    values, bad = np.full((rows, *array.shape[1:]), np.nan, array.dtype), []
+    length, bad = array.chunks[0], []
+    values = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
     for begin in range(0, rows, length):
         end = min(begin + length, rows)
-        key = array.metadata.encode_chunk_key((begin // length,) + (0,) * (array.ndim - 1))
         try:
-            if not (folder / key).is_file():
-                raise FileNotFoundError(key)
+            if not (folder / _key(array, begin)).is_file():
+                raise FileNotFoundError
             values[begin:end] = array[begin:end]
-        except Exception:
+        except Exception:  # whatever zarr makes of bytes that are not what was written
             bad.append(f"{begin}-{end - 1}")
     return values, bad

@@ -1,6 +1,7 @@
 """Watching: arrays by their addresses, whole, in part and reduced, against numpy; and what it takes, said beforehand."""
 
 import re
+import types
 
 import jax
 import numpy as np
@@ -144,12 +145,13 @@ def test_the_estimate_is_what_is_written(record, tmp_path):
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(record, tmp_path, monkeypatch):
-    huge = record.experiment.with_value("clock", {"steps": 10**7, "every": 1})
-    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda path: (10**9, 0, 10**9))
+    huge = record.experiment.with_value("clock", {"steps": 10**6, "every": 1})
+    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**8))
+    monkeypatch.setattr(estimates, "free_memory", lambda: 10**8)
     for folder in (None, tmp_path / "run"):
         with pytest.raises(Refused) as caught:
             lm.run(huge, ("layer1.post",), folder=folder)
-        assert SHAPE.match(str(caught.value)) and "GB" in str(caught.value)
+        assert SHAPE.match(str(caught.value)) and "MB" in str(caught.value)
     assert not (tmp_path / "run").exists()
 
 
