@@ -71,7 +71,7 @@ def parser() -> argparse.ArgumentParser:
     looked.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     looked.add_argument("what", metavar="PATH|INSTRUMENT", help="the address of an array, as layer1.weight[2,5], or an instrument by name")
     looked.add_argument("--steps", metavar="STEPS", help="steps (for flows times of marks) as 10,20,30 or 0:100:10 (default: the last)")
-    looked.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file")
+    looked.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file, or draw it to a .png, .svg or .pdf file")
 
     beside = command("twins", "how far two runs are apart, layer by layer over time")
     beside.add_argument("run", type=Path, metavar="RUN", help="a run folder")

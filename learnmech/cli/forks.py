@@ -11,6 +11,7 @@ from learnmech.cli import folders
 from learnmech.cli.works import assignment, bar, dataset_out, ends, ready, whole
 from learnmech.errors import Refused, refused
 from learnmech.figures import apart
+from learnmech.figures.curves import curves
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.interventions.base import Intervention
 from learnmech.interventions.weights import Transplant
@@ -20,6 +21,8 @@ from learnmech.record.sealed import check_new
 from learnmech.runs import fork as forked
 from learnmech.runs import resume as resumed
 from learnmech.state import arrays_of
+
+DRAWN = (".png", ".svg", ".pdf")
 
 
 def events_of(said: list[tuple[str, str]], at: float, memory: str, parent: Path) -> tuple[tuple[Intervention, ...], dict]:
@@ -150,6 +153,16 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
     return result
 
 
+def drawn_out(figure, file: Path) -> None:
+    """A figure to a file, which must not exist yet."""
+    if file.exists():
+        raise refused("--out", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+    try:
+        figure.savefig(file)
+    except OSError as error:
+        raise refused("--out", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+
+
 def resume(folder, quiet) -> dict:
     """A run that was stopped, gone on with to its end."""
     ready()
@@ -163,7 +176,9 @@ def read(folder, what, when, out) -> dict:
     ready()
     record = whole(folder)
     dataset = record.read(what, steps_of(when, record))
-    if out is not None:
+    if out is not None and Path(out).suffix in DRAWN:
+        drawn_out(curves(dataset, f"{what} of {folder}"), Path(out))
+    elif out is not None:
         dataset_out(dataset, Path(out))
     quantities = {}
     for name, variable in dataset.data_vars.items():
@@ -191,8 +206,8 @@ def twins(one, other, when, out) -> dict:
     ready()
     first = whole(one)
     distances = divergence.twins(first, whole(other), None if when is None else steps_of(when, first))
-    if out is not None and Path(out).suffix in (".png", ".svg", ".pdf"):
-        apart.apart(distances, f"{other} beside {one}").savefig(out)
+    if out is not None and Path(out).suffix in DRAWN:
+        drawn_out(apart.apart(distances, f"{other} beside {one}"), Path(out))
     elif out is not None:
         dataset_out(distances, Path(out))
     return {"name": f"{other} beside {one}", "file": None if out is None else str(out), "twins": twins_of(distances)}

@@ -5,12 +5,18 @@ import numpy as np
 from learnmech.comparison import Comparison
 from learnmech.figures.overlay import CURVES, overlay
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
+from learnmech.late import late
 from learnmech.record.base import Record
 
+xr = late("xarray")
 
-def curves(record: Record, title: str = "") -> "Figure":
-    """Up to six quantities, scalars first, each with the six entries that move most."""
-    names = sorted(record.names, key=lambda name: (record[name].ndim, name != "loss"))[:6]
+MARKS = 200
+
+
+def curves(record: "Record | xr.Dataset", title: str = "") -> "Figure":
+    """Up to six quantities of a record or of what was read from one, scalars first, each with the six entries that move most."""
+    known = record.names if isinstance(record, Record) else [str(name) for name in record.data_vars]
+    names = sorted(known, key=lambda name: (record[name].ndim, name != "loss"))[:6]
     columns = 1 if len(names) < 2 else 2
     figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
     for axis, name in zip(axes, names, strict=False):
@@ -29,6 +35,16 @@ def curves(record: Record, title: str = "") -> "Figure":
     return titled(figure, title)
 
 
-def show(what: Record | Comparison, title: str = "") -> "Figure":
-    """A record by itself, or a comparison with seen laid over said; `figure.savefig("name.png")` keeps it."""
-    return curves(what, title) if isinstance(what, Record) else overlay(what, title)
+def show(what: "Record | Comparison | xr.Dataset", title: str = "", paths: str | tuple[str, ...] = ()) -> "Figure":
+    """A record by itself, or a comparison with seen laid over said; `figure.savefig("name.png")` keeps it.
+
+    `paths` are the addresses of arrays (or kinds of instruments) to be shown of a record; what was not watched is replayed at its marks, at most 200.
+    """
+    if isinstance(what, Comparison):
+        return overlay(what, title)
+    if isinstance(what, Record) and paths:
+        marks = what.course.marks.times if what.course.flows else what.course.places
+        chosen = np.unique(np.linspace(what.first, what.reached - 1, min(what.reached - what.first, MARKS)).round().astype(int))
+        asked = [paths] if isinstance(paths, str) else paths
+        what = xr.merge([what.read(path, marks[chosen]) for path in asked], compat="equals", join="exact")
+    return curves(what, title)

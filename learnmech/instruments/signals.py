@@ -53,7 +53,7 @@ class Watch(Instrument):
             where = Address(name, self.index)
             label = str(where) if self.view == "train" else f"{where} on test"
             if self.reduce == "none":
-                found.append(Quantity(label, axes, self._units(name), str(where), f"the array {where}"))
+                found.append(Quantity(label, axes, self._units(name), str(where), str(where)))
                 continue
             size = min(self.count, *kept) if self.reduce == "singular-values" and len(kept) > 1 else self.count
             short = {"norm": (), "mean": (), "histogram": (f"bin{self.count}",), "covariance": (f"{name}.i", f"{name}.j"), "singular-values": (f"mode{size}",)}
