@@ -88,7 +88,7 @@ def stream(
     stop = parse_until(until, watch, start) if until else None
     stage = course.begin() if after is None else course.resumed(after)
     place, state = (0, start.state) if after is None else (after.place, after.state)
-    size = _block_size(start, len(course.places), seconds, room, mark_bytes(start, watch))
+    size = _block_size(course, watch, seconds, room)
     stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
     while True:
         while stage.done < len(course.events) and course.end_of(stage) == place:
@@ -130,10 +130,10 @@ def _stride(course, size):
     return max(1, -(-course.last * size // len(course.places)))
 
 
-def _block_size(start, count, seconds, room, mark):
+def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
     """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings."""
-    blocks = np.clip(seconds_of(start) / seconds, 1, 40)
-    return int(np.clip(room // max(mark, 1), 1, np.ceil(count / blocks)))
+    blocks = np.clip(seconds_of(course.start) / seconds, 1, 40)
+    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, np.ceil(len(course.places) / blocks)))
 
 
 def run(
@@ -211,7 +211,7 @@ def _performed(course, watch, until, progress, folder, budget, after, parent):
     made = provenance(course.start.experiment, 0.0, parent)
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
-    with Writer.create(folder, course, watch, shapes_in(course.start, watch), made, until, first) as writer:
+    with Writer.create(folder, course, watch, shapes_in(course.start, watch), made, until, first, _block_size(course, watch)) as writer:
         if after is not None:
             writer.kept.keep(after)
         return _streamed(course, watch, until, progress, writer, budget, after, made)
@@ -242,7 +242,7 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     final, reached = final_of(last.state), last.progress.reached
     if writer is not None:
         writer.finish(final, notes, status, reached)
-        return load(writer.folder)
+        return load(writer.folder, sound=True)
     blocks = [block for block in blocks if block]
     readings = {every: {name: _joined([b[every][name] for b in blocks]) for name in values} for every, values in blocks[0].items()} if blocks else {}
     tables = tabulated(course, watch, readings, _first(course, after), reached)

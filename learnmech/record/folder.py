@@ -45,14 +45,24 @@ class Writer:
         self._tables: dict[int, Table] = {}
 
     @classmethod
-    def create(cls, folder: str | Path, course: Course, watch: tuple[Instrument, ...], shapes: dict, provenance: dict, until: str | None, first: int = 0):
-        """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark there will be."""
+    def create(
+        cls,
+        folder: str | Path,
+        course: Course,
+        watch: tuple[Instrument, ...],
+        shapes: dict,
+        provenance: dict,
+        until: str | None,
+        first: int = 0,
+        block: int = 1,
+    ):
+        """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark, `block` how many come at once."""
         with sealed.whole_folder(folder) as work:
             course.start.experiment.save(work)
             (work / "record").mkdir()
             for every, readings in shapes.items():
                 due = due_marks(every, first, len(course.places))
-                Table.create(work / "record" / f"every-{every}.zarr", quantities_of(course, watch, every), readings, course.marks, due)
+                Table.create(work / "record" / f"every-{every}.zarr", quantities_of(course, watch, every), readings, course.marks, due, -(-block // every))
             arrays: dict = {}
             written = [text.to_text(instrument) for instrument in watch]
             for _, found in written:
@@ -68,6 +78,7 @@ class Writer:
                 "names": {every: [q.name for q in quantities_of(course, watch, every)] for every in shapes},
                 "until": until,
                 "first": first,
+                "block": block,
                 "crc32": {str(file.relative_to(work)): sealed.crc_of(file) for file in once},
             }
             sealed.write(work, "run.json", said)
@@ -111,7 +122,7 @@ class Writer:
             due = due_marks(every, self.said["first"], len(self.course.places))
             if any((self.folder / name).is_relative_to(path) for name in found.damaged):
                 shutil.rmtree(path, ignore_errors=True)
-                Table.create(path, quantities_of(self.course, self.watch, every), readings, self.course.marks, due)
+                Table.create(path, quantities_of(self.course, self.watch, every), readings, self.course.marks, due, -(-self.said["block"] // every))
                 sound = self.said["first"]
                 continue
             rows = len(due_marks(every, self.said["first"], self.progress["marks"]))
@@ -140,7 +151,7 @@ def save(record: Record, folder: str | Path) -> Path:
     readings = {every: {str(name): table[name].values for name in table.data_vars} for every, table in record.tables.items()}
     shapes = {every: {name: jax.ShapeDtypeStruct(v.shape[1:], v.dtype) for name, v in values.items()} for every, values in readings.items()}
     first = record.first
-    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first) as writer:
+    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first, max(record.reached - first, 1)) as writer:
         for key in record.kept.places():
             writer.kept.keep(record.kept.read(key, course))
         writer.append(first, readings, record.reached)
@@ -197,17 +208,20 @@ def _older(folder):
         return "damaged: run.json and its copy do not agree with their checksums"
 
 
-def load(folder: str | Path) -> Record:
-    """The record in a run folder, as far as it is committed. What is damaged is left out (NaN) and named in the notes."""
+def load(folder: str | Path, sound: bool = False) -> Record:
+    """The record in a run folder, as far as it is committed. What is damaged is left out (NaN) and named in the notes.
+
+    One that was just written here is `sound`: its chunks need not be checked.
+    """
     try:
-        return _loaded(facts(folder))
+        return _loaded(facts(folder), sound)
     except Refused:
         raise
     except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
 
 
-def _loaded(found: Found) -> Record:
+def _loaded(found: Found, sound: bool) -> Record:
     folder, said, progress = found.folder, found.said, found.progress
     lost = [name for name in found.damaged if name.endswith(".npy")]
     if lost:
@@ -222,7 +236,7 @@ def _loaded(found: Found) -> Record:
             notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
             continue
         due = len(due_marks(every, said["first"], progress["marks"]))
-        tables[every], bad = read_table(path, names, due)
+        tables[every], bad = read_table(path, names, due, sound)
         if bad:
             notes.append(f"damaged: {', '.join(bad)}, left out (NaN); learnmech resume {folder} reads them again")
     final, kept = {}, OnDisk(folder / "checkpoints")

@@ -14,7 +14,7 @@ zarr = late("zarr")
 
 CHUNK_BYTES = 4 * 2**20
 # Tables up to this size are read whole when a record is loaded.
-EAGER_BYTES = 2**27
+EAGER_BYTES = 2**24
 
 
 class Table:
@@ -25,15 +25,15 @@ class Table:
         self._arrays: dict = {}
 
     @classmethod
-    def create(cls, path: Path, quantities: tuple[Quantity, ...], readings: dict, marks: Marks, due: np.ndarray) -> None:
-        """An empty table with a row for each of the marks `due`; `readings` {name: shape and type of one}."""
+    def create(cls, path: Path, quantities: tuple[Quantity, ...], readings: dict, marks: Marks, due: np.ndarray, block: int) -> None:
+        """An empty table with a row for each of the marks `due`; `readings` {name: shape and type of one}, `block` how many rows come at once."""
         labelled = table((), {}, Marks(marks.times[due], None if marks.steps is None else marks.steps[due]))
         labels = {axis: (axis, np.array(list(named), object if isinstance(named[0], str) else None)) for q in quantities for axis, named in q.labels}
         labelled.assign_coords(labels).to_zarr(path, consolidated=False, zarr_format=3)
         group = zarr.open_group(path, mode="r+", zarr_format=3)
         for quantity in quantities:
             shape, dtype = readings[quantity.name].shape, np.dtype(readings[quantity.name].dtype)
-            rows = int(np.clip(CHUNK_BYTES // max(dtype.itemsize * int(np.prod(shape, dtype=np.int64)), 1), 1, max(len(due), 1)))
+            rows = _chunk_rows(dtype.itemsize * int(np.prod(shape, dtype=np.int64)), len(due), block)
             group.create_array(
                 quantity.name,
                 shape=(len(due), *shape),
@@ -55,6 +55,14 @@ class Table:
                 self._arrays[name][offset : offset + len(rows)] = rows
 
 
+def _chunk_rows(weight, count, block):
+    """Rows of a chunk: as many as fit into one; heavy ones in even parts of a block, so that none is written twice."""
+    most = max(CHUNK_BYTES // max(weight, 1), 1)
+    if block * weight < CHUNK_BYTES // 16:
+        return int(np.clip(most, 1, max(count, 1)))
+    return int(-(-block // -(-block // most)))
+
+
 def first_broken(path: Path, names: list[str], rows: int) -> int | None:
     """The first of the first `rows` rows that cannot be read, None where all can."""
     group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
@@ -64,10 +72,10 @@ def first_broken(path: Path, names: list[str], rows: int) -> int | None:
     return min(broken, default=None)
 
 
-def read_table(path: Path, names: list[str], rows: int) -> "tuple[xr.Dataset, list[str]]":
+def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> "tuple[xr.Dataset, list[str]]":
     """(the first `rows` rows, what of them is damaged); a chunk whose checksum does not agree, or which is missing, is NaN.
 
-    Every chunk is checked. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
+    Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
     group = zarr.open_group(path, mode="r", zarr_format=3)
     stored = xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
@@ -76,7 +84,7 @@ def read_table(path: Path, names: list[str], rows: int) -> "tuple[xr.Dataset, li
     variables, damaged = {}, []
     for name in names:
         array = group[name]
-        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and _all_whole(array, path / name, 0, rows):
+        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, 0, rows)):
             variables[name] = stored[name].variable
             continue
         values, bad = _rows(array, path / name, rows)
