@@ -8,7 +8,8 @@ import numpy as np
 from learnmech import divergence, interventions, report, text
 from learnmech.addresses import Address
 from learnmech.cli import folders
-from learnmech.cli.works import assignment, bar, dataset_out, ends, ready, whole
+from learnmech.cli.works import applying, assignment, bar, comparison_of, dataset_out, ends, ready, whole
+from learnmech.comparison import compare
 from learnmech.errors import Refused, refused
 from learnmech.figures import apart
 from learnmech.figures.curves import curves
@@ -16,7 +17,7 @@ from learnmech.gallery.base import Exhibit, Shown
 from learnmech.interventions.base import Intervention
 from learnmech.interventions.weights import Transplant
 from learnmech.record.base import Record
-from learnmech.record.folder import conclude
+from learnmech.record.folder import conclude, facts, load
 from learnmech.record.sealed import check_new
 from learnmech.runs import fork as forked
 from learnmech.runs import resume as resumed
@@ -136,8 +137,8 @@ def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
 
 def _concluded(made: Record, target: Path, parent: Record | None, events: list[str]) -> dict:
     claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
-    result = {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "comparisons": [], "checks": [], "reason": ""}
-    drawn = {}
+    comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch))
+    drawn, result = {}, {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
     if parent is not None:
         try:
             distances = divergence.twins(parent, made)
@@ -146,10 +147,11 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
         except Refused as refusal:  # no marks in common
             result["twins"] = {"said": str(refusal)}
     interrupted = any(note.startswith("interrupted") for note in made.notes)
-    result |= {"notes": list(made.notes), "interrupted": interrupted, "wall_seconds": made.provenance["wall_seconds"]}
+    result |= {"comparisons": [comparison_of(one) for one in comparisons], "notes": list(made.notes), "interrupted": interrupted}
+    result |= {"wall_seconds": made.provenance["wall_seconds"]}
     conclude(target, result)
     exhibit = Exhibit(claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn)
-    report.write(Shown(exhibit, made.experiment, made, ()), target)
+    report.write(Shown(exhibit, made.experiment, made, comparisons), target)
     return result
 
 
@@ -166,8 +168,13 @@ def drawn_out(figure, file: Path) -> None:
 def resume(folder, quiet) -> dict:
     """A run that was stopped, gone on with to its end."""
     ready()
+    found = facts(folder, "resume").progress
+    if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
+        return _concluded(load(folder), Path(folder), None, [])  # all was run, but it was stopped before anything was concluded
     with bar(quiet, Path(folder).name) as progress:
         made = resumed(folder, progress)
+    if made.result:  # it had ended, and only what was damaged was read again
+        return made.result | {"notes": list(made.notes)}
     return _concluded(made, Path(folder), None, [])
 
 

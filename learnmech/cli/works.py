@@ -16,8 +16,9 @@ from learnmech.cli import folders
 from learnmech.cli.folders import kept_compilations
 from learnmech.errors import nearest, refused
 from learnmech.estimates import estimate
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment import Experiment, Start, prepare
 from learnmech.gallery.base import Exhibit, perform
+from learnmech.instruments.base import Instrument
 from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, load
@@ -71,7 +72,7 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     for where, value in changes.items():
         experiment = experiment.with_value(where, value)
     start = prepare(experiment)
-    chosen = _applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
+    chosen = applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
     if watch is None:
         read = comparison.watching(chosen, start)
         seen = (*read, *(one for one in watched(None, start) if type(one) not in {type(i) for i in read}))
@@ -99,14 +100,17 @@ def _theory(name: str):
     return text.part_of(Theory, name)
 
 
-def _applying(start):
-    """The exact theories that apply to one run; a limit or a mean over seeds is laid over it only where it is named."""
-    applying = []
+def applying(start: Start, watch: tuple[Instrument, ...] | None = None) -> tuple[Theory, ...]:
+    """The exact theories that apply to one run and, where it is said what it watches, speak of that.
+
+    A limit or a mean over seeds is laid over a run only where it is named.
+    """
+    found = []
     for kind in catalog.members("theories"):
         theory = _theory(kind)
         if not theory.over_seeds and not theory.limits and all(condition.holds for condition in theory.conditions(start)):
-            applying.append(theory)
-    return tuple(applying)
+            found.append(theory)
+    return tuple(theory for theory in found if watch is None or any(comparison.foretold(theory, one, start) for one in watch))
 
 
 @contextlib.contextmanager
@@ -222,7 +226,7 @@ def predict(subject, changes, names, out, small) -> dict:
     """Predictions of the named theories, or of all that apply."""
     name, exhibit, experiment = changed_experiment(subject, _changes(changes), small)
     start = prepare(experiment)
-    theories = [_theory(n) for n in names] or list(exhibit.theories) or list(_applying(start))
+    theories = [_theory(n) for n in names] or list(exhibit.theories) or list(applying(start))
     if not theories:
         raise refused("predict", "a theory that applies", "none", f"See learnmech theories {subject}, or name one by --theory")
     said = {}
