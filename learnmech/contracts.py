@@ -176,7 +176,8 @@ def _theory(cls, experiment):
     if theory.limits:
         small, order = theory.limits[0]
         knob = float(_at(experiment, small))
-        found = measured_order(experiment, theory, small, [knob, knob / 2, knob / 4, knob / 8])
+        quantity = "loss" if "loss" in theory.predicts else theory.predicts[0]
+        found = measured_order(experiment, theory, small, [knob, knob / 2, knob / 4, knob / 8], quantity)
         yield Check(f"the error goes as {small}^{order:g}", found.slope, order, 0.1, "the next order of the limit, over a range of 8")
         return
     if theory.over_seeds:
