@@ -14,7 +14,7 @@ def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
     at = distances["step" if steps else "time"].values
     over = "step" if steps else TIME
     for axis, (name, along) in zip(axes, MAPS, strict=False):
-        _map(figure, axis, at, distances[name], along)
+        map_of(figure, axis, at, distances[name], along)
         axis.set_xlabel(over)
     lines = axes[-1]
     for place, name in enumerate(("distance", "function_distance")):
@@ -30,7 +30,8 @@ def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
     return titled(figure, title)
 
 
-def _map(figure, axis, at, values, along):
+def map_of(figure, axis, at, values: "xr.DataArray", along: str) -> None:
+    """One distance as a map over steps or times and what it is resolved along."""
     from matplotlib.colors import LogNorm
 
     shown = np.where(values.values > 0, values.values, np.nan).T
