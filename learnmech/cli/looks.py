@@ -42,7 +42,7 @@ def comparison(result: dict) -> None:
     table = _table("quantity", "measured", "predicted", "at time", "error", "tolerance", "", title=title)
     for row in result["rows"]:
         table.add_row(
-            row["quantity"],
+            escape(row["quantity"]),
             _number(row["measured"]),
             _number(row["predicted"]),
             _number(row["time"]),
@@ -60,7 +60,7 @@ def conditions(rows: list[dict]) -> None:
         return
     table = _table("condition", "value", "bound", "holds")
     for c in rows:
-        table.add_row(c["claim"], _number(c["value"]), _number(c["bound"]), "[green]yes[/]" if c["holds"] else "[red]no[/]")
+        table.add_row(escape(c["claim"]), _number(c["value"]), _number(c["bound"]), "[green]yes[/]" if c["holds"] else "[red]no[/]")
     _console().print(table)
 
 
@@ -73,7 +73,7 @@ def checks(rows: list[dict]) -> None:
     for c in rows:
         within = c["bound"] == "within"
         table.add_row(
-            c["claim"],
+            escape(c["claim"]),
             _number(c["measured"]),
             signs[c["bound"]] + _number(c["predicted"]),
             f"{c['error']:.2g}" if within else "",
@@ -144,7 +144,7 @@ def predict(result: dict) -> None:
     for name, said in result["theories"].items():
         table = _table("quantity", "entries", "start", "end", "units", title=f"{name}  [dim]{said['source']}[/]")
         for quantity, ends in said["quantities"].items():
-            table.add_row(quantity, str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), ends["units"])
+            table.add_row(escape(quantity), str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), ends["units"])
         _console().print(table)
         conditions(said["conditions"])
 
@@ -166,7 +166,7 @@ def show(result: dict) -> None:
     console = _console()
     table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=result["folder"])
     for name, q in result["quantities"].items():
-        table.add_row(name, str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], q["meaning"])
+        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], q["meaning"])
     console.print(table)
     for one in result["result"].get("comparisons", []):
         comparison(one)
