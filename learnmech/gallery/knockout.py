@@ -18,7 +18,7 @@ from learnmech.instruments.modes import ModeStrengths
 from learnmech.interventions.signals import Patch
 from learnmech.runs import run
 
-STRENGTHS, UNIT, KNOCKED_AT, SMALL = (3.0, 2.0, 1.0), 1, 2.0, 0.01
+STRENGTHS, UNIT, KNOCKED_AT, SPARE_AT, SMALL = (3.0, 2.0, 1.0), 1, 2.0, 6.0, 0.01
 
 
 def _frames():
@@ -37,8 +37,11 @@ def _experiment():
 
 
 def _spare(experiment):
-    """The same from a small random start with more hidden units than modes, so that every unit carries some of every mode."""
-    return dataclasses.replace(experiment, architecture=DeepLinear(hidden=(8,)), initial=GaussianStart(scale=0.1))
+    """The same from a small random start with more hidden units than modes, each of which carries some of every mode; knocked out when all is learned."""
+    (knock,) = experiment.events
+    return dataclasses.replace(
+        experiment, architecture=DeepLinear(hidden=(8,)), initial=GaussianStart(scale=0.1), events=(dataclasses.replace(knock, at=SPARE_AT),)
+    )
 
 
 def _verify(shown):
@@ -54,12 +57,16 @@ def _verify(shown):
     units = [shown.record.at(float(t)).params["layer1"]["weight"][UNIT] for t in (times[first], times[-1])]
     others = float(np.abs(np.delete(shown.record["mode_strength"].values - logistic, UNIT, 1)).max())
     healed = run(_spare(shown.experiment), shown.record.watch)["loss"].values
+    knocked = int(np.argmax(times >= SPARE_AT - 1e-9))
     checks = (
         Check("jump of the loss: what the unit's mode carried, a (s - a/2)", float(seen[first] - alive[first]), a * (s[UNIT] - a / 2), 1e-8, EXACT),
         Check("loss at every mark against its closed form, largest error over the first", float(np.abs(seen - said).max() / said[0]), 0.0, 1e-8, EXACT),
         Check("strengths of the other modes against their logistics, largest difference", others, 0.0, 1e-8, EXACT),
         Check("change of the unit's weights afterwards [param]", float(np.abs(units[1] - units[0]).max()), 0.0, 0.0, "no gradient comes to it: to the bit"),
         Check("loss in the end over s^2/2, the mode unlearned for good", float(seen[-1] / (s[UNIT] ** 2 / 2)), 1.0, 1e-3, "what is left of s = 1"),
+        Check(
+            "with spare units: loss after the knock over that before", float(healed[knocked] / healed[knocked - 1]), 1e3, 0.0, "it carried something", "above"
+        ),
         Check("with spare units: loss in the end", float(healed[-1]), 1e-6, 0.0, "the others take over what it carried", "below"),
     )
     return checks, {"said": said, "healed": healed}
@@ -72,6 +79,7 @@ def _draw(shown):
     loss.plot(times, shown.extra["said"], color="#333333", label="a mode to each unit: said")
     loss.plot(times[shows], shown.record["loss"].values[shows], "o", color=COLORS[0], fillstyle="none", label="seen")
     loss.plot(times[shows], shown.extra["healed"][shows], "s", color=COLORS[1], fillstyle="none", markersize=4, label="with spare units: seen")
+    loss.axvline(SPARE_AT, color="#333333", linewidth=0.8, linestyle=":")
     loss.set_yscale("log")
     loss.set_ylim(1e-7, 20)
     loss.set_ylabel("training loss [loss]")
