@@ -160,10 +160,10 @@ def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]
         instrument = catalog.find("instruments", kind)()
         try:
             instrument.check(start.system)
-        except Refused:
+            if any(foretold(theory, instrument, start) for theory in theories):
+                chosen.append(instrument)
+        except Refused:  # it cannot look at this system
             continue
-        if any(foretold(theory, instrument, start) for theory in theories):
-            chosen.append(instrument)
     return tuple(chosen)
 
 

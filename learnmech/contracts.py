@@ -190,5 +190,5 @@ def _theory(cls, experiment):
 
 def _at(part, path):
     for name in path.split("."):
-        part = getattr(part, name)
+        part = part[int(name)] if isinstance(part, tuple) else getattr(part, name)
     return part
