@@ -26,7 +26,7 @@ from learnmech.late import late
 from learnmech.record import sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import OnDisk
-from learnmech.record.tables import Table, first_broken, read_table
+from learnmech.record.tables import Table, broken_chunks, read_table
 from learnmech.stages import Course
 
 xr = late("xarray")
@@ -40,7 +40,7 @@ class Writer:
     def __init__(self, folder: Path, said: dict, course: Course, watch: tuple[Instrument, ...]):
         self.folder, self.said, self.course, self.watch = folder, said, course, watch
         self.kept = OnDisk(folder / "checkpoints")
-        self.progress = sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+        self.progress = progress_of(folder, said)
         self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
         self._tables: dict[int, Table] = {}
 
@@ -87,6 +87,8 @@ class Writer:
     def __enter__(self) -> "Writer":
         self._lock = sealed.lock(self.folder)
         self._lock.__enter__()
+        self.progress = progress_of(self.folder, self.said)
+        self._before = self.progress["wall_seconds"]
         return self
 
     def __exit__(self, *about):
@@ -102,33 +104,38 @@ class Writer:
         self.commit(marks=reached)
 
     def commit(self, **changed) -> None:
-        """Say how far it is; the file is renamed into place."""
-        if changed.get("marks", 0) < self.progress["marks"] and "status" not in changed:
-            return  # what is written again after a resumption was committed before
+        """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it."""
+        if "status" not in changed and changed["marks"] < self.progress["marks"]:
+            changed = {"mending": changed["marks"]} if "mending" in self.progress else {}
+        else:
+            self.progress.pop("mending", None)
         self.progress |= {"wall_seconds": round(self._before + time.perf_counter() - self._began, 3)} | changed
         sealed.write(self.folder, "progress.json", self.progress)
 
     def mended(self, found: "Found", shapes: dict) -> int:
-        """Write again what is written once and is damaged; the first mark from which the tables must be written again."""
-        sound = self.progress["marks"]
-        if "run.json" in found.damaged:
-            sealed.write(self.folder, "run.json", self.said)
-        if "progress.json" in found.damaged:
-            sealed.write(self.folder, "progress.json", self.progress)
+        """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
+        marks = committed(self.progress)
+        sound, tables = marks, {}
+        for every, readings in shapes.items():
+            path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
+            if any((self.folder / name).is_relative_to(path) for name in found.damaged):
+                tables[every], sound = None, self.said["first"]
+                continue
+            tables[every] = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)))
+            sound = min([sound, *(int(due[row]) for row, _ in tables[every])])
+        if sound < self.progress["marks"]:
+            self.progress["mending"] = sound
+        for name in ("run.json", "progress.json"):
+            sealed.write(self.folder, name, self.said if name == "run.json" else self.progress)
         if "experiment.toml" in found.damaged:
             (self.folder / "experiment.toml").write_text(self.said["experiment"], encoding="utf-8")
-        for every, readings in shapes.items():
-            path = self.folder / "record" / f"every-{every}.zarr"
-            due = due_marks(every, self.said["first"], len(self.course.places))
-            if any((self.folder / name).is_relative_to(path) for name in found.damaged):
+        for every, broken in tables.items():
+            path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
+            for _, chunk in broken or ():
+                chunk.unlink(missing_ok=True)
+            if broken is None:
                 shutil.rmtree(path, ignore_errors=True)
-                Table.create(path, quantities_of(self.course, self.watch, every), readings, self.course.marks, due, -(-self.said["block"] // every))
-                sound = self.said["first"]
-                continue
-            rows = len(due_marks(every, self.said["first"], self.progress["marks"]))
-            broken = first_broken(path, list(readings), rows)
-            if broken is not None:
-                sound = min(sound, int(due[broken]))
+                Table.create(path, quantities_of(self.course, self.watch, every), shapes[every], self.course.marks, due, -(-self.said["block"] // every))
         return sound
 
     def finish(self, final: dict[str, np.ndarray], notes: list[str], status: str, marks: int, **said) -> None:
@@ -138,6 +145,16 @@ class Writer:
             np.savez(file, **final)
         part.replace(self.folder / "final.npz")
         self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
+
+
+def progress_of(folder: Path, said: dict) -> dict:
+    """How far a run is, from its folder."""
+    return sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+
+
+def committed(progress: dict) -> int:
+    """The marks that can be read: all that are committed, or as far as they have been mended."""
+    return min(progress["marks"], progress.get("mending", progress["marks"]))
 
 
 def conclude(folder: Path, result: dict) -> None:
@@ -192,8 +209,8 @@ def facts(folder: str | Path, who: str = "load") -> Found:
         raise refused(who, "a whole run folder", f"{folder}, {_older(folder)}", "Restore it, or run again")
     if said["format"] != FORMAT:
         raise refused(who, f"a record of format {FORMAT}", f"format {said['format']}", "Read it with the version of learnmech that wrote it, or run again")
-    progress = sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
-    damaged = [name for name in ("run.json", "progress.json") if not sealed.whole(folder, name) and (name == "run.json" or (folder / name).exists())]
+    progress = progress_of(folder, said)
+    damaged = [name for name in ("run.json", "progress.json") if sealed.damaged(folder, name)]
     for name, crc in said["crc32"].items():
         if not (folder / name).is_file() or sealed.crc_of(folder / name) != crc:
             damaged.append(name)
@@ -235,10 +252,12 @@ def _loaded(found: Found, sound: bool) -> Record:
         if any(Path(name).is_relative_to(path.relative_to(folder)) for name in found.damaged):
             notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
             continue
-        due = len(due_marks(every, said["first"], progress["marks"]))
+        due = len(due_marks(every, said["first"], committed(progress)))
         tables[every], bad = read_table(path, names, due, sound)
         if bad:
             notes.append(f"damaged: {', '.join(bad)}, left out (NaN); learnmech resume {folder} reads them again")
+    if "mending" in progress:
+        notes.append(f"damaged: what comes from mark {progress['mending']} on, left out until it has been read again; learnmech resume {folder} goes on")
     final, kept = {}, OnDisk(folder / "checkpoints")
     experiment = found.experiment
     if progress["status"] == "running":
@@ -253,4 +272,4 @@ def _loaded(found: Found, sound: bool) -> Record:
         watch = found.watch
     except Refused:
         watch = ()  # instruments of a user's own file that is not at hand; what they read is there
-    return Record(experiment, tables, final, provenance, tuple(notes), progress.get("result", {}), watch, progress["marks"], kept, folder)
+    return Record(experiment, tables, final, provenance, tuple(notes), progress.get("result", {}), watch, committed(progress), kept, folder)

@@ -30,9 +30,10 @@ def read(folder: Path, name: str) -> dict | None:
     return next((said for form in COPIES if (said := _read(folder / form.format(name=name))) is not None), None)
 
 
-def whole(folder: Path, name: str) -> bool:
-    """Whether both copies are whole."""
-    return all(_read(folder / form.format(name=name)) is not None for form in COPIES)
+def damaged(folder: Path, name: str) -> bool:
+    """Whether what was written under this name is there, but has to be read from its copy, or not even from that."""
+    files = [folder / form.format(name=name) for form in COPIES]
+    return any(file.exists() for file in files) and _read(files[0]) is None
 
 
 def _read(file):

@@ -63,13 +63,16 @@ def _chunk_rows(weight, count, block):
     return int(-(-block // -(-block // most)))
 
 
-def first_broken(path: Path, names: list[str], rows: int) -> int | None:
-    """The first of the first `rows` rows that cannot be read, None where all can."""
+def broken_chunks(path: Path, names: list[str], rows: int) -> list[tuple[int, Path]]:
+    """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is missing."""
     group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
     for name in names:
         array = group[name]
-        broken += [begin for begin in range(0, rows, array.chunks[0]) if not _all_whole(array, path / name, begin, begin + 1)]
-    return min(broken, default=None)
+        for row in range(0, array.shape[0], array.chunks[0]):
+            file = path / name / _key(array, row)
+            if (file.is_file() or row < rows) and not _all_whole(array, path / name, row, row + 1):
+                broken.append((row, file))
+    return broken
 
 
 def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> "tuple[xr.Dataset, list[str]]":
