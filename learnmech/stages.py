@@ -82,7 +82,7 @@ class Course:
             if abs(times[mark] - at) > 1e-9 * max(times[-1], 1e-300):
                 raise refused(who, "the time of a mark, where flows can be changed", f"{at:g}", f"Choose {times[mark]:g}, or set the clock's marks")
             return mark
-        if at != int(at) or at > self.last:
+        if not np.isfinite(at) or at != int(at) or at > self.last:
             raise refused(who, f"a whole step from 0 to {self.last}", f"{at:g}", "Choose a step of the run")
         return int(at)
 

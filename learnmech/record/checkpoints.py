@@ -7,7 +7,6 @@ from collections.abc import Callable
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from learnmech import trees
@@ -53,7 +52,7 @@ def unpacked(stored: bytes, course: Course) -> Checkpoint:
 
 def _filled(like, prefix, file):
     leaves, structure = jax.tree.flatten(like)
-    return jax.tree.unflatten(structure, [jnp.asarray(file[f"{prefix}.{index}"]) for index in range(len(leaves))])
+    return jax.tree.unflatten(structure, [file[f"{prefix}.{index}"] for index in range(len(leaves))])
 
 
 class InMemory:

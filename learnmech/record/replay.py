@@ -32,7 +32,7 @@ def place_of(record, when: float) -> int:
                 who, f"the time of a mark from {times[begun]:g} to {times[reached]:g}", f"{when:g}", f"Choose {times[max(begun, min(place, reached))]:g}"
             )
         return place
-    if when != int(when) or not begun <= when <= reached:
+    if not np.isfinite(when) or when != int(when) or not begun <= when <= reached:
         raise refused(who, f"a whole step from {begun} to {reached}", f"{when:g}", "Choose a step of the run")
     return int(when)
 

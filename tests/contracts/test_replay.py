@@ -1,0 +1,266 @@
+"""Replay, fork, freeze and resume over the catalogue, by a covering design: every member of every family at least once, those added later too."""
+
+import dataclasses
+import itertools
+
+import jax
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import learnmech as lm
+from learnmech import architectures, catalog, data, instruments, interventions, rules, runs, trees
+from learnmech.errors import Refused
+from learnmech.state import arrays_of
+
+STEPS, MARKS = 24, 3
+
+
+def examples(family):
+    """{kind: example}."""
+    return {kind: catalog.load(member).example() for kind, member in catalog.members(family).items()}
+
+
+def made(**parts):
+    """A small run with these parts in it."""
+    parts = {"architecture": architectures.Mlp(hidden=(5,)), "data": data.Gaussian(n=12, d=4, k=2), "rule": rules.GradientDescent(rate=0.05)} | parts
+    clock = lm.Clock(time=1.0, marks=9) if parts["rule"].flows else lm.Clock(steps=STEPS, every=MARKS)
+    return lm.Experiment(clock=clock, **parts)
+
+
+def fitting(experiment):
+    """The experiment made ready; on a plain network, or with plain samples too, where its parts do not go together."""
+    plain = dataclasses.replace(experiment, architecture=architectures.DeepLinear(hidden=(5,)))
+    plainer = dataclasses.replace(experiment, architecture=architectures.DeepLinear.example(), data=data.Gaussian.example())
+    for one in (experiment, plain):
+        try:
+            return lm.prepare(one)
+        except Refused:
+            continue
+    return lm.prepare(plainer)
+
+
+def bits(tree):
+    """Every bit of the arrays of a tree."""
+    return [(leaf.dtype.str, leaf.shape, leaf.tobytes()) for leaf in map(np.asarray, jax.tree.leaves(tree))]
+
+
+def covering():
+    """Rules, architectures, data, losses and initial conditions side by side, each family as often as the longest asks."""
+    names = {"rule": "rules", "architecture": "architectures", "data": "data", "loss": "losses", "initial": "initial"}
+    families = {name: list(examples(family).items()) for name, family in names.items()}
+    for place in range(max(map(len, families.values()))):
+        chosen = {name: members[place % len(members)] for name, members in families.items()}
+        plain = {name: part for name, (_, part) in chosen.items() if name in ("rule", "architecture")}
+        for name in ("data", "loss", "initial"):
+            kind, part = chosen[name]
+            yield f"{chosen['rule'][0]}-{chosen['architecture'][0]}-{kind}", made(**plain, **{name: part})
+
+
+DESIGN = dict(covering())
+RULES = examples("rules")
+each_rule = pytest.mark.parametrize("kind", RULES)
+
+
+def stepping(rule):
+    """A rule whose batch fits three samples."""
+    return dataclasses.replace(rule, batch=2) if hasattr(rule, "batch") and not rule.flows else rule
+
+
+def test_the_design_covers_every_member():
+    seen = {part for name in DESIGN for part in name.split("-")}
+    for family in ("rules", "architectures", "data", "losses", "initial"):
+        assert all(set(kind.split("-")) <= seen for kind in catalog.members(family))
+
+
+@pytest.mark.parametrize("name", DESIGN)
+def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(name):
+    start = fitting(dataclasses.replace(DESIGN[name], rule=stepping(DESIGN[name].rule)))
+    record = lm.run(start)
+    flows = start.rule.flows
+    places = [0.25, 0.625, 1.0] if flows else [1, 11, STEPS]
+    ended = lm.run(lm.prepare(start.experiment.with_value("clock", {"time": 0.625, "marks": 6} if flows else {"steps": 11, "every": 11}), like=start))
+    assert bits(record.at(places[1])) == bits(ended.at(places[1]))
+    assert bits(record.at(places[1]).params) == bits(ended.params)
+    assert bits(record.at(places[2]).params) == bits(record.params)
+    twin = lm.fork(record, places[0], ())
+    assert bits(twin.at(places[1])) == bits(record.at(places[1])) and bits(twin.params) == bits(record.params)
+
+
+READ = sorted(catalog.members("instruments"))
+
+
+LINEAR = made(architecture=architectures.DeepLinear(hidden=(5,)), data=data.Gaussian(n=12, d=4, k=2, test=5), rule=rules.Adam(rate=0.01))
+OF_THE_STEP = ("batch-loss", "loss", "norms", "watch", "weights")
+SEEN = {
+    "adam": (LINEAR, READ),
+    "single": (LINEAR.with_value("precision", "float32"), OF_THE_STEP),
+    "sgd": (dataclasses.replace(LINEAR, rule=rules.SGD(rate=0.05, batch=4)), OF_THE_STEP),
+    "flow": (made(rule=RULES["gradient-flow"]), OF_THE_STEP),
+}
+
+
+@pytest.mark.parametrize("name", SEEN)
+def test_every_instrument_reads_on_replay_what_it_read_in_the_run(name):
+    experiment, kinds = SEEN[name]
+    start, watch = lm.prepare(experiment), []
+    for kind in kinds:
+        one = catalog.find("instruments", kind)()
+        one.check(start.system)
+        watch.append(one)
+    record = lm.run(start, tuple(watch))
+    at = [0, 4, 8]
+    when = record.course.marks.times[at] if start.rule.flows else record.course.places[at]
+    for one in watch:
+        again = record.read(one, when)
+        for quantity in again.data_vars:
+            np.testing.assert_array_equal(again[quantity].values, record[str(quantity)].values[at])
+
+
+@pytest.mark.parametrize("kind", catalog.members("interventions"))
+def test_a_fork_with_an_intervention_is_the_run_from_the_start_to_the_bit(kind, tmp_path):
+    event = dataclasses.replace(examples("interventions")[kind], at=8)
+    happened = 0
+    for rule in (rules.GradientDescent(rate=0.05), rules.SGD(rate=0.05, batch=4), rules.Adam(rate=0.01), RULES["gradient-flow"]):
+        plain = made(architecture=architectures.DeepLinear(hidden=(2,)), data=data.Gaussian(n=12, d=6, k=4), rule=rule)
+        parent = lm.run(plain, folder=tmp_path / type(rule).__name__)
+        at = float(parent.course.marks.times[4]) if rule.flows else 8
+        there = dataclasses.replace(event, at=at)
+        before = {path: path.read_bytes() for path in parent.folder.rglob("*") if path.is_file()}
+        try:
+            whole = lm.run(dataclasses.replace(parent.experiment, events=(there,)))
+        except Refused:
+            continue  # this rule remembers nothing, or flows where the event steps
+        twin = lm.fork(parent, float(parent.course.marks.times[2]) if rule.flows else 7, (there,))
+        assert bits(twin.params) == bits(whole.params)
+        assert np.array_equal(twin["loss"].values, whole["loss"].values[len(whole["loss"]) - len(twin["loss"]) :])
+        again = lm.fork(twin, at, ())
+        assert bits(again.params) == bits(whole.params)
+        assert before == {path: path.read_bytes() for path in parent.folder.rglob("*") if path.is_file()}
+        happened += 1
+    assert happened >= 2
+
+
+@each_rule
+@pytest.mark.parametrize("path", ["layer1", "layer2.weight", "layer2.weight[1,:]"])
+def test_what_is_frozen_stands_still_to_the_bit_under_every_rule(kind, path):
+    rule = stepping(RULES[kind])
+    experiment = made(rule=rule)
+    at = [0.25, 0.75] if rule.flows else [5, 17]
+    record = lm.run(dataclasses.replace(experiment, events=(interventions.Freeze(path, at=at[0]), interventions.Thaw(path, at=at[1]))))
+    states = [arrays_of(record.at(when)) for when in (at[0], at[1], 1.0 if rule.flows else STEPS)]
+    index = (1,) if "[" in path else ()
+    still = {name for name in states[0] if path.split("[")[0] in name and np.ndim(states[0][name]) == 2}
+    assert still
+    for name in still:
+        assert np.asarray(states[0][name])[index].tobytes() == np.asarray(states[1][name])[index].tobytes(), name
+    moved = [name for name in trees.leaves_by_path(record.params) if not np.array_equal(states[0][name], states[1][name])]
+    assert moved and not np.array_equal(states[1]["layer2.weight"], states[2]["layer2.weight"])
+    other = "layer2.weight" if path == "layer1" else "layer1.weight"
+    assert other in moved
+
+
+def test_the_rule_does_not_see_what_is_frozen():
+    """Heavy ball by hand, on the free layer alone."""
+    frozen = dataclasses.replace(made(rule=rules.HeavyBall(rate=0.05, momentum=0.9)), events=(interventions.Freeze("layer2"),))
+    start = lm.prepare(frozen)
+    weight, speed, record = np.array(start.params["layer1"]["weight"]), 0.0, lm.run(start)
+    for _ in range(STEPS):
+        slope = jax.grad(lambda w: start.system.loss({"layer1": {"weight": w}, "layer2": start.params["layer2"]}))(weight)
+        speed = 0.9 * speed - 0.05 * np.asarray(slope)
+        weight = weight + speed
+    np.testing.assert_allclose(record.params["layer1"]["weight"], weight, rtol=1e-12)
+
+
+@pytest.mark.parametrize("memory", ["hold", "reset"])
+def test_the_memory_of_what_is_thawed_is_as_it_was_held_or_begun_anew(memory):
+    events = (interventions.Freeze("layer1", at=6), interventions.Thaw("layer1", memory, at=15))
+    record = lm.run(dataclasses.replace(made(rule=rules.Adam(rate=0.01)), events=events))
+    held, thawed = (arrays_of(record.at(step))["memory.mu.layer1.weight"] for step in (6, 15))
+    assert np.any(held) and np.array_equal(thawed, held if memory == "hold" else np.zeros_like(held))
+
+
+def test_a_frozen_subspace_stands_still_to_round_off():
+    rows = np.random.default_rng(0).standard_normal((2, 30))
+    record = lm.run(dataclasses.replace(made(rule=rules.Adam(rate=0.01)), events=(interventions.FreezeSubspace(rows, at=4),)))
+    there = [np.concatenate([np.ravel(leaf) for leaf in jax.tree.leaves(record.at(step).params)]) for step in (4, STEPS)]
+    basis = np.linalg.qr(rows.T)[0]
+    assert np.linalg.norm(there[1] - there[0]) > 1e-3
+    assert np.abs(basis.T @ (there[1] - there[0])).max() <= STEPS * np.finfo(float).eps * 30
+
+
+@each_rule
+def test_a_run_that_is_cut_short_and_resumed_ends_as_if_it_had_not_been(kind, tmp_path, monkeypatch):
+    experiment = made(rule=stepping(RULES[kind]))
+    monkeypatch.setattr(runs, "_block_size", lambda *_: 2)
+    watch, stream = ("loss", instruments.Norms(every=2)), runs.stream
+    whole = lm.run(experiment, watch)
+
+    def cut(*given, **knobs):
+        yield from itertools.islice(stream(*given, **knobs), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "stream", cut)
+    short = lm.run(experiment, watch, folder=tmp_path / "run")
+    assert short.reached < whole.reached and any("interrupted" in note for note in short.notes)
+    monkeypatch.setattr(runs, "stream", stream)
+    ended = lm.resume(tmp_path / "run")
+    assert bits(ended.params) == bits(whole.params) and bits(ended.at(ended.course.time_at(ended.place) if ended.course.flows else STEPS)) == bits(
+        whole.at(whole.course.time_at(whole.place) if whole.course.flows else STEPS)
+    )
+    for every, table in whole.tables.items():
+        assert all(np.array_equal(ended.tables[every][name].values, table[name].values) for name in table.variables)
+
+
+# --- any events at any steps
+
+STEP = st.integers(1, STEPS - 1)
+LEAF = st.sampled_from(["layer1", "layer2", "layer1.weight[2,1]", "layer2.weight[:,3]", "layer1.weight[1:4:2,:]"])
+EVENT = st.one_of(
+    st.builds(lambda at, path, how, by: interventions.Perturb(path, how, by, at=at), STEP, LEAF, st.sampled_from(["add", "set", "scale"]), st.floats(-1, 1)),
+    st.builds(lambda at, path, seed: interventions.Noise(path, 0.1, seed, at=at), STEP, LEAF, st.integers(0, 9)),
+    st.builds(lambda at, path: interventions.Freeze(path, at=at), STEP, LEAF),
+    st.builds(lambda at, memory: interventions.Thaw("", memory, at=at), STEP, st.sampled_from(["hold", "reset"])),
+    st.builds(lambda at, value: interventions.Change("rule.rate", value, at=at), STEP, st.floats(0.001, 0.05)),
+    st.builds(lambda at: interventions.ResetMemory(at=at), STEP),
+    st.builds(lambda at, unit: interventions.Patch(f"layer1.post[unit={unit}]", value=0.0, at=at), STEP, st.integers(0, 4)),
+    st.builds(lambda at, seed: interventions.Relabel(shuffle=seed, at=at), STEP, st.integers(0, 9)),
+)
+PARENTS = {}
+
+
+def parent_of(rule):
+    """The bare run of a rule, made once."""
+    if rule not in PARENTS:
+        chosen = {"descent": rules.GradientDescent(rate=0.02), "sgd": rules.SGD(rate=0.02, batch=4), "adam": rules.Adam(rate=0.01)}
+        PARENTS[rule] = lm.run(made(rule=chosen[rule]))
+    return PARENTS[rule]
+
+
+@settings(max_examples=30, deadline=None, derandomize=True)
+@given(st.sampled_from(["descent", "sgd", "adam"]), st.lists(EVENT, min_size=1, max_size=4), STEP)
+def test_whatever_is_done_the_parts_that_were_not_touched_are_the_same_to_the_bit(rule, events, step):
+    parent, events = parent_of(rule), tuple(sorted(events, key=lambda event: float(event.at)))
+    first, last = int(events[0].at), events[-1]
+    whole = lm.run(dataclasses.replace(parent.experiment, events=events))
+    assert bits(whole.at(first - 1)) == bits(parent.at(first - 1))
+    twin = lm.fork(parent, first - 1, events)
+    assert bits(twin.params) == bits(whole.params)
+    if step >= first:
+        assert bits(twin.at(step)) == bits(whole.at(step))
+    # at its own step the last event has changed what it names and nothing else
+    if isinstance(last, (interventions.Perturb, interventions.Noise)):
+        without = lm.run(dataclasses.replace(parent.experiment, events=events[:-1]))
+        before, after = (arrays_of(record.at(int(last.at))) for record in (without, whole))
+        for name, leaf in before.items():
+            touched = np.zeros(np.shape(leaf), bool)
+            if name.startswith(str(last.path).split("[")[0]):
+                touched[interventions.base.addressed(last.path, before)[name]] = True
+            assert np.array_equal(np.asarray(leaf)[~touched], np.asarray(after[name])[~touched]), name
+    # what was frozen and not thawed, perturbed or patched since stands still to the bit
+    frozen = [event for event in events if isinstance(event, interventions.Freeze)]
+    if frozen and frozen[0] is last:
+        ends = [arrays_of(whole.at(when)) for when in (int(last.at), STEPS)]
+        for name, index in interventions.base.addressed(last.path, trees.leaves_by_path(parent.params)).items():
+            assert np.asarray(ends[0][name])[index].tobytes() == np.asarray(ends[1][name])[index].tobytes()
