@@ -173,7 +173,7 @@ def resume(folder, quiet) -> dict:
         return _concluded(load(folder), Path(folder), None, [])  # all was run, but it was stopped before anything was concluded
     with bar(quiet, Path(folder).name) as progress:
         made = resumed(folder, progress)
-    if made.result:  # it had ended, and only what was damaged was read again
+    if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again
         return made.result | {"notes": list(made.notes)}
     return _concluded(made, Path(folder), None, [])
 
