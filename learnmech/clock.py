@@ -66,7 +66,8 @@ class Clock(Part):
                 "Clock", f"at most {MOST_STEPS:g} steps and {MOST_MARKS:g} marks", f"{last:g} and {count:g}", "Shorten the clock, or mark fewer steps"
             )
         if self.every is not None:
-            steps = np.unique(np.append(np.arange(0, last + 1, int(self.every)), last))
+            steps = np.arange(0, last + 1, int(self.every))
+            steps = steps if steps[-1] == last else np.append(steps, last)
         else:
             steps = np.unique(np.rint(self._spaced(float(last), first=1.0)).astype(np.int64))
         return Marks(steps * rate, steps, note)

@@ -166,7 +166,8 @@ def fork(
 ) -> Record:
     """A twin that leaves a run at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
 
-    Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit.
+    Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit
+    (a flow on other marks: to the tolerance of its solver).
     An event that says no step happens where they part. What happens to the parent later happens to the twin too.
     """
     events = tuple(dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events)
@@ -179,11 +180,28 @@ def fork(
             raise refused("fork", "changes of the clock beside its events", path, "Turn the knob in an event (interventions.Change)")
         experiment = experiment.with_value(path, value)
     course = Course(prepare(experiment, like=record.course.start if not changes else None))
-    after = checkpoint_at(record, place_of(record, at))
+    leaving = place_of(record, at)
+    begun = _place_on(course, at) if changes else leaving
+    after = checkpoint_at(record, leaving)._replace(place=begun)
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
     watch = watched((record.watch or None) if watch is None else watch, course.start, course.systems[1:])
     return _performed(course, watch, until, progress, folder, budget, after, parent)
+
+
+def _place_on(course, at):
+    """The place at which a fork begins on a clock of its own."""
+    if not course.flows:
+        if at > course.last:
+            raise refused("fork", f"a clock of at least {at:g} steps", f"{course.last}", "Lengthen clock.steps, or fork earlier")
+        return int(at)
+    times = course.marks.times
+    place = int(np.argmin(np.abs(times - at)))
+    if abs(times[place] - at) > 1e-9 * times[-1]:
+        raise refused(
+            "fork", f"a clock with a mark at {at:g}, where it begins", f"one at {times[place]:g}", "Choose clock.time and clock.marks so that one falls there"
+        )
+    return place
 
 
 def resume(folder: str | Path, progress: Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:

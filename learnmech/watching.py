@@ -40,6 +40,9 @@ def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Ite
         for system in later:
             instrument.check(system)
             instrument.quantities(system, start.state.params)
+            if shapes_of(system, start.rule, start.state, (instrument,)) != shapes_in(start, (instrument,)):
+                remedy = "Watch a reduction of it (norm, mean), or keep the number of samples"
+                raise refused("watch", f"readings of one size all along of {type(instrument).__name__}", "another size after an event", remedy)
     return chosen
 
 

@@ -18,11 +18,10 @@ def kept_compilations() -> Path:
     return Path(home) / "compiled"
 
 
-def free(path: Path) -> Path:
-    """The path itself, or with the first number that makes it new."""
-    if not path.exists():
-        return path
-    return next(p for n in itertools.count(2) if not (p := path.with_stem(f"{path.stem}-{n}")).exists())
+def free(path: Path, suffix: str = "") -> Path:
+    """The path with this suffix, or with the first number before it that makes it new."""
+    names = itertools.chain((path.name,), (f"{path.name}-{n}" for n in itertools.count(2)))
+    return next(one for name in names if not (one := path.with_name(f"{name}{suffix}")).exists())
 
 
 def found(out: str | Path) -> list[Path]:

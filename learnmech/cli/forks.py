@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import divergence, interventions, report, text
+from learnmech import divergence, interventions, report, text, trees
 from learnmech.addresses import Address
 from learnmech.cli import folders
-from learnmech.cli.works import applying, assignment, bar, comparison_of, dataset_out, ends, ready, whole
+from learnmech.cli.works import applying, bar, comparison_of, dataset_out, ends, ready, whole
 from learnmech.comparison import compare
 from learnmech.errors import Refused, refused
 from learnmech.figures import apart
@@ -31,7 +31,7 @@ def events_of(said: list[tuple[str, str]], at: float, memory: str, parent: Path)
     events, clock = [], {}
     for option, value in said:
         if option == "set" and value.startswith("clock."):
-            path, typed = assignment(value)
+            path, typed = _last_assignment(option, value)
             clock[path] = text.value_of(typed)
         elif option == "transplant":
             events += _transplants(value, at, parent)
@@ -42,7 +42,10 @@ def events_of(said: list[tuple[str, str]], at: float, memory: str, parent: Path)
 
 def _event(option, value, at, memory) -> Intervention:
     if option == "event":
-        return text.part_of(Intervention, {"at": at, **_table(value)})
+        table = {"at": at, **_table(value)}
+        if table["at"] == 0 < at:
+            raise refused("--event", f"at = {at:g} or later", "at = 0", "Fork earlier, or leave at away")
+        return text.part_of(Intervention, table)
     if option in ("freeze", "thaw", "reset-memory", "ablate", "linearize"):
         named = {"freeze": interventions.Freeze, "ablate": interventions.Patch, "reset-memory": interventions.ResetMemory}
         if option == "linearize":
@@ -118,7 +121,7 @@ def _transplants(value, at, parent):
     address = Address.parse(path)
     for name in address.among(arrays):
         where = f"{name}[{address.index}]" if address.index else name
-        index = address.selection(np.shape(arrays[name]), tuple(f"axis{i}" for i in range(np.ndim(arrays[name]))))
+        index = address.selection(np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name])))
         yield Transplant(where, np.asarray(arrays[name])[index], f"{donor.experiment.fingerprint[:16]} at {step}", at=at)
 
 
@@ -127,7 +130,8 @@ def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
     ready()
     record = whole(parent)
     events, clock = events_of(said, at, memory, parent)
-    target = folders.free(Path(parent).with_name(f"{Path(parent).name}-fork")) if out is None else Path(out)
+    named = Path(parent) if Path(parent).name not in ("", "..") else Path(parent).resolve()
+    target = folders.free(named.with_name(f"{named.name}-fork")) if out is None else Path(out)
     check_new(target)
     watching = (*record.watch, *watch) or None
     with bar(quiet, target.name) as progress:
@@ -202,7 +206,11 @@ def steps_of(written: str | None, record: Record) -> list[float]:
     for part in written.split(","):
         try:
             numbers = [float(number) for number in part.split(":")]
-            steps += numbers if len(numbers) == 1 else np.arange(numbers[0], numbers[1] + 1e-9, *numbers[2:]).tolist()
+            begin, end, stride = (*numbers, 1.0)[:3] if len(numbers) in (2, 3) else (*numbers, *numbers, 1.0)
+            count = np.floor((end - begin) / stride + 1e-9)
+            if not count <= 1e6:
+                raise ValueError
+            steps += [begin + stride * index for index in range(int(count) + 1)]
         except (ValueError, TypeError, ZeroDivisionError):
             raise refused("--steps", "steps", repr(part), "Write for example 10,20,30 or 0:100:10") from None
     return steps

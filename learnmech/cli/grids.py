@@ -49,7 +49,7 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
     with bar(quiet, f"{name} sweep") as show:
         said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
         dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
-    file = folders.free(target / "sweep.nc")
+    file = folders.free(target / "sweep", ".nc")
     dataset.to_netcdf(file, engine="netcdf4")
     bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
     moving = "time" if "time" in dataset.dims else "mark"

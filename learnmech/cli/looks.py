@@ -97,7 +97,7 @@ def description(result: dict) -> None:
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()
-    console.print(f"[bold]{result['name']}[/]" + (f"  {escape(result['claim'])}" if result["claim"] != result["name"] else ""))
+    console.print(f"[bold]{escape(result['name'])}[/]" + (f"  {escape(result['claim'])}" if result["claim"] != result["name"] else ""))
     if result["source"]:
         console.print(f"[dim]{result['source']}[/]")
     for one in result["comparisons"]:
@@ -109,7 +109,7 @@ def run(result: dict) -> None:
         twins(result)
     for note in result["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
-    console.print(f"{result['wall_seconds']:.3g} s  ->  {result['folder']}/report.html", soft_wrap=True)
+    console.print(f"{result['wall_seconds']:.3g} s  ->  {escape(result['folder'])}/report.html", soft_wrap=True)
 
 
 def twins(result: dict) -> None:
@@ -136,7 +136,7 @@ def reading(result: dict) -> None:
         if said["values"] is None:
             console.print(f"  norm {said['start']:.6g} -> {said['end']:.6g}; write it to a file with --out")
     if result["file"]:
-        console.print(f"->  {result['file']}", soft_wrap=True)
+        console.print(f"->  {escape(result['file'])}", soft_wrap=True)
 
 
 def predict(result: dict) -> None:
@@ -158,15 +158,15 @@ def sweep(result: dict) -> None:
         cells = [f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
         table.add_row(*(_number(v) for v in row["at"].values()), *cells)
     _console().print(table)
-    _console().print(f"{result['backend']}  ->  {result['file']}", soft_wrap=True)
+    _console().print(f"{result['backend']}  ->  {escape(result['file'])}", soft_wrap=True)
 
 
 def show(result: dict) -> None:
     """A run folder."""
     console = _console()
-    table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=result["folder"])
+    table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=escape(result["folder"]))
     for name, q in result["quantities"].items():
-        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], q["meaning"])
+        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], escape(q["meaning"]))
     console.print(table)
     for one in result["result"].get("comparisons", []):
         comparison(one)
@@ -179,7 +179,7 @@ def show(result: dict) -> None:
 
 def written(result: dict) -> None:
     """A file that was written."""
-    _console().print(f"{result['file']}  {_size(result['bytes'])}", soft_wrap=True)
+    _console().print(f"{escape(result['file'])}  {_size(result['bytes'])}", soft_wrap=True)
 
 
 def _size(count: float) -> str:
@@ -193,31 +193,37 @@ def _size(count: float) -> str:
 def runs(result: dict) -> None:
     """The runs there are."""
     if "deleted" in result:
-        _console().print(f"deleted {result['deleted']}", soft_wrap=True)
+        _console().print(f"deleted {escape(result['deleted'])}", soft_wrap=True)
         return
     table = _table("run", "made", "size", "verdicts")
     for depth, entry in _branches(result["runs"]):
         forked = f"  (from {Path(entry['parent']['folder']).name} at {entry['parent']['at']:g})" if depth and entry["parent"].get("folder") else ""
-        table.add_row("  " * depth + ("└ " if depth else "") + entry["folder"] + forked, entry["made"], _size(entry["bytes"]), ", ".join(entry["verdicts"]))
+        table.add_row(
+            "  " * depth + ("└ " if depth else "") + escape(entry["folder"] + forked), entry["made"][:19], _size(entry["bytes"]), ", ".join(entry["verdicts"])
+        )
     _console().print(table)
     _console().print(f"{len(result['runs'])} runs, {_size(sum(e['bytes'] for e in result['runs']))}")
 
 
 def _branches(entries: list[dict]):
     """(depth in the tree of forks, run), every fork below its parent where that is there."""
-    identity = {(entry["fingerprint"], entry["made"]) for entry in entries}
     below: dict = {}
     for entry in entries:
-        parent = entry["parent"] or {}
-        key = (parent.get("fingerprint"), parent.get("made"))
-        below.setdefault(key if key in identity else None, []).append(entry)
+        below.setdefault(_parent_of(entry, entries), []).append(entry)
 
-    def walk(key, depth):
-        for entry in below.get(key, []):
+    def walk(folder, depth):
+        for entry in below.get(folder, []):
             yield depth, entry
-            yield from walk((entry["fingerprint"], entry["made"]), depth + 1)
+            yield from walk(entry["folder"], depth + 1)
 
     yield from walk(None, 0)
+
+
+def _parent_of(entry: dict, entries: list[dict]) -> str | None:
+    """The folder of the run it was forked from, None where that is not there; of copies the one of the name it had."""
+    said = entry["parent"] or {}
+    there = [one["folder"] for one in entries if one is not entry and (one["fingerprint"], one["made"]) == (said.get("fingerprint"), said.get("made"))]
+    return min(there, key=lambda folder: Path(folder).name != Path(said.get("folder", "")).name, default=None)
 
 
 def theories(result: dict) -> None:

@@ -123,7 +123,7 @@ def bar(quiet: bool, total_text: str):
     from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
     console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
+    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
         task = bar.add_task(total_text, total=None, said="compiling")
 
@@ -246,6 +246,9 @@ def predict(subject, changes, names, out, small) -> dict:
 def ends(variable) -> dict:
     """The first and the last value over time, or their norms."""
     moving = "time" in variable.dims
+    if moving and not variable.sizes["time"]:
+        entries = int(np.prod([size for axis, size in variable.sizes.items() if axis != "time"]))
+        return {"units": variable.attrs.get("units", ""), "entries": entries, "start": float("nan"), "end": float("nan")}
     first, last = (variable.isel(time=0), variable.isel(time=-1)) if moving else (variable, variable)
     norm = (lambda v: float(v)) if first.ndim == 0 else (lambda v: float(np.linalg.norm(v.values)))
     return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}

@@ -131,6 +131,8 @@ class Watch(Instrument):
         return held | {f"gradient.{name}": slope for name, slope in signal_gradients(system, params, slopes, self.view).items()}
 
     def _reduced(self, x):
+        if not jnp.issubdtype(x.dtype, jnp.inexact):
+            x = x.astype(float)
         if self.reduce == "none":
             return x
         if self.reduce == "norm":

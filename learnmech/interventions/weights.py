@@ -93,7 +93,7 @@ class Push(Intervention):
             along = flatten_util.ravel_pytree(system.value_and_gradient(state.params)[1])[0]
         else:
             along = jnp.asarray(self.values, flat.dtype)
-        along = along / jnp.linalg.norm(along)
+        along = along / jnp.maximum(jnp.linalg.norm(along), jnp.finfo(along.dtype).tiny)
         return states.State(unflatten(flat + jnp.asarray(self.size, flat.dtype) * along), state.memory, state.step, state.time, state.key)
 
     @classmethod
@@ -129,6 +129,9 @@ class Rescale(Intervention):
     def check(self, system, rule, state):
         for path in (self.up, self.down):
             check_values("Rescale", path, trees.leaves_by_path(state.params), None)
+        rng = np.random.default_rng(0)  # anywhere: at the start biases or a readout may be zero, and hide that it is none
+        anywhere = jax.tree.map(lambda w: w + jnp.asarray(rng.standard_normal(w.shape) / np.sqrt(max(w.shape[-1:], default=1)), w.dtype), state.params)
+        state = states.State(anywhere, state.memory, state.step, state.time, state.key)
         here, there = (np.asarray(system.outputs(s.params, system.train.X)) for s in (state, self.state(system, rule, None, state)))
         scale, eps = np.abs(here).max(), np.finfo(here.dtype).eps
         if np.abs(there - here).max() > 1e3 * eps * max(scale, eps):

@@ -83,7 +83,8 @@ class Record:
     @property
     def place(self) -> int:
         """How far the run came: the step; for flows the index of the mark."""
-        return int(self.course.places[max(self.reached, 1) - 1])
+        begun = (self.provenance.get("parent") or {}).get("place", 0)
+        return max(begun, int(self.course.places[max(self.reached, 1) - 1]))
 
     @property
     def damaged(self) -> bool:

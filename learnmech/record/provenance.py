@@ -26,7 +26,7 @@ def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = 
         "device": jax.devices()[0].device_kind if jax.devices()[0].platform != "cpu" else f"cpu {platform.machine()}",
         "cores": os.cpu_count(),
         "precision": experiment.precision,
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
+        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
         "wall_seconds": round(wall, 3),
     }
     return said | ({"parent": parent} if parent else {})

@@ -112,10 +112,14 @@ def read(record, what: Instrument | str, when):
     places = sorted({place_of(record, one) for one in np.atleast_1d(when)})
     if not places:
         raise refused("read", "at least one step", "none", "Give the steps to read at")
+    for index in {sum(at <= place for at in course.event_places) for place in places}:
+        instrument.check(course.systems[index])
     _checked(record)
     quantities = instrument.quantities(course.start.system, course.start.state.params)
     once = dataclasses.replace(instrument, every=1)
     seen = [readings for *_, readings in _walk(record, places, (once,))]
+    if any(one[q.name].shape != seen[0][q.name].shape for one in seen for q in quantities):
+        raise refused("read", "readings of one size at all these steps", "more or fewer samples after an event", "Read before and after it apart")
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
     steps = None if course.flows else np.asarray(places)
     return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))

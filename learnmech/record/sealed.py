@@ -69,12 +69,16 @@ class lock:
 
 
 def check_new(folder: Path) -> None:
-    """Refuse a place that is taken or cannot be written; the folders above it are made."""
+    """Refuse a place that is taken or cannot be written; nothing is left there."""
     try:
         if folder.exists():
             raise refused("The run folder", "a path that does not exist yet", str(folder), "Choose another --out, or delete that run first")
+        missing = [path for path in folder.parents if not path.exists()]
         folder.parent.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder.parent, os.W_OK):
+        writable = os.access(folder.parent, os.W_OK)
+        for path in missing:
+            path.rmdir()
+        if not writable:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
     except OSError as error:
         raise refused("The run folder", f"a place to write {folder}", error.strerror, "Choose another --out with space and permission") from None
@@ -89,6 +93,7 @@ class whole_folder:
     def __enter__(self) -> Path:
         check_new(self.folder)
         try:
+            self.folder.parent.mkdir(parents=True, exist_ok=True)
             self.work = Path(tempfile.mkdtemp(prefix=f".{self.folder.name}-", dir=self.folder.parent))
             os.chmod(self.work, 0o755)
         except OSError as error:

@@ -12,6 +12,7 @@ from learnmech import interventions as events
 from learnmech import report, rules, runs
 from learnmech import state as states
 from learnmech.cli.app import call
+from learnmech.errors import Refused
 
 MINE = """
 watch = ["loss"]
@@ -189,3 +190,83 @@ def test_a_fork_cut_short_is_resumed_to_the_same_bits(fork, monkeypatch):
         cut = fork("--perturb layer1=*2", status=130)
     assert cut.reached < whole.reached and not ask(f"resume {cut.folder}")["interrupted"]
     assert lm.load(cut.folder).dataset.identical(whole.dataset) and same(held(lm.load(cut.folder), 24), held(whole, 24))
+
+
+@pytest.mark.parametrize("change", ["clock.marks=17", "clock.time=8"])
+def test_a_fork_of_a_flow_goes_on_from_its_time_on_marks_of_its_own(home, fork, change):
+    made, parent = fork(f"--set {change}", "flow", 1), lm.load(home / "flow")
+    times = made["loss"].time.values
+    assert times[0] == 1 and float(made["loss"][0]) == float(parent["loss"].sel(time=1.0))
+    shared = np.intersect1d(times, parent["loss"].time.values)
+    assert len(shared) > 3
+    np.testing.assert_allclose(made["loss"].sel(time=shared), parent["loss"].sel(time=shared), rtol=1e-5)
+
+
+def cut(monkeypatch, blocks):
+    """Ctrl-C comes after so many blocks of two marks."""
+    whole = runs.stream
+
+    def stopped(*args, **kwargs):
+        flow = whole(*args, **kwargs)
+        for _ in range(blocks):
+            yield next(flow)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "stream", stopped)
+    monkeypatch.setattr(runs, "_block_size", lambda *_: 2)
+
+
+def test_a_fork_that_was_stopped_and_resumed_is_said_to_be_whole(home, tmp_path, monkeypatch):
+    with monkeypatch.context() as patched:
+        cut(patched, 2)
+        assert ask(f"fork {home}/first --at 8 --perturb layer1.weight=+0.1 --out {tmp_path}/cut", 130)["interrupted"]
+    assert not ask(f"resume {tmp_path}/cut")["interrupted"]
+    assert not lm.load(tmp_path / "cut").result["interrupted"] and "interrupted" not in (tmp_path / "cut" / "report.html").read_text()
+
+
+def test_runs_shows_forks_of_one_experiment_made_in_one_second_each_once(home, tmp_path, capsys):
+    parent = lm.run(lm.load(home / "first").experiment, folder=tmp_path / "a")
+    for name in "bc":
+        lm.fork(parent, 12, (), folder=tmp_path / name)
+    assert [len(ask(f"runs --out {tmp_path}")["runs"]), call(["runs", "--out", str(tmp_path)])] == [3, 0]
+    shown = capsys.readouterr().out
+    assert shown.count("(from a at 12)") == 2 and "3 runs" in shown
+
+
+def test_names_in_brackets_and_with_dots_are_shown_and_made_as_they_are(home, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert call(["fork", str(home / "first"), "--at", "12", "--watch", "layer1.post[unit=0]", "--out", "x[red]y0.1", "--quiet"]) == 0
+    assert call(["show", "x[red]y0.1"]) == 0 and call(["runs", "--out", "."]) == 0
+    assert capsys.readouterr().out.count("x[red]y0.1") >= 3
+    for _ in range(2):
+        assert call(["fork", "x[red]y0.1", "--at", "12", "--quiet"]) == 0
+    monkeypatch.chdir("x[red]y0.1")
+    assert call(["fork", ".", "--at", "12", "--quiet"]) == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["x[red]y0.1", "x[red]y0.1-fork", "x[red]y0.1-fork-2", "x[red]y0.1-fork-3"]
+
+
+def test_a_count_in_the_memory_can_be_watched(fork):
+    assert fork("--watch memory.count")["memory.count"].values.tolist() == [12, 16, 20, 24]
+
+
+def test_a_push_along_a_gradient_that_is_zero_moves_nothing(fork):
+    made = fork("--ablate output --push gradient=0.1")
+    assert all(np.isfinite(leaf).all() for leaf in made.final.values())
+
+
+def test_a_slice_is_transplanted_by_the_name_of_its_axis(home, fork):
+    made = fork("--transplant layer1.weight[out=0]=self@4").at(12).params["layer1"]["weight"]
+    donor = lm.load(home / "first").at(4).params["layer1"]["weight"]
+    np.testing.assert_array_equal(made[0], donor[0])
+
+
+def test_what_changes_its_size_on_the_way_is_read_apart(home):
+    made = lm.fork(lm.load(home / "first"), 12, (events.Change("data.n", 30, at=16),))
+    assert made.read("output", 14)["output"].shape[1] == 40 and made.read("output", 20)["output"].shape[1] == 30
+    with pytest.raises(Refused, match="readings of one size"):
+        made.read("output", (14, 20))
+
+
+def test_a_rescaling_is_a_symmetry_whatever_the_weights_are_now(home):
+    with pytest.raises(Refused, match="a symmetry of the network"):  # the biases of layer2 are zero at the start, which hides that it is none
+        lm.fork(lm.load(home / "first"), 0, (events.Rescale("layer1", "layer2", 2.0),))
