@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 # Each worker holds its own JAX, about 1 GB.
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? cores : 8)))
 
-.PHONY: demo test bench lint clean
+.PHONY: demo test bench peers lint clean
 
 demo: $(VENV)/.product
 	$(BIN)/learnmech run digits-modes
@@ -17,12 +17,26 @@ test: $(VENV)/.tests
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
 
+# What two benchmarks are held against, each in an environment of its own: the newest JAX under which neural-tangents imports, and the last under which
+# its structured derivatives run.
+peers: .venv-nt/.made .venv-nt-old/.made
+
+.venv-nt/.made:
+	$(PYTHON) -m venv .venv-nt
+	.venv-nt/bin/python -m pip install --quiet --disable-pip-version-check jax==0.5.3 jaxlib==0.5.3 neural-tangents==0.6.5
+	touch $@
+
+.venv-nt-old/.made:
+	$(PYTHON) -m venv .venv-nt-old
+	.venv-nt-old/bin/python -m pip install --quiet --disable-pip-version-check jax==0.4.25 jaxlib==0.4.25 neural-tangents==0.6.5 'numpy<2' 'scipy<1.13'
+	touch $@
+
 lint: $(VENV)/.tests
 	$(BIN)/ruff check learnmech tests benchmarks
 	$(BIN)/ruff format --check learnmech tests benchmarks
 
 clean:
-	rm -rf $(VENV) .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
+	rm -rf $(VENV) .venv-nt .venv-nt-old .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "learnmech needs Python >= 3.11, but got " + sys.version.split()[0] + ". Call make with PYTHON=python3.11 or newer.")'

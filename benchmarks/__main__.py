@@ -11,6 +11,7 @@ from benchmarks.base import Row, measure
 
 # Whether a benchmark is pinned to one core; what spreads over the cores by itself is not.
 MODULES = {"theory_scale": True, "overhead": True, "recording": False, "linear_reduced": True, "sweep64": False, "flow": True, "startup": False}
+MODULES |= {"infinite_kernel": False, "empirical_kernel": False}
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy", "torch")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
 LINE = "{:<16} {:>9} {:>9} {:>8} {:>9} {:>4}  {:<17} {}"
@@ -44,9 +45,8 @@ def line(row: Row) -> str:
     shown = ["-" if value is None else f"{value:.4g}" for value in (row.ours, row.peer)]
     if row.value is None:
         return LINE.format(row.name, *shown, "-", str(row.goal or "-"), "-", "-", row.note).rstrip()
-    unit = " s" if row.goal.kind == "seconds" else "x"
-    ratio = "-" if row.goal.kind == "seconds" else f"{row.value:.3g}x"
-    spread = f"{row.spread[0]:.3g} .. {row.spread[1]:.3g}{unit}"
+    ratio = f"{row.value:.3g}x" if row.goal.unit == "x" else "-"
+    spread = f"{row.spread[0]:.3g} .. {row.spread[1]:.3g}{'' if row.goal.unit == 'x' else ' '}{row.goal.unit}"
     return LINE.format(row.name, *shown, ratio, str(row.goal), "yes" if row.goal.met(row.value) else "NO", spread, row.note).rstrip()
 
 

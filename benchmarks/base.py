@@ -9,21 +9,26 @@ from typing import Any, NamedTuple
 
 
 class Goal(NamedTuple):
-    """What is to be reached: a speed-up (peer/ours, at least), an overhead (ours/peer, at most) or seconds (of ours, at most)."""
+    """What is to be reached: a speed-up (peer/ours, at least), an overhead (ours/peer, at most), or seconds, MB, kernels or results (of ours, at most)."""
 
     kind: str
     bound: float
 
     def value(self, ours: float, peer: float | None) -> float:
         """The number that is held against the bound."""
-        return {"speed-up": lambda: peer / ours, "overhead": lambda: ours / peer, "seconds": lambda: ours}[self.kind]()
+        return {"speed-up": lambda: peer / ours, "overhead": lambda: ours / peer}.get(self.kind, lambda: ours)()
 
     def met(self, value: float) -> bool:
         """Whether that number is good enough."""
         return value >= self.bound if self.kind == "speed-up" else value <= self.bound
 
     def __str__(self):
-        return {"speed-up": f">= {self.bound:g}x", "overhead": f"<= {self.bound:g}x", "seconds": f"<= {self.bound:g} s"}[self.kind]
+        return {"speed-up": f">= {self.bound:g}x", "overhead": f"<= {self.bound:g}x"}.get(self.kind, f"<= {self.bound:g} {self.unit}")
+
+    @property
+    def unit(self) -> str:
+        """What the value is in."""
+        return {"speed-up": "x", "overhead": "x", "seconds": "s"}.get(self.kind, self.kind)
 
 
 class Benchmark(NamedTuple):

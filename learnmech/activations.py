@@ -62,6 +62,11 @@ def sin(z: Z) -> Z:
     return jnp.sin(z)
 
 
+def cos(z: Z) -> Z:
+    """cos z"""
+    return jnp.cos(z)
+
+
 def square(z: Z) -> Z:
     """z^2"""
     return z * z
@@ -83,6 +88,7 @@ ACTIVATIONS = {
     "gelu-tanh": gelu_tanh,
     "softplus": softplus,
     "sin": sin,
+    "cos": cos,
     "square": square,
     "cube": cube,
 }

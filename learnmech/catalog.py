@@ -103,6 +103,19 @@ def add_source(path: str | Path) -> list[Member]:
     return found
 
 
+_TRUSTED = [False]
+
+
+def trust(granted: bool = True) -> None:
+    """Whether the Python code that a text names, `{python = "mine.py:model", sha256 = "..."}`, may be run to read it. Look at the code first."""
+    _TRUSTED[0] = granted
+
+
+def trusted() -> bool:
+    """Whether it may."""
+    return _TRUSTED[0]
+
+
 @functools.cache
 def _entry_points() -> tuple[Member, ...]:
     found = []
@@ -156,8 +169,10 @@ def lazy_family(package: str, file: str):
     def getattr_(name):
         if name in names():
             return load(names()[name])
-        if name.startswith("__") or (Path(file).parent / f"{name}.py").exists():
+        if name.startswith("__"):
             raise AttributeError(name)
+        if (Path(file).parent / f"{name}.py").exists():
+            return importlib.import_module(f"{package}.{name}")
         raise AttributeError(f"{package} has no {name!r}. {nearest(name, names())}")
 
     return getattr_, lambda: sorted(names())

@@ -11,11 +11,12 @@ import numpy as np
 from learnmech import catalog, text, trees
 from learnmech.architectures.base import Architecture
 from learnmech.architectures.linear import DeepLinear
+from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
 from learnmech.comparison import Check, compare, compare_means, watching
 from learnmech.data.base import Data
 from learnmech.data.gaussian import Gaussian
-from learnmech.errors import refused
+from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, prepare, stream_of
 from learnmech.initial.base import InitialCondition
 from learnmech.instruments.base import Instrument
@@ -23,12 +24,13 @@ from learnmech.instruments.losses import Loss
 from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss as LossFunction
 from learnmech.losses import Squared
-from learnmech.orders import measured_order
+from learnmech.orders import ON_AVERAGE, approach, judged, measured_order, quantity_of
 from learnmech.parts import Part
 from learnmech.quantity import exponent
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs import fork, run
+from learnmech.scalings import NTK
 from learnmech.sweeps import sweep
 from learnmech.theories.base import Theory
 
@@ -145,8 +147,18 @@ def _intervention(example):
     yield _exact("a state behind it is replayed to the bit", bool(eqx.tree_equal(twin.at(behind), touched.at(behind))))
 
 
-def _instrument(example):
+def _visible_to(example) -> Experiment:
+    """The tiny experiment an instrument is tried on: a deep linear network, or a multilayer one in ntk scaling for what cannot look at that."""
     plain = _plain()
+    try:
+        example.check(prepare(plain).system)
+        return plain
+    except Refused:
+        return _plain(architecture=Mlp(hidden=(4,), scaling=NTK()))
+
+
+def _instrument(example):
+    plain = _visible_to(example)
     bare, watched = run(plain), run(plain, watch=(Loss(), example) if not isinstance(example, Loss) else (example,))
     yield _exact("watching does not move the learner by a bit", all(np.array_equal(bare.final[p], watched.final[p]) for p in bare.final))
     start = prepare(plain)
@@ -158,7 +170,8 @@ def _instrument(example):
         yield _exact(f"{quantity.name} is finite", bool(np.isfinite(seen).all()))
         yield _exact(f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values()))
     if not isinstance(example, Loss):
-        doubled = run(_plain(loss=Squared(scaling="mean"), rule=GradientDescent(rate=float(plain.rule.rate) / 2)), watch=(example,))
+        half = GradientDescent(rate=float(plain.rule.rate) / 2)
+        doubled = run(dataclasses.replace(plain, loss=Squared(scaling="mean"), rule=half), watch=(example,))
         for quantity in example.quantities(start.system, start.state.params):
             power = 2.0 ** exponent(quantity.units, "loss")
             gap = np.abs(doubled[quantity.name].values - power * watched[quantity.name].values).max()
@@ -173,12 +186,9 @@ def _theory(cls, experiment):
     yield _exact("names its source", bool(theory.source))
     yield _exact("predicts what it says it predicts", all(any(fnmatch.fnmatch(str(q), name) for name in theory.predicts) for q in said.data_vars))
     yield _exact("every condition holds on its own example", all(c.holds for c in theory.conditions(start) if c.seen is None))
-    if theory.limits:
-        small, order = theory.limits[0]
-        knob = float(_at(experiment, small))
-        quantity = "loss" if "loss" in theory.predicts else theory.predicts[0]
-        found = measured_order(experiment, theory, small, [knob, knob / 2, knob / 4, knob / 8], quantity)
-        yield Check(f"the error goes as {small}^{order:g}", found.slope, order, 0.1, "the next order of the limit, over a range of 8")
+    if theory.limits and not theory.over_seeds:
+        for limit in theory.limits:
+            yield from _limit(experiment, theory, limit)
         return
     if theory.over_seeds:
         laid = compare_means(experiment, sweep(experiment, {}, 400, watching((theory,), start)), theory)
@@ -188,7 +198,15 @@ def _theory(cls, experiment):
         yield Check(f"{row.quantity} as measured", row.error, 0.0, row.tolerance, f"the tolerance of {cls.__name__}")
 
 
-def _at(part, path):
-    for name in path.split("."):
-        part = part[int(name)] if isinstance(part, tuple) else getattr(part, name)
-    return part
+def _limit(experiment, theory, limit):
+    seeds = ON_AVERAGE if limit.order < 0 else None
+    quantity = limit.quantity or quantity_of(theory)
+    found = measured_order(experiment, theory, limit.knob, approach(experiment, limit.knob, limit.order), quantity, seeds)
+    said, verdict = f"the error of {quantity} goes as {limit.knob}^{limit.order:g}", judged(found, limit)
+    reason = "the next order of the limit over a range of 10, or three standard errors"
+    if limit.bound:
+        edge = limit.order - np.sign(limit.order) * verdict.allowed
+        yield Check(f"{said} at least", found.slope, edge, 0.0, reason, "above" if limit.order > 0 else "below")
+    else:
+        yield Check(said, found.slope, limit.order, verdict.allowed / abs(limit.order), reason)
+    yield _exact(f"{said}, nearest the limit and over a factor of 10 too", verdict.verdict == "holds")

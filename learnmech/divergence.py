@@ -107,7 +107,7 @@ def _apart(system, params, other_system, other):
         "weight_distance": weights,
         "weight_share": jnp.where(total > 0, weights / jnp.where(total > 0, total, 1), jnp.nan) ** 2,
         "gradient_distance": jnp.stack([trees.norm(turned[layer]) for layer in layers]),
-        "signal_distance": jnp.stack([_rms(there[name] - here[name]) if name in there else jnp.nan * total for name in _forward(here)]),
+        "signal_distance": jnp.array([_rms(there[name] - here[name]) if name in there else jnp.nan * total for name in _forward(here)], total.dtype),
         "function_distance": _rms(there["output"] - here["output"]),
     }
 

@@ -1,6 +1,5 @@
 """Estimates: what a run takes in time and space, before it is made, and whether there is room for it."""
 
-import os
 import shutil
 from pathlib import Path
 from typing import NamedTuple
@@ -11,6 +10,7 @@ import numpy as np
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
+from learnmech.memory import free_memory, said
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import BUDGET, interval, size_of
 from learnmech.stages import Course
@@ -18,7 +18,6 @@ from learnmech.watching import mark_bytes, shapes_in, watched
 
 # What a step costs, roughly, on two cores, and how often a flow looks at its field between two marks.
 STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
-UNITS = ("B", "kB", "MB", "GB", "TB", "PB")
 
 
 class Estimate(NamedTuple):
@@ -31,12 +30,6 @@ class Estimate(NamedTuple):
 
     def __str__(self):
         return f"about {self.seconds:.2g} s; {said(self.readings)} of readings and at most {said(self.checkpoints)} of checkpoints"
-
-
-def said(count: float) -> str:
-    """Bytes in words: 3.2 MB."""
-    place = min(int(np.log10(max(count, 1)) // 3), len(UNITS) - 1)
-    return f"{count / 1000**place:.3g} {UNITS[place]}"
 
 
 def seconds_of(start: Start) -> float:
@@ -58,17 +51,6 @@ def estimate(experiment: Experiment | Start | Course, watch: tuple[Instrument | 
     kept = min((course.last // interval(course, budget) + len(course.events) + 1) * size_of(course), budget + (len(course.events) + 1) * size_of(course))
     left = 1 - first / len(course.places)
     return Estimate(seconds_of(course.start) * left, readings, mark, kept)
-
-
-def free_memory() -> int:
-    """Bytes of memory that can still be had, by this machine and by the bounds set to this process."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    try:
-        free = next(1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
-        bound, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
-        return min(free, int(bound) - int(used)) if bound.isdigit() else free
-    except (OSError, StopIteration, ValueError):
-        return free
 
 
 def check_room(who: str, needed: int, folder: Path | None) -> None:

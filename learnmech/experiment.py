@@ -147,7 +147,12 @@ def _prepared(experiment, data, like):
         data = _drawn(experiment.data)
     params = experiment.initial.draw(experiment.architecture, data, stream_of(experiment.seed, "initial"))
     params = jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
-    system = landscape(experiment.architecture, experiment.loss, data, dtype) if like is None else like.system
+    architecture = experiment.architecture.anchored(params)
+    if like is None:
+        system = landscape(architecture, experiment.loss, data, dtype)
+    else:  # on one landscape architectures differ at most in what they hold of their starts
+        held = architecture is not experiment.architecture
+        system = dataclasses.replace(like.system, architecture=architecture) if held else like.system
     experiment.rule.check(system)
     key = jax.random.fold_in(jax.random.PRNGKey(int(experiment.seed)), zlib.crc32(b"rule") & 0x7FFFFFFF)
     memory = trees.cast(experiment.rule, dtype).init(params)

@@ -3,6 +3,8 @@
 import dataclasses
 import types
 import typing
+from collections.abc import Callable
+from pathlib import Path
 
 import equinox as eqx
 import numpy as np
@@ -76,6 +78,14 @@ def _within(value, bounds) -> bool:
     return all(checks[name] for name in bounds)
 
 
+class Shorthand(typing.NamedTuple):
+    """A name that is no field of its own: the field it turns, its value now (None where it has no single one), and value -> the field's value."""
+
+    field: str
+    value: object
+    turned: Callable
+
+
 class Part(eqx.Module):
     """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made."""
 
@@ -86,6 +96,14 @@ class Part(eqx.Module):
 
     def coherent(self) -> None:
         """Refuse fields that are each as they should be and do not go together; called after every field was checked."""
+
+    def shorthands(self) -> dict[str, Shorthand]:
+        """Names beside the fields by which knobs may be turned, as `width` for all of `hidden`."""
+        return {}
+
+    def parsed(self, folder: str | Path = ".") -> "Part":
+        """Itself, once it was read from a text in a folder; a part that stands for what is in no text looks for it, or refuses."""
+        return self
 
     @classmethod
     def example(cls):

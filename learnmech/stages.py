@@ -163,7 +163,7 @@ class Course:
         if (start.system.train.X.shape[1], start.system.train.Y.shape[1]) != (was.X.shape[1], was.Y.shape[1]):
             got = f"{start.system.train.X.shape[1]} and {start.system.train.Y.shape[1]}"
             raise refused("The event", f"data of {was.X.shape[1]} inputs and {was.Y.shape[1]} outputs, as before", got, "Choose data of the same shape")
-        system = start.system
+        system = dataclasses.replace(start.system, architecture=self.start.system.architecture)  # anchored where the run began
         for event in self.events[:done]:
             system = event.system(system, next(anchors) if event.anchored else self.start.state.params)
         return system

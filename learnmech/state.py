@@ -20,7 +20,7 @@ class State(eqx.Module):
 
 def memory_path(keys) -> str:
     """`memory.mu.layer1.weight`: the names on the way to an array of a rule's memory, without the places of tuples."""
-    return ".".join(["memory", *(word for word in trees.path_of(keys).split(".") if not word.isdigit())])
+    return ".".join(["memory", *(trees.path_of([key]) for key in keys if not isinstance(key, jax.tree_util.SequenceKey))])
 
 
 def arrays_of(state: State) -> dict[str, Array]:

@@ -12,6 +12,7 @@ from jaxtyping import Float, Int
 from learnmech import trees
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, singular_modes
+from learnmech.kernels.empirical import tangent_kernel
 from learnmech.late import late
 from learnmech.losses import Loss, Squared
 from learnmech.trees import Array, Params
@@ -83,6 +84,12 @@ class System(eqx.Module):
     def hessian(self, params: Params) -> Callable[[Params], Params]:
         """The Hessian of the training loss as an operator v -> Hv, linearized once."""
         return jax.linearize(jax.grad(self.loss), params)[1]
+
+    def tangent_kernel(
+        self, params: Params, X1: Float[Array, "n d"], X2: Float[Array, "m d"] | None = None, full: bool = False
+    ) -> Float[Array, "n m"] | Float[Array, "n m k k"]:
+        """The tangent kernel between inputs (X2 None: X1): the mean over outputs of T_cc, or `full` T_cc'(x, x')."""
+        return tangent_kernel(self.architecture, params, X1, X2, full)
 
     def at(self, indices: Int[Array, " b"]) -> "System":
         """The same landscape on these training samples alone."""

@@ -81,7 +81,7 @@ def part_of(cls: type, table, path: str = "") -> Part:
     missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:
         raise refused(cls.__name__, missing[0], "nothing", f"Set {path + '.' if path else ''}{missing[0]}")
-    return cls(**values)
+    return cls(**values).parsed(getattr(table, "folder", "."))
 
 
 def digest(values: np.ndarray) -> str:
@@ -108,6 +108,12 @@ def _arrays_out(table, found):
     return shown
 
 
+class _Beside(dict):
+    """A table that knows the folder of its text."""
+
+    folder: str | Path = "."
+
+
 def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
     """The table with each {file, sha256} replaced by the array it names."""
     shown = {}
@@ -117,7 +123,8 @@ def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
                 raise refused(f"{path}{name}", "the name of a file and its sha256", repr(value), "Write both as texts")
             value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
         elif isinstance(value, dict):
-            value = arrays_in(value, folder, f"{path}{name}.")
+            value = _Beside(arrays_in(value, folder, f"{path}{name}."))
+            value.folder = folder
         elif isinstance(value, list):
             value = [arrays_in(one, folder, f"{path}{name}[{index}].") if isinstance(one, dict) else one for index, one in enumerate(value)]
         shown[name] = value
@@ -163,7 +170,7 @@ def fingerprint(part: Part) -> str:
 
 
 def with_value(part: Part, path: str, value) -> Part:
-    """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`, `"events.0.at"`."""
+    """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`, `"events.0.at"`, `"architecture.width"`."""
     table = table_of(part)
     *inner, last = path.split(".")
     spot, holder = table, part
@@ -177,7 +184,10 @@ def with_value(part: Part, path: str, value) -> Part:
     if not isinstance(holder, Part):
         raise refused(type(part).__name__, "a known knob", repr(path), nearest(path, paths(part)))
     if last not in {field.name for field in dataclasses.fields(holder)}:
-        raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+        short = holder.shorthands().get(last)
+        if short is None:
+            raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+        last, value = short.field, short.turned(value)
     if value is None:
         spot.pop(last, None)
     else:
@@ -185,9 +195,24 @@ def with_value(part: Part, path: str, value) -> Part:
     return part_of(type(part), table)
 
 
+def value_at(part: Part, path: str):
+    """The value of the knob at a dotted path, as `with_value` names it."""
+    holder = part
+    for name in path.split("."):
+        if isinstance(holder, tuple) and name.isdigit() and int(name) < len(holder):
+            holder = holder[int(name)]
+        elif isinstance(holder, Part) and name in {field.name for field in dataclasses.fields(holder)}:
+            holder = getattr(holder, name)
+        elif isinstance(holder, Part) and name in holder.shorthands():
+            holder = holder.shorthands()[name].value
+        else:
+            raise refused(type(part).__name__, "a known knob", repr(path), nearest(path, paths(part)))
+    return holder
+
+
 def paths(part: Part, prefix: str = "") -> list[str]:
     """Every dotted path of a part."""
-    found = []
+    found = [prefix + name for name in part.shorthands()]
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
         found.append(prefix + field.name)

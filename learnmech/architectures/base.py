@@ -1,7 +1,8 @@
 """What every architecture promises, and the dense layer most of them are made of."""
 
+import dataclasses
 from collections.abc import Callable
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -10,7 +11,8 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech import trees
-from learnmech.parts import Part
+from learnmech.errors import refused
+from learnmech.parts import Part, Shorthand
 from learnmech.scalings import SP, LayerScale, Scaling
 from learnmech.trees import Array, Params
 
@@ -44,6 +46,18 @@ class Architecture(Part):
         """Factors on the base rate, a tree like params, for `sgd`-like or `adam`-like rules."""
         return jax.tree.map(lambda _: 1.0, params)
 
+    def limit(self, d: int, tangent: bool = True) -> tuple:
+        """The steps which kernels go through at infinite width, from d inputs to one output (`architectures.limits`); with `tangent`, of both kernels."""
+        raise refused(f"The infinite-width limit of {type(self).__name__}", "widths that can grow", "none that is known", "Use Mlp, DeepLinear or Residual")
+
+    def dense_layers(self, params: Params) -> "dict[str, Sublayer] | None":
+        """{layer: what its tangent kernel is made of} where every parameter is a weight or bias of a dense layer whose `.pre` is tapped; else None."""
+        return None
+
+    def tangent_at(self, params: Params) -> "tuple[Architecture, Params]":
+        """The architecture and the parameters whose tangent kernel is this one's here; of a tangent those it was taken at."""
+        return self, params
+
     def signals(self, params: Params, X: Float[Array, "n d"]) -> dict[str, Array]:
         """Every named signal of one forward pass."""
         seen = {}
@@ -54,6 +68,91 @@ class Architecture(Part):
 
         self.forward(params, X, note)
         return seen
+
+    def anchored(self, params: Params) -> "Architecture":
+        """The architecture with what it holds of the start's parameters; most hold nothing."""
+        return self
+
+
+class Around(Architecture):
+    """An architecture made of another, `of`, whose parameters it has; it may hold on to an anchor, parameters as one flat array (None: the start's own)."""
+
+    of: Architecture
+
+    @property
+    def mixes_samples(self):
+        return self.of.mixes_samples
+
+    @property
+    def is_linear(self):
+        return self.of.is_linear
+
+    @property
+    def scaling(self):
+        """The scaling of what it is made of, where that has one."""
+        return self.of.scaling
+
+    def shorthands(self):
+        """Those of what it is made of (`width`)."""
+
+        def turned(one):
+            return lambda value: dataclasses.replace(self.of, **{one.field: one.turned(value)})
+
+        own = {name: Shorthand("of", one.value, turned(one)) for name, one in self.of.shorthands().items()}
+        if "width" in {field.name for field in dataclasses.fields(self.of)}:
+            own["width"] = Shorthand("of", self.of.width, lambda width: dataclasses.replace(self.of, width=width))
+        return own
+
+    def init(self, rng, d, k):
+        return self.of.init(rng, d, k)
+
+    def limit(self, d, tangent=True):
+        return self.of.limit(d, tangent)
+
+    def rate_factors(self, params, family="sgd"):
+        return self.of.rate_factors(params, family)
+
+    def anchored(self, params):
+        """Bound to the start, and so is what it is made of; an anchor that was given is kept."""
+        who, own, size = type(self).__name__, flat_of(params), sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+        if self.anchor is not None and self.anchor.shape != (size,):
+            raise refused(who, f"an anchor of {size} numbers, one for each parameter", f"shape {self.anchor.shape}", "Ravel each array in natural order")
+        return eqx.tree_at(
+            lambda one: (one.of, one.anchor),
+            self,
+            (self.of.anchored(params), own if self.anchor is None else self.anchor),
+            is_leaf=lambda leaf: leaf is None,
+        )
+
+    def held(self, params: Params) -> Params:
+        """The anchor in the shape and precision of params."""
+        if self.anchor is None:
+            raise refused(type(self).__name__, "the parameters it is anchored to", "none", "Prepare an experiment with it, or give its anchor")
+        return shaped(self.anchor, params)
+
+
+def flat_of(params: Params) -> Float[np.ndarray, " p"]:
+    """Every parameter in float64, each array raveled, in the natural order of paths."""
+    return np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in trees.leaves_by_path(params).values()])
+
+
+def shaped(flat: Float[Array, " p"], like: Params) -> Params:
+    """The flat array as a tree of the shapes and precision of `like`."""
+    cut, offset = {}, 0
+    for path, leaf in trees.leaves_by_path(like).items():
+        cut[path] = jnp.asarray(flat[offset : offset + np.size(leaf)], jnp.result_type(leaf)).reshape(np.shape(leaf))
+        offset += np.size(leaf)
+    return jax.tree_util.tree_map_with_path(lambda keys, _: cut[trees.path_of(keys)], like)
+
+
+class Sublayer(NamedTuple):
+    """A dense layer z = p W h + q b as its tangent kernel sees it: the signal it reads (None: the inputs), p and q, and the factors on the rates of W and b."""
+
+    reads: str | None
+    weight: Array | float
+    bias: Array | float
+    weight_rate: Array | float
+    bias_rate: Array | float
 
 
 def layer_scales(scaling: Scaling, params: Params) -> dict[str, LayerScale]:
@@ -79,6 +178,13 @@ class Dense(Architecture):
     """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
 
     scaling: Scaling = eqx.field(default=SP(), kw_only=True)
+
+    def dense_layers(self, params):
+        found, reads = {}, None
+        for name, scale in layer_scales(self.scaling, params).items():
+            found[name] = Sublayer(reads, scale.weight, scale.bias if "bias" in params[name] else 0.0, scale.sgd, scale.bias_sgd)
+            reads = f"{name}.post"
+        return found
 
     def rate_factors(self, params, family="sgd"):
         factors = {"weight": family, "bias": f"bias_{family}"}

@@ -3,7 +3,8 @@
 from typing import ClassVar
 
 from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
-from learnmech.parts import structure
+from learnmech.architectures.limits import dense_limit
+from learnmech.parts import Shorthand, structure
 
 
 class DeepLinear(Dense):
@@ -16,6 +17,10 @@ class DeepLinear(Dense):
     is_linear: ClassVar[bool] = True
     hidden: tuple[int, ...] = structure((), at_least=1)
 
+    def shorthands(self):
+        """`width` is every hidden width at once; read, the narrowest."""
+        return {"width": Shorthand("hidden", min(self.hidden), lambda width: (width,) * len(self.hidden))} if self.hidden else {}
+
     def init(self, rng, d, k):
         return draw_dense(rng, (d, *self.hidden, k), self.scaling)
 
@@ -27,6 +32,9 @@ class DeepLinear(Dense):
             h = tap(f"{name}.pre", dense(params[name], scales[name], h))
             h = tap("output" if index == len(params) else f"{name}.post", h)
         return h
+
+    def limit(self, d, tangent=True):
+        return dense_limit(self.scaling, len(self.hidden) + 1, d, False, tangent)
 
     def matrix(self, params):
         """W = W_L ... W_1 with every layer's multiplier, multiplied from its thinner end."""

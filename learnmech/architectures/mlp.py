@@ -2,7 +2,8 @@
 
 from learnmech.activations import activation
 from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales
-from learnmech.parts import structure
+from learnmech.architectures.limits import Activate, dense_limit
+from learnmech.parts import Shorthand, structure
 
 
 class Mlp(Dense):
@@ -15,6 +16,10 @@ class Mlp(Dense):
     def coherent(self):
         activation(self.activation)
 
+    def shorthands(self):
+        """`width` is every hidden width at once; read, the narrowest."""
+        return {"width": Shorthand("hidden", min(self.hidden), lambda width: (width,) * len(self.hidden))} if self.hidden else {}
+
     def init(self, rng, d, k):
         return draw_dense(rng, (d, *self.hidden, k), self.scaling, self.bias)
 
@@ -26,6 +31,10 @@ class Mlp(Dense):
             h = tap(f"{name}.post", s(tap(f"{name}.pre", dense(params[name], scales[name], h))))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
+
+    def limit(self, d, tangent=True):
+        first, *rest = dense_limit(self.scaling, len(self.hidden) + 1, d, self.bias, tangent)
+        return (first, *(step for affine in rest for step in (Activate(self.activation), affine)))
 
     @classmethod
     def example(cls):

@@ -2,6 +2,7 @@
 
 from learnmech.activations import activation
 from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
+from learnmech.architectures.limits import Skip, dense_limit
 from learnmech.parts import Knob, knob, structure
 
 
@@ -31,6 +32,10 @@ class Residual(Dense):
             h = tap(f"{name}.post", h + multiplied(self.branch, s(tap(f"{name}.pre", dense(params[name], scales[name], h)))))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
+
+    def limit(self, d, tangent=True):
+        first, *blocks, last = dense_limit(self.scaling, self.blocks + 2, d, self.bias, tangent)
+        return (first, *(Skip(affine, self.activation, self.branch) for affine in blocks), last)
 
     @classmethod
     def example(cls):

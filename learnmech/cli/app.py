@@ -9,6 +9,8 @@ from pathlib import Path
 from learnmech import catalog
 from learnmech.errors import Refused, nearest, refused
 
+TRUST = "run the Python code that a text names, as mine.py:model; look at it first"
+
 
 class _Parser(argparse.ArgumentParser):
     """A parser whose complaints have the shape of every other error."""
@@ -21,6 +23,7 @@ def parser() -> argparse.ArgumentParser:
     """Every command with its arguments."""
     whole = _Parser(prog="learnmech", description="A laboratory for learning mechanics: run an experiment, lay theory over it.")
     whole.add_argument("--with", dest="guests", metavar="FILE.py", action="append", default=[], help="a Python file of your own parts; repeatable")
+    whole.add_argument("--trust", action="store_true", help=TRUST)
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(name, says, subject=False, changes=None):
@@ -31,6 +34,7 @@ def parser() -> argparse.ArgumentParser:
             one.add_argument("changes", metavar="PATH=VALUE", nargs="*", help=changes)
             one.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
         one.add_argument("--with", dest="more_guests", metavar="FILE.py", action="append", default=[], help="a Python file of your own parts; repeatable")
+        one.add_argument("--trust", dest="more_trust", action="store_true", help=TRUST)
         one.add_argument("--json", action="store_true", help="give the result as one JSON document on stdout")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
         return one
@@ -56,6 +60,15 @@ def parser() -> argparse.ArgumentParser:
     swept.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
     swept.add_argument("--backend", default="map", help="map, vmap or fastest")
     swept.add_argument("--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on")
+
+    near = command("limit", "how fast a theory that is a limit becomes exact, held against the order it declares; exit status 1 if it is not that")
+    near.add_argument("theory", metavar="THEORY", help="a theory by name")
+    near.add_argument("words", metavar="[SUBJECT] PATH=VALUE", nargs="*", help="an exhibit or experiment (default: the theory's example); knobs to change")
+    near.add_argument("--along", metavar="PATH=VALUES", help="the knob, as rule.rate=0.1,0.05 or geom(64,1024,5) (default: from its own value on)")
+    near.add_argument("--seeds", type=int, metavar="N", help="how many seeds (default: 4, and 32 where the knob goes to infinity, as a width)")
+    near.add_argument("--quantity", help="whose error (default: that of the declared limit, else the loss)")
+    near.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
+    near.add_argument("--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the plot, or .nc or .csv (default: runs/limit-THEORY.png)")
 
     laid = command("compare", "a run against a theory, or against another run")
     laid.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -136,12 +149,11 @@ def _fork(one) -> None:
 def _understood(argv) -> argparse.Namespace:
     arguments, rest = parser().parse_known_args(argv)
     options = [word for word in rest if word.startswith("-")]
-    if options or (rest and not hasattr(arguments, "changes") and not hasattr(arguments, "names")):
+    many = next((name for name in ("changes", "names", "words") if hasattr(arguments, name)), None)
+    if options or (rest and many is None):
         raise refused(f"learnmech {arguments.command}", "arguments it knows", repr((options or rest)[0]), f"See learnmech {arguments.command} --help")
-    if hasattr(arguments, "changes"):
-        arguments.changes = [*arguments.changes, *rest]
-    elif rest:
-        arguments.names = [*arguments.names, *rest]
+    if rest:
+        setattr(arguments, many, [*getattr(arguments, many), *rest])
     return arguments
 
 
@@ -170,7 +182,7 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import forks, grids, looks, works
+    from learnmech.cli import forks, grids, limits, looks, works
 
     quiet = a.quiet or a.json
     calls = {
@@ -178,6 +190,7 @@ def _perform(a: argparse.Namespace):
         "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet), looks.run),
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
         "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
+        "limit": lambda: (limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, quiet), looks.limit),
         "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
         "fork": lambda: (forks.fork(a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet), looks.run),
         "resume": lambda: (forks.resume(a.run, quiet), looks.run),
@@ -204,9 +217,11 @@ def _spoken(value):
 
 
 def call(argv: list[str]) -> int:
-    """One command; its exit status: 0, 1 where a check fails, 2 for a refusal, 130 when interrupted."""
+    """One command; its exit status: 0, 1 where a check or a limit fails, 2 for a refusal, 130 when interrupted."""
+    before = catalog.trusted()
     try:
         arguments = _understood(argv)
+        catalog.trust(before or arguments.trust or arguments.more_trust)
         for file in [*arguments.guests, *arguments.more_guests]:
             catalog.add_source(file)
         result, look = _perform(arguments)
@@ -214,7 +229,7 @@ def call(argv: list[str]) -> int:
             print(json.dumps(_spoken(result)))
         else:
             look(result)
-        if arguments.command == "check" and not result["holds"]:
+        if arguments.command in ("check", "limit") and not result["holds"]:
             return 1
         return 130 if result.get("interrupted") is True else 0
     except Refused as refusal:
@@ -227,6 +242,8 @@ def call(argv: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    finally:
+        catalog.trust(before)
 
 
 def main() -> None:

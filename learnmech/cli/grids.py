@@ -21,7 +21,7 @@ def axis_values(written: str) -> list:
                 low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
                 if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
                     raise ValueError
-                return [int(v) if v == int(v) else float(v) for v in spread(low, high, int(count))]
+                return [int(round(v)) if abs(v - round(v)) <= 1e-12 * abs(v) else float(v) for v in spread(low, high, int(count))]
             except ValueError:
                 example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
                 raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None

@@ -12,6 +12,7 @@ VERDICTS = {
     "holds": "[green]holds[/]",
     "fails": "[red]FAILS[/]",
     "outside domain": "[dim]outside domain[/]",
+    "undecided": "[yellow]undecided[/]",
     "within": "[green]within[/]",
     "beyond": "[red]beyond[/]",
 }
@@ -159,6 +160,36 @@ def sweep(result: dict) -> None:
         table.add_row(*(_number(v) for v in row["at"].values()), *cells)
     _console().print(table)
     _console().print(f"{result['backend']}  ->  {escape(result['file'])}", soft_wrap=True)
+
+
+def limit(result: dict) -> None:
+    """The error of a limit value by value, its slopes, the x10 check and the verdict."""
+    console, fitted, declared = _console(), result["fitted"], result["declared"]
+    count = f"{result['seeds']} seed{'s' if result['seeds'] > 1 else ''}"
+    console.print(f"[bold]{result['theory']}[/]  the error of {escape(result['quantity'])} on {escape(result['name'])}, {count}", soft_wrap=True)
+    table = _table(escape(result["along"]), "error", "local slope")
+    for row in result["rows"]:
+        slope = "" if row["slope"] is None else _give_or_take(row["slope"], row["slope_standard_error"])
+        table.add_row(_number(row["value"]), _give_or_take(row["error"], row["standard_error"]), slope)
+    console.print(table)
+    faster, further = (" or faster", " or more" if declared["order"] > 0 else " or less") if declared["bound"] else ("", "")
+    said = f"slope {_give_or_take(fitted['slope'], fitted['standard_error'])}  declared {declared['order']:g}{faster}, allowed ± {fitted['allowed']:.2g}"
+    seeds = f", {fitted['from_seeds']:.1g} from the seeds" if result["seeds"] > 1 else ""
+    parts = f"standard error {fitted['from_fit']:.1g} from the line{seeds}"
+    console.print(f"{said}  [dim]{parts}[/]  {VERDICTS[result['verdict']]}", soft_wrap=True)
+    if result["tenfold"] is None:
+        console.print("[yellow]the x10 check could not be made: the values span less than a factor of 10[/]", soft_wrap=True)
+    else:
+        tenfold = result["tenfold"]
+        seen = _give_or_take(tenfold["factor"], tenfold["standard_error"])
+        console.print(f"x10 check: ten times the knob multiplies the error by {seen}  declared {tenfold['declared']:.3g}{further}", soft_wrap=True)
+    for note in result["outside"]:
+        console.print(f"[yellow]outside the domain at {escape(note)}[/]", soft_wrap=True)
+    console.print(f"->  {escape(result['file'])}", soft_wrap=True)
+
+
+def _give_or_take(value: float, error: float) -> str:
+    return f"{value:.4g}" + (f" ± {error:.2g}" if error == error else "")
 
 
 def show(result: dict) -> None:

@@ -48,8 +48,8 @@ class Orthogonal(InitialCondition):
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("Orthogonal", architecture, data, rng) if architecture.is_linear else None
         params = template(architecture, data, rng)
-        if shapes is None and any("weight" not in layer for layer in params.values()):
-            raise refused("Orthogonal", "layers with weights", repr(architecture), "Use another initial condition")
+        if shapes is None and any(np.ndim(layer.get("weight")) != 2 for layer in params.values()):
+            raise refused("Orthogonal", "layers with weight matrices", repr(architecture), "Use another initial condition")
         return {
             name: {leaf: float(self.gain) * _orthonormal(rng, *w.shape) if leaf == "weight" else w for leaf, w in layer.items()}
             for name, layer in params.items()

@@ -2,6 +2,7 @@
 
 import jax
 
+from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template
 from learnmech.parts import Knob, knob
 
@@ -40,4 +41,6 @@ class ZeroReadout(InitialCondition):
     def draw(self, architecture, data, rng):
         params = Gaussian(scale=self.scale).draw(architecture, data, rng)
         last = f"layer{len(params)}"
+        if last not in params:
+            raise refused("ZeroReadout", f"a last layer of the name {last}", ", ".join(params), "Use another initial condition")
         return params | {last: jax.tree.map(lambda w: 0.0 * w, params[last])}

@@ -27,7 +27,7 @@ class Given(InitialCondition):
             raise refused("Given", f"{size} numbers for {shapes}", f"shape {self.flat.shape}", "Ravel each array in this order")
         drawn, offset = {}, 0
         for path, leaf in leaves.items():
-            layer, name = path.split(".")
+            layer, name = path.rsplit(".", 1)
             drawn.setdefault(layer, {})[name] = self.flat[offset : offset + leaf.size].reshape(leaf.shape)
             offset += leaf.size
         return drawn

@@ -58,3 +58,22 @@ class Counted(Instrument):
         most = min(system.train.Y.shape[1], system.train.X.shape[1])
         if self.count > most:
             raise refused(type(self).__name__, f"count <= {most}, the modes of this data", self.count, "Lower count, or set it to 0 for all")
+
+
+class OfKernel(Instrument):
+    """An instrument of the tangent kernel on the first `samples` training inputs (0: all)."""
+
+    samples: int = structure(0, at_least=0)
+
+    def check(self, system):
+        most = system.train.X.shape[0]
+        if self.samples > most:
+            raise refused(type(self).__name__, f"samples <= {most}, those there are", self.samples, "Lower samples, or set it to 0 for all")
+
+    def inputs(self, system):
+        """The inputs it looks at."""
+        return system.train.X[: self.samples or None]
+
+    def now(self, moment, params=None):
+        """The kernel at the moment's parameters, or at others."""
+        return moment.system.tangent_kernel(moment.state.params if params is None else params, self.inputs(moment.system))

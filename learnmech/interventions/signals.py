@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.addresses import Address
-from learnmech.architectures.base import Architecture, keep
+from learnmech.architectures.base import Architecture, Around, keep
+from learnmech.architectures.linearized import Linearized
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention
 from learnmech.parts import Knob, array, knob, structure
@@ -39,22 +40,8 @@ class _Patched(Architecture):
         pass
 
 
-class _Tangent(Architecture):
-    """The tangent of an architecture: f(anchor) + J (params - anchor), and so every signal; the outputs do not go through the others."""
-
-    inner: Architecture
-    anchor: dict
-
-    def forward(self, params, X, tap=keep):
-        moved = jax.tree.map(jnp.subtract, params, self.anchor)
-        values, slopes = jax.jvp(lambda p: self.inner.signals(p, X), (self.anchor,), (moved,))
-        return [tap(name, value + slopes[name]) for name, value in values.items()][-1]
-
-    def rate_factors(self, params, family="sgd"):
-        return self.inner.rate_factors(params, family)
-
-    def __check_init__(self):
-        pass
+def _is_tangent(architecture: Architecture) -> bool:
+    return isinstance(architecture, Linearized) or (isinstance(architecture, Around) and _is_tangent(architecture.of))
 
 
 def signal_axes(name: str) -> tuple[str, str]:
@@ -78,7 +65,7 @@ class Patch(Intervention):
             raise refused("Patch", "one of value and values", "both", "Drop one")
 
     def check(self, system, rule, state):
-        if isinstance(system.architecture, _Tangent):
+        if _is_tangent(system.architecture):
             raise refused("Patch", "a network whose outputs go through its signals", "its tangent", "Patch before it is linearized")
         shapes = jax.eval_shape(lambda p: system.architecture.signals(p, system.train.X), state.params)
         address = Address.parse(self.path)
@@ -103,12 +90,12 @@ class Patch(Intervention):
 
 
 class Linearize(Intervention):
-    """Go on with the tangent of the network here: f(params) = f(anchor) + J (params - anchor), anchor the parameters at the event."""
+    """Go on with the tangent of the network here, `architectures.Linearized` at the parameters of the event."""
 
     anchored: ClassVar[bool] = True
 
     def system(self, system, anchor):
-        return _on(system, _Tangent(system.architecture, anchor))
+        return _on(system, Linearized(system.architecture).anchored(anchor))
 
     @classmethod
     def example(cls):

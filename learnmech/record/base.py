@@ -64,7 +64,7 @@ class Record:
         """The final parameters as a tree."""
         tree: dict = {}
         for path, leaf in self.final.items():
-            layer, name = path.split(".")
+            layer, name = path.rsplit(".", 1)
             tree.setdefault(layer, {})[name] = leaf
         return tree
 
@@ -102,6 +102,15 @@ class Record:
         from learnmech.record import replay
 
         return replay.read(self, what, when)
+
+    def linearized(self, at: float = 0) -> Experiment:
+        """An experiment like the run's on the tangent of the network at a step (for flows at the time of a mark), from the parameters there.
+
+        The run itself goes on with it from there by `fork(record, at, (interventions.Linearize(),))`, its rule keeping its memory and its batches.
+        """
+        from learnmech.record import replay
+
+        return replay.linearized(self, at)
 
     def save(self, folder: str | Path) -> Path:
         """Write the run folder, which appears whole or not at all."""

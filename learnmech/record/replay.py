@@ -6,9 +6,14 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from learnmech.architectures.base import flat_of
+from learnmech.architectures.linearized import Linearized
 from learnmech.clock import Marks
 from learnmech.errors import refused
+from learnmech.experiment import Experiment
+from learnmech.initial.given import Given
 from learnmech.instruments.base import Instrument
+from learnmech.interventions.base import Intervention
 from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.stages import Checkpoint, Course, Stage, Stretch, marched
@@ -123,3 +128,19 @@ def read(record, what: Instrument | str, when):
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
     steps = None if course.flows else np.asarray(places)
     return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))
+
+
+HOOKS = ("data", "system", "frozen")
+
+
+def linearized(record, when: float) -> Experiment:
+    """The experiment in force at a step or time without its events, on the tangent of the network there and from the parameters there."""
+    course, place = record.course, place_of(record, when)
+    behind = [event for event, there in zip(course.events, course.event_places, strict=True) if there <= place]
+    changed = [event for event in behind if any(getattr(type(event), hook) is not getattr(Intervention, hook) for hook in HOOKS)]
+    if changed:
+        remedy = "Choose a step before it, or fork with interventions.Linearize"
+        raise refused("The record", "a landscape that its knobs alone make, to linearize at", f"one after {changed[0].name}", remedy)
+    params = at(record, when).params
+    tangent = Linearized(course.start.system.architecture, flat_of(params))
+    return dataclasses.replace(course.experiment_after(len(behind)), architecture=tangent, initial=Given.of(params))

@@ -29,10 +29,16 @@ class Condition(NamedTuple):
 
 
 class Limit(NamedTuple):
-    """A theory that is a limit: exact as the knob `small` (a dotted path) -> 0, with error ~ small^order."""
+    """A theory that is a limit: error ~ knob^order along a knob (a dotted path, `architecture.width` for every hidden width).
 
-    small: str
+    A positive order: exact as the knob -> 0. A negative order: exact as it -> infinity (a width, -1/2); a limit in the width holds on average over seeds.
+    `bound`: the order is that of a bound, so the error vanishes at least as fast. `quantity`: whose error it is (None: the loss, or the first predicted).
+    """
+
+    knob: str
     order: float
+    bound: bool = False
+    quantity: str | None = None
 
 
 class Theory(Part):

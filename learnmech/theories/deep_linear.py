@@ -1,5 +1,6 @@
 """Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
 
+import jax
 import numpy as np
 from jaxtyping import Float
 
@@ -27,9 +28,14 @@ def plain_layers(start: Start) -> Condition:
     linear = start.system.architecture.is_linear and all(set(layer) == {"weight"} for layer in layers.values())
     factors = {float(factor) for factor in trees.leaves_by_path(start.system.architecture.rate_factors(params)).values()} if linear else set()
     if linear:
-        plain = product([layer["weight"] for layer in layers.values()])
-        linear = factors == {1.0} and np.abs(start.system.architecture.matrix(params) - plain).max() <= 1e-12 * np.abs(plain).max()
+        # at the start and away from it: a tangent of such a network agrees with it where it touches
+        linear = factors == {1.0} and all(_multiplies(start, at) for at in (params, jax.tree.map(lambda w: w + 1.0, params)))
     return Condition("the network is deep linear in sp scaling", name, "DeepLinear, sp", bool(linear))
+
+
+def _multiplies(start, params):
+    W = product([layer["weight"] for layer in trees.layers_of(params).values()])
+    return np.abs(start.system.architecture.matrix(params) - W).max() <= 1e-12 * np.abs(W).max()
 
 
 def weights(start: Start) -> list[Matrix]:

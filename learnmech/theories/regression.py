@@ -10,6 +10,7 @@ from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Outputs
+from learnmech.kernels.decay import momentum_decay
 from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, rule_is, squared_loss
@@ -68,16 +69,6 @@ def early_stopping_filter(h: Vector, rate: float, steps: int) -> Vector:
 def ridge_filter(h: Vector, rho: float) -> Vector:
     """h/(h + rho): the share of each eigendirection's least-squares solution that ridge keeps."""
     return h / (h + rho)
-
-
-def momentum_decay(h: Vector, rate: float, momentum: float, steps: Float[np.ndarray, " m"]) -> Float[np.ndarray, "m d"]:
-    """What is left after k steps of heavy ball of a deviation 1 started at rest, in each direction.
-
-    (e, v) <- (e - eta(b v + h e), b v + h e), a two-by-two matrix to the power k, by repeated squaring: defective cases need no care.
-    """
-    step = np.zeros((len(h), 2, 2))
-    step[:, 0, 0], step[:, 0, 1], step[:, 1, 0], step[:, 1, 1] = 1 - rate * h, -rate * momentum, h, momentum
-    return np.stack([np.linalg.matrix_power(step, int(k))[:, 0, 0] for k in steps])
 
 
 class Regression(Theory):

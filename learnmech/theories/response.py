@@ -49,7 +49,7 @@ class HessianResponse(Theory):
     def predict(self, start, clock=None):
         need(self, start, self.domain(start)[0])
         event = start.experiment.events[0]
-        system = landscape(start.experiment.architecture, start.experiment.loss, start.data, np.float64)
+        system = landscape(start.system.architecture, start.experiment.loss, start.data, np.float64)
         params = jax.tree.map(jnp.asarray, start.params)
         kicked = event.state(start.system, start.rule, None, start.state).params
         moved = jax.tree.map(lambda after, before: np.asarray(after, np.float64) - before, kicked, start.params)

@@ -31,6 +31,7 @@ FORMULAS = {
     "gelu-tanh": lambda z: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2,
     "softplus": lambda z: np.log(1 + np.exp(z)),
     "sin": np.sin,
+    "cos": np.cos,
     "square": lambda z: z**2,
     "cube": lambda z: z**3,
     "monomial:4": lambda z: z**4,

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, instruments, interventions, rules, runs, trees
+from learnmech import architectures, catalog, data, instruments, interventions, rules, runs, scalings, trees
 from learnmech.errors import Refused
 from learnmech.state import arrays_of
 
@@ -93,7 +93,7 @@ def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(
 READ = sorted(catalog.members("instruments"))
 
 
-LINEAR = made(architecture=architectures.DeepLinear(hidden=(5,)), data=data.Gaussian(n=12, d=4, k=2, test=5), rule=rules.Adam(rate=0.01))
+LINEAR = made(architecture=architectures.DeepLinear(hidden=(5,), scaling=scalings.NTK()), data=data.Gaussian(n=12, d=4, k=2, test=5), rule=rules.Adam(rate=0.01))
 OF_THE_STEP = ("batch-loss", "loss", "norms", "watch", "weights")
 SEEN = {
     "adam": (LINEAR, READ),

@@ -15,6 +15,7 @@ from learnmech.data import Gaussian
 from learnmech.orders import fitted_order, measured_order
 from learnmech.rules import GradientDescent
 from learnmech.theories import Flow, ModifiedFlow
+from learnmech.theories.base import Limit
 from learnmech.theories.flow import epoch_modified_loss, integrated
 
 RATES = [0.08, 0.04, 0.02, 0.01]
@@ -47,7 +48,7 @@ def parts_of(tree):
 @pytest.mark.parametrize("theory, order, quantity", [(Flow(), 1, "loss"), (ModifiedFlow(), 2, "loss"), (ModifiedFlow(), 2, "layer1.weight")], ids=str)
 def test_descent_approaches_its_flow_at_the_order_the_theory_names(network, theory, order, quantity):
     found = measured_order(network, theory, "rule.rate", RATES, quantity)
-    assert theory.limits[0] == ("rule.rate", order)
+    assert theory.limits[0] == Limit("rule.rate", order)
     # the next order bends the line by about its value at the middle of the range
     assert found.slope == pytest.approx(order, abs=0.08)
     assert 0 < found.standard_error < 0.04 and len(found.errors) == 4

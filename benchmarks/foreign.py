@@ -1,0 +1,47 @@
+"""Peers that need an environment of their own: a process under another interpreter, which makes its work ready and then does it when asked.
+
+`make peers` sets them up: neural-tangents 0.6.5 with JAX 0.5.3 in .venv-nt, and in .venv-nt-old with JAX 0.4.25, the last under which its structured
+derivatives run.
+"""
+
+import atexit
+import json
+import os
+import subprocess
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+
+
+class NoPeer(RuntimeError):
+    """The environment of a peer is not there."""
+
+
+class Peer:
+    """A process that runs benchmarks/peers/SCRIPT under the interpreter of an environment: ready(**task) prepares and warms up, call() does it once."""
+
+    def __init__(self, environment: str, script: str):
+        python = ROOT / environment / "bin" / "python"
+        if not python.exists():
+            raise NoPeer(f"there is no {environment}; run make peers")
+        command = [str(python), str(Path(__file__).parent / "peers" / script)]
+        quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
+        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet, cwd="/")
+        atexit.register(self._process.kill)
+
+    def _said(self, line: str) -> str:
+        self._process.stdin.write(line + "\n")
+        self._process.stdin.flush()
+        answer = self._process.stdout.readline().strip()
+        if not answer.startswith("ok"):
+            raise RuntimeError(f"the peer failed: {answer or 'it ended'}")
+        return answer.removeprefix("ok").strip()
+
+    def ready(self, **task) -> "Peer":
+        """Make this task the one that is done when called."""
+        self._said(json.dumps(task))
+        return self
+
+    def call(self) -> float:
+        """Do it once; gives a number of the result, to be held against ours."""
+        return float(self._said("go"))

@@ -1,0 +1,172 @@
+"""Digests: what a Python object is, as sha256 of its content, so that an equal one made in another process has the same."""
+
+import contextlib
+import dataclasses
+import dis
+import enum
+import functools
+import hashlib
+import pickle
+import sys
+import sysconfig
+import types
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from learnmech.errors import refused
+
+PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
+# What a dataclass writes into its class by itself, or says nothing of what a model computes.
+UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__reduce__")
+LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def digest_of(value) -> str:
+    """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's functions and classes by their bytecode and what they use.
+
+    What belongs to an installed library counts by its name. Bytecode differs between versions of Python: so does the digest of what holds some.
+    """
+    told = _Told()
+    try:
+        told.tell(value)
+    except RecursionError:
+        raise refused("Wrapped", "a model that does not hold itself", f"a {type(value).__name__} that does", "Take the loop out of its fields") from None
+    return told.hasher.hexdigest()
+
+
+@functools.cache
+def _in_library(module: str) -> bool:
+    if module.split(".")[0] in ("learnmech", "builtins"):
+        return True
+    file = getattr(sys.modules.get(module), "__file__", None)
+    if module == "__main__" or module not in sys.modules or file is None:
+        return module in sys.builtin_module_names
+    return any(Path(file).resolve().is_relative_to(root.resolve()) for root in LIBRARIES)
+
+
+def library_name(value) -> str | None:
+    """`jax.numpy.tanh` of what a library holds under that name, None of all else."""
+    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    if not isinstance(module, str) or not isinstance(name, str) or not _in_library(module):
+        return None
+    found = sys.modules.get(module)
+    for word in name.split("."):
+        found = getattr(found, word, None)
+    return f"{module}.{name}" if found is value else None
+
+
+class _Told:
+    """A value told to a hash, piece by piece; functions and classes once."""
+
+    def __init__(self):
+        self.hasher, self._met = hashlib.sha256(), {}
+
+    def say(self, *words) -> None:
+        for word in words:
+            word = word if isinstance(word, bytes) else str(word).encode()
+            self.hasher.update(f"{len(word)}:".encode() + word)
+
+    def tell(self, value) -> None:
+        if isinstance(value, enum.Enum):
+            self.say("enum", type(value).__qualname__, value.name)
+        elif isinstance(value, PLAIN):
+            self.say("plain", type(value).__name__, repr(value))
+        elif isinstance(value, (np.ndarray, np.generic, jax.Array)):
+            self._array(value)
+        elif isinstance(value, (tuple, list, dict, set, frozenset)):
+            self._container(value)
+        elif isinstance(value, types.ModuleType):
+            self.say("module", value.__name__)
+        elif library_name(value):
+            self.say("library", library_name(value))
+        elif isinstance(value, (type, types.FunctionType)):
+            self._once(value)
+        elif isinstance(value, types.CodeType):
+            self._code(value)
+        else:
+            self._object(value)
+
+    def _array(self, value):
+        if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
+            self.say("key", jax.random.key_impl(value))
+            value = jax.random.key_data(value)
+        value = np.asarray(value)
+        self.say("array", value.dtype.str, value.shape)
+        self.say(np.ascontiguousarray(value).tobytes())
+
+    def _container(self, value):
+        self.say(type(value).__qualname__, len(value))
+        if isinstance(value, (set, frozenset)):
+            self.say(*sorted(digest_of(one) for one in value))
+        elif isinstance(value, dict):
+            for name, one in sorted(value.items(), key=lambda pair: repr(pair[0])):
+                self.tell(name)
+                self.tell(one)
+        else:
+            for one in value:
+                self.tell(one)
+
+    def _once(self, value):
+        if id(value) in self._met:
+            self.say("again", self._met[id(value)])
+            return
+        self._met[id(value)] = len(self._met)
+        (self._class if isinstance(value, type) else self._function)(value)
+
+    def _class(self, cls):
+        self.say("class", cls.__qualname__)
+        for base in cls.__bases__:
+            self.tell(base)
+        for name, one in sorted(vars(cls).items()):
+            hidden = name.startswith("__") and not isinstance(one, (types.FunctionType, staticmethod, classmethod, property))
+            if not hidden and name not in UNTOLD and not name.startswith("_abc_"):
+                self.say(name)
+                self.tell(one)
+
+    def _function(self, f):
+        self.say("function")
+        self.tell((f.__code__, f.__defaults__, f.__kwdefaults__))
+        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
+            self.say(name)
+            with contextlib.suppress(ValueError):  # a cell that is still empty
+                self.tell(cell.cell_contents)
+        for name in () if _in_library(f.__module__ or "") else _globals_of(f.__code__):
+            self.say(name)
+            if name in f.__globals__:
+                self.tell(f.__globals__[name])
+
+    def _code(self, code):
+        self.say("code", code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_exceptiontable)
+        self.tell(code.co_consts)
+
+    def _object(self, value):
+        if isinstance(value, (staticmethod, classmethod)):
+            return self.tell(value.__func__)
+        if isinstance(value, property):
+            return self.tell((value.fget, value.fset))
+        if isinstance(value, types.MethodType):
+            return self.tell((value.__func__, value.__self__))
+        if isinstance(value, functools.partial):
+            return self.tell((value.func, value.args, value.keywords))
+        self.say("object", type(value).__module__, type(value).__qualname__)
+        if dataclasses.is_dataclass(value):
+            self.tell(type(value))
+            return self.tell({field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)})
+        held = getattr(value, "__dict__", None)
+        if hasattr(value, "__wrapped__") or (held is not None and not library_name(type(value))):
+            self.tell((type(value), getattr(value, "__wrapped__", None)))
+            return self.tell({name: one for name, one in (held or {}).items() if not name.startswith("__")})
+        try:
+            return self.say(pickle.dumps(value))
+        except Exception:
+            what, remedy = "a model whose every field can be told by its content", "Keep it in a file and give Wrapped.of('mine.py:model')"
+            raise refused("Wrapped", what, f"a {type(value).__module__}.{type(value).__qualname__} in it", remedy) from None
+
+
+def _globals_of(code) -> list[str]:
+    names = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    for inner in code.co_consts:
+        names |= set(_globals_of(inner)) if isinstance(inner, types.CodeType) else set()
+    return sorted(names)

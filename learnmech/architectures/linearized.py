@@ -1,0 +1,51 @@
+"""The linearized network: any architecture replaced by its tangent at an anchor."""
+
+import jax
+import numpy as np
+
+from learnmech import trees
+from learnmech.architectures.base import Around, keep
+from learnmech.architectures.mlp import Mlp
+from learnmech.parts import array
+
+
+class Linearized(Around):
+    """The tangent of an architecture: f(anchor) + J(anchor) (params - anchor), and so every signal; linear in the parameters, J fixed.
+
+    `anchor` are parameters as one flat array (each array raveled, in the natural order of paths); None: the start's own. Signals are the tangents of the
+    signals; the outputs do not go through them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
+    """
+
+    anchor: np.ndarray | None = array(None)
+
+    def forward(self, params, X, tap=keep):
+        anchor, names = self.held(params), []
+
+        def values(at):
+            seen = []
+
+            def note(name, value):
+                if name != "output":
+                    names.append(name)
+                    seen.append(value)
+                return value
+
+            return self.of.forward(at, X, note), seen
+
+        (outputs, signals), (slope, slopes) = jax.jvp(values, (anchor,), (trees.subtract(params, anchor),))
+        for name, value, moved in zip(names, signals, slopes, strict=True):
+            tap(name, value + moved)
+        return tap("output", outputs + slope)
+
+    def tangent_at(self, params):
+        return self.of.tangent_at(self.held(params))
+
+    def matrix(self, params):
+        """W(anchor) + dW(anchor) (params - anchor), of a network linear in its inputs."""
+        anchor = self.held(params)
+        value, slope = jax.jvp(self.of.matrix, (anchor,), (trees.subtract(params, anchor),))
+        return value + slope
+
+    @classmethod
+    def example(cls):
+        return cls(Mlp.example())

@@ -1,0 +1,142 @@
+"""Models: a user's own model as a value. Its text says where the model is and its sha256; without leave no text makes anything run."""
+
+import functools
+import hashlib
+import sys
+import types
+from pathlib import Path
+
+import equinox as eqx
+
+from learnmech import catalog
+from learnmech.architectures.digest import digest_of
+from learnmech.architectures.skeletons import check_model, is_pair, said
+from learnmech.errors import refused
+from learnmech.parts import Part, structure
+
+# The models at hand in this process, by what their text says of them.
+_AT_HAND: dict[tuple[str, str], object] = {}
+
+
+class Model(Part):
+    """Where a model is, and its sha256.
+
+    `python`: a file and a name in it, `mine.py:model`, with the sha256 of the file. `given`: the name of an object that was handed over in Python, with the
+    sha256 of its content: structure, weights, static fields, and the user's own code it calls.
+    """
+
+    python: str | None = structure(None)
+    given: str | None = structure(None)
+    sha256: str = structure(kw_only=True)
+
+    def coherent(self):
+        if (self.python is None) == (self.given is None):
+            raise refused("Model", "either python or given", "both" if self.python else "neither", 'Write for example python = "mine.py:model"')
+        if self.python is not None:
+            _file_and_name(self.python)
+
+    @classmethod
+    def of(cls, model: object) -> "Model":
+        """The value that stands for an object: an Equinox module, a pair (init, apply), or a function that makes a module from a key."""
+        if isinstance(model, cls):
+            return model
+        model = tuple(model) if isinstance(model, list) else model
+        check_model(model)
+        found = cls(given=_name_of(model), sha256=digest_of(model))
+        _AT_HAND.setdefault(found.key, model)
+        return found
+
+    @classmethod
+    def in_file(cls, where: str) -> "Model":
+        """The model of that name in a Python file, `mine.py:model`, which is run now."""
+        path, name = _file_and_name(where)
+        source = _read(path)
+        found = cls(python=where, sha256=hashlib.sha256(source).hexdigest())
+        _AT_HAND[found.key] = _run(path, name, source, found.sha256)
+        return found
+
+    def __repr__(self):
+        return f"<{self.python or self.given} {self.sha256[:12]}>"
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What tells it from all others."""
+        return self.python.rpartition(":")[2] if self.python else "", self.sha256
+
+    @property
+    def at_hand(self) -> object:
+        """The model itself."""
+        if self.key not in _AT_HAND:
+            raise self._unknown()
+        return _AT_HAND[self.key]
+
+    def parsed(self, folder="."):
+        if self.key in _AT_HAND:
+            return self
+        if self.given or not catalog.trusted():
+            raise self._unknown()
+        path, name = _file_and_name(self.python)
+        places = [above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)]
+        path = next((place for place in places if place.is_file()), path)
+        source = _read(path)
+        found = hashlib.sha256(source).hexdigest()
+        if found != self.sha256:
+            raise refused("Wrapped", f"{path.name} with sha256 {self.sha256[:16]}...", f"{found[:16]}...", "Restore the file, or write its sha256")
+        _AT_HAND[self.key] = _run(path, name, source, found)
+        return self
+
+    def _unknown(self):
+        if self.given:
+            what, got = "the model itself, which is in no text", f"the name of one, {self.given}, that this process does not know"
+            return refused("Wrapped", what, got, "Make the same model here and give it to Wrapped first, or keep it in a file: Wrapped.of('mine.py:model')")
+        remedy = "Look at the file, then run learnmech --trust, or in Python lm.catalog.trust()"
+        return refused("Wrapped", "leave to run the code that a text names", f"{self.python} without it", remedy)
+
+
+def model_of(key: tuple[str, str]) -> object:
+    """The model at hand under a key."""
+    return _AT_HAND[key]
+
+
+def _file_and_name(where: object) -> tuple[Path, str]:
+    path, _, name = where.rpartition(":") if isinstance(where, str) else ("", "", "")
+    if not path.endswith(".py") or not name.isidentifier():
+        raise refused("Wrapped", "a Python file and a name in it", repr(where), "Write for example mine.py:model")
+    return Path(path), name
+
+
+def _read(path):
+    if not path.is_file():
+        raise refused(
+            "Wrapped",
+            "the file of its model",
+            f"no file {path}",
+            "Put it beside the text or in a folder above it, or go to the folder from which that path leads to it",
+        )
+    return path.read_bytes()
+
+
+def _run(path, name, source, sha):
+    called = f"learnmech_model_{path.stem}_{sha[:16]}"
+    if called not in sys.modules:
+        module = types.ModuleType(called)
+        module.__file__ = str(path.resolve())
+        sys.modules[called] = module  # classes look there for the module they are made in
+        try:
+            exec(compile(source, module.__file__, "exec"), vars(module))
+        except Exception as error:
+            del sys.modules[called]
+            raise refused("Wrapped", f"{path.name} to be run", said(error), f"Mend {path.name}") from error
+    if not hasattr(sys.modules[called], name):
+        raise refused("Wrapped", f"a model in {path.name}", f"no {name} in it", f"Name one that {path.name} defines")
+    model = getattr(sys.modules[called], name)
+    check_model(model)
+    return model
+
+
+def _name_of(model):
+    if is_pair(model):
+        return ", ".join(map(_name_of, model))
+    model = model.func if isinstance(model, functools.partial) else model
+    named = type(model) if isinstance(model, eqx.Module) or not hasattr(model, "__qualname__") else model
+    return f"{named.__module__}.{named.__qualname__}"

@@ -1,0 +1,99 @@
+"""Kernels: the tangent kernel of the network as it stands, how far it has moved, and what it has to do with the targets and with infinite width.
+
+All are of the traced kernel on the training inputs, the mean over outputs of T_cc(x, x'), with the factors that the scaling puts on the rate.
+"""
+
+import jax.numpy as jnp
+
+from learnmech.instruments.base import OfKernel
+from learnmech.kernels.alignment import cka, target_alignment
+from learnmech.kernels.empirical import tangent_kernel
+from learnmech.kernels.infinite import kernel
+from learnmech.parts import structure
+from learnmech.quantity import Quantity
+from learnmech.trees import layers_of
+
+
+class TangentKernel(OfKernel):
+    """The tangent kernel itself, and with `by_layer` each layer's share of it."""
+
+    by_layer: bool = structure(False)
+
+    def quantities(self, system, params):
+        axes, units = ("sample", "sample'"), "output^2/param^2"
+        whole = Quantity("tangent_kernel", axes, units, "T", "tangent kernel on the training inputs")
+        if not self.by_layer:
+            return (whole,)
+        labels = (("layer", tuple(layers_of(params))),)
+        return whole, Quantity("layer_kernel", ("layer", *axes), units, "T_l", "each layer's share of the tangent kernel", labels)
+
+    def read(self, moment):
+        if not self.by_layer:
+            return {"tangent_kernel": self.now(moment)}
+        params = moment.state.params
+        shares = tangent_kernel(moment.system.architecture, params, self.inputs(moment.system), by_layer=True)
+        stacked = jnp.stack([shares[name] for name in layers_of(params)])
+        return {"tangent_kernel": jnp.sum(stacked, axis=0), "layer_kernel": stacked}
+
+
+class KernelDrift(OfKernel):
+    """How far the tangent kernel is from the start's: |T - T_0|_F/|T_0|_F, and their centered alignment (CKA), 1 where only the scale has moved."""
+
+    def quantities(self, system, params):
+        return (
+            Quantity("kernel_drift", (), "1", "|T - T_0|/|T_0|", "change of the tangent kernel since the start"),
+            Quantity("kernel_cka_start", (), "1", "CKA(T, T_0)", "alignment of the tangent kernel with the start's"),
+        )
+
+    def read(self, moment):
+        here, there = self.now(moment), self.now(moment, moment.origin)
+        size = jnp.linalg.norm(there)
+        drift = jnp.where(size > 0, jnp.linalg.norm(here - there) / jnp.where(size > 0, size, 1), 0)
+        return {"kernel_drift": drift, "kernel_cka_start": cka(here, there)}
+
+
+class KernelTarget(OfKernel):
+    """Kernel-target alignment <T, YY'>/(|T|_F |YY'|_F): how much of the kernel is spent on the targets.  Source: Cristianini et al. 2001."""
+
+    def quantities(self, system, params):
+        return (Quantity("kernel_target_alignment", (), "1", "<T, YY'>/|T||YY'|", "alignment of the tangent kernel with the targets"),)
+
+    def read(self, moment):
+        return {"kernel_target_alignment": target_alignment(self.now(moment), moment.system.train.Y[: self.samples or None])}
+
+
+class KernelSpectrum(OfKernel):
+    """The strongest `count` eigenvalues of the tangent kernel (0: all), the largest first."""
+
+    count: int = structure(10, at_least=0)
+
+    def quantities(self, system, params):
+        n = self.inputs(system).shape[0]
+        labels = (("rank", tuple(range(1, min(self.count or n, n) + 1))),)
+        return (Quantity("kernel_eigenvalue", ("rank",), "output^2/param^2", "λ(T)", "eigenvalues of the tangent kernel", labels),)
+
+    def read(self, moment):
+        return {"kernel_eigenvalue": jnp.linalg.eigvalsh(self.now(moment))[::-1][: self.count or None]}
+
+
+class InfiniteKernel(OfKernel):
+    """How far the tangent kernel is from that of the infinitely wide network: |T - T_inf|_F/|T_inf|_F, and their centered alignment (CKA)."""
+
+    def check(self, system):
+        super().check(system)
+        system.architecture.limit(system.train.X.shape[1])
+
+    def quantities(self, system, params):
+        return (
+            Quantity("off_infinite_kernel", (), "1", "|T - T_inf|/|T_inf|", "distance of the tangent kernel from that of infinite width"),
+            Quantity("kernel_cka_infinite", (), "1", "CKA(T, T_inf)", "alignment of the tangent kernel with that of infinite width"),
+        )
+
+    def read(self, moment):
+        here, X = self.now(moment), self.inputs(moment.system)
+        there = kernel(moment.system.architecture, X, get="ntk").astype(here.dtype)
+        return {"off_infinite_kernel": jnp.linalg.norm(here - there) / jnp.linalg.norm(there), "kernel_cka_infinite": cka(here, there)}
+
+    @classmethod
+    def example(cls):
+        return cls(samples=3)

@@ -1,0 +1,63 @@
+"""Laziness: how far features moved, and how far the network is from its tangent at the start."""
+
+import jax
+import jax.numpy as jnp
+
+from learnmech import trees
+from learnmech.instruments.base import Instrument
+from learnmech.quantity import Quantity
+
+
+def _ratio(moved, size):
+    """moved/size by Frobenius norms; 0 where nothing moved, infinite where something came from nothing."""
+    above, below = jnp.linalg.norm(moved), jnp.linalg.norm(size)
+    return jnp.where(above == 0, 0, above / jnp.where((above == 0) & (below == 0), 1, below))
+
+
+def _features(system, params):
+    """{layer: its features on the training inputs}: the signal after its nonlinearity, else the one before; in natural order. Without layers the outputs."""
+    signals = system.architecture.signals(params, system.train.X)
+    layers = sorted({name.rpartition(".")[0] for name in signals if name.endswith((".pre", ".post"))}, key=trees.natural)
+    features = {layer: signals.get(f"{layer}.post", signals.get(f"{layer}.pre")) for layer in layers}
+    return features or {"output": signals["output"]}
+
+
+class FeatureMovement(Instrument):
+    """|h_l(t) - h_l(0)|_F/|h_l(0)|_F on the training inputs: how far each layer's features moved from the start.
+
+    h_l is `layerK.post`, or `layerK.pre` where a layer has no other signal, as the last, whose features are the outputs. Infinite where a layer
+    began at zero and moved.  Source: Chizat et al. 2019.
+    """
+
+    def quantities(self, system, params):
+        labels = (("layer", tuple(jax.eval_shape(lambda p: _features(system, p), params))),)
+        return (Quantity("feature_movement", ("layer",), "1", "|h - h_0|/|h_0|", "change of each layer's features over their size at the start", labels),)
+
+    def read(self, moment):
+        now, origin = (_features(moment.system, params) for params in (moment.state.params, moment.origin))
+        return {"feature_movement": jnp.stack([_ratio(h - origin[layer], origin[layer]) for layer, h in now.items()])}
+
+
+class LinearizationError(Instrument):
+    """|f_t - f_lin|_F/|f_t - f_0|_F with f_lin = f_0 + J_0 (params - params_0): the share of what was learned that the tangent at the start does not tell.
+
+    On the training inputs and, where there are any, on the test inputs; 0 where nothing moved. One forward-mode product.
+    Source: Lee et al. 2019; Chizat et al. 2019.
+    """
+
+    def quantities(self, system, params):
+        symbol, meaning = "|f - f_lin|/|f - f_0|", "distance of the outputs from those of the tangent at the start, over how far they moved"
+        train = Quantity("linearization_error", (), "1", symbol, meaning)
+        test = Quantity("test_linearization_error", (), "1", f"{symbol} on test", f"{meaning}, on the test inputs")
+        return (train,) if system.test is None else (train, test)
+
+    def read(self, moment):
+        system, params, origin = moment.system, moment.state.params, moment.origin
+
+        def error(X):
+            before, moved = jax.jvp(lambda p: system.outputs(p, X), (origin,), (trees.subtract(params, origin),))
+            change = system.outputs(params, X) - before
+            return _ratio(change - moved, change)
+
+        seen = {"linearization_error": error(system.train.X)}
+        return seen if system.test is None else seen | {"test_linearization_error": error(system.test.X)}

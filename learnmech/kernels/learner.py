@@ -1,0 +1,163 @@
+"""The kernel learner: what descent and flow on a squared loss do to the outputs of a model whose tangent kernel stands still."""
+
+import dataclasses
+
+import numpy as np
+from jaxtyping import Float
+
+from learnmech.errors import refused
+from learnmech.kernels.decay import Decay
+from learnmech.late import late
+
+linalg = late("scipy.linalg")
+
+Square = Float[np.ndarray, "n n"]
+Outputs = Float[np.ndarray, "n k"]
+Cross = Float[np.ndarray, "m n"]
+
+
+@dataclasses.dataclass(frozen=True)
+class KernelLearner:
+    """f(t) for loss c sum_i |f_i - y_i|^2 and a fixed kernel T = U diag(values) U' on the training inputs, every output with the same kernel.
+
+    df/dt = -2c T (f - Y): with rates h = 2c values, train f = Y + U left(h) U'(f_0 - Y), elsewhere f = f_0 + 2c T_x U gain(h) U'(Y - f_0) with gain =
+    (1 - left)/h (`kernels.decay`), which needs no inverse: a singular kernel is no trouble at finite times. Eigenvalues below round-off, n eps of the
+    largest, count as 0; nothing is added to the kernel.  Source: Jacot et al. 2018; Lee et al. 2019.
+    """
+
+    values: Float[np.ndarray, " n"]
+    vectors: Square
+    Y: Outputs
+    start: Outputs
+    c: float
+
+    @classmethod
+    def of(cls, kernel: Square, Y: Outputs, c: float, start: Outputs | None = None) -> "KernelLearner":
+        """From the kernel between the training inputs (None: outputs that start at 0)."""
+        kernel, Y = np.asarray(kernel, np.float64), np.asarray(Y, np.float64)
+        n = len(kernel)
+        if kernel.shape != (n, n) or Y.ndim != 2 or len(Y) != n:
+            raise refused("KernelLearner", "a kernel (n, n) and targets (n, k)", f"shapes {kernel.shape} and {Y.shape}", "Give both for the same inputs")
+        if not (np.isfinite(kernel).all() and np.isfinite(Y).all()):
+            raise refused("KernelLearner", "finite numbers", "NaN or infinity", "Remove or replace the bad entries")
+        off = float(np.abs(kernel - kernel.T).max(initial=0.0))
+        if off > 1e-6 * np.abs(kernel).max(initial=0.0):
+            raise refused("KernelLearner", "a symmetric kernel", f"entries that differ by {off:.2g}", "Give the kernel of the inputs with themselves")
+        values, vectors = linalg.eigh(kernel, driver="evd")
+        if values[0] < -1e-6 * values[-1]:
+            raise refused("KernelLearner", "a kernel without negative eigenvalues", f"{values[0]:.3g}", "Give a kernel, or check how it was computed")
+        floor = n * np.finfo(float).eps * values[-1]
+        return cls(np.where(values > floor, values, 0.0), vectors, Y, np.zeros_like(Y) if start is None else np.asarray(start, np.float64), float(c))
+
+    @property
+    def rates(self) -> Float[np.ndarray, " n"]:
+        """h = 2c values: how fast the residual decays in each eigendirection."""
+        return 2 * self.c * self.values
+
+    @property
+    def condition_number(self) -> float:
+        """The largest eigenvalue of the kernel over the smallest; infinite where it is singular to round-off."""
+        return float(self.values[-1] / self.values[0]) if self.values[0] > 0 else float("inf")
+
+    def stable_rate(self, momentum: float = 0.0) -> float:
+        """The rate above which descent diverges, 2(1 + momentum)/h_max: 1/(c lambda_max) without momentum."""
+        return float(2 * (1 + momentum) / self.rates[-1])
+
+    def fit_times(self, share: float = 0.99) -> Float[np.ndarray, " n"]:
+        """When flow has fitted this share of each eigenmode, ln(1/(1 - share))/h: infinite in null directions."""
+        if not 0 < share < 1:
+            raise refused("fit_times", "a share between 0 and 1", share, "Give for example 0.99")
+        with np.errstate(divide="ignore"):
+            return -np.log1p(-share) / self.rates
+
+    def fit_steps(self, rate: float, share: float = 0.99) -> Float[np.ndarray, " n"]:
+        """How many steps of descent leave 1 - share of each eigenmode, ln(1 - share)/ln|1 - rate h|. Refuses a rate above the stable one."""
+        if not 0 < share < 1:
+            raise refused("fit_steps", "a share between 0 and 1", share, "Give for example 0.99")
+        if not 0 < rate < self.stable_rate():
+            raise refused("Descent with this kernel", f"a rate between 0 and {self.stable_rate():.6g}, 1/(c lambda_max)", f"{rate:g}", "Lower the rate")
+        with np.errstate(divide="ignore"):
+            return np.log1p(-share) / np.log(np.abs(1 - rate * self.rates))
+
+    def outputs(self, decay: Decay) -> Float[np.ndarray, "m n k"]:
+        """f on the training inputs at every mark."""
+        return self.Y + self._turned(decay.left, self.start - self.Y)
+
+    def residual(self, decay: Decay) -> Float[np.ndarray, "m n k"]:
+        """f - Y on the training inputs at every mark, to its own round-off."""
+        return self._turned(decay.left, self.start - self.Y)
+
+    def elsewhere(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float, decay: Decay) -> Float[np.ndarray, "m q k"]:
+        """f at other inputs, from the kernel between them and the training inputs and from where f starts there."""
+        return start + 2 * self.c * np.asarray(cross, np.float64) @ self._turned(decay.gain, self.Y - self.start)
+
+    def limit(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float = 0.0, ridge: float = 0.0) -> Float[np.ndarray, "q k"]:
+        """f at infinite time, f_0(x) + T_x (T + ridge I)^{-1} (Y - f_0): kernel regression; with a ridge rho on |w - w_0|^2/2 in the loss, ridge = rho/(2c).
+
+        Refuses a kernel that is singular to round-off where no ridge is given.
+        """
+        if ridge < 0:
+            raise refused("Kernel regression", "ridge >= 0", ridge, "Give a ridge of 0 or more")
+        if not ridge and not self.values[0] > 0:
+            rank = int((self.values > 0).sum())
+            remedy = "Give a ridge, drop repeated inputs, or ask for a finite time"
+            raise refused("Kernel regression", "an invertible kernel", f"one of rank {rank} of {len(self.values)}, condition number inf", remedy)
+        share = 1 / (self.values + ridge)
+        return start + np.asarray(cross, np.float64) @ self._turned(share[None], self.Y - self.start)[0]
+
+    def ensemble(self, decay: Decay, nngp: Square, cross: Cross, nngp_cross: Cross, nngp_test: Float[np.ndarray, "q q"]) -> "Ensemble":
+        """Mean and covariance over random starts f_0 ~ GP(0, K) at every mark, for the same output at two inputs.
+
+        Test: B = 2c T_x U gain U', mean = B Y, cov = K_xx + B K B' - B K_Xx - K_xX B'. Train: E = U left U', mean = (I - E) Y, cov = E K E'.
+        """
+        train_mean, train_cov, mean, cov = [], [], [], []
+        for left, gain in zip(*decay, strict=True):
+            E = (self.vectors * left) @ self.vectors.T
+            B = 2 * self.c * cross @ (self.vectors * gain) @ self.vectors.T
+            train_mean.append(self.Y - E @ self.Y)
+            train_cov.append(E @ nngp @ E.T)
+            mean.append(B @ self.Y)
+            mixed = B @ nngp_cross.T
+            cov.append(nngp_test + B @ nngp @ B.T - mixed - mixed.T)
+        return Ensemble(*(np.stack(part) for part in (train_mean, train_cov, mean, cov)))
+
+    def _turned(self, shares, deviation):
+        """U diag(share) U' deviation for every row of shares."""
+        seen = self.vectors.T @ deviation
+        return np.einsum("ij,tj,jk->tik", self.vectors, shares, seen, optimize=True)
+
+
+@dataclasses.dataclass(frozen=True)
+class Ensemble:
+    """Mean (marks, n, k) and covariance (marks, n, n) over random starts, on the training inputs and elsewhere."""
+
+    train_mean: Float[np.ndarray, "m n k"]
+    train_cov: Float[np.ndarray, "m n n"]
+    mean: Float[np.ndarray, "m q k"]
+    cov: Float[np.ndarray, "m q q"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Posterior:
+    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, and the condition number of what was inverted."""
+
+    mean: Float[np.ndarray, "q k"]
+    cov: Float[np.ndarray, "q q"]
+    condition_number: float
+
+
+def posterior(nngp: Square, Y: Outputs, cross: Float[np.ndarray, "q n"], own: Float[np.ndarray, "q q"], noise: float = 0.0) -> Posterior:
+    """The posterior of f ~ GP(0, K) at other inputs given y = f + noise: mean = K_x (K + s I)^{-1} Y, cov = K_xx - K_x (K + s I)^{-1} K_x', s = noise^2.
+
+    Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.  Source: Lee et al. 2018.
+    """
+    if noise < 0:
+        raise refused("The posterior", "noise >= 0", noise, "Give the standard deviation of the noise")
+    learner = KernelLearner.of(np.asarray(nngp) + noise**2 * np.eye(len(nngp)), Y, 0.5)
+    if not learner.values[0] > 0:
+        rank = int((learner.values > 0).sum())
+        remedy = "Give a noise, or drop repeated inputs"
+        raise refused("The posterior", "an invertible kernel", f"one of rank {rank} of {len(learner.values)}, condition number inf", remedy)
+    half = (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values)
+    mean = learner.limit(cross)
+    return Posterior(mean, np.asarray(own) - half @ half.T, learner.condition_number)

@@ -1,0 +1,131 @@
+"""The recursion: how the two kernels of an infinitely wide network go from layer to layer, for every pair of inputs."""
+
+from typing import NamedTuple
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from learnmech.architectures.limits import Activate, Affine, Skip
+from learnmech.duals import dual, hermite
+from learnmech.duals.base import Quadrature
+from learnmech.duals.rough import Rough
+from learnmech.trees import Array
+
+A = Float[Array, "..."]
+
+
+class Side(NamedTuple):
+    """Inputs by themselves, one entry each: the variance of their signals, and the mean of their units."""
+
+    variance: A
+    mean: A
+
+
+class Table(NamedTuple):
+    """What a layer needs to know of inputs by themselves: the variance it is given, those and the mean it gives, and a Hermite series where its dual is one."""
+
+    before: A
+    after: Side
+    stream: Side | None
+    series: hermite.Series | None
+
+
+class Pair(NamedTuple):
+    """Pairs of inputs: covariance k of their signals, tangent kernel t, and, for rough activations, E (u-v)^2 and E (u+v)^2."""
+
+    k: A
+    t: A | None
+    apart: A | None = None
+    joint: A | None = None
+
+
+def rough(steps: tuple) -> bool:
+    """Whether some activation has a kink."""
+    return any(isinstance(dual(step.activation), Rough) for step in steps if not isinstance(step, Affine))
+
+
+def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None) -> tuple[Table | None, ...]:
+    """For every step, what it needs of inputs with these variances |x|^2/d. `terms` is the length of series where the variances are not known yet."""
+    side, found = Side(jnp.asarray(variance, float), jnp.zeros_like(jnp.asarray(variance, float))), []
+    for step in steps:
+        if isinstance(step, Affine):
+            found.append(Table(side.variance, _affine(step, side), None, None))
+        else:
+            inner = _affine(step.affine, side) if isinstance(step, Skip) else side
+            unit, series = _activated(step.activation, inner.variance, terms)
+            after = unit
+            if isinstance(step, Skip):
+                cross = side.variance + step.branch**2 * unit.variance + 2 * step.branch * side.mean * unit.mean
+                after = Side(cross, side.mean + step.branch * unit.mean)
+            found.append(Table(inner.variance, after, side if isinstance(step, Skip) else None, series))
+        side = found[-1].after
+    return tuple(found)
+
+
+def _affine(step, side):
+    return Side(step.signal * side.variance + step.bias, jnp.zeros_like(side.mean))
+
+
+def _activated(name, variance, terms):
+    one = dual(name)
+    if isinstance(one, Quadrature):
+        # inputs that are all 0 have a constant signal; the series begins at the smallest variance that can be divided by
+        variance = jnp.maximum(variance, 1e-300)
+        length = terms or hermite.enough(name, one.s, np.asarray(variance))
+        return Side(one.variance(variance), one.mean(variance)), hermite.series(one.s, variance, length)
+    return Side(one.variance(variance), one.mean(variance)), None
+
+
+def walked(steps: tuple, rows: tuple, columns: tuple, pair: Pair, outer: bool = True) -> Pair:
+    """The kernels at the end of the steps: of all pairs (outer), rows (m1, 1) by columns (1, m2), or of pairs one by one."""
+    for step, here, there in zip(steps, rows, columns, strict=True):
+        if isinstance(step, Affine):
+            pair = _through_affine(step, pair)
+        elif isinstance(step, Activate):
+            pair = _through_activation(step.activation, here, there, pair, outer)
+        else:
+            pair = _through_skip(step, here, there, pair, outer)
+    return pair
+
+
+def _through_affine(step, pair):
+    t = None if pair.t is None else step.learned * pair.k + step.learned_bias + step.backward * pair.t
+    apart = None if pair.apart is None else step.signal * pair.apart
+    joint = None if pair.joint is None else step.signal * pair.joint + 4 * step.bias
+    return Pair(step.signal * pair.k + step.bias, t, apart, joint)
+
+
+def _sides(one, two, outer):
+    return (one[:, None], two[None, :]) if outer else (one, two)
+
+
+def _through_activation(name, here, there, pair, outer):
+    one = dual(name)
+    a, b = _sides(here.before, there.before, outer)
+    if isinstance(one, Rough):
+        k, slope, apart, joint = one.pair(a, b, pair.apart, pair.joint)
+    else:
+        apart = joint = None
+        if isinstance(one, Quadrature):
+            size = jnp.sqrt(jnp.maximum(a * b, 1e-300))
+            k, slope = hermite.pair(here.series, there.series, pair.k / size, size, outer)
+        else:
+            k, slope = one.pair(a, b, pair.k)
+            if pair.apart is not None:  # linear, in a network with a rough activation
+                apart, joint = pair.apart, pair.joint
+    return Pair(k, None if pair.t is None else slope * pair.t, apart, joint)
+
+
+def _through_skip(step, here, there, pair, outer):
+    branch = _through_activation(step.activation, here, there, _through_affine(step.affine, pair), outer)
+    m, n = _sides(here.stream.mean, there.stream.mean, outer)
+    # what the branch adds to each stream's mean
+    s, r = _sides((here.after.mean - here.stream.mean), (there.after.mean - there.stream.mean), outer)
+    k = pair.k + step.branch**2 * branch.k + (m * r + n * s)
+    t = None if pair.t is None else pair.t + step.branch**2 * branch.t
+    apart = joint = None
+    if pair.apart is not None:
+        apart = pair.apart + step.branch**2 * branch.apart + 2 * (m - n) * (s - r)
+        joint = pair.joint + step.branch**2 * branch.joint + 2 * (m + n) * (s + r)
+    return Pair(k, t, apart, joint)

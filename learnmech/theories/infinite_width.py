@@ -1,0 +1,137 @@
+"""Infinite width: networks whose widths have gone to infinity learn as their limiting tangent kernel does."""
+
+from typing import ClassVar
+
+import numpy as np
+
+from learnmech.architectures.base import Around, Dense
+from learnmech.architectures.linearized import Linearized
+from learnmech.architectures.mlp import Mlp
+from learnmech.clock import Clock
+from learnmech.data.gaussian import Gaussian
+from learnmech.errors import Refused
+from learnmech.experiment import Experiment, Start
+from learnmech.initial.gaussian import Gaussian as GaussianStart
+from learnmech.kernels.decay import forever
+from learnmech.kernels.infinite import Kernels, kernel
+from learnmech.kernels.learner import Ensemble, KernelLearner, Posterior, posterior
+from learnmech.memory import check_memory
+from learnmech.rules.descent import GradientDescent
+from learnmech.scalings import NTK, classified
+from learnmech.theories.base import Condition, Limit, Theory, constant, need
+from learnmech.theories.tangent import decay_of, in_function_space, outputs_at_start, said_of_outputs, stable
+
+__all__ = ["Ensemble", "EnsembleMean", "InfiniteWidth", "KernelLearner", "Kernels", "Posterior", "ensemble", "forever", "kernel", "posterior"]
+
+
+def has_limit(start: Start) -> Condition:
+    """The condition that the tangent kernel of the architecture has a limit, and the reason where it has none."""
+    try:
+        start.experiment.architecture.limit(start.data.train.X.shape[1])
+        return Condition("the tangent kernel has a limit at infinite width", "yes", "yes", True)
+    except Refused as reason:
+        return Condition("the tangent kernel has a limit at infinite width", str(reason).split(", but got ")[-1].split(". ")[0], "yes", False)
+
+
+def stands_still(start: Start) -> Condition:
+    """The condition that the limiting kernel does not move: the scaling is in the kernel class, or the network is linearized."""
+    claim, architecture = "the limiting kernel stands still (kernel class, or linearized)", start.experiment.architecture
+    inner = architecture
+    while isinstance(inner, Around):
+        if isinstance(inner, Linearized):
+            return Condition(claim, "linearized", "kernel", True)
+        inner = inner.of
+    layers = len(start.params) - 1
+    if not isinstance(inner, Dense) or not layers:
+        return Condition(claim, "linear in its parameters" if not layers else type(inner).__name__, "kernel", not layers)
+    found = classified(inner.scaling, layers, start.rule.family).words
+    return Condition(claim, found, "kernel", found == "kernel")
+
+
+def drawn_as_prescribed(start: Start) -> Condition:
+    """The condition that the start is drawn as the scaling prescribes."""
+    initial = start.experiment.initial
+    plain = isinstance(initial, GaussianStart) and float(initial.scale) == 1
+    return Condition("the start is Gaussian at scale 1", repr(initial), "Gaussian()", plain)
+
+
+class InfiniteWidth(Theory):
+    """The network at infinite width from its own initial function: f moves by the limiting tangent kernel, the same for every output.
+
+    df/dt = -2c T (f - Y) with T = `kernel(architecture, X).ntk` and f_0 the start's own outputs (0 where they are centered); exactly at finite rates for
+    descent and heavy ball. The kernel of a finite network is off by O(width^{-1/2}).
+    """
+
+    source: ClassVar[str] = "Jacot et al. 2018; Lee et al. 2019"
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss")
+    limits: ClassVar[tuple[Limit, ...]] = (Limit("architecture.width", -0.5, quantity="outputs"),)
+    tolerance: ClassVar[float] = 0.1  # a limit: what counts is the order
+
+    def domain(self, start):
+        conditions = (*in_function_space(start), has_limit(start), stands_still(start), drawn_as_prescribed(start))
+        able = all(c.holds for c in conditions if "stands still" not in c.claim)
+        return (*conditions, *stable(start, _learner(start, outputs_at_start(start)[0]))) if able else conditions
+
+    def predict(self, start, clock=None):
+        need(self, start, *in_function_space(start), has_limit(start))
+        marks, (begun, begun_test) = start.marked(clock), outputs_at_start(start)
+        learner = _learner(start, begun)
+        decayed = decay_of(start, learner.rates, marks)
+        test = None if begun_test is None else learner.elsewhere(_cross(start).ntk, begun_test, decayed)
+        return said_of_outputs(start, marks, learner.outputs(decayed), learner.residual(decayed), test)
+
+    @classmethod
+    def example(cls):
+        architecture = Mlp(hidden=(64,), scaling=NTK(weight=1.5), bias=True)
+        return Experiment(architecture, Gaussian(n=8, d=3, test=4), GradientDescent(rate=0.5), Clock(steps=20, every=5))
+
+
+def _learner(start, begun):
+    view = start.data.train
+    check_memory(f"InfiniteWidth with {len(view.X)} samples", 8 * 5 * len(view.X) ** 2, "Draw fewer samples")
+    return KernelLearner.of(kernel(start.experiment.architecture, view.X, get="ntk"), view.Y, constant(start), begun)
+
+
+def _cross(start) -> Kernels:
+    return kernel(start.experiment.architecture, start.data.test.X, start.data.train.X)
+
+
+def ensemble(start: Start, clock: Clock | None = None) -> Ensemble:
+    """Mean and covariance of the outputs at the marks over random starts of the infinitely wide network, f_0 ~ GP(0, NNGP), on both views.
+
+    Refuses a start without a test view.  Source: Lee et al. 2019.
+    """
+    marks, data = start.marked(clock), start.data
+    need(EnsembleMean(), start, Condition("a test view", "none" if data.test is None else "one", "one", data.test is not None))
+    learner, cross = _learner(start, None), _cross(start)
+    own, between = (kernel(start.experiment.architecture, view.X, get="nngp") for view in (data.test, data.train))
+    return learner.ensemble(decay_of(start, learner.rates, marks), between, cross.ntk, cross.nngp, own)
+
+
+class EnsembleMean(Theory):
+    """The mean of the outputs over random starts at infinite width: (I - e^{-2cTt}) Y on the training inputs, T_x T^{-1} (I - e^{-2cTt}) Y elsewhere.
+
+    For the covariance see `ensemble`. A finite network's mean is off by O(1/width).
+    """
+
+    source: ClassVar[str] = "Lee et al. 2019"
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs")
+    over_seeds: ClassVar[bool] = True
+    tolerance: ClassVar[float] = 4.5  # standard errors: the largest of a few hundred draws of a normal variable stays below
+
+    def domain(self, start):
+        return InfiniteWidth().domain(start)
+
+    def predict(self, start, clock=None):
+        need(self, start, *in_function_space(start), has_limit(start))
+        marks, data = start.marked(clock), start.data
+        learner = _learner(start, None)
+        decayed = decay_of(start, learner.rates, marks)
+        test = None if data.test is None else learner.elsewhere(_cross(start).ntk, np.zeros_like(data.test.Y), decayed)
+        said = said_of_outputs(start, marks, learner.outputs(decayed), learner.residual(decayed), test)
+        return said[[name for name in self.predicts if name in said]]
+
+    @classmethod
+    def example(cls):
+        architecture = Linearized(Mlp(hidden=(1024,), scaling=NTK(weight=1.5), bias=True))
+        return Experiment(architecture, Gaussian(n=6, d=3, test=3), GradientDescent(rate=0.5), Clock(steps=10, every=5))

@@ -1,0 +1,128 @@
+"""Lazy training: the network replaced by its tangent at the start, solved in function space."""
+
+from typing import ClassVar
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from learnmech import trees
+from learnmech.architectures.dialed import Dialed
+from learnmech.architectures.mlp import Mlp
+from learnmech.clock import Clock, Marks
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment, Start
+from learnmech.instruments.losses import Loss, Outputs, TestLoss
+from learnmech.kernels import decay
+from learnmech.kernels.decay import Decay
+from learnmech.kernels.empirical import full_kernel
+from learnmech.kernels.learner import KernelLearner
+from learnmech.late import late
+from learnmech.memory import check_memory
+from learnmech.rules.descent import GradientDescent, HeavyBall
+from learnmech.rules.flow import GradientFlow
+from learnmech.scalings import NTK
+from learnmech.tables import table
+from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
+
+xr = late("xarray")
+
+
+def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
+    """What the start's rule leaves of deviations in directions of these rates, at the marks."""
+    rule = start.rule
+    with np.errstate(over="ignore", invalid="ignore"):  # above the stable rate the prediction diverges, as the run does
+        if rule.flows:
+            return decay.flow(rates, marks.times)
+        if isinstance(rule, HeavyBall):
+            return decay.heavy_ball(rates, float(rule.rate), float(rule.momentum), marks.steps)
+        return decay.descent(rates, float(rule.rate), marks.steps)
+
+
+def in_function_space(start: Start) -> tuple[Condition, ...]:
+    """The conditions of a squared loss on all samples, and of a rule that is linear in the gradient."""
+    whole = Condition("the rule sees all samples", int(getattr(start.rule, "batch", 0)), 0, not getattr(start.rule, "batch", 0))
+    return squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole
+
+
+def stable(start: Start, learner: KernelLearner) -> tuple[Condition, ...]:
+    """That the rate is below the one at which descent with this kernel diverges, and what the kernel's condition number is."""
+    told = Condition("condition number of the kernel (no bound: it is singular at inf)", learner.condition_number, "inf", True)
+    if start.rule.flows:
+        return (told,)
+    momentum = float(start.rule.momentum) if isinstance(start.rule, HeavyBall) else 0.0
+    edge, rate = learner.stable_rate(momentum), float(start.rule.rate)
+    return Condition("rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel", rate, edge, rate < edge), told
+
+
+def said_of_outputs(start: Start, marks: Marks, outputs: np.ndarray, residual: np.ndarray, test: np.ndarray | None) -> "xr.Dataset":
+    """What a trajectory of outputs (m, n, k) says: the outputs and losses on both views. Small losses come from the residual, which does not cancel."""
+    c = constant(start)
+    told = {"outputs": outputs, "loss": c * np.sum(residual**2, axis=(1, 2))}
+    instruments = [Outputs(), Loss()]
+    if test is not None:
+        view = start.data.test
+        told |= {"test_outputs": test, "test_loss": start.experiment.loss.constant(len(view.X)) * np.sum((test - view.Y) ** 2, axis=(1, 2))}
+        instruments.append(TestLoss())
+    return table(tuple(q for one in instruments for q in one.quantities(start.system, start.state.params)), told, marks)
+
+
+def outputs_at_start(start: Start) -> tuple[np.ndarray, np.ndarray | None]:
+    """f_0 on the training and the test inputs, in float64."""
+    params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
+    data = start.data
+    return tuple(None if view is None else np.asarray(system.outputs(params, jnp.asarray(view.X))) for view in (data.train, data.test))
+
+
+class Lazy(Theory):
+    """The network stays near its tangent at the start: its own kernel stands still, and the outputs move as kernel regression does.
+
+    With T the full tangent kernel of the start (nk, nk), df/dt = -2c T (f - Y), exactly at finite rates for descent and heavy ball. Exact for a
+    Linearized network; for others a limit: wide (the error falls at least as width^{-1/2} in the ntk scaling) or dialed (alpha -> infinity).
+    """
+
+    source: ClassVar[str] = "Jacot et al. 2018; Lee et al. 2019; Chizat et al. 2019"
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss")
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("architecture.width", -0.5, bound=True, quantity="outputs"),
+        Limit("architecture.alpha", -1.0, quantity="outputs"),
+    )
+    tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
+
+    def domain(self, start):
+        conditions = in_function_space(start)
+        return (*conditions, *stable(start, self._learner(start))) if all(c.holds for c in conditions) else conditions
+
+    def predict(self, start, clock=None):
+        need(self, start, *in_function_space(start))
+        marks, learner = start.marked(clock), self._learner(start)
+        decayed, shape = decay_of(start, learner.rates, marks), start.data.train.Y.shape
+        told = [part.reshape(len(marks.times), *shape) for part in (learner.outputs(decayed), learner.residual(decayed))]
+        if start.data.test is None:
+            return said_of_outputs(start, marks, *told, None)
+        test = start.data.test
+        cross = _flat(self._kernel(start, test.X, start.data.train.X))
+        moved = learner.elsewhere(cross, outputs_at_start(start)[1].reshape(-1, 1), decayed)
+        return said_of_outputs(start, marks, *told, moved.reshape(len(marks.times), *test.Y.shape))
+
+    def _learner(self, start):
+        view = start.data.train
+        size = view.Y.size
+        check_memory(f"Lazy with {len(view.Y)} samples of {view.Y.shape[1]} outputs", 8 * 5 * size**2, "Draw fewer samples, or fewer outputs")
+        kernel = _flat(self._kernel(start, view.X, None))
+        return KernelLearner.of(kernel, view.Y.reshape(-1, 1), constant(start), outputs_at_start(start)[0].reshape(-1, 1))
+
+    def _kernel(self, start, X1, X2):
+        params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
+        return full_kernel(system.architecture, params, jnp.asarray(X1), None if X2 is None else jnp.asarray(X2))
+
+    @classmethod
+    def example(cls):
+        architecture = Dialed(Mlp(hidden=(64,), scaling=NTK(weight=1.5), bias=True), alpha=2.0)
+        return Experiment(architecture, Gaussian(n=8, d=3, test=4), GradientDescent(rate=0.5), Clock(steps=20, every=5))
+
+
+def _flat(kernel):
+    """(n, m, k, k) as (nk, mk)."""
+    n, m, k, _ = kernel.shape
+    return np.ascontiguousarray(np.moveaxis(kernel, 2, 1)).reshape(n * k, m * k)

@@ -1,0 +1,195 @@
+"""Gaussian duals of every activation: against 50 digits, at the edges of the covariances, and against samples."""
+
+import functools
+
+import gaussian_reference as reference
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from mpmath import mpf
+
+from learnmech import duals
+from learnmech.activations import activation
+from learnmech.errors import Refused
+
+EPS = np.finfo(float).eps
+every = pytest.mark.parametrize("name", reference.ACTIVATIONS)
+closed = pytest.mark.parametrize("name", reference.CLOSED)
+
+
+@functools.cache
+def exact(name, a, b, k):
+    """Product and slope as doubles, off the file where they are dear."""
+    dear = name in reference.QUADRATURE and not (a == b == abs(k))
+    return tuple(map(float, reference.kept("both", name, a, b, k) if dear else reference.both(name, a, b, k)))
+
+
+@functools.cache
+def exactly(name, kind):
+    """(a, b, k) and the exact products and slopes there, as arrays."""
+    points = {"generic": reference.points(), "extreme": reference.EXTREME, "near": reference.NEAR}[kind]
+    return np.array(points).T, np.array([exact(name, *point) for point in points]).T
+
+
+def derivative(f, at):
+    """f'(at) by a central difference; of 25-digit values it has 15 digits."""
+    at, step = mpf(at), mpf(at) * mpf("1e-9")
+    return (f(at + step) - f(at - step)) / (2 * step)
+
+
+def accuracy(name):
+    """What a value may be off relative to its own size: a few roundings of a closed form, the stated 1e-12 of quadrature."""
+    return 1e-12 if name in reference.QUADRATURE else 2e-14
+
+
+@pytest.mark.parametrize("kind", ["generic", "extreme"])
+@every
+def test_products_and_slopes_are_those_of_fifty_digits(name, kind):
+    (a, b, k), (product, slope) = exactly(name, kind)
+    # 1e-10 is the promise at generic points: the worst conditioned one here, correlation -0.99 of a rectifier, loses about three digits.
+    np.testing.assert_allclose(duals.product(name, a, b, k), product, rtol=1e-10, atol=0)
+    np.testing.assert_allclose(duals.slope(name, a, b, k), slope, rtol=1e-10, atol=0)
+
+
+@every
+def test_means_are_those_of_fifty_digits(name):
+    a = np.array([1e-4, 0.05, 0.7, 1.9, 4.0, 20.0])
+    means = [float(reference.mean(name, variance)) for variance in a]
+    # The mean of an odd function is 0 up to the rounding of a sum of terms as large as the variances' powers.
+    np.testing.assert_allclose(duals.mean(name, a), means, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("variances", [(1e-4, 0.3, 1.0, 4.0), (20.0,)], ids=["generic", "large"])
+@every
+def test_two_equal_or_opposite_variables_are_no_edge(name, variances):
+    count = len(variances)
+    a = np.array(variances * 2)
+    k = a * np.repeat([1, -1], count)
+    product, slope = np.array([exact(name, v, v, c) for v, c in zip(a.tolist(), k.tolist())]).T
+    # Odd and even functions add up exactly to +-1 here, rectifiers cancel to 0 at -1: so relative to the value at correlation 1.
+    tolerance = accuracy(name) if name in reference.QUADRATURE else 1e-14
+    assert np.all(np.abs(duals.product(name, a, a, k) - product) <= tolerance * np.tile(product[:count], 2))
+    assert np.all(np.abs(duals.slope(name, a, a, k) - slope) <= tolerance * np.tile(slope[:count], 2))
+
+
+@every
+def test_next_to_coincidence_products_keep_their_digits(name):
+    (a, b, k), (product, _) = exactly(name, "near")
+    size = np.sqrt([exact(name, v, v, v)[0] * exact(name, w, w, w)[0] for v, w in zip(a, b)])
+    # d product/dk = slope is bounded, so that a rounding of k or of ab - k^2 moves the product by a rounding.
+    assert np.all(np.abs(duals.product(name, a, b, k) - product) <= max(3e-14, 2 * accuracy(name)) * size)
+
+
+@every
+def test_next_to_coincidence_slopes_keep_the_digits_that_the_angle_has(name):
+    (a, b, k), (_, slope) = exactly(name, "near")
+    steep = np.sqrt([exact(name, v, v, v)[1] * exact(name, w, w, w)[1] for v, w in zip(a, b)])
+    allowed = max(1e-13, 2 * accuracy(name)) * steep
+    if "relu" in name:
+        # The slope is linear in the angle theta, and dtheta = dk/sqrt(ab - k^2): k and ab known to a rounding or two leave
+        # 4 eps sqrt(ab)/(2 pi sqrt(ab - k^2)), 1e-11 here.
+        allowed = allowed + 4 * EPS * np.sqrt(a * b) / (2 * np.pi * np.sqrt(a * b * 2e-10))
+    assert np.all(np.abs(duals.slope(name, a, b, k) - slope) <= allowed)
+
+
+@every
+def test_neither_variable_comes_first(name):
+    (a, b, k), _ = exactly(name, "generic")
+    for dual in (duals.product, duals.slope):
+        there, back = np.asarray(dual(name, a, b, k)), np.asarray(dual(name, b, a, k))
+        np.testing.assert_allclose(there, back, rtol=1e-11, atol=0)  # ten times the stated accuracy of quadrature, for cancellation at correlation -0.99
+
+
+@every
+def test_correlations_stay_between_minus_one_and_one(name):
+    a, b = np.array([1e-4, 0.7, 3.0, 6.0])[:, None], 1.3
+    near = 1 - np.logspace(-16, -1, 16)
+    rho = np.concatenate([-near, near, np.linspace(-1, 1, 21), [1 + EPS, -1 - EPS]])  # a rounding beyond 1 happens to every Gram matrix
+    k = rho * np.sqrt(a * b)
+    for dual in (duals.product, duals.slope):
+        value = np.asarray(dual(name, a, b, k))
+        sizes = np.asarray(dual(name, a, a, a)) * np.asarray(dual(name, b, b, b))
+        assert np.all(np.isfinite(value))
+        assert np.all(np.abs(value) <= np.sqrt(sizes) * (1 + 2 * accuracy(name)))
+
+
+@every
+def test_a_product_grows_with_the_covariance_as_the_slope_says(name):
+    (a, b, k), (_, slope) = exactly(name, "generic")
+    found = jax.grad(lambda k: jnp.sum(duals.product(name, jnp.asarray(a), jnp.asarray(b), k)))(jnp.asarray(k))
+    np.testing.assert_allclose(found, slope, rtol=1e-10, atol=0)
+
+
+@every
+def test_derivatives_are_finite_at_correlations_one_and_minus_one(name):
+    a = jnp.array([0.3, 1.0, 4.0, 0.3, 1.0, 4.0])
+    k = a * jnp.array([1, 1, 1, -1, -1, -1])
+    grads = jax.grad(lambda a, b, k: jnp.sum(duals.product(name, a, b, k)), argnums=(0, 1, 2))(a, a, k)
+    assert all(np.all(np.isfinite(g)) for g in grads)
+    slope, steep = (np.array([exact(name, float(v), float(v), float(c))[1] for v, c in zip(a, s)]) for s in (k, a))
+    assert np.all(np.abs(np.asarray(grads[2]) - slope) <= 1e-10 * steep)
+    # Along a = b = k the derivatives add up to that of E[s^2], a function of one variance.
+    along = [float(derivative(lambda v: reference.product(name, v, v, v), float(v))) for v in a[:3]]
+    np.testing.assert_allclose(sum(g[:3] for g in grads), along, rtol=1e-10)
+
+
+@closed
+def test_a_product_grows_with_a_variance_as_fifty_digits_say(name):
+    (a, b, k), _ = exactly(name, "generic")
+    found = jax.grad(lambda a: jnp.sum(duals.product(name, a, jnp.asarray(b), jnp.asarray(k))))(jnp.asarray(a))
+    expected = [float(derivative(lambda v, q=q, c=c: reference.product(name, v, q, c), p)) for p, q, c in zip(a, b, k)]
+    np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-15)
+
+
+@pytest.mark.parametrize("covariance", [(0.0, 1.0, 0.0), (-1.0, 1.0, 0.0), (1.0, np.inf, 0.0), (1.0, 1.0, np.nan), (1.0, 1.0, 1.5)], ids=str)
+def test_what_is_no_covariance_of_two_that_vary_is_refused(covariance):
+    for name in ("relu", "tanh"):
+        for dual in (duals.product, duals.slope):
+            with pytest.raises(Refused, match=r"^The dual of .* needs .*, but got .*\. .*\.$"):
+                dual(name, *covariance)
+
+
+@every
+def test_samples_average_to_the_duals(name):
+    a, b, k, n = 0.8, 0.6, -0.3, 200_000
+    s = activation(name)
+    x, y = np.random.default_rng(3).standard_normal((2, n))
+    u, v = np.sqrt(a) * x, k / np.sqrt(a) * x + np.sqrt(b - k * k / a) * y
+    ds = jax.vmap(jax.grad(s))
+    drawn = [s(jnp.asarray(u)) * s(jnp.asarray(v)), ds(jnp.asarray(u)) * ds(jnp.asarray(v)), s(jnp.asarray(u))]
+    for value, found in zip((duals.product(name, a, b, k), duals.slope(name, a, b, k), duals.mean(name, a)), map(np.asarray, drawn)):
+        # Four standard errors; a constant (the slope of z) has none.
+        assert abs(found.mean() - float(value)) <= 4 * found.std() / np.sqrt(n) + 1e-15
+
+
+def test_duals_broadcast_and_keep_float64():
+    a, b = np.ones((3, 1)), np.full(4, 2.0)
+    for name in ("relu", "tanh"):
+        for dual in (duals.product, duals.slope):
+            value = dual(name, a, b, 0.5)
+            assert value.shape == (3, 4) and value.dtype == np.float64
+            np.testing.assert_allclose(value, float(dual(name, 1.0, 2.0, 0.5)), rtol=1e-15)
+
+
+def test_an_unknown_activation_has_no_dual():
+    for call in (lambda: duals.product("tanhh", 1.0, 1.0, 0.5), lambda: duals.slope("tanhh", 1.0, 1.0, 0.5), lambda: duals.mean("tanhh", 1.0)):
+        with pytest.raises(Refused, match=r"^.* needs .*, but got .*\. Did you mean .*tanh.*\?$"):
+            call()
+
+
+@pytest.mark.parametrize("name", [name for name in reference.CLOSED if name != "leaky-relu"])
+def test_the_closed_forms_of_the_reference_are_what_quadrature_finds(name):
+    a, b, k = 1.3, 0.7, -0.4
+    quadrature = reference.by_quadrants if "relu" in name else reference.by_quadrature
+    for value, found in zip(reference.both(name, a, b, k), quadrature(name, a, b, k, digits=8)):
+        assert abs(value - found) < 1e-7 * abs(value)  # asked for 8 digits of sums with some cancellation
+    if "relu" not in name:
+        assert abs(reference.by_quadrature(name, a, digits=10) - reference.mean(name, a)) < 1e-9
+
+
+@pytest.mark.parametrize("name", reference.QUADRATURE)
+def test_the_numbers_on_file_are_found_anew(name):
+    point = reference.points()[2]
+    for value, found in zip(reference.kept("both", name, *point), reference.by_quadrature(name, *point, digits=10)):
+        assert abs(value - found) < 1e-9 * abs(value)  # asked for 10 digits of sums with some cancellation
