@@ -264,6 +264,8 @@ def theories(result: dict) -> None:
         for kind, said in result["theories"].items():
             if said["applies"] == wanted:
                 console.print(f"[bold]{kind}[/]  {word}  {said['summary']}  [dim]{said['source']}[/]")
+                for limit in said["limits"]:
+                    console.print(f"    a limit: error ~ {limit['knob']}^{limit['order']:g}" + (" at least" if limit["bound"] else ""))
                 for c in said["conditions"]:
                     mark = "[green]+[/]" if c["holds"] else "[red]-[/]"
                     console.print(f"    {mark} {c['claim']}: {_number(c['value'])} (bound {_number(c['bound'])})")

@@ -318,6 +318,7 @@ def theories(subject, changes, small) -> dict:
             "source": theory.source,
             "applies": all(c.holds for c in conditions),
             "predicts": list(theory.predicts),
+            "limits": [{"knob": limit.knob, "order": limit.order, "bound": limit.bound} for limit in theory.limits],
             "conditions": conditions_of(conditions),
         }
     return {"name": name, "theories": said}
