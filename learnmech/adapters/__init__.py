@@ -1,0 +1,1 @@
+"""Adapters: the names and conventions of other libraries, over what is here."""

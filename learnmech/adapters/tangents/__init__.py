@@ -1,0 +1,33 @@
+"""For people coming from neural-tangents: its names, signatures and conventions (of 0.6.5) for dense networks, in float64.
+
+`import learnmech.adapters.tangents as nt` in place of `import neural_tangents as nt`. See docs/from-neural-tangents.md.
+"""
+
+from learnmech.adapters.tangents import predict, stax
+from learnmech.adapters.tangents.empirical import (
+    NtkImplementation,
+    empirical_kernel_fn,
+    empirical_nngp_fn,
+    empirical_ntk_fn,
+    empirical_ntk_vp_fn,
+    linearize,
+    taylor_expand,
+)
+from learnmech.adapters.tangents.infinite import batch
+from learnmech.adapters.tangents.sampling import monte_carlo_kernel_fn
+from learnmech.adapters.tangents.signals import Kernel
+
+__all__ = [
+    "Kernel",
+    "NtkImplementation",
+    "batch",
+    "empirical_kernel_fn",
+    "empirical_nngp_fn",
+    "empirical_ntk_fn",
+    "empirical_ntk_vp_fn",
+    "linearize",
+    "monte_carlo_kernel_fn",
+    "predict",
+    "stax",
+    "taylor_expand",
+]
