@@ -69,8 +69,8 @@ class KernelSpectrum(OfKernel):
 
     def quantities(self, system, params):
         n = self.inputs(system).shape[0]
-        labels = (("rank", tuple(range(1, min(self.count or n, n) + 1))),)
-        return (Quantity("kernel_eigenvalue", ("rank",), "output^2/param^2", "λ(T)", "eigenvalues of the tangent kernel", labels),)
+        labels = (("eigenmode", tuple(range(1, min(self.count or n, n) + 1))),)
+        return (Quantity("kernel_eigenvalue", ("eigenmode",), "output^2/param^2", "λ(T)", "eigenvalues of the tangent kernel", labels),)
 
     def read(self, moment):
         return {"kernel_eigenvalue": jnp.linalg.eigvalsh(self.now(moment))[::-1][: self.count or None]}
