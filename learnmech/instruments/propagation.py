@@ -65,8 +65,12 @@ class Propagation(Instrument):
         labels = (("hidden_layer", tuple(layers)),)
         found = [
             Quantity("preactivation_variance", ("hidden_layer",), "1", "|z|^2/h", "mean square of each hidden layer's pre-activations", labels),
-            Quantity("preactivation_correlation", ("hidden_layer",), "1", "z.z'/(|z| |z'|)", "mean correlation of distinct inputs at each hidden layer", labels),
-            Quantity("back_signal_ratio", ("hidden_layer",), "1", "|df/dz|^2 over the last's", "squared back-signal of each hidden layer over the last's", labels),
+            Quantity(
+                "preactivation_correlation", ("hidden_layer",), "1", "z.z'/(|z| |z'|)", "mean correlation of distinct inputs at each hidden layer", labels
+            ),
+            Quantity(
+                "back_signal_ratio", ("hidden_layer",), "1", "|df/dz|^2 over the last's", "squared back-signal of each hidden layer over the last's", labels
+            ),
         ]
         return tuple(found if system.train.X.shape[0] > 1 else found[::2])
 

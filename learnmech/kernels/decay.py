@@ -25,10 +25,10 @@ def flow(h: Rates, times: Float[np.ndarray, " m"]) -> Decay:
 
 def descent(h: Rates, rate: float, steps: Float[np.ndarray, " m"]) -> Decay:
     """left = (1 - rate h)^k, gain = (1 - (1 - rate h)^k)/h, rate k where h = 0."""
-    k = np.asarray(steps)[:, None]
-    left = (1 - rate * h) ** k
-    below = rate * h < 1
-    gone = np.where(below, -np.expm1(k * np.log1p(-rate * np.where(below, h, 0.0))), 1 - left)
+    k, below = np.asarray(steps)[:, None], rate * h < 1
+    exponent = k * np.log1p(-rate * np.where(below, h, 0.0))
+    left = np.where(below, np.exp(exponent), (1 - rate * h) ** k)
+    gone = np.where(below, -np.expm1(exponent), 1 - left)
     return Decay(left, np.where(h > 0, gone / np.where(h > 0, h, 1), rate * k))
 
 

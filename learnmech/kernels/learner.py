@@ -35,11 +35,16 @@ class KernelLearner:
     def of(cls, kernel: Square, Y: Outputs, c: float, start: Outputs | None = None) -> "KernelLearner":
         """From the kernel between the training inputs (None: outputs that start at 0)."""
         kernel, Y = np.asarray(kernel, np.float64), np.asarray(Y, np.float64)
-        n = len(kernel)
-        if kernel.shape != (n, n) or Y.ndim != 2 or len(Y) != n:
+        begun, n = np.zeros_like(Y) if start is None else np.asarray(start, np.float64), len(Y) if Y.ndim else 0
+        if kernel.shape != (n, n) or Y.ndim != 2 or not Y.size:
             raise refused("KernelLearner", "a kernel (n, n) and targets (n, k)", f"shapes {kernel.shape} and {Y.shape}", "Give both for the same inputs")
-        if not (np.isfinite(kernel).all() and np.isfinite(Y).all()):
-            raise refused("KernelLearner", "finite numbers", "NaN or infinity", "Remove or replace the bad entries")
+        if begun.shape != Y.shape:
+            raise refused("KernelLearner", f"outputs at the start of shape {Y.shape}", f"shape {begun.shape}", "Give f_0 at the training inputs")
+        if not c > 0:
+            raise refused("KernelLearner", "c > 0, the constant of the loss", c, "Give c of loss = c sum |f - y|^2")
+        for name, values in (("the kernel", kernel), ("Y", Y), ("start", begun)):
+            if not np.isfinite(values).all():
+                raise refused("KernelLearner", f"finite numbers in {name}", "NaN or infinity", "Remove or replace the bad entries")
         off = float(np.abs(kernel - kernel.T).max(initial=0.0))
         if off > 1e-6 * np.abs(kernel).max(initial=0.0):
             raise refused("KernelLearner", "a symmetric kernel", f"entries that differ by {off:.2g}", "Give the kernel of the inputs with themselves")
@@ -47,7 +52,7 @@ class KernelLearner:
         if values[0] < -1e-6 * values[-1]:
             raise refused("KernelLearner", "a kernel without negative eigenvalues", f"{values[0]:.3g}", "Give a kernel, or check how it was computed")
         floor = n * np.finfo(float).eps * values[-1]
-        return cls(np.where(values > floor, values, 0.0), vectors, Y, np.zeros_like(Y) if start is None else np.asarray(start, np.float64), float(c))
+        return cls(np.where(values > floor, values, 0.0), vectors, Y, begun, float(c))
 
     @property
     def rates(self) -> Float[np.ndarray, " n"]:
@@ -61,7 +66,7 @@ class KernelLearner:
 
     def stable_rate(self, momentum: float = 0.0) -> float:
         """The rate above which descent diverges, 2(1 + momentum)/h_max: 1/(c lambda_max) without momentum."""
-        return float(2 * (1 + momentum) / self.rates[-1])
+        return float(2 * (1 + momentum) / self.rates[-1]) if self.rates[-1] > 0 else float("inf")
 
     def fit_times(self, share: float = 0.99) -> Float[np.ndarray, " n"]:
         """When flow has fitted this share of each eigenmode, ln(1/(1 - share))/h: infinite in null directions."""
@@ -71,13 +76,15 @@ class KernelLearner:
             return -np.log1p(-share) / self.rates
 
     def fit_steps(self, rate: float, share: float = 0.99) -> Float[np.ndarray, " n"]:
-        """How many steps of descent leave 1 - share of each eigenmode, ln(1 - share)/ln|1 - rate h|. Refuses a rate above the stable one."""
+        """How many steps of descent leave 1 - share of each eigenmode, ln(1 - share)/ln|1 - rate h|, one at least. Refuses a rate above the stable one."""
         if not 0 < share < 1:
             raise refused("fit_steps", "a share between 0 and 1", share, "Give for example 0.99")
         if not 0 < rate < self.stable_rate():
             raise refused("Descent with this kernel", f"a rate between 0 and {self.stable_rate():.6g}, 1/(c lambda_max)", f"{rate:g}", "Lower the rate")
+        x = rate * self.rates
         with np.errstate(divide="ignore"):
-            return np.log1p(-share) / np.log(np.abs(1 - rate * self.rates))
+            each = np.where(x < 1, np.log1p(-np.minimum(x, 1)), np.log(np.abs(1 - x)))
+            return np.where(x > 0, np.maximum(np.log1p(-share) / each, 1), np.inf)
 
     def outputs(self, decay: Decay) -> Float[np.ndarray, "m n k"]:
         """f on the training inputs at every mark."""
@@ -89,21 +96,20 @@ class KernelLearner:
 
     def elsewhere(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float, decay: Decay) -> Float[np.ndarray, "m q k"]:
         """f at other inputs, from the kernel between them and the training inputs and from where f starts there."""
-        return start + 2 * self.c * np.asarray(cross, np.float64) @ self._turned(decay.gain, self.Y - self.start)
+        return start + 2 * self.c * np.einsum("qj,tj,jk->tqk", self._seen(cross), decay.gain, self.vectors.T @ (self.Y - self.start), optimize=True)
 
     def limit(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float = 0.0, ridge: float = 0.0) -> Float[np.ndarray, "q k"]:
         """f at infinite time, f_0(x) + T_x (T + ridge I)^{-1} (Y - f_0): kernel regression; with a ridge rho on |w - w_0|^2/2 in the loss, ridge = rho/(2c).
 
         Refuses a kernel that is singular to round-off where no ridge is given.
         """
-        if ridge < 0:
+        if not 0 <= ridge < np.inf:
             raise refused("Kernel regression", "ridge >= 0", ridge, "Give a ridge of 0 or more")
         if not ridge and not self.values[0] > 0:
             rank = int((self.values > 0).sum())
             remedy = "Give a ridge, drop repeated inputs, or ask for a finite time"
             raise refused("Kernel regression", "an invertible kernel", f"one of rank {rank} of {len(self.values)}, condition number inf", remedy)
-        share = 1 / (self.values + ridge)
-        return start + np.asarray(cross, np.float64) @ self._turned(share[None], self.Y - self.start)[0]
+        return start + (self._seen(cross) / (self.values + ridge)) @ (self.vectors.T @ (self.Y - self.start))
 
     def ensemble(self, decay: Decay, nngp: Square, cross: Cross, nngp_cross: Cross, nngp_test: Float[np.ndarray, "q q"]) -> "Ensemble":
         """Mean and covariance over random starts f_0 ~ GP(0, K) at every mark, for the same output at two inputs.
@@ -111,15 +117,26 @@ class KernelLearner:
         Test: B = 2c T_x U gain U', mean = B Y, cov = K_xx + B K B' - B K_Xx - K_xX B'. Train: E = U left U', mean = (I - E) Y, cov = E K E'.
         """
         train_mean, train_cov, mean, cov = [], [], [], []
+        seen = self._seen(cross)
         for left, gain in zip(*decay, strict=True):
             E = (self.vectors * left) @ self.vectors.T
-            B = 2 * self.c * cross @ (self.vectors * gain) @ self.vectors.T
+            B = 2 * self.c * (seen * gain) @ self.vectors.T
             train_mean.append(self.Y - E @ self.Y)
             train_cov.append(E @ nngp @ E.T)
             mean.append(B @ self.Y)
             mixed = B @ nngp_cross.T
             cov.append(nngp_test + B @ nngp @ B.T - mixed - mixed.T)
         return Ensemble(*(np.stack(part) for part in (train_mean, train_cov, mean, cov)))
+
+    def _seen(self, cross):
+        """T_x U: the kernel to other inputs in the eigendirections. In null directions it is 0, and what round-off leaves of that must not grow with time."""
+        cross, n = np.asarray(cross, np.float64), len(self.values)
+        if cross.ndim != 2 or cross.shape[1] != n:
+            remedy = "Give a row for every other input, a column for every training input"
+            raise refused("KernelLearner", f"a kernel (q, {n}) between other inputs and the training inputs", f"shape {cross.shape}", remedy)
+        seen = cross @ self.vectors
+        lost = (self.values == 0) & (np.abs(seen) <= n * np.finfo(float).eps * np.abs(cross).max(initial=0.0))
+        return np.where(lost, 0.0, seen)
 
     def _turned(self, shares, deviation):
         """U diag(share) U' deviation for every row of shares."""
@@ -151,13 +168,16 @@ def posterior(nngp: Square, Y: Outputs, cross: Float[np.ndarray, "q n"], own: Fl
 
     Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.  Source: Lee et al. 2018.
     """
-    if noise < 0:
+    nngp, own = np.asarray(nngp, np.float64), np.asarray(own, np.float64)
+    if not 0 <= noise < np.inf:
         raise refused("The posterior", "noise >= 0", noise, "Give the standard deviation of the noise")
-    learner = KernelLearner.of(np.asarray(nngp) + noise**2 * np.eye(len(nngp)), Y, 0.5)
+    if nngp.ndim != 2 or nngp.shape[0] != nngp.shape[1] or own.shape != 2 * np.shape(cross)[:1]:
+        got = f"shapes {nngp.shape}, {np.shape(cross)} and {own.shape}"
+        raise refused("The posterior", "kernels (n, n), (q, n) and (q, q)", got, "Give them between and among the training and the other inputs")
+    learner = KernelLearner.of(nngp + noise**2 * np.eye(len(nngp)), Y, 0.5)
     if not learner.values[0] > 0:
         rank = int((learner.values > 0).sum())
         remedy = "Give a noise, or drop repeated inputs"
         raise refused("The posterior", "an invertible kernel", f"one of rank {rank} of {len(learner.values)}, condition number inf", remedy)
-    half = (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values)
-    mean = learner.limit(cross)
-    return Posterior(mean, np.asarray(own) - half @ half.T, learner.condition_number)
+    mean, half = learner.limit(cross), (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values)
+    return Posterior(mean, own - half @ half.T, learner.condition_number)

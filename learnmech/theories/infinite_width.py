@@ -102,7 +102,13 @@ def ensemble(start: Start, clock: Clock | None = None) -> Ensemble:
     Refuses a start without a test view.  Source: Lee et al. 2019.
     """
     marks, data = start.marked(clock), start.data
-    need(EnsembleMean(), start, Condition("a test view", "none" if data.test is None else "one", "one", data.test is not None))
+    need(
+        EnsembleMean(),
+        start,
+        *in_function_space(start),
+        has_limit(start),
+        Condition("a test view", "none" if data.test is None else "one", "one", data.test is not None),
+    )
     learner, cross = _learner(start, None), _cross(start)
     own, between = (kernel(start.experiment.architecture, view.X, get="nngp") for view in (data.test, data.train))
     return learner.ensemble(decay_of(start, learner.rates, marks), between, cross.ntk, cross.nngp, own)

@@ -93,7 +93,9 @@ def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(
 READ = sorted(catalog.members("instruments"))
 
 
-LINEAR = made(architecture=architectures.DeepLinear(hidden=(5,), scaling=scalings.NTK()), data=data.Gaussian(n=12, d=4, k=2, test=5), rule=rules.Adam(rate=0.01))
+LINEAR = made(
+    architecture=architectures.DeepLinear(hidden=(5,), scaling=scalings.NTK()), data=data.Gaussian(n=12, d=4, k=2, test=5), rule=rules.Adam(rate=0.01)
+)
 OF_THE_STEP = ("batch-loss", "loss", "norms", "watch", "weights")
 SEEN = {
     "adam": (LINEAR, READ),
