@@ -1,6 +1,7 @@
 """What every instrument promises, and the moment it looks at."""
 
 import equinox as eqx
+import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.errors import refused
@@ -43,6 +44,12 @@ class Instrument(Part):
 
     def check(self, system: System) -> None:
         """Refuse a system this instrument cannot look at."""
+
+
+def relative_size(moved, size):
+    """moved/size by Frobenius norms; 0 where nothing moved, infinite where something came from nothing."""
+    above, below = jnp.linalg.norm(moved), jnp.linalg.norm(size)
+    return jnp.where(above == 0, 0, above / jnp.where((above == 0) & (below == 0), 1, below))
 
 
 class Counted(Instrument):

@@ -5,7 +5,7 @@ All are of the traced kernel on the training inputs, the mean over outputs of T_
 
 import jax.numpy as jnp
 
-from learnmech.instruments.base import OfKernel
+from learnmech.instruments.base import OfKernel, relative_size
 from learnmech.kernels.alignment import cka, target_alignment
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel
@@ -37,7 +37,10 @@ class TangentKernel(OfKernel):
 
 
 class KernelDrift(OfKernel):
-    """How far the tangent kernel is from the start's: |T - T_0|_F/|T_0|_F, and their centered alignment (CKA), 1 where only the scale has moved."""
+    """How far the tangent kernel is from the start's: |T - T_0|_F/|T_0|_F, and their centered alignment (CKA), 1 where only the scale has moved.
+
+    The drift is infinite where a kernel that began at zero has moved.
+    """
 
     def quantities(self, system, params):
         return (
@@ -47,9 +50,7 @@ class KernelDrift(OfKernel):
 
     def read(self, moment):
         here, there = self.now(moment), self.now(moment, moment.origin)
-        size = jnp.linalg.norm(there)
-        drift = jnp.where(size > 0, jnp.linalg.norm(here - there) / jnp.where(size > 0, size, 1), 0)
-        return {"kernel_drift": drift, "kernel_cka_start": cka(here, there)}
+        return {"kernel_drift": relative_size(here - there, there), "kernel_cka_start": cka(here, there)}
 
 
 class KernelTarget(OfKernel):

@@ -4,14 +4,8 @@ import jax
 import jax.numpy as jnp
 
 from learnmech import trees
-from learnmech.instruments.base import Instrument
+from learnmech.instruments.base import Instrument, relative_size
 from learnmech.quantity import Quantity
-
-
-def _ratio(moved, size):
-    """moved/size by Frobenius norms; 0 where nothing moved, infinite where something came from nothing."""
-    above, below = jnp.linalg.norm(moved), jnp.linalg.norm(size)
-    return jnp.where(above == 0, 0, above / jnp.where((above == 0) & (below == 0), 1, below))
 
 
 def _features(system, params):
@@ -35,7 +29,7 @@ class FeatureMovement(Instrument):
 
     def read(self, moment):
         now, origin = (_features(moment.system, params) for params in (moment.state.params, moment.origin))
-        return {"feature_movement": jnp.stack([_ratio(h - origin[layer], origin[layer]) for layer, h in now.items()])}
+        return {"feature_movement": jnp.stack([relative_size(h - origin[layer], origin[layer]) for layer, h in now.items()])}
 
 
 class LinearizationError(Instrument):
@@ -57,7 +51,7 @@ class LinearizationError(Instrument):
         def error(X):
             before, moved = jax.jvp(lambda p: system.outputs(p, X), (origin,), (trees.subtract(params, origin),))
             change = system.outputs(params, X) - before
-            return _ratio(change - moved, change)
+            return relative_size(change - moved, change)
 
         seen = {"linearization_error": error(system.train.X)}
         return seen if system.test is None else seen | {"test_linearization_error": error(system.test.X)}

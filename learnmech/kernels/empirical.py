@@ -11,6 +11,7 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.base import Architecture
+from learnmech.errors import refused
 from learnmech.memory import check_memory
 from learnmech.trees import Array, Params
 
@@ -27,6 +28,9 @@ def tangent_kernel(
     times one of back-signals; else, and for what mixes samples (each side then is one batch), the Jacobian is contracted in blocks.
     Pure, so that it can be traced. For the full kernel of many samples see `full_kernel`.
     """
+    for name, X in (("X1", X1), ("X2", X1 if X2 is None else X2)):
+        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != X1.shape[1]:
+            raise refused("The tangent kernel", "inputs (n, d) and (m, d) of one dimension", f"shape {X.shape} of {name}", "Give a row for every input")
     architecture, params = architecture.tangent_at(params)
     sublayers = None if architecture.mixes_samples else architecture.dense_layers(params)
     if sublayers is None:
@@ -129,6 +133,7 @@ def _contracted(one, two, factors, full):
 
 def full_kernel(architecture: Architecture, params: Params, X1: Inputs, X2: Inputs | None = None) -> Float[np.ndarray, "n m k k"]:
     """The full tangent kernel (n, m, k, k), written by blocks of rows, so that little more than the result is held. Refuses what does not fit into memory."""
+    jax.eval_shape(lambda: tangent_kernel(architecture, params, X1, X2))  # refuses inputs that do not fit
     outputs = jax.eval_shape(architecture.forward, params, X1)
     n, m, k = len(X1), len(X1 if X2 is None else X2), outputs.shape[1]
     needed = outputs.dtype.itemsize * n * m * k * k

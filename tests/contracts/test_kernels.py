@@ -8,7 +8,7 @@ import pytest
 
 from learnmech import architectures, scalings
 from learnmech.errors import Refused
-from learnmech.kernels.empirical import traced_kernel
+from learnmech.kernels.empirical import full_kernel, tangent_kernel, traced_kernel
 from learnmech.kernels.infinite import kernel
 
 X = np.random.default_rng(0).standard_normal((5, 3))
@@ -79,3 +79,11 @@ def test_kernels_can_be_differentiated_by_inputs_and_by_the_scaling_and_stay_fin
 def test_more_pairs_than_memory_holds_are_refused_before_any_is_computed():
     with pytest.raises(Refused, match=r"The kernel of 300000 by 300000 inputs needs 1\.44 TB of memory, but got .* free\. Compute it in blocks"):
         kernel(RELU, np.ones((300_000, 2)))
+
+
+@pytest.mark.parametrize("X1, X2", [(X, X[:, :2]), (X[:0], None), (X[0], None)], ids=["unlike dimensions", "no inputs", "one input that is no row"])
+@pytest.mark.parametrize("ask", [tangent_kernel, full_kernel])
+def test_inputs_that_do_not_fit_are_refused_by_the_kernels_of_finite_networks(ask, X1, X2):
+    params = jax.tree.map(jnp.asarray, RELU.init(np.random.default_rng(0), 3, 1))
+    with pytest.raises(Refused, match=r"^The tangent kernel needs inputs \(n, d\) and \(m, d\) of one dimension, but got shape .*\."):
+        ask(RELU, params, X1, X2)
