@@ -12,3 +12,18 @@ def remember_compilations(folder: str | Path) -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+def relieve() -> None:
+    """Forget compiled programs where the process holds more than half of the memory mappings that Linux allows it: past those, the next program crashes it.
+
+    Every program is some mappings. What is used again is read back from the folder that remembers it, or compiled anew.
+    """
+    try:
+        allowed = int(Path("/proc/sys/vm/max_map_count").read_text())
+        with open("/proc/self/maps", "rb") as maps:
+            held = sum(1 for _ in maps)
+    except (OSError, ValueError):  # another system, which says nothing of it
+        return
+    if held > allowed / 2:
+        jax.clear_caches()

@@ -11,7 +11,7 @@ import numpy as np
 
 from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
-from learnmech.backend import remember_compilations
+from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
 from learnmech.cli.folders import kept_compilations
 from learnmech.errors import nearest, refused
@@ -329,6 +329,7 @@ def check(names, small, quiet) -> dict:
     ready()
     results = {}
     for name in names or list(catalog.exhibits()):
+        relieve()
         if name.endswith(".py"):
             for title, checks in contracts.of_file(name).items():
                 results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": [], "holds": all(c.holds for c in checks)}
