@@ -78,13 +78,12 @@ def _by_cadence(instruments):
     return {every: tuple(i for i in instruments if i.every == every) for every in cadences}
 
 
-def _blank(groups, moment, marks: int):
-    """NaN buffers for what each cadence reads over so many marks, whatever the first one is."""
+def _blank(shapes, marks: int):
+    """NaN buffers for what each cadence reads over so many marks, whatever the first one is; `shapes` of each of its instruments' readings."""
     buffers = {}
-    for every, group in groups.items():
+    for every, read in shapes.items():
         capacity = marks if every == 1 else -(-marks // every) + 1
-        shapes = jax.eval_shape(lambda m, g=group: _read(g, m), moment)
-        buffers[every] = jax.tree.map(lambda s, c=capacity: jnp.full((c, *s.shape), jnp.nan, s.dtype), shapes)
+        buffers[every] = {name: jnp.full((capacity, *s.shape), jnp.nan, s.dtype) for one in read for name, s in one.items()}
     return buffers
 
 
@@ -149,13 +148,12 @@ def march(
             place = mark if every == 1 else (first + mark) // every - slots[every]
 
             filled[every] = {}
-            for instrument in group:
+            for instrument, read in zip(group, shapes[every], strict=True):
                 # a condition of its own for each, so that a reading is compiled the same whatever else is read
                 def write(buffer, i=instrument, p=place):
                     return jax.tree.map(lambda b, x: b.at[p].set(x), buffer, i.read(moment))
 
-                names = tuple(jax.eval_shape(instrument.read, sample))
-                filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in names})
+                filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in read})
         stop = ~jnp.isfinite(loss)
         if until is not None:
             stop = stop | until.met(filled[1][until.quantity][mark])
@@ -167,8 +165,9 @@ def march(
         return turn + 1, mark + at_mark, reached, params, memory, filled, halted
 
     sample = eqx.filter_eval_shape(lambda: _moment(system, rule, state, origin, frozen))
+    shapes = {every: [jax.eval_shape(instrument.read, sample) for instrument in group] for every, group in groups.items()}
     zero = jnp.zeros((), jnp.int64)
-    carry = (zero, zero, zero, state.params, state.memory, _blank(groups, sample, len(gaps)), jnp.array(False))
+    carry = (zero, zero, zero, state.params, state.memory, _blank(shapes, len(gaps)), jnp.array(False))
     turn, _, reached, params, memory, buffers, halted = jax.lax.while_loop(going, body, carry)
     moved = jnp.minimum(turn - halted, total)
     if rule.flows:

@@ -13,7 +13,8 @@ import learnmech.backend  # noqa: F401  (double precision must be allowed before
 Array = jax.Array | np.ndarray
 """An array of either library."""
 
-Params = PyTree[Float[Array, "..."]]
+Params = PyTree
+"""Parameters, {layer: {name: array of floats}}; leaf by leaf they are not checked at every call, which would take as long as tracing."""
 
 
 def add(a: Params, b: Params) -> Params:

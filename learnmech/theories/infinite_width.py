@@ -15,11 +15,14 @@ from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.kernels.decay import forever
 from learnmech.kernels.infinite import Kernels, kernel
 from learnmech.kernels.learner import Ensemble, KernelLearner, Posterior, posterior
+from learnmech.late import late
 from learnmech.memory import check_memory
 from learnmech.rules.descent import GradientDescent
 from learnmech.scalings import NTK, classified
 from learnmech.theories.base import Condition, Limit, Theory, constant, need
-from learnmech.theories.tangent import decay_of, in_function_space, outputs_at_start, said_of_outputs, stable
+from learnmech.theories.tangent import LARGE, decay_of, fitting, in_function_space, outputs_at_start, said_of_outputs, stable, told_of
+
+sparse = late("scipy.sparse.linalg")
 
 __all__ = ["Ensemble", "EnsembleMean", "InfiniteWidth", "KernelLearner", "Kernels", "Posterior", "ensemble", "forever", "kernel", "posterior"]
 
@@ -70,7 +73,9 @@ class InfiniteWidth(Theory):
     def domain(self, start):
         conditions = (*in_function_space(start), has_limit(start), stands_still(start), drawn_as_prescribed(start))
         able = all(c.holds for c in conditions if "stands still" not in c.claim)
-        return (*conditions, *stable(start, _learner(start, outputs_at_start(start)[0]))) if able else conditions
+        if not able:
+            return conditions
+        return (*conditions, *fitting(lambda: _decided(start)))
 
     def predict(self, start, clock=None):
         need(self, start, *in_function_space(start), has_limit(start))
@@ -84,6 +89,16 @@ class InfiniteWidth(Theory):
     def example(cls):
         architecture = Mlp(hidden=(64,), scaling=NTK(weight=1.5), bias=True)
         return Experiment(architecture, Gaussian(n=8, d=3, test=4), GradientDescent(rate=0.5), Clock(steps=20, every=5))
+
+
+def _decided(start):
+    """What only the kernel decides: whether the rate is stable, and how well it is conditioned."""
+    view = start.data.train
+    if len(view.X) <= LARGE:
+        return told_of(start, _learner(start, None))
+    T = kernel(start.experiment.architecture, view.X, get="ntk")
+    begun = np.random.default_rng(0).standard_normal(len(T))
+    return stable(start, float(sparse.eigsh(T, k=1, which="LA", v0=begun, tol=1e-8)[0][0]), None)
 
 
 def _learner(start, begun):

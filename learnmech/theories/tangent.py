@@ -1,7 +1,9 @@
 """Lazy training: the network replaced by its tangent at the start, solved in function space."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -11,6 +13,7 @@ from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock, Marks
 from learnmech.data.gaussian import Gaussian
+from learnmech.errors import Refused
 from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Loss, Outputs, TestLoss
 from learnmech.kernels import decay
@@ -25,7 +28,11 @@ from learnmech.scalings import NTK
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
 
+sparse = late("scipy.sparse.linalg")
 xr = late("xarray")
+
+LARGE = 2000
+"""Entries beyond which a kernel is not diagonalized only to decide whether a theory applies."""
 
 
 def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
@@ -45,14 +52,46 @@ def in_function_space(start: Start) -> tuple[Condition, ...]:
     return squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole
 
 
-def stable(start: Start, learner: KernelLearner) -> tuple[Condition, ...]:
-    """That the rate is below the one at which descent with this kernel diverges, and what the kernel's condition number is."""
-    told = Condition("condition number of the kernel (no bound: it is singular at inf)", learner.condition_number, "inf", True)
+def stable(start: Start, top: float, condition_number: float | None) -> tuple[Condition, ...]:
+    """That the rate is below the one at which descent with a kernel of this top eigenvalue diverges; and its condition number, where it is known."""
+    told = () if condition_number is None else (Condition("condition number of the kernel (no bound: it is singular at inf)", condition_number, "inf", True),)
     if start.rule.flows:
-        return (told,)
+        return told
     momentum = float(start.rule.momentum) if isinstance(start.rule, HeavyBall) else 0.0
-    edge, rate = learner.stable_rate(momentum), float(start.rule.rate)
-    return Condition("rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel", rate, edge, rate < edge), told
+    h, rate = 2 * constant(start) * top, float(start.rule.rate)
+    edge = 2 * (1 + momentum) / h if h > 0 else np.inf
+    return Condition("rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel", rate, edge, rate < edge), *told
+
+
+def told_of(start: Start, learner: KernelLearner) -> tuple[Condition, ...]:
+    """`stable` of a learner whose whole spectrum is known."""
+    return stable(start, float(learner.values[-1]), learner.condition_number)
+
+
+def fitting(decide: Callable[[], tuple[Condition, ...]]) -> tuple[Condition, ...]:
+    """What a kernel decides; where it does not fit into memory, or its dual cannot be had to its accuracy, that."""
+    try:
+        return decide()
+    except Refused as reason:
+        return (Condition("the kernel can be computed here", str(reason), "yes", False),)
+
+
+@eqx.filter_jit
+def _kernel_times(system, params, v):
+    """T v = J D J' v for the full tangent kernel, D the factors on the rates: one reverse and one forward product, the kernel never formed."""
+    _, back = jax.vjp(lambda p: system.outputs(p, system.train.X), params)
+    factors = system.architecture.rate_factors(params, "sgd")
+    pulled = jax.tree.map(lambda g, f: f * g, back(v.reshape(system.train.Y.shape))[0], factors)
+    return jax.jvp(lambda p: system.outputs(p, system.train.X), (params,), (pulled,))[1].ravel()
+
+
+def top_of_kernel(start: Start) -> float:
+    """The largest eigenvalue of the full tangent kernel at the start, by ARPACK on products with it."""
+    params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
+    size = start.data.train.Y.size
+    product = sparse.LinearOperator((size, size), lambda v: np.asarray(_kernel_times(system, params, jnp.asarray(np.ravel(v)))), dtype=np.float64)
+    begun = np.random.default_rng(0).standard_normal(size)
+    return float(sparse.eigsh(product, k=1, which="LA", v0=begun, tol=1e-8)[0][0]) if np.any(product @ begun) else 0.0
 
 
 def said_of_outputs(start: Start, marks: Marks, outputs: np.ndarray, residual: np.ndarray, test: np.ndarray | None) -> "xr.Dataset":
@@ -91,7 +130,11 @@ class Lazy(Theory):
 
     def domain(self, start):
         conditions = in_function_space(start)
-        return (*conditions, *stable(start, self._learner(start))) if all(c.holds for c in conditions) else conditions
+        if not all(c.holds for c in conditions):
+            return conditions
+        if start.data.train.Y.size > LARGE:
+            return (*conditions, *stable(start, top_of_kernel(start), None))
+        return (*conditions, *fitting(lambda: told_of(start, self._learner(start))))
 
     def predict(self, start, clock=None):
         need(self, start, *in_function_space(start))
