@@ -4,6 +4,8 @@ T_cc'(x, x') = sum over parameters of factor * df_c(x)/dw df_c'(x')/dw, with the
 the kernel in which a small step, or the flow, moves the outputs.
 """
 
+import functools
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -28,9 +30,7 @@ def tangent_kernel(
     times one of back-signals; else, and for what mixes samples (each side then is one batch), the Jacobian is contracted in blocks.
     Pure, so that it can be traced. For the full kernel of many samples see `full_kernel`.
     """
-    for name, X in (("X1", X1), ("X2", X1 if X2 is None else X2)):
-        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != X1.shape[1]:
-            raise refused("The tangent kernel", "inputs (n, d) and (m, d) of one dimension", f"shape {X.shape} of {name}", "Give a row for every input")
+    _fitting(X1, X2)
     architecture, params = architecture.tangent_at(params)
     sublayers = None if architecture.mixes_samples else architecture.dense_layers(params)
     if sublayers is None:
@@ -38,6 +38,13 @@ def tangent_kernel(
     else:
         shares = _by_signals(architecture, params, sublayers, X1, X2, full)
     return shares if by_layer else sum(shares.values())
+
+
+def _fitting(X1, X2):
+    """Refuse inputs that are no rows, or of unlike dimensions."""
+    for name, X in (("X1", X1), ("X2", X1 if X2 is None else X2)):
+        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != X1.shape[1]:
+            raise refused("The tangent kernel", "inputs (n, d) and (m, d) of one dimension", f"shape {X.shape} of {name}", "Give a row for every input")
 
 
 # --- layer by layer
@@ -133,8 +140,8 @@ def _contracted(one, two, factors, full):
 
 def full_kernel(architecture: Architecture, params: Params, X1: Inputs, X2: Inputs | None = None) -> Float[np.ndarray, "n m k k"]:
     """The full tangent kernel (n, m, k, k), written by blocks of rows, so that little more than the result is held. Refuses what does not fit into memory."""
-    jax.eval_shape(lambda: tangent_kernel(architecture, params, X1, X2))  # refuses inputs that do not fit
-    outputs = jax.eval_shape(architecture.forward, params, X1)
+    _fitting(X1, X2)
+    outputs = _outputs(architecture, params, X1)
     n, m, k = len(X1), len(X1 if X2 is None else X2), outputs.shape[1]
     needed = outputs.dtype.itemsize * n * m * k * k
     check_memory(f"The full tangent kernel of {n} by {m} samples and {k} outputs", needed, "Ask for the traced kernel, fewer samples, or float32")
@@ -146,6 +153,21 @@ def full_kernel(architecture: Architecture, params: Params, X1: Inputs, X2: Inpu
         first = min(at, n - rows)  # blocks of one size are one program
         out[first : first + rows] = _rows_of(architecture, params, jnp.asarray(X1[first : first + rows]), jnp.asarray(X1 if X2 is None else X2))
     return out
+
+
+def _outputs(architecture, params, X):
+    """The shape and type of the outputs."""
+    leaves, structure = jax.tree.flatten((architecture, params, X))
+    return _shape_of(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves))
+
+
+@functools.lru_cache(maxsize=256)
+def _shape_of(structure, leaves):
+    def outputs(*given):
+        architecture, params, X = jax.tree.unflatten(structure, given)
+        return architecture.forward(params, X)
+
+    return jax.eval_shape(outputs, *leaves)
 
 
 @eqx.filter_jit

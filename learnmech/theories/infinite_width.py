@@ -154,5 +154,5 @@ class EnsembleMean(Theory):
 
     @classmethod
     def example(cls):
-        architecture = Linearized(Mlp(hidden=(1024,), scaling=NTK(weight=1.5), bias=True))
-        return Experiment(architecture, Gaussian(n=6, d=3, test=3), GradientDescent(rate=0.5), Clock(steps=10, every=5))
+        architecture = Linearized(Mlp(hidden=(256,), scaling=NTK(weight=1.5), bias=True))
+        return Experiment(architecture, Gaussian(n=6, d=3, test=3), GradientDescent(rate=0.5), Clock(steps=4, every=2))

@@ -110,7 +110,12 @@ def outputs_at_start(start: Start) -> tuple[np.ndarray, np.ndarray | None]:
     """f_0 on the training and the test inputs, in float64."""
     params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
     data = start.data
-    return tuple(None if view is None else np.asarray(system.outputs(params, jnp.asarray(view.X))) for view in (data.train, data.test))
+    return tuple(None if view is None else np.asarray(_outputs(system, params, jnp.asarray(view.X))) for view in (data.train, data.test))
+
+
+@eqx.filter_jit
+def _outputs(system, params, X):
+    return system.outputs(params, X)
 
 
 class Lazy(Theory):
