@@ -5,6 +5,7 @@ import os
 import statistics
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 
@@ -58,6 +59,12 @@ class Row(NamedTuple):
     goal: Goal | None = None
     spread: tuple[float, float] | None = None
     note: str = ""
+
+
+def peak() -> int:
+    """The most memory this process has held since it began, in kB (Linux)."""
+    status = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) for line in status if line.startswith("VmHWM:"))
 
 
 def wall(call: Callable[[], Any]) -> float:

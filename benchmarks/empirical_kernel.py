@@ -2,13 +2,12 @@
 
 import concurrent.futures
 import multiprocessing
-import resource
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from benchmarks.base import Benchmark, Goal
+from benchmarks.base import Benchmark, Goal, peak
 from benchmarks.foreign import Peer
 from learnmech import architectures, scalings
 from learnmech.kernels.empirical import full_kernel, traced_kernel
@@ -30,9 +29,9 @@ def grown(_) -> float:
     architecture, params, X = drawn()
     jax.block_until_ready(traced_kernel(architecture, params, X[:2]))
     compiled = jax.jit(lambda p, x: traced_kernel(architecture, p, x)).lower(params, X).compile()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     result = jax.block_until_ready(compiled(params, X))
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024 - result.nbytes / 2**20
+    return (peak() - before) / 1024 - result.nbytes / 2**20
 
 
 def full_in_memory(n: int) -> float:
@@ -40,9 +39,9 @@ def full_in_memory(n: int) -> float:
     architecture, params, _ = drawn()
     X = jnp.asarray(np.random.default_rng(0).standard_normal((n, D)), jnp.float32)
     full_kernel(architecture, params, X[:64])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     result = full_kernel(architecture, params, X)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / result.nbytes
+    return (peak() - before) * 1024 / result.nbytes
 
 
 def _in_a_fresh_process(measure, argument):

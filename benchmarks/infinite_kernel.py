@@ -2,11 +2,10 @@
 
 import concurrent.futures
 import multiprocessing
-import resource
 
 import numpy as np
 
-from benchmarks.base import Benchmark, Goal
+from benchmarks.base import Benchmark, Goal, peak
 from benchmarks.foreign import Peer
 from learnmech import architectures, scalings
 from learnmech.theories.infinite_width import kernel
@@ -38,9 +37,9 @@ def grown(n: int) -> float:
     """Peak memory of both kernels of n inputs, above what the process held before (a smaller kernel has been computed), in kernels of n x n."""
     architecture, X = network("relu", 3, True), inputs(n)
     kernel(architecture, X[:600])
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak()
     kernel(architecture, X)
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) * 1024 / (8 * n * n)
+    return (peak() - before) * 1024 / (8 * n * n)
 
 
 def _in_a_fresh_process(call) -> float:

@@ -197,20 +197,21 @@ def _fill(out, X1, X2, work, exact):
         rows, columns = np.arange(i, min(i + TILE, n)), np.arange(j, min(j + TILE, m)) + offset
         units = work.units[rows], work.units[columns]
         *values, closest = work.tile(rows, columns, units)
-        values = [np.array(value) for value in values]
-        if float(closest) > 1 - NEAR and (exact or (X2 is None and i == j)):
-            near = np.argwhere(np.abs(_correlations(*units)) > 1 - NEAR)
-            for value, found in zip(values, _near(work, rows, columns, near), strict=True):
-                value[tuple(near.T)] = found
-        for whole, value in zip(out, values, strict=True):
+        for whole, value in zip(out, map(np.asarray, values), strict=True):
             if X2 is None and i == j:
                 value = np.triu(value) + np.triu(value, 1).T
             whole[i : i + TILE, j : j + TILE] = value
             if X2 is None and i != j:
                 whole[j : j + TILE, i : i + TILE] = value.T
+        if float(closest) > 1 - NEAR and (exact or (X2 is None and i == j)):
+            near = np.argwhere(np.abs(_correlations(*units)) > 1 - NEAR)
+            for whole, found in zip(out, _near(work, rows, columns, near), strict=True):
+                whole[i + near[:, 0], j + near[:, 1]] = found
+                if X2 is None:
+                    whole[j + near[:, 1], i + near[:, 0]] = found
 
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    with ThreadPoolExecutor(cores) as pool:
+    with ThreadPoolExecutor(cores + 1) as pool:  # one more than the cores, so that none waits while a tile is written
         list(pool.map(done, starts))
 
 
