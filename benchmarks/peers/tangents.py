@@ -38,13 +38,14 @@ def empirical(task):
 
     rng = np.random.default_rng(0)
     widths = [task["d"], *task["hidden"], task["outputs"]]
-    weights = [jax.numpy.asarray(rng.standard_normal((b, a)), task["dtype"]) for a, b in zip(widths[:-1], widths[1:])]
+    # (in, out), since its structured derivatives do not see through a transpose
+    weights = [jax.numpy.asarray(rng.standard_normal((b, a)).T, task["dtype"]) for a, b in zip(widths[:-1], widths[1:])]
     X = jax.numpy.asarray(rng.standard_normal((task["n"], task["d"])), task["dtype"])
 
     def apply(params, x):
         h = x
         for index, weight in enumerate(params):
-            h = h @ weight.T / np.sqrt(weight.shape[1]).astype(task["dtype"])
+            h = h @ weight / np.sqrt(weight.shape[0]).astype(task["dtype"])
             h = jax.numpy.tanh(h) if index < len(params) - 1 else h
         return h
 

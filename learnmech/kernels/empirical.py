@@ -18,7 +18,7 @@ from learnmech.memory import check_memory
 from learnmech.trees import Array, Params
 
 Inputs = Float[Array, "n d"]
-BLOCK_BYTES = 2**27
+BLOCK_BYTES = 2**26
 
 
 def tangent_kernel(
