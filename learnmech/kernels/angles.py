@@ -1,8 +1,10 @@
-"""Kernels of one angle: a whole network as a Chebyshev series in the angle between its inputs, whatever its depth.
+"""Kernels of one angle: a whole network as one series in the angle between its inputs, whatever its depth.
 
 A kernel depends on the angle alone, up to the inputs' norms, where the network is homogeneous (relu without bias) or where all inputs have one norm.
 As a function of the angle it is analytic on [0, pi].
 """
+
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
@@ -18,7 +20,7 @@ from learnmech.kernels.recursion import Pair, rough, tables, walked
 from learnmech.trees import Array
 
 DEGREES, STRIDE = (64, 128), 4
-SETTLED = 1e-14
+SETTLED, GROWTH = 1e-14, 2
 Pairs = Float[Array, " m"]
 
 
@@ -47,8 +49,18 @@ def pairs_of(steps: tuple, table: tuple, gap: Pairs, rest: Pairs, variance: Floa
     return pair.k, pair.t
 
 
-def series_of(steps: tuple, variance: float) -> Float[np.ndarray, "2 degree"] | None:
-    """Chebyshev coefficients in the angle of the NNGP and tangent kernels at one variance |x|^2/d; None where the longest series does not settle."""
+class Series(NamedTuple):
+    """Both kernels as sums over j of coefficients (2, degree) times x^j (`powers`) or T_j(x), x = 2 angle/pi - 1."""
+
+    coefficients: Float[np.ndarray, "2 degree"]
+    powers: bool
+
+
+def series_of(steps: tuple, variance: float) -> Series | None:
+    """The NNGP and tangent kernels at one variance |x|^2/d as series in the angle; None where the longest does not settle.
+
+    In powers of x, which cost a third of Chebyshev polynomials, where these lose no digit: where their coefficients are as small.
+    """
     table = tables_at(steps, variance)
     for degree in DEGREES:
         places = np.pi * (np.arange(degree) + 0.5) / degree
@@ -60,14 +72,17 @@ def series_of(steps: tuple, variance: float) -> Float[np.ndarray, "2 degree"] | 
         noise = np.abs(found[:, -degree // 4 :]).max(axis=1, keepdims=True)
         if (noise <= SETTLED * np.abs(found).max(axis=1, keepdims=True)).all():
             length = int(np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))[-1]) + 1  # what lies in the noise of the values says nothing
-            return found[:, : -(-length // STRIDE) * STRIDE]  # lengths of few kinds share their compiled programs
+            found = found[:, : -(-length // STRIDE) * STRIDE]  # lengths of few kinds share their compiled programs
+            powers = np.stack([np.polynomial.chebyshev.cheb2poly(one) for one in found])
+            small = bool((np.abs(powers).sum(axis=1) <= GROWTH * np.abs(found).sum(axis=1)).all())
+            return Series(powers if small else found, small)
     return None
 
 
-def summed(coefficients: Float[Array, " degree"], theta: Float[Array, "..."]) -> Float[Array, "..."]:
-    """The series at these angles, by Clenshaw's recursion."""
+def summed(coefficients: Float[Array, " degree"], theta: Float[Array, "..."], powers: bool) -> Float[Array, "..."]:
+    """A series at these angles: powers by Horner's rule, Chebyshev polynomials by Clenshaw's recursion."""
     x = 2 / jnp.pi * theta - 1
     one, two = jnp.zeros_like(x), jnp.zeros_like(x)
     for j in range(coefficients.shape[0] - 1, 0, -1):
-        one, two = coefficients[j] + 2 * x * one - two, one
+        one, two = (coefficients[j] + x * one, two) if powers else (coefficients[j] + 2 * x * one - two, one)
     return coefficients[0] + x * one - two

@@ -2,13 +2,14 @@
 
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.limits import Activate, Affine, Skip
 from learnmech.duals import dual, hermite
-from learnmech.duals.base import Quadrature
+from learnmech.duals.base import Quadrature, alone
 from learnmech.duals.rough import Rough
 from learnmech.trees import Array
 
@@ -47,7 +48,8 @@ def rough(steps: tuple) -> bool:
 
 def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None) -> tuple[Table | None, ...]:
     """For every step, what it needs of inputs with these variances |x|^2/d. `terms` is the length of series where the variances are not known yet."""
-    side, found = Side(jnp.asarray(variance, float), jnp.zeros_like(jnp.asarray(variance, float))), []
+    variance = variance if isinstance(variance, jax.core.Tracer) else np.asarray(variance, float)
+    side, found = Side(variance, 0 * variance), []
     for step in steps:
         if isinstance(step, Affine):
             found.append(Table(side.variance, _affine(step, side), None, None))
@@ -64,17 +66,17 @@ def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None)
 
 
 def _affine(step, side):
-    return Side(step.signal * side.variance + step.bias, jnp.zeros_like(side.mean))
+    return Side(step.signal * side.variance + step.bias, 0 * side.mean)
 
 
 def _activated(name, variance, terms):
-    one = dual(name)
+    one, series = dual(name), None
     if isinstance(one, Quadrature):
         # inputs that are all 0 have a constant signal; the series begins at the smallest variance that can be divided by
-        variance = jnp.maximum(variance, 1e-300)
-        length = terms or hermite.enough(name, one.s, np.asarray(variance))
-        return Side(one.variance(variance), one.mean(variance)), hermite.series(one.s, variance, length)
-    return Side(one.variance(variance), one.mean(variance)), None
+        variance = jnp.maximum(variance, 1e-300) if isinstance(variance, jax.core.Tracer) else np.maximum(variance, 1e-300)
+        series = hermite.series(one.s, variance, terms or hermite.enough(name, one.s, np.asarray(variance)))
+    unit = Side(*alone(name, variance))
+    return unit if isinstance(unit.variance, jax.core.Tracer) else Side(*map(np.asarray, unit)), series
 
 
 def walked(steps: tuple, rows: tuple, columns: tuple, pair: Pair, outer: bool = True) -> Pair:
