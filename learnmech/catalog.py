@@ -21,6 +21,7 @@ FAMILIES = {
     "initial": "InitialCondition",
     "losses": "Loss",
     "rules": "Rule",
+    "schedules": "Schedule",
     "interventions": "Intervention",
     "instruments": "Instrument",
     "theories": "Theory",

@@ -125,14 +125,17 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
 def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) -> Comparison:
     """A sweep over seeds against a theory of the mean. Errors and tolerance are in standard errors of the mean.
 
-    The prediction is averaged over the seeds' own starts. Where every seed agrees (no spread), seen and said must be equal to round-off.
+    The prediction is averaged over the seeds' own starts where it depends on them.
+    Where every seed agrees (no spread), seen and said must be equal to round-off.
     """
     if grid.sizes.get("seed", 0) < 2:
         raise refused("compare_means", "a Dataset over two or more seeds", dict(grid.sizes), "Sweep with seeds=100, say")
-    starts = [prepare(experiment.with_value("seed", int(seed))) for seed in grid["seed"].values]
-    same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, starts[0])), strict=True))
+    seeds = [int(seed) for seed in grid["seed"].values]
+    first = prepare(dataclasses.replace(experiment, seed=seeds[0]))
+    starts = [first, *(prepare(dataclasses.replace(experiment, seed=seed), like=first) for seed in seeds[1:] if theory.from_start)]
+    same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, first)), strict=True))
     said = [theory.predict(start) for start in (starts[:1] if same else starts)]
-    conditions, rows, seen, means = theory.conditions(starts[0]), [], {}, {}
+    conditions, rows, seen, means = theory.conditions(first), [], {}, {}
     for quantity in [str(q) for q in said[0].data_vars if q in grid]:
         seen[quantity] = grid[quantity].mean("seed", keep_attrs=True)
         means[quantity] = xr.concat([one[quantity] for one in said], "seed").mean("seed", keep_attrs=True)

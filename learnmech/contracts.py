@@ -1,5 +1,6 @@
 """Contracts: what every part promises, put to the test on a user's own parts."""
 
+import contextlib
 import dataclasses
 import fnmatch
 
@@ -15,6 +16,7 @@ from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
 from learnmech.comparison import Check, compare, compare_means, watching
 from learnmech.data.base import Data
+from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, prepare, stream_of
@@ -65,6 +67,7 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
         "theories": lambda experiment: _theory(cls, experiment),
         "interventions": _intervention,
         "scalings": lambda scaling: (),
+        "schedules": lambda schedule: (),
     }
     cls = catalog.load(member)
     example = cls.example()
@@ -127,7 +130,18 @@ def _initial(example):
 
 
 def _loss(example):
-    yield Check("the gradient is that of the loss", gradient_error(_plain(loss=example)), 0.0, 1e-6, DIFFERENCES)
+    yield Check("the gradient is that of the loss", gradient_error(_priced_by(example)), 0.0, 1e-6, DIFFERENCES)
+
+
+def _priced_by(example) -> Experiment:
+    """The tiny experiment a loss is tried on: any targets, or classes, one-hot or signs, for what has a price for those alone."""
+    for targets in ("one-hot", "signs"):
+        for source in (Gaussian.example(), dataclasses.replace(Digits.example(), targets=targets)):
+            with contextlib.suppress(Refused):
+                plain = _plain(loss=example, data=source)
+                prepare(plain)
+                return plain
+    raise refused("check", "a loss with a price for numbers, one-hot targets or signs", repr(example), "Change what it refuses")
 
 
 def _rule(example):

@@ -19,6 +19,7 @@ from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss, Squared
 from learnmech.parts import Knob, Part, knob, structure
 from learnmech.rules.base import Rule
+from learnmech.schedules import Constant
 from learnmech.state import State
 from learnmech.system import System, landscape
 
@@ -90,7 +91,7 @@ class Start:
 
     def marked(self, clock: Clock | None) -> Marks:
         """The marks of another clock under this rule (None: the experiment's own)."""
-        return self.marks if clock is None else clock.marked(rate_of(self.rule))
+        return self.marks if clock is None else _marked(clock, self.rule)
 
 
 def stream_of(seed: int, use: str) -> np.random.Generator:
@@ -111,9 +112,11 @@ def _drawn(source):
     return data
 
 
-def rate_of(rule: Rule) -> float | None:
-    """The base rate of a rule that steps, None for a flow."""
-    return None if rule.flows else float(rule.rate)
+def _marked(clock, rule):
+    if rule.flows:
+        return clock.marked(None)
+    paced = None if isinstance(rule.schedule, Constant) else lambda steps: np.asarray(rule.elapsed(steps), np.float64)
+    return clock.marked(float(rule.rate), paced)
 
 
 def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | None = None) -> Start:
@@ -140,7 +143,7 @@ def _too_large(error):
 
 def _prepared(experiment, data, like):
     dtype = jnp.dtype(experiment.precision)
-    marks = experiment.clock.marked(rate_of(experiment.rule))
+    marks = _marked(experiment.clock, experiment.rule)
     if like is not None:
         data = like.data
     elif data is None:
@@ -155,6 +158,6 @@ def _prepared(experiment, data, like):
         system = dataclasses.replace(like.system, architecture=architecture) if held else like.system
     experiment.rule.check(system)
     key = jax.random.fold_in(jax.random.PRNGKey(int(experiment.seed)), zlib.crc32(b"rule") & 0x7FFFFFFF)
-    memory = trees.cast(experiment.rule, dtype).init(params)
+    memory = trees.cast(experiment.rule, dtype).begin(system, params)
     state = State(params, memory, jnp.zeros((), jnp.int64), jnp.zeros((), jnp.float64), key)
     return Start(experiment, data, system, state, marks)

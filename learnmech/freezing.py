@@ -30,7 +30,7 @@ class Frozen(eqx.Module):
 
     def free(self, tree: PyTree) -> PyTree:
         """The tree without the arrays that are frozen whole (None in their place); for parameters and for what has their shape inside, as a memory."""
-        return jax.tree_util.tree_map_with_path(lambda keys, leaf: None if self._whole(trees.path_of(keys)) else leaf, tree)
+        return jax.tree_util.tree_map_with_path(lambda keys, leaf: None if self._whole(trees.path_of(keys)) else leaf, tree, is_leaf=_empty)
 
     def _whole(self, path):
         return any(path == leaf or path.endswith("." + leaf) for leaf in self.leaves)
@@ -55,6 +55,11 @@ class Frozen(eqx.Module):
         return full if self.directions is None else _without(self.directions, full)
 
 
+def _empty(node):
+    """Whether a node holds nothing, as what stands in a memory for an array that another part of the rule moves."""
+    return isinstance(node, tuple) and not jax.tree.leaves(node)
+
+
 def _without(directions, tree):
     flat, unflatten = flatten_util.ravel_pytree(tree)
     rows = directions.astype(flat.dtype)
@@ -67,6 +72,10 @@ class _Narrowed(Architecture):
     inner: Architecture
     held: Params
     frozen: Frozen
+
+    @property
+    def mixes_samples(self):
+        return self.inner.mixes_samples
 
     def forward(self, params, X, tap=keep):
         return self.inner.forward(self.frozen.combined(params, self.held), X, tap)

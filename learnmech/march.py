@@ -48,22 +48,25 @@ def _here(system, rule, state, frozen):
         return loss, gradient, update, frozen.kept(frozen.combined(memory, state.memory), state.memory)
     if rule.flows:
         loss, gradient = system.value_and_gradient(state.params)
-        return loss, gradient, rule.velocity(system, state.params), state.memory
+        return loss, gradient, rule.velocity(system, state.params, state.memory), state.memory
     view = rule.view(system, state)
     loss, gradient = view.value_and_gradient(state.params)
-    return loss, gradient, *rule.update(view, gradient, state.memory, state.params)
+    return loss, gradient, *rule.moved(view, gradient, state)
 
 
 def _after(system, rule, state, update, span, moving, frozen):
-    """Parameters one step or one span of time on, or the same where not moving."""
+    """Parameters and memory one step or one span of time on, or the same where not moving; `update` and the memory after a step come with it."""
     if not rule.flows:
+        update, memory = update
         after = jax.tree.map(lambda p, u: jnp.where(moving, p + u, p), state.params, update)
-    elif frozen:
-        narrow, free = Narrowed.of(system, state.params, frozen), frozen.free(state.params)
-        after = jax.lax.cond(moving & (span > 0), lambda: rule.advance(narrow, free, state.time, span)[0], lambda: free)
-    else:
-        return jax.lax.cond(moving & (span > 0), lambda: rule.advance(system, state.params, state.time, span)[0], lambda: state.params)
-    return frozen.kept(frozen.combined(after, state.params), state.params) if frozen else after
+        memory = jax.tree.map(lambda new, old: jnp.where(moving, new, old), memory, state.memory)
+        return (frozen.kept(frozen.combined(after, state.params), state.params) if frozen else after), memory
+    if not frozen:
+        return jax.lax.cond(moving & (span > 0), lambda: rule.advance(system, state, span)[:2], lambda: (state.params, state.memory))
+    narrow, free = Narrowed.of(system, state.params, frozen), frozen.free
+    held = State(free(state.params), free(state.memory), state.step, state.time, state.key)
+    after = jax.lax.cond(moving & (span > 0), lambda: rule.advance(narrow, held, span)[:2], lambda: (held.params, held.memory))
+    return tuple(frozen.kept(frozen.combined(new, old), old) for new, old in zip(after, (state.params, state.memory), strict=True))
 
 
 def _read(instruments, moment):
@@ -129,7 +132,7 @@ def march(
         if rule.flows:
             return State(params, memory, state.step, elapsed[turn], state.key)
         step = state.step + turn
-        time = step * exact.rate if since is None else since[1] + (step - since[0]) * exact.rate
+        time = exact.elapsed(step) if since is None else since[1] + exact.elapsed(step, since[0])
         return State(params, memory, step, time, state.key)
 
     def going(carry):
@@ -160,11 +163,10 @@ def march(
         reached = reached + (at_mark & ~halted) if together else mark + at_mark
         halted = halted | (stop & at_mark)
         moving = ~halted & (turn < total)
-        params = _after(system, rule, here, update, gaps[turn] if rule.flows else None, moving, frozen)
-        memory = jax.tree.map(lambda new, old: jnp.where(moving, new, old), next_memory, memory)
+        params, memory = _after(system, rule, here, (update, next_memory), gaps[turn] if rule.flows else None, moving, frozen)
         return turn + 1, mark + at_mark, reached, params, memory, filled, halted
 
-    sample = eqx.filter_eval_shape(lambda: _moment(system, rule, state, origin, frozen))
+    sample = eqx.filter_eval_shape(_sample, system, rule, state, origin)
     shapes = {every: [jax.eval_shape(instrument.read, sample) for instrument in group] for every, group in groups.items()}
     zero = jnp.zeros((), jnp.int64)
     carry = (zero, zero, zero, state.params, state.memory, _blank(shapes, len(gaps)), jnp.array(False))
@@ -177,8 +179,9 @@ def march(
     return Block(after, buffers, reached, halted)
 
 
-def _moment(system, rule, state, origin, frozen):
-    return Moment(system, state, rule, origin, *_here(system, rule, state, frozen)[:3])
+def _sample(system, rule, state, origin):
+    """A moment in its shapes alone, of which the gradient and the update have those of the parameters: neither need be traced for it."""
+    return Moment(system, state, rule, origin, system.loss(state.params), state.params, state.params)
 
 
 def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
@@ -187,7 +190,7 @@ def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instr
 
     def read(system, rule, state):
         exact = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
-        moment = _moment(system, exact, state, state.params, None)
+        moment = _sample(system, exact, state, state.params)
         return {every: _read(group, moment) for every, group in groups.items()}
 
     return eqx.filter_eval_shape(read, system, rule, state)

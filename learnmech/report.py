@@ -10,6 +10,7 @@ from learnmech.data.base import card
 from learnmech.experiment import prepare
 from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown
+from learnmech.schedules import Constant
 
 STYLE = """
 body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: #1a1a1a; background: #fff;
@@ -65,10 +66,15 @@ def conventions(shown: Shown) -> str:
     said = [f"loss = c sum_i |f_i - y_i|^2, c = {loss.constant(n):.6g} ({loss.scaling}, n = {n})"] if hasattr(loss, "scaling") else [repr(loss)]
     if getattr(loss, "ridge", None) is not None:
         said.append(f"ridge: + ({float(loss.ridge):g}/2) |params|^2")
-    said.append("time t of the flow" if experiment.rule.flows else f"time t = step * rate, rate = {float(experiment.rule.rate):g}")
+    said.append("time t of the flow" if experiment.rule.flows else _time_of(experiment.rule))
     if hasattr(experiment.architecture, "scaling"):
         said.append(experiment.architecture.scaling.card())
     return "\n".join(said)
+
+
+def _time_of(rule):
+    rate = f"rate = {float(rule.rate):g}"
+    return f"time t = step * rate, {rate}" if isinstance(rule.schedule, Constant) else f"time t = sum of rates, {rate} under {rule.schedule!r}"
 
 
 def _text(value) -> str:

@@ -291,7 +291,7 @@ def _ending(course, last, until):
     said = f"diverged at {where}: the loss is no longer finite. rate {float(start.rule.rate):.4g}"
     top = sharpness(start.system, start.state.params)
     plain = all(float(f) == 1 for f in jax.tree.leaves(start.system.architecture.rate_factors(start.state.params, start.rule.family)))
-    edge = start.rule.edge(top) if plain and top > 0 else None
+    edge = start.rule.edge(top) if plain and start.rule.plain and top > 0 else None
     if edge is not None:
         return [f"{said} against {edge[0]} = {edge[1]:.4g} at the start"]
     return [f"{said}; sharpness at the start {top:.4g}"]

@@ -21,6 +21,16 @@ class LayerScale(NamedTuple):
     bias_sgd: float = 1.0
     bias_adam: float = 1.0
 
+    @property
+    def spectral(self) -> float:
+        """For rules that move a matrix by a given spectral norm: so that it is W, multiplier times weight, which moves by it."""
+        return 1 / self.weight
+
+    @property
+    def bias_spectral(self) -> float:
+        """For biases beside such matrices, which Adam moves."""
+        return self.bias_adam
+
 
 class Powers(NamedTuple):
     """Exponents of one layer: W = h^-a w, w ~ N(0, h^-2b), and c in the rate h^-c times the base rate for SGD-like and for Adam-like rules."""

@@ -3,6 +3,7 @@
 import dataclasses
 from typing import NamedTuple
 
+import equinox as eqx
 import jax
 import numpy as np
 from jaxtyping import PyTree
@@ -104,7 +105,7 @@ class Course:
             return float(self.marks.times[place])
         index = sum(at <= place for at in self.event_places)
         step, time = self._sinces[index]
-        return time + (place - step) * float(self.experiment_after(index).rule.rate)
+        return time + float(self.experiment_after(index).rule.elapsed(place, step))
 
     def begin(self) -> Stage:
         """The stage before the first event."""
@@ -150,8 +151,8 @@ class Course:
             experiment.rule.check(system)
         frozen = event.frozen(stage.frozen or Frozen(), state)
         since, place = stage.since, self.event_places[done - 1]
-        if not self.flows and float(experiment.rule.rate) != float(stage.rule.rate):
-            since = (place, since[1] + (place - since[0]) * float(stage.rule.rate))
+        if not self.flows and not _paced_alike(experiment.rule, stage.rule):
+            since = (place, since[1] + float(stage.rule.elapsed(place, since[0])))
         return Stage(experiment, system, frozen if frozen else None, since, done, anchors)
 
     def _landscape(self, experiment, done, anchors):
@@ -208,3 +209,7 @@ def marched(course: Course, stage: Stage, state: State, watch: tuple[Instrument,
     lead = np.asarray(stretch.lead, np.int64)
     place, origin = np.asarray(stretch.first), course.start.state.params
     return march(stage.system, stage.rule, state, origin, watch, place, stretch.gaps, until, lead=lead, since=since, frozen=stage.frozen)
+
+
+def _paced_alike(one, other):
+    return float(one.rate) == float(other.rate) and bool(eqx.tree_equal(one.schedule, other.schedule))

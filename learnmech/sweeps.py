@@ -1,6 +1,7 @@
 """Sweeps: a grid over knobs and seeds, gathered in one Dataset."""
 
 import contextlib
+import dataclasses
 import hashlib
 import itertools
 import os
@@ -89,7 +90,7 @@ def _points(experiment, axes, seeds):
         point = experiment
         for path, value in zip(axes, values, strict=True):
             point = point.with_value(path, value)
-        points += [point if "seed" in axes else point.with_value("seed", seed) for seed in _seed_list(seeds)]
+        points += [point if "seed" in axes else dataclasses.replace(point, seed=seed) for seed in _seed_list(seeds)]
     return points
 
 

@@ -1,5 +1,6 @@
 """Watching: what a run reads at its marks, as given by instruments, by their kinds or by addresses, and what the readings weigh."""
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 
@@ -40,7 +41,7 @@ def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Ite
         for system in later:
             instrument.check(system)
             instrument.quantities(system, start.state.params)
-            if shapes_of(system, start.rule, start.state, (instrument,)) != shapes_in(start, (instrument,)):
+            if shapes_in(dataclasses.replace(start, system=system), (instrument,)) != shapes_in(start, (instrument,)):
                 remedy = "Watch a reduction of it (norm, mean), or keep the number of samples"
                 raise refused("watch", f"readings of one size all along of {type(instrument).__name__}", "another size after an event", remedy)
     return chosen

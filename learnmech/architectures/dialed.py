@@ -41,13 +41,19 @@ class Dialed(Around):
         return self.of.activation
 
     def rate_factors(self, params, family="sgd"):
-        compensation = self.factor ** (1 if family == "adam" else 2)
+        compensation = self.factor ** (2 if family == "sgd" else 1)
         return jax.tree.map(lambda factor: factor / compensation, self.of.rate_factors(params, family))
 
     def forward(self, params, X, tap=keep):
-        outputs = self.of.forward(params, X, lambda name, value: value if name == "output" else tap(name, value))
+        return self._dialed(lambda params, tap=keep: self.of.forward(params, X, tap), params, tap)
+
+    def elsewhere(self, params, X, among, tap=keep):
+        return self._dialed(lambda params, tap=keep: self.of.elsewhere(params, X, among, tap), params, tap)
+
+    def _dialed(self, of, params, tap):
+        outputs = of(params, lambda name, value: value if name == "output" else tap(name, value))
         if self.centered:
-            outputs = outputs - self.of.forward(self.held(params), X)
+            outputs = outputs - of(self.held(params))
         return tap("output", multiplied(self.factor, outputs))
 
     def dense_layers(self, params):

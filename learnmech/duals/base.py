@@ -61,25 +61,42 @@ def slope(name: str, a: A, b: A, k: A) -> A:
 
 def mean(name: str, a: A) -> A:
     """E s(u) for u ~ N(0, a)."""
-    return dual(name).mean(jnp.asarray(a, float))
+    dual(name)  # an unknown name is refused before anything is compiled
+    return alone(name, jnp.asarray(a, float))[1]
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def alone(name: str, a: A) -> tuple[A, A]:
+    """(E s(u)^2, E s(u)) for u ~ N(0, a)."""
+    one = dual(name)
+    return one.variance(a), one.mean(a)
 
 
 def _values(name, a, b, k):
     one = dual(name)
-    a, b, k = jnp.broadcast_arrays(*(jnp.asarray(x, float) for x in (a, b, k)))
-    if not isinstance(a, jax.core.Tracer) and not isinstance(b, jax.core.Tracer):
-        _check(name, np.asarray(a), np.asarray(b), None if isinstance(k, jax.core.Tracer) else np.asarray(k))
-    if isinstance(one, Rough):
-        return one.pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2]
-    if not isinstance(one, Quadrature):
-        return one.pair(a, b, k)
+    a, b, k = (x if isinstance(x, jax.core.Tracer) else np.asarray(x, float) for x in (a, b, k))
     known = not any(isinstance(x, jax.core.Tracer) for x in (a, b))
-    terms = hermite.enough(name, one.s, np.maximum(np.asarray(a), np.asarray(b))) if known else hermite.UNSEEN
-    flat, size = k.ravel(), jnp.sqrt(a * b).ravel()
-    sides = (hermite.series(one.s, side.ravel(), terms) for side in (a, b))
-    sides = hermite.matched(*sides)
-    values = hermite.pair(*sides, flat / size, size, outer=False)
-    return tuple(value.reshape(k.shape) for value in values)
+    if known:
+        _check(name, a, b, None if isinstance(k, jax.core.Tracer) else k)
+    if not isinstance(one, Quadrature):
+        return _in_closed_form(name, a, b, k)
+    terms = hermite.enough(name, one.s, np.maximum(a, b)) if known else hermite.UNSEEN
+    a, b, k = (np if known and not isinstance(k, jax.core.Tracer) else jnp).broadcast_arrays(a, b, k)
+    sides = hermite.matched(*(hermite.series(one.s, side.ravel(), terms) for side in (a, b)))
+    return _of_series(*sides, a, b, k)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def _in_closed_form(name, a, b, k):
+    one = dual(name)
+    a, b, k = jnp.broadcast_arrays(a, b, k)
+    return one.pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2] if isinstance(one, Rough) else one.pair(a, b, k)
+
+
+@jax.jit
+def _of_series(here, there, a, b, k):
+    size = jnp.sqrt(a * b).ravel()
+    return tuple(value.reshape(k.shape) for value in hermite.pair(here, there, k.ravel() / size, size, outer=False))
 
 
 def _check(name, a, b, k):

@@ -44,39 +44,46 @@ def _rule(terms: int) -> tuple[np.ndarray, np.ndarray]:
     return z, step * root[:, None] * np.stack(columns[:terms], axis=1)
 
 
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _weighed(s, power, a, z, weights):
+    """s(sqrt(a) z)^power times the weights, summed over z. The rule is an argument: as a constant a long one would be copied into every program."""
+    return s(jnp.sqrt(a)[..., None] * z) ** power @ weights
+
+
 def mean(s, a: A) -> A:
     """E s(sqrt(a) z)."""
     z, weights = _rule(SHORTEST)
-    return s(jnp.sqrt(jnp.asarray(a, float))[..., None] * z) @ weights[:, 0]
+    return _weighed(s, 1, jnp.asarray(a, float), z, weights[:, 0])
 
 
 def square(s, a: A) -> A:
     """E s(sqrt(a) z)^2."""
     z, weights = _rule(SHORTEST)
-    return s(jnp.sqrt(jnp.asarray(a, float))[..., None] * z) ** 2 @ weights[:, 0]
+    return _weighed(s, 2, jnp.asarray(a, float), z, weights[:, 0])
 
 
 def coefficients(s, a: Float[Array, " m"], terms: int) -> Float[Array, "m terms"]:
     """alpha_0, ..., alpha_{terms - 1} at every variance."""
-    z, weights = _rule(terms)
-    return s(jnp.sqrt(a)[:, None] * z) @ weights
+    return _weighed(s, 1, a, *_rule(terms))
 
 
-def left_out(s, a: Float[Array, " m"], alpha: Float[Array, "m terms"]) -> tuple[float, float]:
-    """The largest part of E ss' and of E s's' that a series leaves out, each relative to its own E s^2 or E s'^2."""
+@functools.partial(jax.jit, static_argnums=0)
+def left_out(s, a: Float[Array, " m"], alpha: Float[Array, "m terms"]) -> Float[Array, ""]:
+    """The largest part of E ss' or of E s's' that a series leaves out, each relative to its own E s^2 or E s'^2."""
     slope = jax.vmap(jax.grad(s))
-    whole = square(s, a)
-    steep = square(lambda z: slope(z.ravel()).reshape(z.shape), a)
+    z, weights = _rule(SHORTEST)
+    u = jnp.sqrt(a)[:, None] * z
+    whole, steep = (value**2 @ weights[:, 0] for value in (s(u), slope(u.ravel()).reshape(u.shape)))
     seen = jnp.sum(alpha**2, axis=1), jnp.sum(np.arange(alpha.shape[1]) * alpha**2, axis=1) / a
-    return tuple(float(jnp.max(jnp.abs(part - total) / total)) for part, total in zip(seen, (whole, steep), strict=True))
+    return jnp.max(jnp.stack([jnp.abs(part - total) / total for part, total in zip(seen, (whole, steep), strict=True)]))
 
 
 def enough(who: str, s, a: Float[np.ndarray, " m"], accuracy: float = ACCURACY) -> int:
     """How many terms leave out less than `accuracy` at variances up to max(a); refuses where the longest series leaves out more."""
-    worst = jnp.asarray([np.max(a)])
+    worst = np.asarray([np.max(a)], float)
     terms = SHORTEST
     while True:
-        rest = max(left_out(s, worst, coefficients(s, worst, terms)))
+        rest = float(left_out(s, worst, coefficients(s, worst, terms)))
         if rest <= accuracy:
             return terms
         if terms == LONGEST:
@@ -86,15 +93,19 @@ def enough(who: str, s, a: Float[np.ndarray, " m"], accuracy: float = ACCURACY) 
 
 
 def series(s, a: Float[Array, " m"], terms: int) -> Series:
-    """The coefficients at every variance, each parity cut where the rest is round-off, where that can be seen (of an odd or even activation all of one)."""
+    """The coefficients at every variance, each parity cut where the rest is round-off, where that can be seen (of an odd or even activation all of one).
+
+    Lengths are multiples of what is summed at a time, so that series of few lengths share their compiled programs.
+    """
     alpha = coefficients(s, a, terms)
     if isinstance(alpha, jax.core.Tracer):
         return Series(alpha[:, ::2], alpha[:, 1::2])
-    weight = np.arange(1, terms + 1) * np.asarray(alpha) ** 2
+    alpha = np.asarray(alpha)
+    weight = np.arange(1, terms + 1) * alpha**2
     rest = np.cumsum(weight[:, ::-1], axis=1)[:, ::-1]
     seen = (rest > ROUND_OFF * rest[:, :1]).any(axis=0) & (weight > ROUND_OFF**2 * rest[:, :1]).any(axis=0)
     last = [int(max((j // 2 + 1 for j in np.flatnonzero(seen) if j % 2 == parity), default=0)) for parity in (0, 1)]
-    return Series(alpha[:, ::2][:, : last[0]], alpha[:, 1::2][:, : last[1]])
+    return Series(*(alpha[:, parity::2][:, : -(-length // UNROLLED) * UNROLLED] for parity, length in enumerate(last)))
 
 
 def matched(one: Series, two: Series) -> tuple[Series, Series]:

@@ -19,6 +19,7 @@ from learnmech.theories.diagonal import DiagonalBias, l1_excess_bound, least_pot
 from learnmech.theories.regression import minimum_norm
 
 SCALES = (0.03, 0.1, 0.3, 1.0, 3.0)
+SETTLED = "loss<1e-16"
 
 
 def _experiment():
@@ -33,7 +34,7 @@ def _verify(shown):
     X, y = train.X, train.Y[:, 0]
     seen, worst = [], 0.0
     for a in SCALES:
-        w = run(shown.experiment.with_value("initial.scale", a), (EndToEnd(),))["end_to_end"].values[-1, 0]
+        w = run(shown.experiment.with_value("initial.scale", a), (Loss(), EndToEnd()), until=SETTLED)["end_to_end"].values[-1, 0]
         said = least_potential(X, y, a)
         worst = max(worst, float(np.linalg.norm(w - said) / np.linalg.norm(said)))
         seen.append((np.abs(w).sum(), np.linalg.norm(w)))

@@ -25,8 +25,10 @@ Pairs = Float[Array, " m"]
 
 
 def homogeneous(steps: tuple) -> bool:
-    """Whether scaling an input scales its signals: no biases, and activations of degree 1."""
+    """Whether scaling an input scales its signals: no biases, no norms, and activations of degree 1."""
     for step in steps:
+        if getattr(step, "unit", False):
+            return False
         affine = step if isinstance(step, Affine) else getattr(step, "affine", None)
         if affine is not None and (float(affine.bias) or float(affine.learned_bias)):
             return False
@@ -73,7 +75,9 @@ def series_of(steps: tuple, variance: float) -> Series | None:
         if (noise <= SETTLED * np.abs(found).max(axis=1, keepdims=True)).all():
             length = int(np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))[-1]) + 1  # what lies in the noise of the values says nothing
             found = found[:, : -(-length // STRIDE) * STRIDE]  # lengths of few kinds share their compiled programs
-            powers = np.stack([np.polynomial.chebyshev.cheb2poly(one) for one in found])
+            powers = np.zeros_like(found)
+            for row, one in zip(powers, map(np.polynomial.chebyshev.cheb2poly, found), strict=True):
+                row[: len(one)] = one  # without the zeros at its end
             small = bool((np.abs(powers).sum(axis=1) <= GROWTH * np.abs(found).sum(axis=1)).all())
             return Series(powers if small else found, small)
     return None

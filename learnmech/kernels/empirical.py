@@ -145,7 +145,7 @@ def full_kernel(architecture: Architecture, params: Params, X1: Inputs, X2: Inpu
     n, m, k = len(X1), len(X1 if X2 is None else X2), outputs.shape[1]
     needed = outputs.dtype.itemsize * n * m * k * k
     check_memory(f"The full tangent kernel of {n} by {m} samples and {k} outputs", needed, "Ask for the traced kernel, fewer samples, or float32")
-    if architecture.tangent_at(params)[0].mixes_samples:
+    if architecture.mixes_samples:
         return np.asarray(_rows_of(architecture, params, X1, X2))
     out = np.empty((n, m, k, k), outputs.dtype)
     rows = max(1, min(n, BLOCK_BYTES * n // needed))

@@ -24,12 +24,16 @@ class Side(NamedTuple):
 
 
 class Table(NamedTuple):
-    """What a layer needs to know of inputs by themselves: the variance it is given, those and the mean it gives, and a Hermite series where its dual is one."""
+    """What a layer needs to know of inputs by themselves: the variance it is given, those and the mean it gives, and a Hermite series where its dual is one.
+
+    `raw` is the variance before a norm, where there is one.
+    """
 
     before: A
     after: Side
     stream: Side | None
     series: hermite.Series | None
+    raw: A | None = None
 
 
 class Pair(NamedTuple):
@@ -55,18 +59,25 @@ def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None)
             found.append(Table(side.variance, _affine(step, side), None, None))
         else:
             inner = _affine(step.affine, side) if isinstance(step, Skip) else side
+            raw = inner.variance if step.unit else None
+            inner = Side(_unit(raw), inner.mean) if step.unit else inner
             unit, series = _activated(step.activation, inner.variance, terms)
             after = unit
             if isinstance(step, Skip):
                 cross = side.variance + step.branch**2 * unit.variance + 2 * step.branch * side.mean * unit.mean
                 after = Side(cross, side.mean + step.branch * unit.mean)
-            found.append(Table(inner.variance, after, side if isinstance(step, Skip) else None, series))
+            found.append(Table(inner.variance, after, side if isinstance(step, Skip) else None, series, raw))
         side = found[-1].after
     return tuple(found)
 
 
 def _affine(step, side):
     return Side(step.signal * side.variance + step.bias, 0 * side.mean)
+
+
+def _unit(variance):
+    """1, and 0 for inputs that are all 0."""
+    return variance / (jnp.where(variance > 0, variance, 1) if isinstance(variance, jax.core.Tracer) else np.where(variance > 0, variance, 1))
 
 
 def _activated(name, variance, terms):
@@ -105,6 +116,8 @@ def _sides(one, two, outer):
 def _through_activation(name, here, there, pair, outer):
     one = dual(name)
     a, b = _sides(here.before, there.before, outer)
+    if here.raw is not None:
+        pair = _through_norm(*_sides(here.raw, there.raw, outer), pair)
     if isinstance(one, Rough):
         k, slope, apart, joint = one.pair(a, b, pair.apart, pair.joint)
     else:
@@ -117,6 +130,14 @@ def _through_activation(name, here, there, pair, outer):
             if pair.apart is not None:  # linear, in a network with a rough activation
                 apart, joint = pair.apart, pair.joint
     return Pair(k, None if pair.t is None else slope * pair.t, apart, joint)
+
+
+def _through_norm(a, b, pair):
+    """Signals of variances a and b over their sizes: E (u - v)^2 = 2 - 2c to the round-off of the larger variance."""
+    size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
+    size = jnp.where(size > 0, size, 1)
+    apart, joint = (None if one is None else jnp.maximum(one - uneven, 0) / size for one in (pair.apart, pair.joint))
+    return Pair(pair.k / size, None if pair.t is None else pair.t / size, apart, joint)
 
 
 def _through_skip(step, here, there, pair, outer):

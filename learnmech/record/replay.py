@@ -4,6 +4,8 @@ import dataclasses
 import warnings
 from collections.abc import Iterator
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.base import flat_of
@@ -69,14 +71,25 @@ def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage
             while stage.done < len(course.events) and course.end_of(stage) == here.place:
                 stage, state = course.enter(stage, here.state)
                 here = Checkpoint(here.place, stage.done, stage.anchors, state)
-            arriving = stage.done == behind
+            arriving, read = stage.done == behind, {}
+            if arriving and here.place == place and not watch:  # nothing to walk over nor to be read, for which no program need be compiled
+                here = here._replace(state=_standing(course, stage, here))
+                break
             stretch = _onward(course, here.place, place if arriving else course.end_of(stage), arriving)
             block = marched(course, stage, here.state, watch, stretch)
             here = Checkpoint(stretch.end, stage.done, stage.anchors, block.state)
             if arriving and here.place == place:
+                last = int(block.reached) - 1
+                read = {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
                 break
-        last = int(block.reached) - 1
-        yield stage, here, {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
+        yield stage, here, read
+
+
+def _standing(course, stage, here):
+    """The state at a place as marching over nothing would give it: where the rule has got another rate here, its time is where that one began."""
+    state = jax.tree.map(jnp.asarray, here.state)
+    begun = not course.flows and stage.since[0] == here.place
+    return dataclasses.replace(state, time=jnp.asarray(stage.since[1], jnp.float64)) if begun else state
 
 
 def _onward(course: Course, place: int, end: int, last: bool) -> Stretch:

@@ -41,6 +41,7 @@ class Table:
                 dtype=dtype,
                 fill_value=np.nan,
                 compressors=(zarr.codecs.Crc32cCodec(),),
+                chunk_key_encoding={"name": "default", "separator": "."},
                 dimension_names=("time", *quantity.axes),
                 attributes=dict(quantity.attributes),
                 config={"write_empty_chunks": True},
@@ -68,9 +69,11 @@ def broken_chunks(path: Path, names: list[str], rows: int) -> list[tuple[int, Pa
     group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
     for name in names:
         array = group[name]
+        legible = array.nbytes <= EAGER_BYTES and _legible(array, array.shape[0])
         for row in range(0, array.shape[0], array.chunks[0]):
             file = path / name / _key(array, row)
-            if (file.is_file() or row < rows) and not _all_whole(array, path / name, row, row + 1):
+            there = file.is_file()
+            if (row < rows and not there) or (there and not legible and not _legible(array, row + 1, row)):
                 broken.append((row, file))
     return broken
 
@@ -80,14 +83,13 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> 
 
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
-    group = zarr.open_group(path, mode="r", zarr_format=3)
-    stored = xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
-    coords = stored.drop_vars(list(stored.data_vars)).load().coords
-    coords = {name: np.array(c.values.tolist(), str) if c.dtype.kind in "UOT" else c for name, c in coords.items()}
-    variables, damaged = {}, []
+    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3).arrays())
+    coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in names}
+    variables, damaged, stored = {}, [], None
     for name in names:
-        array = group[name]
-        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, 0, rows)):
+        array = arrays[name]
+        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows)):
+            stored = stored or xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
             variables[name] = stored[name].variable
             continue
         values, bad = _rows(array, path / name, rows)
@@ -97,10 +99,22 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> 
     return xr.Dataset(variables, coords), damaged
 
 
-def _all_whole(array, folder, first, end):
+def _coordinate(array, rows):
+    """What xarray makes of a coordinate that it has written, without the price of opening a store of some arrays."""
+    dims, values = array.metadata.dimension_names, np.asarray(array[:rows] if array.metadata.dimension_names[0] == "time" else array[:])
+    if values.dtype.kind in "UOT":
+        return np.array(values.tolist(), str)
+    return dims, values, {name: said for name, said in array.attrs.items() if name != "_FillValue"}
+
+
+def _all_whole(array, folder, rows):
+    return all((folder / _key(array, row)).is_file() and _legible(array, row + 1, row) for row in range(0, rows, array.chunks[0]))
+
+
+def _legible(array, end, first=0):
     try:
-        return all((folder / _key(array, row)).is_file() and array[row : row + 1] is not None for row in range(first, end, array.chunks[0]))
-    except Exception:
+        return array[first:end] is not None
+    except Exception:  # whatever zarr makes of bytes that are not what was written
         return False
 
 
@@ -110,6 +124,11 @@ def _key(array, row):
 
 def _rows(array, folder, rows):
     length, bad = array.chunks[0], []
+    if all((folder / _key(array, begin)).is_file() for begin in range(0, rows, length)):
+        try:
+            return np.asarray(array[:rows]), bad
+        except Exception:  # which of them are not what was written, is looked for below
+            pass
     values = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
     for begin in range(0, rows, length):
         end = min(begin + length, rows)
@@ -117,6 +136,6 @@ def _rows(array, folder, rows):
             if not (folder / _key(array, begin)).is_file():
                 raise FileNotFoundError
             values[begin:end] = array[begin:end]
-        except Exception:  # whatever zarr makes of bytes that are not what was written
+        except Exception:
             bad.append(f"{begin}-{end - 1}")
     return values, bad

@@ -1,10 +1,13 @@
-"""Adaptive rules: each weight's step divided by the size of its own gradients."""
+"""Adaptive rules: each weight's step divided by the size of its own gradients, or stripped of it."""
 
 from typing import ClassVar
 
+import jax
+import jax.numpy as jnp
+
 from learnmech.late import late
 from learnmech.parts import Knob, knob
-from learnmech.rules.base import OptaxRule
+from learnmech.rules.base import BatchedRule, OptaxRule
 
 optax = late("optax")
 
@@ -21,6 +24,13 @@ class Adam(OptaxRule):
     def transformation(self):
         return optax.adam(self.rate, self.b1, self.b2, self.eps)
 
+    def preconditioner(self, system, memory, params):
+        """1/(sqrt(nu/(1 - b2^count)) + eps) times the scaling's factors; NaN before the first step, where there is no nu yet."""
+        nu, count = (optax.tree_utils.tree_get(memory, name) for name in ("nu", "count"))
+        seen = 1 - self.b2 ** count.astype(jnp.asarray(self.b2).dtype)
+        sizes = jax.tree.map(lambda v: jnp.sqrt(v / jnp.where(seen > 0, seen, jnp.nan)) + self.eps, nu)
+        return jax.tree.map(lambda f, size: f / size, self.factors(system, params), sizes)
+
     @classmethod
     def example(cls):
         return cls(rate=0.01)
@@ -34,11 +44,69 @@ class AdamW(OptaxRule):
     b1: Knob = knob(0.9, at_least=0, below=1)
     b2: Knob = knob(0.999, at_least=0, below=1)
     eps: Knob = knob(1e-8, at_least=0)
-    decay: Knob = knob(1e-2, at_least=0)
-
-    def transformation(self):
-        return optax.adamw(self.rate, self.b1, self.b2, self.eps, weight_decay=self.decay)
+    decay: Knob | None = knob(1e-2, at_least=0, kw_only=True)
+    transformation: ClassVar = Adam.transformation
+    preconditioner: ClassVar = Adam.preconditioner
 
     @classmethod
     def example(cls):
         return cls(rate=0.01)
+
+
+class RMSProp(OptaxRule):
+    """nu <- b2 nu + (1 - b2) gradient^2, params <- params - rate gradient/(sqrt(nu) + eps), without bias correction.  Source: Tieleman & Hinton 2012."""
+
+    family: ClassVar[str] = "adam"
+    rate: Knob = knob(1e-3, above=0)
+    b2: Knob = knob(0.99, at_least=0, below=1)
+    eps: Knob = knob(1e-8, at_least=0)
+
+    def transformation(self):
+        return optax.rmsprop(self.rate, decay=self.b2, eps=self.eps, eps_in_sqrt=False)
+
+    def preconditioner(self, system, memory, params):
+        """1/(sqrt(nu) + eps) times the scaling's factors; NaN before the first step, where nu is 0."""
+        nu = optax.tree_utils.tree_get(memory, "nu")
+        begun = jnp.any(jnp.stack([jnp.any(v > 0) for v in jax.tree.leaves(nu)]))
+        return jax.tree.map(lambda f, v: jnp.where(begun, f / (jnp.sqrt(v) + self.eps), jnp.nan), self.factors(system, params), nu)
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.01)
+
+
+class Lion(OptaxRule):
+    """params <- params - rate sign(b1 m + (1 - b1) gradient), then m <- b2 m + (1 - b2) gradient.  Source: Chen et al. 2023."""
+
+    family: ClassVar[str] = "adam"
+    rate: Knob = knob(1e-4, above=0)
+    b1: Knob = knob(0.9, at_least=0, below=1)
+    b2: Knob = knob(0.99, at_least=0, below=1)
+
+    def transformation(self):
+        return optax.lion(self.rate, self.b1, self.b2, weight_decay=0.0)
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.003)
+
+
+class SignDescent(BatchedRule):
+    """params <- params - rate gradient/(|gradient| + eps), for each weight: its sign at eps = 0.  Source: Bernstein et al. 2018."""
+
+    family: ClassVar[str] = "adam"
+    rate: Knob = knob(1e-3, above=0)
+    eps: Knob = knob(0.0, at_least=0)
+
+    def update(self, system, gradient, memory, params):
+        return self.scaled(system, jax.tree.map(lambda g: -self.rate * softened_sign(g, self.eps), gradient), params), memory
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.01)
+
+
+def softened_sign(g, eps):
+    """g/(|g| + eps), which is sign(g) at eps = 0, and 0 at g = 0."""
+    size = jnp.abs(g) + jnp.asarray(eps, g.dtype)
+    return jnp.where(size > 0, g / jnp.where(size > 0, size, 1), 0)

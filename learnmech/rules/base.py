@@ -2,17 +2,20 @@
 
 from typing import ClassVar
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.parts import Knob, Part, knob, structure
+from learnmech.schedules import Constant, Factors, Schedule, Steps
 from learnmech.state import State
 from learnmech.system import System
 from learnmech.trees import Array, Params
 
+diffrax = late("diffrax")
 optax = late("optax")
 
 
@@ -23,17 +26,38 @@ class Rule(Part):
     family: ClassVar[str] = "sgd"
 
     def init(self, params: Params) -> PyTree:
-        """The memory at t = 0."""
+        """The memory of a rule that has seen nothing."""
         return ()
+
+    def begin(self, system: System, params: Params) -> PyTree:
+        """The memory at t = 0 of a run, for a rule to which it is not the same wherever the run starts."""
+        return self.init(params)
 
     def check(self, system: System) -> None:
         """Refuse a system this rule cannot move."""
 
 
 class SteppingRule(Rule):
-    """A rule with a base rate; t = step * rate. The scaling's factors multiply each layer's update."""
+    """A rule with a base rate; t is the sum of the rates, step * rate where it is constant. The scaling's factors multiply each layer's update.
+
+    `schedule` is a factor on the whole step. `clip` bounds the norm of the whole gradient before the rule sees it. Weight decay subtracts
+    rate * decay * params from each step, or where `coupled` adds decay * params to the gradient that the rule sees.
+    """
 
     rate: Knob = knob(0.1, above=0)
+    schedule: Schedule = eqx.field(default=Constant(), kw_only=True)
+    decay: Knob | None = knob(None, at_least=0, kw_only=True)
+    coupled: bool = structure(False, kw_only=True)
+    clip: Knob | None = knob(None, above=0, kw_only=True)
+
+    def elapsed(self, step: Steps, since: Steps = 0) -> Factors:
+        """The time from one step to another: the sum of the rates between them."""
+        return (self.schedule.total(step) - self.schedule.total(since)) * self.rate
+
+    @property
+    def plain(self) -> bool:
+        """Whether the rate is constant, nothing decays and no gradient is clipped."""
+        return isinstance(self.schedule, Constant) and self.decay is None and self.clip is None
 
     def edge(self, top: float) -> tuple[str, float] | None:
         """(in words, in numbers) the rate above which this rule diverges on a quadratic of top curvature `top`; None where no such rate is known."""
@@ -46,6 +70,31 @@ class SteppingRule(Rule):
     def update(self, system: System, gradient: Params, memory: PyTree, params: Params) -> tuple[Params, PyTree]:
         """(what is added to params, the new memory)."""
         raise NotImplementedError
+
+    def moved(self, system: System, gradient: Params, state: State) -> tuple[Params, PyTree]:
+        """(what is added to params, the new memory) with clipping, decay and schedule: the step that is taken."""
+        params = state.params
+        if self.clip is not None:
+            gradient, _ = optax.clip_by_global_norm(self.clip).update(gradient, optax.EmptyState())
+        if self.decay is not None and self.coupled:
+            gradient = jax.tree.map(lambda g, p: g + self.decay * p, gradient, params)
+        update, memory = self.update(system, gradient, state.memory, params)
+        if self.decay is not None and not self.coupled:
+            faded = self.scaled(system, jax.tree.map(lambda p: -self.rate * self.decay * p, params), params)
+            update = jax.tree.map(jnp.add, update, faded)
+        if not isinstance(self.schedule, Constant):
+            factor = self.schedule.factor(state.step)
+            update = jax.tree.map(lambda u: jnp.asarray(factor, u.dtype) * u, update)
+        return update, memory
+
+    def factors(self, system: System, params: Params) -> Params:
+        """The rate factors of the architecture's scaling, an array for each of the parameters."""
+        found = system.architecture.rate_factors(params, self.family)
+        return jax.tree.map(lambda p, f: jnp.full_like(p, f), params, found)
+
+    def preconditioner(self, system: System, memory: PyTree, params: Params) -> Params | None:
+        """What multiplies the gradient in the step with the memory held fixed, weight by weight, beside the rate; None where the rule is of another form."""
+        return None
 
     def scaled(self, system: System, updates: Params, params: Params) -> Params:
         """Updates times the rate factors of the architecture's scaling."""
@@ -100,14 +149,51 @@ class OptaxRule(BatchedRule):
 
 
 class FlowRule(Rule):
-    """A rule in continuous time: d(params)/dt = velocity, by an adaptive solver with error control between the clock's marks."""
+    """A rule in continuous time: d(params)/dt = velocity, by an adaptive solver with error control between the clock's marks; subclasses give `velocity`.
+
+    Dormand-Prince 8(7) or Tsitouras 5(4) (Diffrax) at relative and absolute tolerance per step. A relative tolerance below ten times the round-off of the
+    precision is raised to it. Restarts at every mark of the clock. A span that would need more than `max_steps` steps leaves NaN, and the run says so.
+    """
 
     flows: ClassVar[bool] = True
+    rtol: Knob = knob(1e-8, above=0)
+    atol: Knob = knob(1e-10, above=0)
+    solver: str = structure("tsit5", choices=("tsit5", "dopri8"))
+    max_steps: int = structure(100_000, at_least=1)
 
-    def velocity(self, system: System, params: Params) -> Params:
+    def velocity(self, system: System, params: Params, memory: PyTree = ()) -> Params:
         """d(params)/dt."""
         raise NotImplementedError
 
-    def advance(self, system: System, params: Params, time: Float[Array, ""], span: Float[Array, ""]) -> tuple[Params, Float[Array, ""]]:
-        """(params after `span`, whether the solver met its tolerance)."""
+    def velocities(self, system: System, params: Params, memory: PyTree) -> tuple[Params, PyTree]:
+        """(d(params)/dt, d(memory)/dt), for a flow that has a memory."""
         raise NotImplementedError
+
+    def advance(self, system: System, state: State, span: Float[Array, ""]) -> tuple[Params, PyTree, Bool[Array, ""]]:
+        """(params and memory after `span`, whether the solver met its tolerance)."""
+        dtype, remembers = jax.tree.leaves(state.params)[0].dtype, bool(jax.tree.leaves(state.memory))
+
+        def moving(t, y, args):
+            return self.velocities(system, *y) if remembers else self.velocity(system, y)
+
+        span, finest = span.astype(dtype), 10 * jnp.finfo(dtype).eps
+        solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[self.solver]()
+        solution = diffrax.diffeqsolve(
+            diffrax.ODETerm(moving),
+            solver,
+            t0=jnp.zeros_like(span),
+            t1=span,
+            dt0=None,
+            y0=(state.params, state.memory) if remembers else state.params,
+            saveat=diffrax.SaveAt(t1=True),
+            stepsize_controller=diffrax.PIDController(rtol=jnp.maximum(self.rtol, finest), atol=self.atol),
+            max_steps=self.max_steps,
+            throw=False,
+        )
+        met = solution.result == diffrax.RESULTS.successful
+        after = jax.tree.map(lambda y: jnp.where(met, y[0], jnp.nan), solution.ys)
+        return *(after if remembers else (after, state.memory)), met
+
+    def scaled(self, system: System, velocity: Params, params: Params) -> Params:
+        """A velocity times the rate factors of the architecture's scaling."""
+        return jax.tree.map(lambda v, f: jnp.asarray(f, v.dtype) * v, velocity, system.architecture.rate_factors(params, self.family))

@@ -1,8 +1,10 @@
-"""Descent: steps along the gradient, of all samples or of a batch, with or without momentum."""
+"""Descent: steps along the gradient, of all samples or of a batch, with or without momentum or noise."""
 
+import zlib
 from typing import ClassVar
 
 import jax
+import jax.numpy as jnp
 
 from learnmech.late import late
 from learnmech.parts import Knob, knob, structure
@@ -20,6 +22,9 @@ class GradientDescent(SteppingRule):
     def edge(self, top):
         return "2/sharpness", 2 / top
 
+    def preconditioner(self, system, memory, params):
+        return self.factors(system, params)
+
     @classmethod
     def example(cls):
         return cls(rate=0.05)
@@ -31,6 +36,7 @@ class SGD(BatchedRule):
     batch: int = structure(32, at_least=1, kw_only=True)
     update: ClassVar = GradientDescent.update
     edge: ClassVar = GradientDescent.edge
+    preconditioner: ClassVar = GradientDescent.preconditioner
 
     @classmethod
     def example(cls):
@@ -48,6 +54,72 @@ class HeavyBall(OptaxRule):
     def edge(self, top):
         return "2(1 + momentum)/sharpness", 2 * (1 + float(self.momentum)) / top
 
+    def preconditioner(self, system, memory, params):
+        return self.factors(system, params)
+
     @classmethod
     def example(cls):
         return cls(rate=0.02)
+
+
+class Nesterov(OptaxRule):
+    """v <- momentum v + gradient, params <- params - rate (gradient + momentum v).  Source: Nesterov 1983; Sutskever et al. 2013."""
+
+    momentum: Knob = knob(0.9, at_least=0, below=1)
+    preconditioner: ClassVar = HeavyBall.preconditioner
+
+    def transformation(self):
+        return optax.sgd(self.rate, momentum=self.momentum, nesterov=True)
+
+    def edge(self, top):
+        b = float(self.momentum)
+        return "2(1 + momentum)/((1 + 2 momentum) sharpness)", 2 * (1 + b) / ((1 + 2 * b) * top)
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.02)
+
+
+class MovingAverage(OptaxRule):
+    """m <- momentum m + (1 - momentum) gradient, params <- params - rate m: momentum as an exponential moving average, without bias correction."""
+
+    momentum: Knob = knob(0.9, at_least=0, below=1)
+    preconditioner: ClassVar = HeavyBall.preconditioner
+
+    def transformation(self):
+        return optax.chain(optax.ema(self.momentum, debias=False), optax.scale_by_learning_rate(self.rate))
+
+    def edge(self, top):
+        b = float(self.momentum)
+        return "2(1 + momentum)/((1 - momentum) sharpness)", 2 * (1 + b) / ((1 - b) * top)
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.05)
+
+
+class Langevin(BatchedRule):
+    """params <- params - rate * gradient + sqrt(2 rate temperature) xi, xi ~ N(0, 1) for each weight; settles at exp(-loss/temperature) as rate -> 0.
+
+    The noise is a function of the run's key, the step and the weight's path alone. A layer whose rate has a factor f has f for the noise's variance too.
+    Source: Welling & Teh 2011.
+    """
+
+    temperature: Knob = knob(1e-3, at_least=0)
+    update: ClassVar = GradientDescent.update
+    edge: ClassVar = GradientDescent.edge
+    preconditioner: ClassVar = GradientDescent.preconditioner
+
+    def moved(self, system, gradient, state):
+        update, memory = super().moved(system, gradient, state)
+        key, rate = jax.random.fold_in(state.key, state.step), self.rate * self.schedule.factor(state.step)
+
+        def shaken(path, moved, factor):
+            own = jax.random.fold_in(key, zlib.crc32(f"langevin {jax.tree_util.keystr(path)}".encode()) & 0x7FFFFFFF)
+            return moved + jnp.sqrt(2 * rate * self.temperature * factor).astype(moved.dtype) * jax.random.normal(own, moved.shape, moved.dtype)
+
+        return jax.tree_util.tree_map_with_path(shaken, update, self.factors(system, state.params)), memory
+
+    @classmethod
+    def example(cls):
+        return cls(rate=0.05, temperature=1e-3)

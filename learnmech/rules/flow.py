@@ -1,46 +1,77 @@
-"""Flow: the limit of vanishing rate, integrated to a stated accuracy."""
+"""Flows: the limits of vanishing rate, integrated to a stated accuracy."""
+
+from typing import ClassVar
 
 import jax
 import jax.numpy as jnp
 
-from learnmech.late import late
-from learnmech.parts import Knob, knob, structure
+from learnmech.parts import Knob, knob
+from learnmech.rules.adaptive import softened_sign
 from learnmech.rules.base import FlowRule
-
-diffrax = late("diffrax")
+from learnmech.rules.spectral import only_matrices, polar_factor
 
 
 class GradientFlow(FlowRule):
-    """d(params)/dt = -factor * gradient, by Dormand-Prince 8(7) or Tsitouras 5(4) (Diffrax) at relative and absolute tolerance per step.
+    """d(params)/dt = -factor * gradient: the limit of descent, and in time t/(1 - momentum) of heavy ball, as the rate vanishes."""
 
-    A relative tolerance below ten times the round-off of the precision is raised to it. Restarts at every mark of the clock.
-    A span that would need more than `max_steps` steps leaves NaN, and the run says so.
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        return self.scaled(system, jax.tree.map(lambda g: -g, gradient), params)
+
+
+class MomentumFlow(FlowRule):
+    """rate (1 + momentum)/2 w'' + (1 - momentum) w' = -gradient: what heavy ball at this rate and momentum follows, off by O(rate^2) at a fixed time.
+
+    From w' = -gradient/(1 + momentum): velocity zero before the first step leaves the slow motion where this does. The memory is w'. As the rate vanishes it
+    becomes gradient flow in time t/(1 - momentum).  Source: Qian 1999; Kovachki & Stuart 2021; the start is ours.
     """
 
-    rtol: Knob = knob(1e-8, above=0)
-    atol: Knob = knob(1e-10, above=0)
-    solver: str = structure("tsit5", choices=("tsit5", "dopri8"))
-    max_steps: int = structure(100_000, at_least=1)
+    rate: Knob = knob(0.02, above=0, kw_only=True)
+    momentum: Knob = knob(0.9, at_least=0, below=1, kw_only=True)
 
-    def velocity(self, system, params):
+    def init(self, params):
+        return jax.tree.map(jnp.zeros_like, params)
+
+    def begin(self, system, params):
         _, gradient = system.value_and_gradient(params)
-        return jax.tree.map(lambda g, f: -jnp.asarray(f, g.dtype) * g, gradient, system.architecture.rate_factors(params, self.family))
+        return jax.tree.map(lambda g: -g / (1 + self.momentum), self.scaled(system, gradient, params))
 
-    def advance(self, system, params, time, span):
-        dtype = jax.tree.leaves(params)[0].dtype
-        span, finest = span.astype(dtype), 10 * jnp.finfo(dtype).eps
-        solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[self.solver]()
-        solution = diffrax.diffeqsolve(
-            diffrax.ODETerm(lambda t, y, args: self.velocity(system, y)),
-            solver,
-            t0=jnp.zeros_like(span),
-            t1=span,
-            dt0=None,
-            y0=params,
-            saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=jnp.maximum(self.rtol, finest), atol=self.atol),
-            max_steps=self.max_steps,
-            throw=False,
-        )
-        met = solution.result == diffrax.RESULTS.successful
-        return jax.tree.map(lambda y: jnp.where(met, y[0], jnp.nan), solution.ys), met
+    def velocity(self, system, params, memory=()):
+        return memory
+
+    def velocities(self, system, params, memory):
+        _, gradient = system.value_and_gradient(params)
+        pull = self.scaled(system, gradient, params)
+        mass, friction = self.rate * (1 + self.momentum) / 2, 1 - self.momentum
+        return memory, jax.tree.map(lambda v, g: -(friction * v + g) / mass, memory, pull)
+
+
+class SignFlow(FlowRule):
+    """d(params)/dt = -gradient/(|gradient| + eps), for each weight: the limit of sign descent, RMSProp and Adam at the same eps.
+
+    Without eps the velocity jumps where a gradient changes sign, which no adaptive solver gets past.
+    """
+
+    family: ClassVar[str] = "adam"
+    eps: Knob = knob(1e-2, above=0, kw_only=True)
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        return self.scaled(system, jax.tree.map(lambda g: -softened_sign(g, self.eps), gradient), params)
+
+
+class SpectralFlow(FlowRule):
+    """d(params)/dt = -U diag(s/(s + eps)) V' of each matrix's gradient U diag(s) V': the limit of spectral descent at the same eps.
+
+    Without eps the velocity jumps where a mode of the gradient dies, which no adaptive solver gets past.
+    """
+
+    family: ClassVar[str] = "spectral"
+    eps: Knob = knob(1e-2, above=0, kw_only=True)
+
+    def check(self, system):
+        only_matrices(type(self).__name__, system)
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        return self.scaled(system, jax.tree.map(lambda g: -polar_factor(g, self.eps), gradient), params)

@@ -46,13 +46,15 @@ class Theory(Part):
 
     `predicts` may name families of quantities, as in `layer*.weight`.
     `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
-    many runs, and its tolerance is in standard errors. A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way.
+    many runs, and its tolerance is in standard errors; it is a mean over what the rule draws `from_start`, or over the starts too.
+    A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way.
     """
 
     source: ClassVar[str]
     predicts: ClassVar[tuple[str, ...]]
     limits: ClassVar[tuple[Limit, ...]] = ()
     over_seeds: ClassVar[bool] = False
+    from_start: ClassVar[bool] = True
     of_events: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
@@ -101,9 +103,10 @@ def no_ridge(start: Start) -> Condition:
 
 
 def rule_is(start: Start, *kinds: type) -> Condition:
-    """The condition of one of these learning rules."""
-    names = " or ".join(kind.__name__ for kind in kinds)
-    return Condition(f"the rule is {names}", type(start.rule).__name__, names, isinstance(start.rule, kinds))
+    """The condition of one of these learning rules, at a constant rate, without decay or clipping."""
+    names, plain = " or ".join(kind.__name__ for kind in kinds), start.rule.flows or start.rule.plain
+    found = type(start.rule).__name__ if plain else f"{type(start.rule).__name__} with a schedule, decay or clipping"
+    return Condition(f"the rule is {names}", found, names, plain and isinstance(start.rule, kinds))
 
 
 def resolved(start: Start, tolerance: float) -> float:

@@ -16,7 +16,11 @@ from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.weights import Weights
 from learnmech.late import late
-from learnmech.rules.descent import GradientDescent
+from learnmech.rules.adaptive import Adam, RMSProp, SignDescent
+from learnmech.rules.base import FlowRule, Rule
+from learnmech.rules.descent import GradientDescent, HeavyBall, MovingAverage, Nesterov
+from learnmech.rules.flow import GradientFlow, SignFlow, SpectralFlow
+from learnmech.rules.spectral import SpectralDescent
 from learnmech.system import System, sharpness
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
@@ -39,12 +43,21 @@ def _velocity(system: System, unflatten, flat, rate):
     return flatten_util.ravel_pytree(moved)[0]
 
 
+@eqx.filter_jit
+def _flowing(system: System, flow: FlowRule, speed, unflatten, flat):
+    return flatten_util.ravel_pytree(flow.velocity(system, unflatten(flat)))[0] * speed
+
+
 def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Params]:
     """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative tolerance 1e-10."""
+    return _solved(start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate)))
+
+
+def _solved(start, times, velocity):
     flat, unflatten = flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, start.params))
-    system = trees.cast(start.system, jnp.float64)
+    system, back = trees.cast(start.system, jnp.float64), eqx.Partial(unflatten)
     solved = integrate.solve_ivp(
-        lambda t, y: np.asarray(_velocity(system, eqx.Partial(unflatten), jnp.asarray(y), jnp.asarray(rate))),
+        lambda t, y: np.asarray(velocity(system, jnp.asarray(y), back)),
         (0.0, float(times[-1])),
         np.asarray(flat),
         method="DOP853",
@@ -55,16 +68,42 @@ def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Param
     return [unflatten(jnp.asarray(y)) for y in solved.y.T]
 
 
+def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
+    """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where it becomes none.
+
+    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign flow at their eps, whatever their averages remember.
+    """
+    if isinstance(rule, (GradientDescent, MovingAverage)):
+        return GradientFlow(), 1.0
+    if isinstance(rule, (HeavyBall, Nesterov)):
+        return GradientFlow(), 1 / (1 - float(rule.momentum))
+    if isinstance(rule, (SignDescent, RMSProp, Adam)) and rule.eps > 0:
+        return SignFlow(eps=rule.eps), 1.0
+    if isinstance(rule, SpectralDescent) and rule.eps > 0:
+        return SpectralFlow(eps=rule.eps), 1.0
+    return None
+
+
+def has_flow(start: Start) -> Condition:
+    """The condition that the rule becomes a flow as its rate vanishes, and sees all samples."""
+    rule, name = start.rule, type(start.rule).__name__
+    whole = not rule.flows and rule.plain and not getattr(rule, "batch", 0)
+    words = "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened by eps > 0 where it divides)"
+    return Condition("the rule becomes a flow", name, words, whole and limit_of(rule) is not None)
+
+
 def _below_the_edge(start: Start) -> tuple[Condition, ...]:
-    rate, top = float(getattr(start.rule, "rate", np.nan)), sharpness(start.system, start.state.params)
-    edge = 2 / top if top > 0 else np.inf
-    return rule_is(start, GradientDescent), Condition("rate below 2/sharpness at t = 0", rate, edge, rate < edge)
+    top = sharpness(start.system, start.state.params)
+    known = start.rule.edge(top) if not start.rule.flows and top > 0 else None
+    if known is None:
+        return ()
+    rate = float(start.rule.rate)
+    return (Condition(f"rate below {known[0]} at t = 0", rate, known[1], rate < known[1]),)
 
 
-def _along(theory, start, clock, rate):
-    need(theory, start, rule_is(start, GradientDescent))
+def _along(start, clock, path_to):
     marks, system, shapes = start.marked(clock), start.system, start.state.params
-    path = integrated(start, marks.times, rate)
+    path = path_to(marks.times)
     loss, test = eqx.filter_jit(lambda s, p: s.loss(p)), eqx.filter_jit(lambda s, p: s.test_loss(p))
     told = {"loss": np.array([float(loss(system, p)) for p in path])}
     quantities = Loss().quantities(system, shapes) + Weights().quantities(system, shapes)
@@ -77,9 +116,10 @@ def _along(theory, start, clock, rate):
 
 
 class Flow(Theory):
-    """Descent follows the gradient flow d(params)/dt = -grad L: off by O(rate) at a fixed time, below the stability edge.
+    """Steps follow the flow they become as the rate vanishes: off by O(rate) at a fixed time, below the stability edge.
 
-    Beside the losses it predicts every parameter array under its path.
+    d(params)/dt = -grad L for descent, (1 - momentum)^{-1} times that for heavy ball and Nesterov, sign flow for sign descent, RMSProp and Adam, spectral
+    flow for spectral descent (`limit_of`). Beside the losses it predicts every parameter array under its path.
     """
 
     source: ClassVar[str] = "Euler's method"
@@ -88,10 +128,12 @@ class Flow(Theory):
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
 
     def domain(self, start):
-        return _below_the_edge(start)
+        return has_flow(start), *_below_the_edge(start)
 
     def predict(self, start, clock=None):
-        return _along(self, start, clock, 0.0)
+        need(self, start, has_flow(start))
+        flow, speed = limit_of(start.rule)
+        return _along(start, clock, lambda times: _solved(start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)))
 
     @classmethod
     def example(cls):
@@ -110,10 +152,11 @@ class ModifiedFlow(Theory):
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def domain(self, start):
-        return _below_the_edge(start)
+        return rule_is(start, GradientDescent), *_below_the_edge(start)
 
     def predict(self, start, clock=None):
-        return _along(self, start, clock, float(start.rule.rate))
+        need(self, start, rule_is(start, GradientDescent))
+        return _along(start, clock, lambda times: integrated(start, times, float(start.rule.rate)))
 
     @classmethod
     def example(cls):

@@ -138,6 +138,7 @@ class EnsembleMean(Theory):
     source: ClassVar[str] = "Lee et al. 2019"
     predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs")
     over_seeds: ClassVar[bool] = True
+    from_start: ClassVar[bool] = False
     tolerance: ClassVar[float] = 4.5  # standard errors: the largest of a few hundred draws of a normal variable stays below
 
     def domain(self, start):

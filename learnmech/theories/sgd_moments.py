@@ -21,6 +21,7 @@ from learnmech.theories.regression import minimum_norm
 linalg = late("scipy.linalg")
 
 Square = Float[np.ndarray, "d d"]
+GROWTH_STEPS = 20_000
 
 
 def second_moment_step(M: Square, m: Float[np.ndarray, " d"], X: Float[np.ndarray, "n d"], r: Float[np.ndarray, " n"], factor: float, rate: float, batch: int):
@@ -94,3 +95,36 @@ class SgdMoments(Theory):
     @classmethod
     def example(cls):
         return Experiment(DeepLinear(), Gaussian(n=12, d=3, k=2, noise=0.3), SGD(rate=0.2, batch=3), Clock(steps=40, every=4))
+
+
+def mean_square_growth(X: Float[np.ndarray, "n d"], factor: float, rate: float, batch: int) -> float:
+    """The largest factor per step by which second moments M = E ee' grow or fall near a solution that fits every sample (r_i = 0), batches with replacement.
+
+    The spectral radius of M -> M+ of `second_moment_step` with m = 0, a map of symmetric matrices; positive, so by powers of it on M = I.
+    """
+    M, zero, r, size, growth = np.eye(X.shape[1]), np.zeros(X.shape[1]), np.zeros(len(X)), 1.0, 0.0
+    for _ in range(GROWTH_STEPS):
+        M, _ = second_moment_step(M, zero, X, r, factor, rate, batch)
+        before, size = growth, float(np.trace(M)) if np.trace(M) > 0 else 0.0
+        if size == 0:
+            return 0.0
+        M, growth = M / size * X.shape[1], size / X.shape[1]
+        if abs(growth - before) <= 1e-13 * growth:
+            break
+    return growth
+
+
+def mean_square_threshold(X: Float[np.ndarray, "n d"], factor: float, batch: int) -> float:
+    """The rate at which SGD's second moment neither grows nor falls near a solution that fits every sample: exact, below 2/sharpness.
+
+    It comes to 2/sharpness as the batch grows. factor = 2cn; the step is `second_moment_step`'s. Directions outside the span of the inputs do not move and
+    are left out.  Source: Ma & Ying 2021; Mulayoff & Michaeli 2024.
+    """
+    _, s, V = np.linalg.svd(X, full_matrices=False)
+    inside = X @ V[s > s[0] * 1e-12].T
+    top = factor * float(s[0] ** 2) / len(X)
+    low, high = 0.0, 2 / top
+    while high - low > 1e-12 * high:
+        middle = (low + high) / 2
+        low, high = (middle, high) if mean_square_growth(inside, factor, middle, batch) < 1 else (low, middle)
+    return low

@@ -4,7 +4,6 @@ from typing import ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
@@ -58,13 +57,13 @@ def propagated(steps: tuple, X: Float[Array, "n d"]) -> Said:
 
 def _back(steps, rows):
     """|df/dz|^2 per input at every affine layer's outputs, up to one factor."""
-    g, found = jnp.ones_like(rows[0].before), []
+    g, found = np.ones_like(rows[0].before), []
     for step, here in zip(reversed(steps), reversed(rows), strict=True):
         if isinstance(step, Affine):
             found.append(g)
             g = step.backward * g
         else:
-            through = moments(step.activation, here.before).slope * g
+            through = np.asarray(moments(step.activation, here.before).slope) * g
             if isinstance(step, Activate):
                 g = through
             else:
@@ -86,7 +85,8 @@ def _alike(steps, rows, X, some, sizes):
         if not isinstance(step, Activate):
             inner = step if isinstance(step, Affine) else step.affine
             found.append(walked((inner,), (ours,), (there,), pair).k)
-        pair = _onward((step,), (ours,), (there,), pair)
+        onward = walked if isinstance(step, Affine) else _onward
+        pair = jax.tree.map(np.asarray, onward((step,), (ours,), (there,), pair))
     return [float(_cosines(k, a[some], a)[others].sum()) for k, a in zip(found, sizes, strict=False)]
 
 
@@ -113,8 +113,9 @@ class SignalPropagation(Theory):
         of = architecture.of if isinstance(architecture, Dialed) else architecture
         steps, why = _steps(start)
         deep = steps is not None and sum(not isinstance(step, Activate) for step in steps) > 1
+        plain = isinstance(of, Dense) and getattr(of, "norm", "none") == "none"
         return (
-            Condition("the network is dense, plain or dialed", type(of).__name__, "Mlp, DeepLinear or Residual", isinstance(of, Dense)),
+            Condition("the network is dense, without norms, plain or dialed", repr(of), "Mlp, DeepLinear or Residual", plain),
             Condition("its signals have a limit at infinite width, and a hidden layer", why, "so", deep),
             Condition("the weights start independent and normal, as the scaling says", type(initial).__name__, "Gaussian", isinstance(initial, GaussianStart)),
         )

@@ -110,12 +110,13 @@ def outputs_at_start(start: Start) -> tuple[np.ndarray, np.ndarray | None]:
     """f_0 on the training and the test inputs, in float64."""
     params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
     data = start.data
-    return tuple(None if view is None else np.asarray(_outputs(system, params, jnp.asarray(view.X))) for view in (data.train, data.test))
+    train, test = _outputs(system, params, data.train.X, None if data.test is None else data.test.X)
+    return np.asarray(train), None if test is None else np.asarray(test)
 
 
 @eqx.filter_jit
-def _outputs(system, params, X):
-    return system.outputs(params, X)
+def _outputs(system, params, *views):
+    return tuple(None if X is None else system.outputs(params, jnp.asarray(X)) for X in views)
 
 
 class Lazy(Theory):

@@ -38,16 +38,17 @@ def test_training_in_weight_space_is_training_in_function_space():
     init_fn, apply_fn, _ = network(stax.Erf(), 1, width=24, out=2)
     targets = np.concatenate([Y_TRAIN, np.cos(X_TRAIN)], axis=1)
     _, start = init_fn(KEY, (-1, 1))
-    f_lin = nt.linearize(apply_fn, start)
-    kernel_fn = nt.empirical_ntk_fn(apply_fn, trace_axes=(), vmap_axes=0)
+    f_lin = jax.jit(nt.linearize(apply_fn, start))
+    kernel_fn = jax.jit(nt.empirical_ntk_fn(apply_fn, trace_axes=(), vmap_axes=0))
     K, across = kernel_fn(X_TRAIN, None, start), kernel_fn(X_TEST, X_TRAIN, start)
     largest = predict.max_learning_rate(K)
-    slope = jax.jit(jax.grad(lambda params: 0.5 * jnp.mean((f_lin(params, X_TRAIN) - targets) ** 2)))
+    slope = jax.grad(lambda params: 0.5 * jnp.mean((f_lin(params, X_TRAIN) - targets) ** 2))
+    stepped = jax.jit(lambda params, rate: jax.tree.map(lambda w, g: w - rate * g, params, slope(params)))
 
     def trained(rate, steps):
         params = start
         for _ in range(steps):
-            params = jax.tree.map(lambda w, g: w - rate * g, params, slope(params))
+            params = stepped(params, rate)
         return f_lin(params, X_TRAIN), f_lin(params, X_TEST)
 
     predicted = {}

@@ -2,6 +2,7 @@
 
 import math
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -158,7 +159,7 @@ def test_layers_act_on_kernels_and_may_be_compiled():
     np.testing.assert_allclose(kernel.ntk, whole.ntk, rtol=1e-7)
     np.testing.assert_allclose(kernel.cov2, whole.cov2, rtol=1e-13)
     np.testing.assert_allclose(jax.jit(RELU3[2], static_argnums=(2,))(X_TEST, X_TRAIN, "ntk"), whole.ntk, rtol=1e-13)
-    slope = jax.grad(lambda x: RELU3[2](x, X_TRAIN, "ntk").sum())(jnp.asarray(X_TEST))
+    slope = jax.jit(jax.grad(lambda x: RELU3[2](x, X_TRAIN, "ntk").sum()))(jnp.asarray(X_TEST))
     step = 1e-5
     moved = [RELU3[2](X_TEST + sign * step * np.eye(9)[:, :1], X_TRAIN, "ntk").sum() for sign in (1, -1)]
     np.testing.assert_allclose(slope[0, 0], (moved[0] - moved[1]) / (2 * step), rtol=1e-6)  # 1e-6: the error of the difference
@@ -166,13 +167,14 @@ def test_layers_act_on_kernels_and_may_be_compiled():
 
 def test_kernels_in_blocks_are_those_at_once(monkeypatch):
     net = stax.serial(stax.Dense(32, 1.4, 0.1), residual(stax.Relu()), stax.Dense(2, 1.5))
-    whole = net[2](X_TEST, X_TRAIN)
+    rows = X_TEST[:8]
+    whole = net[2](rows, X_TRAIN)
     monkeypatch.setattr("learnmech.adapters.tangents.infinite.ROWS", 4)
-    tiled, square = net[2](X_TEST, X_TRAIN), net[2](X_TRAIN)
+    tiled, square = net[2](rows, X_TRAIN), net[2](X_TRAIN)
     for name in ("nngp", "ntk", "cov1", "cov2"):
         np.testing.assert_allclose(getattr(tiled, name), getattr(whole, name), rtol=1e-14)
     assert square.cov2 is None and square.x1_is_x2
-    np.testing.assert_allclose(nt.batch(RELU3[2], batch_size=4)(X_TEST, X_TRAIN, "ntk"), RELU3[2](X_TEST, X_TRAIN, "ntk"), rtol=1e-12)
+    np.testing.assert_allclose(nt.batch(RELU3[2], batch_size=4)(rows, X_TRAIN, "ntk"), RELU3[2](rows, X_TRAIN, "ntk"), rtol=1e-12)
     stored = nt.batch(RELU3[2], 4, device_count=0, store_on_device=False)(X_TRAIN)
     assert isinstance(stored.ntk, np.ndarray)
 
@@ -194,10 +196,10 @@ def test_sampled_kernels_are_those_of_infinite_width_within_their_error(paramete
     width = 200
     last = (s[0], 1) if parameterization == "standard" else (1, 1)
     net = stax.serial(stax.Dense(width, 1.5, 0.1, s=(1, s[0]), **kind), stax.Relu(), stax.Dense(2, 1.2, 0.2, s=last, **kind))
-    samples = []
-    for number in range(8):
-        kernel_fn = nt.monte_carlo_kernel_fn(net[0], net[1], jax.random.PRNGKey(number), n_samples=16, vmap_axes=0)
-        samples.append(np.stack(kernel_fn(X_TRAIN[:3], X_TEST[:2])))
+    counts = 16 * np.arange(1, 9)
+    running = nt.monte_carlo_kernel_fn(net[0], net[1], KEY, counts.tolist(), vmap_axes=0)(X_TRAIN[:3], X_TEST[:2])
+    totals = [count * np.stack(means) for count, means in zip(counts, running, strict=True)]
+    samples = np.diff(totals, axis=0, prepend=[np.zeros_like(totals[0])]) / 16  # eight means of sixteen networks each
     mean, spread = np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / math.sqrt(8)
     limit = np.stack([net[2](X_TRAIN[:3], X_TEST[:2], name) for name in ("nngp", "ntk")])
     # 5.5 standard errors of 7 degrees of freedom: below 1e-3 for one entry; one hidden layer has no bias at finite width
@@ -222,16 +224,22 @@ def test_empirical_kernels_are_those_of_the_same_network_in_the_bench(vmap_axes)
     mine = {f"layer{i}": {"weight": W.T, "bias": b[0]} for i, (W, b) in enumerate(params[::2], 1)}
     native = Mlp(hidden=(8, 8), activation="erf", bias=True, scaling=NTK(weight=1.5, bias=0.05))
     np.testing.assert_allclose(apply_fn(params, x), native.forward(mine, x), rtol=1e-12)
-    full = np.asarray(tangent_kernel(native, mine, x, x[:2], full=True))
+    full = np.asarray(eqx.filter_jit(tangent_kernel)(native, mine, x, x[:2], full=True))
     forms = {((-1,), ()): "nmkk->nm", ((), ()): "nmkl->nmkl", ((), (-1,)): "nmkk->nmk"}
-    for (trace, diagonal), form in forms.items():
-        found = nt.empirical_ntk_fn(apply_fn, trace, diagonal, vmap_axes)(x, x[:2], params)
+
+    @jax.jit
+    def compiled(x, params):
+        single = [nt.empirical_ntk_fn(apply_fn, *axes, vmap_axes)(x, x[:2], params) for axes in forms]
+        return single, nt.empirical_kernel_fn(apply_fn, vmap_axes=vmap_axes)(x, x[:2], None, params)
+
+    single, both = compiled(x, params)
+    for ((trace, _), form), found in zip(forms.items(), single, strict=True):
         np.testing.assert_allclose(found, np.einsum(form, full) / (3 if trace else 1), rtol=EXACT, atol=1e-13)
-    both = nt.empirical_kernel_fn(apply_fn, vmap_axes=vmap_axes)(x, x[:2], None, params)
+    np.testing.assert_allclose(both.ntk, np.einsum("nmkk->nm", full) / 3, rtol=EXACT)
     f = np.asarray(apply_fn(params, x))
     np.testing.assert_allclose(both.nngp, f @ f[:2].T / 3, rtol=1e-12)
     v = np.arange(6.0).reshape(2, 3)
-    np.testing.assert_allclose(nt.empirical_ntk_vp_fn(apply_fn, x, x[:2], params)(v), np.einsum("nmkl,ml->nk", full, v), rtol=EXACT)
+    np.testing.assert_allclose(jax.jit(nt.empirical_ntk_vp_fn(apply_fn, x, x[:2], params))(v), np.einsum("nmkl,ml->nk", full, v), rtol=EXACT)
 
 
 def test_taylor_series_end_with_the_degree_of_a_polynomial():

@@ -28,7 +28,7 @@ def blocks(start):
             h = jnp.tanh(h) if place < len(layers) - 1 and not start.system.architecture.is_linear else h
         return jnp.sum((h - Y) ** 2) / (2 * len(X))
 
-    H = np.asarray(jax.hessian(loss)(flat))
+    H = np.asarray(jax.jit(jax.hessian(loss))(flat))
     sizes = np.cumsum([0, *(layer["weight"].size for layer in trees.layers_of(start.params).values())])
     return np.array([[np.linalg.norm(H[a:b, c:d]) for c, d in zip(sizes[:-1], sizes[1:])] for a, b in zip(sizes[:-1], sizes[1:])])
 
@@ -72,7 +72,7 @@ def test_a_learned_chain_couples_every_pair_of_layers_alike(depth):
     start = lm.prepare(lm.Experiment(architectures.DeepLinear(hidden=(1,) * (depth - 1)), source, rules.GradientDescent(), lm.Clock(steps=1)))
     x = float(start.data.train.X[0, 0])
     state = dataclasses.replace(start.state, params=jax.tree.map(jnp.asarray, weights))
-    squared, _ = instruments.Coupling().squares(start.system, state.params)
+    squared, _ = jax.jit(instruments.Coupling().squares)(start.system, state.params)
     np.testing.assert_allclose(np.sqrt(squared), x**2 * s ** (2 - 2 / depth), rtol=1e-12)
 
 
@@ -80,12 +80,14 @@ def test_the_response_to_a_kick_is_the_central_difference_of_the_gradient():
     start, step = lm.prepare(MLP), 1e-5
     seen = lm.run(start, (instruments.KickResponse("layer2.weight[1,:]"),))["kick_response"].values[0]
 
+    slope = jax.jit(lambda params: start.system.value_and_gradient(params)[1])
+
     def gradient(by):
         params = jax.tree.map(np.array, start.params)
         params["layer2"]["weight"][1, :] += by
-        return start.system.value_and_gradient(params)[1]
+        return slope(params)
 
-    turned = jax.tree.map(lambda a, b: (a - b) / (2 * step), gradient(step), gradient(-step))
+    turned = jax.tree.map(lambda a, b: (np.asarray(a) - b) / (2 * step), gradient(step), gradient(-step))
     np.testing.assert_allclose(seen, [np.linalg.norm(turned[layer]["weight"]) for layer in trees.layers_of(turned)], rtol=1e-8)
 
 

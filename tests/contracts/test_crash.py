@@ -32,9 +32,9 @@ each_rule = pytest.mark.parametrize("rule", RULES)
 
 
 def experiment(rule):
-    """A run of 31 marks; that of Adam has an event between two marks, whose values are a file of their own."""
+    """A run of 21 marks; that of Adam has an event between two marks, whose values are a file of their own."""
     event = interventions.Transplant(at=25, path="layer1.weight", values=np.linspace(-1, 1, 20).reshape(5, 4))
-    made = {"architecture": architectures.Mlp(hidden=(5,)), "data": data.Gaussian(n=12, d=4, k=2), "rule": RULES[rule], "clock": lm.Clock(steps=60, every=2)}
+    made = {"architecture": architectures.Mlp(hidden=(5,)), "data": data.Gaussian(n=12, d=4, k=2), "rule": RULES[rule], "clock": lm.Clock(steps=60, every=3)}
     return lm.Experiment(**made, events=(event,) if rule == "adam" else ())
 
 
@@ -132,40 +132,41 @@ def complete(record, whole, rng):
     assert bits(record.final) == bits(whole.record.final)
 
 
-def gone_on(folder, whole, rng):
-    """Resume and look whether it ends as if nothing had been; what load calls whole must be so without."""
-    record = lm.load(folder)
+def gone_on(folder, whole, rng, record=None):
+    """Resume and look whether it ends as if nothing had been; what load (`record`) calls whole must be so without."""
+    record = record or lm.load(folder)
     if record.damaged or any(note.startswith("unfinished: ") for note in record.notes):
-        record = lm.resume(folder)
+        complete(lm.resume(folder), whole, rng)
+        record = lm.load(folder)
     complete(record, whole, rng)
-    complete(lm.load(folder), whole, rng)
 
 
-def forked(work, *given, at=None, after=None, torn=None, count=None):
+def forked(work, *given, at=None, after=None, torn=None, log=None):
     """The exit status of a process that works until it is killed: before its `at`-th change to the disk, or `after` so many seconds.
 
-    With `torn` bytes the file that was about to be written is left with those in it. `count` is a file to which a survivor writes how many changes it made.
+    With `torn` bytes the file that was about to be written is left with those in it. `log` is a file to which a survivor writes what each of its changes was.
     """
     pid = os.fork()
     if pid == 0:
         try:
             signal.alarm(60)
-            made = 0
+            made, there = [], at is None
 
             def change(event, args):
-                nonlocal made
+                nonlocal there
                 opens = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
-                made += bool(opens or event in CHANGING)
-                if made == at:
-                    made += 1  # what follows is no change of the worker's
+                if opens or event in CHANGING:
+                    made.append(f"{event} {[str(a) for a in args[:2]]}")
+                if not there and len(made) == at:
+                    there = True  # what follows is no change of the worker's
                     if torn is not None and opens and args[2] & os.O_TRUNC:
                         os.write(os.open(args[0], os.O_WRONLY | os.O_CREAT | os.O_TRUNC), torn)
                     os.kill(os.getpid(), signal.SIGKILL)
 
             sys.addaudithook(change)
             work(*given)
-            if count is not None:
-                count.write_text(str(made))
+            if log is not None:
+                log.write_text("\n".join(made))
             os._exit(0)
         except BaseException:
             traceback.print_exc()
@@ -177,9 +178,10 @@ def forked(work, *given, at=None, after=None, torn=None, count=None):
 
 
 def changes(tmp_path, work, *given):
-    """How many changes to the disk a piece of work makes."""
-    assert forked(work, *given, count=tmp_path / "count") == 0
-    return int((tmp_path / "count").read_text())
+    """What changes to the disk a piece of work makes, in order."""
+    log = tmp_path / "log"
+    assert forked(work, *given, log=log) == 0
+    return log.read_text().splitlines()
 
 
 def moments(rng, last, number):
@@ -192,7 +194,7 @@ def survives(folder, whole, rng, before=0):
     if not folder.exists():
         with pytest.raises(Refused, match=SENTENCE):
             lm.load(folder)
-        assert before == 0 and all(path.name.startswith(".") or path.name == "count" for path in folder.parent.iterdir())
+        assert before == 0 and all(path.name.startswith(".") or path.name == "log" for path in folder.parent.iterdir())
         return 0
     record = lm.load(folder)
     assert record.reached >= before
@@ -207,7 +209,7 @@ def survives(folder, whole, rng, before=0):
 @each_rule
 def test_a_run_killed_at_any_change_to_the_disk_ends_as_if_it_had_not_been(wholes, tmp_path, rule):
     whole, rng, reached = wholes[rule], random.Random(rule), set()
-    last = changes(tmp_path, whole.begin, tmp_path / "run")
+    last = len(changes(tmp_path, whole.begin, tmp_path / "run"))
     complete(lm.load(tmp_path / "run"), whole, rng)
     for number, (at, torn) in enumerate(moments(rng, last, RUN_KILLS)):
         shutil.rmtree(tmp_path / "run", ignore_errors=True)
@@ -244,14 +246,12 @@ def test_a_run_killed_at_any_time_ends_as_if_it_had_not_been(wholes, tmp_path, r
 
 def test_a_run_killed_in_its_first_commit_is_not_called_damaged(wholes, tmp_path):
     whole = wholes["sgd"]
-    last = changes(tmp_path, whole.begin, tmp_path / "run")
-    for at in range(1, last):  # found by looking, so that it stays found
-        shutil.rmtree(tmp_path / "run", ignore_errors=True)
-        forked(whole.begin, tmp_path / "run", at=at)
-        names = {path.name for path in (tmp_path / "run").glob("*progress*")} if (tmp_path / "run").exists() else set()
-        if "progress.json" in names:
-            break
-    assert ".progress.json.copy" not in names and not lm.load(tmp_path / "run").damaged, lm.load(tmp_path / "run").notes
+    made = changes(tmp_path, whole.begin, tmp_path / "run")
+    shutil.rmtree(tmp_path / "run")
+    named = next(at for at, change in enumerate(made, 1) if change.startswith("os.rename") and change.endswith("/progress.json']"))
+    forked(whole.begin, tmp_path / "run", at=named + 1)
+    names = {path.name for path in (tmp_path / "run").glob("*progress*")}
+    assert "progress.json" in names and ".progress.json.copy" not in names and not lm.load(tmp_path / "run").damaged, lm.load(tmp_path / "run").notes
 
 
 def live(folder, rule):
@@ -303,7 +303,7 @@ def stands(folder, whole, rng):
             lm.resume(folder)
         return "refused"
     agrees(record, whole, rng)
-    gone_on(folder, whole, rng)
+    gone_on(folder, whole, rng, record)
     return "damaged" if record.damaged else "whole"
 
 
@@ -342,7 +342,7 @@ def test_a_cut_or_missing_file_is_never_read_as_numbers_and_resuming_mends_it(wh
 @each_rule
 def test_mending_that_is_killed_loses_no_number_without_saying_so(wholes, tmp_path, rule):
     whole, rng = wholes[rule], random.Random(f"mending {rule}")
-    hurts = ["record/every-1.zarr/loss/c/1", "record/every-2.zarr/weight_norm/c/2/0", "record/every-1.zarr/zarr.json", "record/every-1.zarr/loss/c/0"]
+    hurts = ["record/every-1.zarr/loss/c.1", "record/every-2.zarr/weight_norm/c.2.0", "record/every-1.zarr/zarr.json", "record/every-1.zarr/loss/c.0"]
     for number, name in enumerate(hurts):
         hurt = shutil.copytree(whole.folder, tmp_path / "hurt")
         if number % 2:
@@ -350,7 +350,7 @@ def test_mending_that_is_killed_loses_no_number_without_saying_so(wholes, tmp_pa
         else:
             (hurt / name).unlink()
         healed = shutil.copytree(hurt, tmp_path / "healed")
-        last = changes(tmp_path, whole.go_on, healed)
+        last = len(changes(tmp_path, whole.go_on, healed))
         for at, torn in moments(rng, last, MENDING_KILLS // len(hurts)):
             folder = shutil.copytree(hurt, tmp_path / "run")
             assert forked(whole.go_on, folder, at=at, torn=torn) == -signal.SIGKILL

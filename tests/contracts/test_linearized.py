@@ -41,6 +41,12 @@ def experiment(architecture, rule=None, **more):
     return lm.Experiment(architecture, lm.data.Gaussian(n=12, d=3, k=1, test=4), rule or rules.GradientDescent(rate=0.05), **parts)
 
 
+@eqx.filter_jit
+def computed(function, *arguments):
+    """What a function gives, as one compiled program."""
+    return function(*arguments)
+
+
 def ends_alike(one, other):
     return all(np.array_equal(one.final[path], other.final[path]) for path in one.final)
 
@@ -53,14 +59,20 @@ def test_every_signal_of_the_tangent_is_the_first_order_of_the_network(of):
     start, params = two(of)
     of = of.anchored(start)
     tangent = Linearized(of).anchored(start)
-    seen = tangent.signals(params, X)
-    assert list(seen) == list(of.signals(params, X))
+    order = []
+
+    def both(of, tangent, start, params):
+        order[:] = (list(one.signals(params, X)) for one in (of, tangent))
+        return tangent.signals(params, X), of.signals(start, X), tangent.forward(params, X)
+
+    seen, plain, outputs = computed(both, of, tangent, start, params)
+    assert order[0] == order[1]
+    slopes = computed(jax.jacobian(lambda flat: of.signals(shaped(flat, start), X)), jnp.asarray(flat_of(start)))
     moved = flat_of(params) - flat_of(start)
     for name, value in seen.items():
-        J = jax.jacobian(lambda flat, n=name: of.signals(shaped(flat, start), X)[n])(jnp.asarray(flat_of(start)))
         # round-off of sums over some fifty parameters
-        np.testing.assert_allclose(value, of.signals(start, X)[name] + J @ moved, rtol=1e-12, atol=1e-12)
-    assert np.array_equal(tangent.forward(params, X), seen["output"])
+        np.testing.assert_allclose(value, plain[name] + np.asarray(slopes[name]) @ moved, rtol=1e-12, atol=1e-12)
+    assert np.array_equal(outputs, seen["output"])
     assert tangent.is_linear == of.is_linear
     if of.is_linear:
         np.testing.assert_allclose(X @ tangent.matrix(params).T, seen["output"], rtol=1e-12, atol=1e-12)
@@ -95,7 +107,7 @@ def test_gradients_on_a_tangent_and_under_a_dial_are_those_of_the_loss(of):
 def test_where_it_touches_the_tangent_has_the_gradient_of_the_network():
     of = NETWORKS["mlp"]
     plain, tangent = (lm.prepare(experiment(architecture)) for architecture in (of, Linearized(of)))
-    one, other = (start.system.value_and_gradient(start.state.params) for start in (plain, tangent))
+    one, other = (computed(start.system.value_and_gradient, start.state.params) for start in (plain, tangent))
     assert all(np.allclose(a, b, rtol=1e-13, atol=1e-15) for a, b in zip(jax.tree.leaves(one), jax.tree.leaves(other), strict=True))
 
 
@@ -103,8 +115,13 @@ def test_where_it_touches_the_tangent_has_the_gradient_of_the_network():
 def test_descent_on_the_tangent_is_descent_on_its_fixed_kernel(rate):
     given = experiment(Linearized(Mlp(hidden=(6,), bias=True)), rules.GradientDescent(rate=rate))
     start = lm.prepare(given)
-    J = jax.jacobian(lambda flat: start.system.outputs(shaped(flat, start.params), start.data.train.X)[:, 0])(jnp.asarray(flat_of(start.params)))
-    residual, Theta = np.asarray(start.system.outputs(start.params, start.data.train.X) - start.data.train.Y)[:, 0], np.asarray(J @ J.T)
+    at = jnp.asarray(flat_of(start.params))
+
+    def outputs(flat):
+        return start.system.outputs(shaped(flat, start.params), start.data.train.X)[:, 0]
+
+    begun, J = map(np.asarray, computed(lambda flat: (outputs(flat), jax.jacobian(outputs)(flat)), at))
+    residual, Theta = begun - start.data.train.Y[:, 0], J @ J.T
     seen = lm.run(start, (instruments.Outputs(),))["outputs"].values[..., 0] - start.data.train.Y[:, 0]
     said = np.stack([np.linalg.matrix_power(np.eye(12) - rate * Theta / 12, step) @ residual for step in range(0, 21, 4)])
     # exact at every step: round-off over twenty steps
@@ -130,10 +147,9 @@ def test_the_first_step_of_the_outputs_is_the_same_at_every_alpha_under_adam_too
 @pytest.mark.parametrize("kind", [Linearized, lambda of: Dialed(of, gamma=0.5)])
 def test_single_precision_is_kept(kind):
     start = lm.prepare(experiment(kind(NETWORKS["mlp"]), precision="float32"))
-    loss, gradient = start.system.value_and_gradient(start.state.params)
-    assert {leaf.dtype for leaf in jax.tree.leaves((loss, gradient, start.system.architecture.signals(start.state.params, X.astype("float32"))))} == {
-        np.dtype("float32")
-    }
+    params = jax.tree.map(jnp.asarray, start.state.params)
+    seen = jax.eval_shape(lambda: (start.system.value_and_gradient(params), start.system.architecture.signals(params, jnp.asarray(X, "float32"))))
+    assert {leaf.dtype for leaf in jax.tree.leaves(seen)} == {np.dtype("float32")}
     assert lm.run(start).final["layer1.weight"].dtype == np.float32
 
 
@@ -147,10 +163,10 @@ def test_theories_of_deep_linear_networks_do_not_speak_of_their_tangent():
 # --- where a run can take them
 
 
-@pytest.mark.parametrize(
-    "of", [Mlp(hidden=(5,), bias=True), Dialed(Mlp(hidden=(5,)), alpha=0.5), DeepLinear(hidden=(3,))], ids=["mlp", "dialed", "deep-linear"]
-)
-@pytest.mark.parametrize("at", [0, 8])
+MOVING = {"mlp": Mlp(hidden=(5,), bias=True), "dialed": Dialed(Mlp(hidden=(5,)), alpha=0.5), "deep-linear": DeepLinear(hidden=(3,))}
+
+
+@pytest.mark.parametrize("of, at", [(MOVING["mlp"], 0), *((of, 8) for of in MOVING.values())], ids=["mlp at 0", *MOVING])
 def test_the_tangent_at_a_step_is_the_run_that_was_linearized_there(of, at, tmp_path):
     record = lm.run(experiment(of))
     forked = lm.fork(record, at, (interventions.Linearize(),), watch=("outputs",))
@@ -187,7 +203,7 @@ PAIRS = [(Linearized, rules.SGD(rate=0.05, batch=4)), (lambda of: Dialed(of, alp
 @pytest.mark.parametrize("kind, rule", PAIRS, ids=["linearized sgd", "dialed adam"])
 def test_rules_instruments_and_interventions_work_on_them(kind, rule):
     events = (interventions.Freeze("layer1", at=8), interventions.Relabel(shuffle=3, at=8), interventions.Linearize(at=8))
-    plain, watch = experiment(kind(Mlp(hidden=(5, 4))), rule), ("loss", "norms", "distance", "layer2.post", "gradient.layer1.pre")
+    plain, watch = experiment(kind(Mlp(hidden=(5,))), rule), ("loss", "norms", "distance", "layer1.post", "gradient.layer1.pre")
     whole, bare = lm.run(dataclasses.replace(plain, events=events), watch), lm.run(plain)
     assert ends_alike(whole, lm.fork(bare, 8, events, watch))
     assert np.array_equal(whole.final["layer1.weight"], bare.at(8).params["layer1"]["weight"])

@@ -33,11 +33,11 @@ def seen(record, watch, step=10):
 def signals(record, step=10, view="train"):
     """Every signal at a step, from the state and the architecture alone."""
     system = record.course.start.system
-    return system.architecture.signals(record.at(step).params, getattr(system, view).X)
+    return jax.tree.map(np.asarray, jax.jit(system.architecture.signals)(record.at(step).params, getattr(system, view).X))
 
 
 def test_signals_weights_and_their_parts_are_those_of_the_state(record):
-    state, here = record.at(10), signals(record)
+    state, here = jax.tree.map(np.asarray, record.at(10)), signals(record)
     for path, expected in {
         "layer2.post": here["layer2.post"],
         "output": here["output"],
@@ -79,8 +79,8 @@ def test_gradients_with_respect_to_signals_are_central_differences_of_the_loss(r
 
 
 def test_the_gradient_and_the_update_are_those_of_the_step(record):
-    before, after = record.at(10).params, record.at(11).params
-    gradient = jax.grad(record.course.start.system.loss)(before)
+    before, after = (jax.tree.map(np.asarray, record.at(step).params) for step in (10, 11))
+    gradient = jax.jit(jax.grad(record.course.start.system.loss))(before)
     for layer in ("layer1", "layer3"):
         np.testing.assert_allclose(seen(record, f"gradient.{layer}.weight")[0], gradient[layer]["weight"], rtol=1e-12, atol=1e-16)
         np.testing.assert_allclose(seen(record, f"update.{layer}.weight")[0], after[layer]["weight"] - before[layer]["weight"], rtol=1e-9, atol=1e-15)

@@ -110,8 +110,10 @@ MODELS = {
 }
 
 
-@pytest.mark.parametrize("rule, optimizer", [(rules.GradientDescent(rate=0.05), optax.sgd(0.05)), (rules.Adam(rate=0.01), optax.adam(0.01))])
-@pytest.mark.parametrize("name", MODELS)
+DESCENT, ADAM = (rules.GradientDescent(rate=0.05), optax.sgd(0.05)), (rules.Adam(rate=0.01), optax.adam(0.01))
+
+
+@pytest.mark.parametrize("name, rule, optimizer", [*((name, *DESCENT) for name in MODELS), ("a module with a nested list", *ADAM)])
 def test_a_wrapped_model_learns_as_in_a_loop_written_by_hand(name, rule, optimizer):
     model, how, apply, addresses = MODELS[name]
     start = lm.prepare(experiment(architectures.Wrapped(model, **how), rule))

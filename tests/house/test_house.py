@@ -11,10 +11,11 @@ HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors", "late", "backend", "quantity"},
     {"catalog", "memory", "parts", "trees"},
-    {"addresses", "clock", "text", "state", "activations", "scalings", "losses"},
+    {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
     {"data", "kernels"},
     {"initial", "system"},
+    {"curvature"},
     {"freezing", "rules"},
     {"interventions"},
     {"instruments", "experiment"},
@@ -79,7 +80,7 @@ def test_only_the_march_steps():
     for path in FILES:
         if room(path) in ("march", "rules"):
             continue
-        assert ".update(view" not in path.read_text() and "fori_loop" not in path.read_text(), path
+        assert ".moved(view" not in path.read_text() and "fori_loop" not in path.read_text(), path
 
 
 @pytest.mark.parametrize("path", FILES, ids=lambda p: str(p.relative_to(HOUSE)))

@@ -14,7 +14,6 @@ from learnmech.scalings import NTK, SP
 from learnmech.theories.infinite_width import kernel
 
 SENTENCE = r"^[^.]* needs .+, but got .+\. .+[.?]$"
-DEPTHS = (1, 2, 3, 10)
 # Weights near the edge of chaos of each, so that ten layers neither flatten nor blow up.
 WEIGHTS = {"linear": 1.0, "relu": 1.4, "leaky-relu:0.2": 1.4, "erf": 1.3, "gelu": 1.4, "sin": 1.6, "cos": 1.6}
 BIASES = ((1.0, False), (0.3, True))
@@ -37,26 +36,29 @@ def inputs(n, d=4, seed=0):
 @pytest.mark.parametrize("sb, bias", BIASES)
 @pytest.mark.parametrize("name", WEIGHTS)
 def test_dense_kernels_are_those_of_fifty_digits(name, sb, bias):
-    sw = WEIGHTS[name]
-    for x1, x2 in ((reference.X1, reference.X2), (reference.X2, reference.X2)):
-        exact = reference.depths_nngp_ntk(name, x1, x2, 10, sw, sb, bias)
-        for depth in DEPTHS:
-            # 1e-10: the promise at generic pairs.
-            np.testing.assert_allclose(pair(dense(name, depth, sw, sb, bias), x1, x2), [float(value) for value in exact[depth]], rtol=1e-10, atol=0)
+    sw, deepest = WEIGHTS[name], 10 if name in ("relu", "gelu") else 3  # one of each kind goes deep: an error would have grown there
+    exact = [reference.depths_nngp_ntk(name, x1, reference.X2, deepest, sw, sb, bias) for x1 in (reference.X1, reference.X2)]
+    for depth in (1, 2, deepest):
+        found = kernel(dense(name, depth, sw, sb, bias), np.array([reference.X1, reference.X2]), np.array([reference.X2]))
+        # 1e-10: the promise at generic pairs.
+        np.testing.assert_allclose(np.hstack(found), [[float(value) for value in one[depth]] for one in exact], rtol=1e-10, atol=0)
+    if bias:  # an input with itself alone, where all have one norm
+        alone = pair(dense(name, 2, sw, sb, bias), reference.X2, reference.X2)
+        np.testing.assert_allclose(alone, [float(value) for value in exact[1][2]], rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("case", reference.DEEP, ids=lambda case: f"{case[0]}-{'bias' if case[-1] else 'plain'}")
 def test_dense_kernels_by_quadrature_are_those_of_fifty_digits(case):
     name, x1, x2, _, *scales = case
     exact = reference.kept("depths_nngp_ntk", *case)
-    for depth in DEPTHS:
+    for depth in (1, 3) if case[-1] else (10,):
         np.testing.assert_allclose(pair(dense(name, depth, *scales)), [float(value) for value in exact[depth]], rtol=1e-10, atol=0)
 
 
 @pytest.mark.parametrize("sb, bias", BIASES)
 @pytest.mark.parametrize("name, sw, branch", [("relu", 1.2, 0.7), ("gelu", 1.1, -0.8), ("cos", 1.1, 1.0), ("erf", 1.3, 0.5), ("linear", 0.9, 0.6)])
 def test_residual_kernels_are_those_of_fifty_digits(name, sw, branch, sb, bias):
-    for blocks in (1, 2, 5):
+    for blocks in (1, 3):
         architecture = Residual(width=64, blocks=blocks, activation=name, branch=branch, bias=bias, scaling=NTK(weight=sw, bias=sb))
         exact = reference.residual_nngp_ntk(name, reference.X1, reference.X2, blocks, sw, sb, bias, branch)
         np.testing.assert_allclose(pair(architecture), [float(value) for value in exact], rtol=1e-10, atol=0)
@@ -86,8 +88,7 @@ def test_width_does_not_enter():
         assert all(np.array_equal(a, b) for a, b in zip(kernel(narrow, X), kernel(wide, X)))
 
 
-@pytest.mark.parametrize("name", ["relu", "leaky-relu:0.2"])
-@pytest.mark.parametrize("depth", DEPTHS)
+@pytest.mark.parametrize("name, depth", [("relu", 1), ("relu", 3), ("relu", 10), ("leaky-relu:0.2", 3)])
 def test_rectifiers_are_exact_at_coincident_opposite_and_collinear_inputs(name, depth):
     x = inputs(1, d=5, seed=depth)[0]
     rows = [x, x, -x, 3 * x]
@@ -125,8 +126,8 @@ def test_an_input_of_nothing_has_the_kernels_of_a_constant(name):
             np.testing.assert_allclose([found.nngp[i, j], found.ntk[i, j]], exact, rtol=1e-10, atol=0)
 
 
-@pytest.mark.parametrize("depth", [3, 10])
-def test_many_inputs_at_once_get_the_kernels_of_each_pair(depth):
+def test_many_inputs_at_once_get_the_kernels_of_each_pair():
+    depth = 10
     X = inputs(1200, d=6, seed=2) * np.random.default_rng(3).uniform(0.1, 5, (1200, 1))
     found = kernel(dense("relu", depth, 1.4), X)
     for i, j in ((0, 1), (17, 1100), (555, 556), (1199, 3), (600, 600)):
@@ -173,13 +174,13 @@ def test_kernels_of_a_set_with_itself_are_symmetric_and_positive(architecture):
 
 @pytest.mark.parametrize("architecture", list(some()), ids=lambda part: f"{type(part).__name__}")
 def test_blocks_between_two_sets_are_blocks_of_the_square(architecture):
-    X = inputs(30, seed=1)
-    square, block = kernel(architecture, X), kernel(architecture, X[:12], X[12:])
+    X, at = inputs(40, seed=1), 16 if getattr(architecture, "activation", "") == "relu" else 20  # closed forms in unequal blocks
+    square, block = kernel(architecture, X), kernel(architecture, X[:at], X[at:])
     for whole, part in zip(square, block):
-        assert part.shape == (12, 18)
+        assert part.shape == (at, 40 - at)
         # A sum in another order: a rounding; quadrature on another grid: 1e-12 of the largest.
-        np.testing.assert_allclose(part, whole[:12, 12:], rtol=1e-13, atol=2e-12 * whole.max())
-    for one, other in zip(kernel(architecture, X[12:], X[:12]), block):
+        np.testing.assert_allclose(part, whole[:at, at:], rtol=1e-13, atol=2e-12 * whole.max())
+    for one, other in zip(kernel(architecture, X[at:], X[:at]), block):
         np.testing.assert_allclose(one, other.T, rtol=1e-13, atol=2e-12 * np.abs(other).max())
 
 
@@ -211,7 +212,7 @@ FINITE = {
     "dense": lambda h: Mlp(hidden=(h, h), activation="relu", bias=True, scaling=NTK(weight=1.4, bias=0.3)),
     "residual": lambda h: Residual(width=h, blocks=2, activation="gelu", bias=True, branch=0.8, scaling=NTK(weight=1.2, bias=0.3)),
 }
-WIDTHS, SEEDS = (64, 128, 256, 512, 1024), 40
+WIDTHS, SEEDS = (32, 64, 128, 256, 512), 40
 
 
 @functools.cache

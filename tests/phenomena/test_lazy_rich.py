@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import equinox as eqx
 import numpy as np
 import pytest
 
@@ -26,7 +27,7 @@ def test_the_dial_asks_for_less_and_leaves_the_rest_of_training_as_it_is(of, alp
     dialed = lm.run(experiment(Dialed(of, alpha=alpha)))
     plain = lm.prepare(experiment(of))
     train = plain.data.train
-    outputs = np.asarray(plain.system.outputs(plain.state.params, train.X))
+    outputs = np.asarray(eqx.filter_jit(lambda system, params, X: system.outputs(params, X))(plain.system, plain.state.params, train.X))
     asked = lm.prepare(plain.experiment, data=Drawn(View(train.X, outputs + train.Y / alpha)))
     alone = lm.run(asked)
     for path, leaf in alone.final.items():

@@ -4,6 +4,7 @@ The conventions of neural-tangents: trace_axes are averaged over, diagonal_axes 
 """
 
 import enum
+import functools
 import math
 
 import jax
@@ -66,6 +67,7 @@ def axes_of(axes, ndim: int, who: str) -> tuple[int, ...]:
     return tuple(sorted(axis % ndim for axis in found))
 
 
+@functools.partial(jax.jit, static_argnums=(2, 3, 4))
 def _contracted(one, two, ndim, traced, diagonal):
     """Sum over what comes after the first ndim axes, mean over the traced, one index for each diagonal axis, two for every other."""
     shared = set(traced) | set(diagonal)

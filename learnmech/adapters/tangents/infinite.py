@@ -77,7 +77,8 @@ def _of_inputs(kernel_fn, x1, x2, names):
     found = dict(zip(kinds, kernel(Line(layer), x1, x2, tuple(kinds)), strict=False)) if len(kinds) == 2 else {}
     if len(kinds) == 1:
         found = {kinds[0]: kernel(Line(layer), x1, x2, kinds[0])}
-    sides = [None if x is None else tables(steps, variances(jnp.asarray(x, float)))[-1].after.variance for x in (x1, x2)]
+    numbers = jnp if traced else np
+    sides = [None if x is None else jnp.asarray(tables(steps, variances(numbers.asarray(x, float)))[-1].after.variance) for x in (x1, x2)]
     nngp, ntk = (None if name not in found else jnp.asarray(found[name]) for name in ("nngp", "ntk"))
     return Kernel(nngp, ntk, *sides, x1_is_x2=x2 is None, law=law)
 

@@ -93,6 +93,9 @@ def given(get, names: tuple[str, ...], values):
     return values[0] if isinstance(get, str) else named(names)(*values)
 
 
+_walked = eqx.filter_jit(walked)
+
+
 def through(steps: tuple, kernel: Kernel, law: Law) -> Kernel:
     """The kernel after the steps. A smooth activation leaves no distances: a rough one after it takes them by difference."""
     if not steps:
@@ -100,9 +103,9 @@ def through(steps: tuple, kernel: Kernel, law: Law) -> Kernel:
     if rough(steps) and kernel.apart is None:
         kernel = with_distances(kernel)
     rows, columns = tables(steps, kernel.cov1), tables(steps, kernel.variance2)
-    pair = walked(steps, rows, columns, Pair(kernel.nngp, kernel.ntk, kernel.apart, kernel.joint))
-    cov2 = None if kernel.cov2 is None else columns[-1].after.variance
-    return Kernel(pair.k, pair.t, rows[-1].after.variance, cov2, kernel.x1_is_x2, law, pair.apart, pair.joint)
+    pair = _walked(steps, rows, columns, Pair(kernel.nngp, kernel.ntk, kernel.apart, kernel.joint))
+    cov1, cov2 = jnp.asarray(rows[-1].after.variance), None if kernel.cov2 is None else jnp.asarray(columns[-1].after.variance)
+    return Kernel(pair.k, pair.t, cov1, cov2, kernel.x1_is_x2, law, pair.apart, pair.joint)
 
 
 def with_distances(kernel: Kernel) -> Kernel:

@@ -1,0 +1,95 @@
+"""Spectral modes: deep linear networks under spectral descent, where every mode grows alike and the weak ones are finished first."""
+
+from typing import ClassVar
+
+import numpy as np
+from jaxtyping import Float
+
+from learnmech.architectures.linear import DeepLinear
+from learnmech.clock import Clock
+from learnmech.data.gaussian import Gaussian
+from learnmech.experiment import Experiment
+from learnmech.initial.balanced import Aligned
+from learnmech.late import late
+from learnmech.rules.flow import SpectralFlow
+from learnmech.rules.spectral import SpectralDescent
+from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor
+from learnmech.theories.deep_linear import OF_MAPS, balanced, plain_layers, product, said_of_maps, weights
+from learnmech.theories.modes import ALIGNED, Vector, decoupled_inputs, modes_of
+
+integrate = late("scipy.integrate")
+
+
+def pull(w: Vector, s: Vector, g: Vector, depth: int, eps: float, factor: float) -> Vector:
+    """dw/dt = G/(|G| + eps), G = factor (s - g w^L) w^(L-1): what a layer's singular values move by on aligned modes; factor = 2cn, of no effect at eps = 0.
+
+    A pull below round-off of the largest is none, as in the rule.
+    """
+    G = factor * (s - g * w**depth) * w ** (depth - 1)
+    there = np.abs(G) > np.finfo(float).eps * max(len(w), 1) * np.abs(G).max(initial=0)
+    return np.where(there, G / np.where(there, np.abs(G) + eps, 1), 0)
+
+
+def spectral_strengths(a0: Vector, s: Vector, g: Vector, depth: int, rate: float, steps: np.ndarray, eps: float, factor: float) -> Float[np.ndarray, "t m"]:
+    """Strengths of aligned balanced modes under spectral descent, exactly: every layer carries w = |a|^(1/L), w <- w + rate * pull."""
+    sign = np.where(a0 < 0, -1.0, 1.0)
+    w, reached, step = np.abs(a0) ** (1 / depth), [], 0
+    for mark in steps:
+        while step < mark:
+            w, step = w + rate * pull(w, sign * s, g, depth, eps, factor), step + 1
+        reached.append(sign * w**depth)
+    return np.array(reached)
+
+
+def spectral_half_time(a0: float, s: float, depth: int) -> float:
+    """When a mode of whitened inputs reaches s/2 from a_0 under spectral flow at eps = 0: (s/2)^(1/L) - a_0^(1/L), the sooner the weaker, for every c."""
+    return float((s / 2) ** (1 / depth) - a0 ** (1 / depth))
+
+
+class SpectralModes(Theory):
+    """Deep linear network, aligned and balanced, under spectral descent or flow: every singular value of each layer grows at rate 1, up to s^(1/L).
+
+    w = a^(1/L) of each mode moves by `pull`, so that small modes finish first: the order of gradient descent (`Decoupled`) is reversed. Under descent the
+    recursion is exact, with its flutter about the end; under flow at eps > 0 it is one equation per mode.
+    """
+
+    source: ClassVar[str] = "textbook: the polar factor of aligned gradients; Bernstein & Newhouse 2024"
+    predicts: ClassVar[tuple[str, ...]] = OF_MAPS
+
+    def domain(self, start):
+        conditions = self._needed(start)
+        if not conditions[0].holds:
+            return conditions
+        off = modes_of(start).off(product(weights(start)))
+        bound = resolved(start, ALIGNED)
+        aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, bound, off <= bound)
+        return (*conditions, decoupled_inputs(start), aligned, *((balanced(start),) if len(start.params) > 1 else ()))
+
+    def _needed(self, start):
+        batch = getattr(start.rule, "batch", 0)
+        whole = Condition("every step sees all samples (batch)", batch, 0, batch == 0)
+        return plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, SpectralDescent, SpectralFlow), whole
+
+    def predict(self, start, clock=None):
+        need(self, start, *self._needed(start))
+        marks, modes, depth = start.marked(clock), modes_of(start), len(start.params)
+        eps, factor = float(start.rule.eps), time_factor(start)
+        if start.rule.flows:
+            strengths = _flowing(modes, depth, eps, factor, marks.times)
+        else:
+            strengths = spectral_strengths(modes.a0, modes.s, modes.g, depth, float(start.rule.rate), marks.steps, eps, factor)
+        return said_of_maps(start, marks, modes.maps(strengths), mode_strength=strengths)
+
+    @classmethod
+    def example(cls):
+        data = Gaussian(n=20, d=4, k=3, whitened=True, test=5)
+        return Experiment(DeepLinear(hidden=(4,)), data, SpectralDescent(rate=0.01), Clock(steps=80, every=10), Aligned(strength=0.01))
+
+
+def _flowing(modes, depth, eps, factor, times):
+    sign = np.where(modes.a0 < 0, -1.0, 1.0)
+    begun = np.abs(modes.a0) ** (1 / depth)
+    solved = integrate.solve_ivp(
+        lambda t, w: pull(w, sign * modes.s, modes.g, depth, eps, factor), (0.0, float(times[-1])), begun, "LSODA", times, rtol=1e-11, atol=1e-13
+    )
+    return sign * solved.y.T**depth
