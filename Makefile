@@ -17,9 +17,9 @@ test: $(VENV)/.tests
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks
 
-# What two benchmarks are held against, each in an environment of its own: the newest JAX under which neural-tangents imports, and the last under which
-# its structured derivatives run.
-peers: .venv-nt/.made .venv-nt-old/.made
+# What benchmarks are held against, each in an environment of its own: the newest JAX under which neural-tangents imports, the last under which its structured
+# derivatives run, and PyTorch with what reads its curvature.
+peers: .venv-nt/.made .venv-nt-old/.made .venv-th/.made
 
 .venv-nt/.made:
 	$(PYTHON) -m venv .venv-nt
@@ -31,12 +31,17 @@ peers: .venv-nt/.made .venv-nt-old/.made
 	.venv-nt-old/bin/python -m pip install --quiet --disable-pip-version-check jax==0.4.25 jaxlib==0.4.25 neural-tangents==0.6.5 'numpy<2' 'scipy<1.13'
 	touch $@
 
+.venv-th/.made:
+	$(PYTHON) -m venv .venv-th
+	.venv-th/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 pyhessian==0.1 curvlinops-for-pytorch==3.0.1 scipy
+	touch $@
+
 lint: $(VENV)/.tests
 	$(BIN)/ruff check learnmech tests benchmarks
 	$(BIN)/ruff format --check learnmech tests benchmarks
 
 clean:
-	rm -rf $(VENV) .venv-nt .venv-nt-old .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
+	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "learnmech needs Python >= 3.11, but got " + sys.version.split()[0] + ". Call make with PYTHON=python3.11 or newer.")'

@@ -1,7 +1,7 @@
 """Peers that need an environment of their own: a process under another interpreter, which makes its work ready and then does it when asked.
 
 `make peers` sets them up: neural-tangents 0.6.5 with JAX 0.5.3 in .venv-nt, and in .venv-nt-old with JAX 0.4.25, the last under which its structured
-derivatives run.
+derivatives run; PyHessian 0.1 and curvlinops 3.0.1 with PyTorch in .venv-th.
 """
 
 import atexit

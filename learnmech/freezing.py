@@ -77,6 +77,10 @@ class _Narrowed(Architecture):
     def mixes_samples(self):
         return self.inner.mixes_samples
 
+    @property
+    def draws(self):
+        return self.inner.draws
+
     def forward(self, params, X, tap=keep):
         return self.inner.forward(self.frozen.combined(params, self.held), X, tap)
 
@@ -121,6 +125,9 @@ class Narrowed(System):
 
     def at(self, indices):
         return Narrowed.of(self.whole.at(indices), self.held, self.frozen)
+
+    def at_step(self, key, step):
+        return Narrowed.of(self.whole.at_step(key, step), self.held, self.frozen) if self.architecture.draws else self
 
 
 def orthonormal(rows: Float[np.ndarray, "m p"]) -> Float[np.ndarray, "r p"]:

@@ -38,6 +38,36 @@ class Block(NamedTuple):
     halted: Bool[Array, ""]
 
 
+class Way(NamedTuple):
+    """The marks of one compiled stretch, laid out beforehand.
+
+    `first` is the index of its first mark, which decides what every k-th mark is; `position` (m,) the turn at which each mark is met, -1 where the stretch is
+    padded; `ahead` (m,) the steps (rules that step) or span of time (flows) from each mark to the next; `passed` (m,) their sum before it; `total` the turns
+    that move, `turns` those that are taken.
+    """
+
+    first: Int[np.ndarray, ""]
+    position: Int[np.ndarray, " m"]
+    ahead: Int[np.ndarray, " m"] | Float[np.ndarray, " m"]
+    passed: Int[np.ndarray, " m"] | Float[np.ndarray, " m"]
+    total: Int[np.ndarray, ""]
+    turns: Int[np.ndarray, ""]
+
+
+def way_of(gaps: np.ndarray, flows: bool, first: int = 0, lead: int = 0) -> Way:
+    """The way along `gaps` (m,) from each mark to the next: 0 at the last mark of a run, negative where padded; `lead` lies before the first mark."""
+    real = gaps >= 0
+    count, ahead = int(real.sum()), np.where(real, gaps, 0)
+    passed = np.cumsum(ahead) - ahead
+    if flows:
+        position, total = np.where(real, np.arange(len(gaps)), -1), count
+    else:
+        position, total = np.where(real, lead + passed, -1), lead + int(ahead.sum())
+    # the last mark of a run is read without a step after it
+    turns = total + bool(not flows and gaps[count - 1] == 0)
+    return Way(np.asarray(first, np.int64), position, ahead, passed, np.asarray(total, np.int64), np.asarray(turns, np.int64))
+
+
 def _here(system, rule, state, frozen):
     """The loss, gradient and update of this instant, and the rule's memory after it."""
     if frozen:
@@ -97,40 +127,28 @@ def march(
     state: State,
     origin: trees.Params,
     instruments: tuple[Instrument, ...],
-    first: Int[Array, ""],
-    gaps: Array,
+    way: Way,
     until: Until | None = None,
     together: bool = False,
-    lead: Int[Array, ""] | int = 0,
     since: tuple[Array, Array] | None = None,
     frozen: Frozen | None = None,
 ) -> Block:
     """Walk from mark to mark, reading at each.
 
-    `gaps` (m,) are the steps (rules that step) or the span of time (flows) from each mark to the next, 0 at the last mark of a run and
-    negative where the block is padded; `first` is the index of the block's first mark, which decides what every k-th mark is.
-    `lead` is what lies between the state and the first mark; `since` (step, time) where the rule's rate began, from which time is counted.
-    What is `frozen` stands still and is not seen by the rule.
+    `since` (step, time) is where the rule's rate began, from which time is counted. What is `frozen` stands still and is not seen by the rule.
 
     Every step runs the same compiled body, at a mark or between marks, so that where the marks are does not move the learner by a bit;
     readings are computations of their own, entered on a condition. `together` walks to the end although a run halts (for vmap).
     """
     exact, rule = rule, trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
     groups = _by_cadence(instruments)
-    real = gaps >= 0
-    count, ahead = jnp.sum(real), jnp.where(real, gaps, 0)
-    if rule.flows:
-        elapsed = state.time + jnp.cumsum(ahead) - ahead
-        position, total = jnp.where(real, jnp.arange(len(gaps)), -1), count
-    else:
-        position, total = jnp.where(real, lead + jnp.cumsum(ahead) - ahead, -1), lead + jnp.sum(ahead)
-    # the last mark of a run is read without a step after it
-    turns = total + ((gaps[count - 1] == 0) & (not rule.flows))
+    first, position, ahead, passed, total, turns = map(jnp.asarray, way)
+    marks = len(position)
     slots = {every: -(-first // every) for every in groups}
 
     def at(turn, params, memory):
         if rule.flows:
-            return State(params, memory, state.step, elapsed[turn], state.key)
+            return State(params, memory, state.step, state.time + passed[turn], state.key)
         step = state.step + turn
         time = exact.elapsed(step) if since is None else since[1] + exact.elapsed(step, since[0])
         return State(params, memory, step, time, state.key)
@@ -144,7 +162,7 @@ def march(
         here = at(turn, params, memory)
         loss, gradient, update, next_memory = _here(system, rule, here, frozen)
         moment = Moment(system, here, rule, origin, loss, gradient, update)
-        at_mark = position[jnp.minimum(mark, len(gaps) - 1)] == turn
+        at_mark = position[jnp.minimum(mark, marks - 1)] == turn
         filled = {}
         for every, group in groups.items():
             due = at_mark if every == 1 else at_mark & ((first + mark) % every == 0)
@@ -154,7 +172,7 @@ def march(
             for instrument, read in zip(group, shapes[every], strict=True):
                 # a condition of its own for each, so that a reading is compiled the same whatever else is read
                 def write(buffer, i=instrument, p=place):
-                    return jax.tree.map(lambda b, x: b.at[p].set(x), buffer, i.read(moment))
+                    return jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, p, 0), buffer, i.read(moment))
 
                 filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in read})
         stop = ~jnp.isfinite(loss)
@@ -163,17 +181,17 @@ def march(
         reached = reached + (at_mark & ~halted) if together else mark + at_mark
         halted = halted | (stop & at_mark)
         moving = ~halted & (turn < total)
-        params, memory = _after(system, rule, here, (update, next_memory), gaps[turn] if rule.flows else None, moving, frozen)
+        params, memory = _after(system, rule, here, (update, next_memory), ahead[turn] if rule.flows else None, moving, frozen)
         return turn + 1, mark + at_mark, reached, params, memory, filled, halted
 
     sample = eqx.filter_eval_shape(_sample, system, rule, state, origin)
     shapes = {every: [jax.eval_shape(instrument.read, sample) for instrument in group] for every, group in groups.items()}
     zero = jnp.zeros((), jnp.int64)
-    carry = (zero, zero, zero, state.params, state.memory, _blank(shapes, len(gaps)), jnp.array(False))
+    carry = (zero, zero, zero, state.params, state.memory, _blank(shapes, marks), jnp.array(False))
     turn, _, reached, params, memory, buffers, halted = jax.lax.while_loop(going, body, carry)
     moved = jnp.minimum(turn - halted, total)
     if rule.flows:
-        after = State(params, memory, state.step, state.time + jnp.sum(jnp.where(jnp.arange(len(gaps)) < moved, ahead, 0)), state.key)
+        after = State(params, memory, state.step, state.time + jnp.sum(jnp.where(jnp.arange(marks) < moved, ahead, 0)), state.key)
     else:
         after = at(moved, params, memory)
     return Block(after, buffers, reached, halted)

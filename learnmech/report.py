@@ -63,7 +63,7 @@ def conventions(shown: Shown) -> str:
     experiment = shown.experiment
     n = prepare(experiment).data.train.X.shape[0]
     loss = experiment.loss
-    said = [f"loss = c sum_i |f_i - y_i|^2, c = {loss.constant(n):.6g} ({loss.scaling}, n = {n})"] if hasattr(loss, "scaling") else [repr(loss)]
+    said = [loss.formula(n)]
     if getattr(loss, "ridge", None) is not None:
         said.append(f"ridge: + ({float(loss.ridge):g}/2) |params|^2")
     said.append("time t of the flow" if experiment.rule.flows else _time_of(experiment.rule))

@@ -15,7 +15,7 @@ from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.freezing import Frozen
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
-from learnmech.march import Block, Until, march
+from learnmech.march import Block, Until, march, way_of
 from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
@@ -206,9 +206,8 @@ def laid(course: Course, stage: Stage, place: int, end: int, mark: int, size: in
 def marched(course: Course, stage: Stage, state: State, watch: tuple[Instrument, ...], stretch: Stretch, until: Until | None = None) -> Block:
     """A stretch of a stage."""
     since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
-    lead = np.asarray(stretch.lead, np.int64)
-    place, origin = np.asarray(stretch.first), course.start.state.params
-    return march(stage.system, stage.rule, state, origin, watch, place, stretch.gaps, until, lead=lead, since=since, frozen=stage.frozen)
+    way, origin = way_of(stretch.gaps, course.flows, stretch.first, stretch.lead), course.start.state.params
+    return march(stage.system, stage.rule, state, origin, watch, way, until, since=since, frozen=stage.frozen)
 
 
 def _paced_alike(one, other):

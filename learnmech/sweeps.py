@@ -12,14 +12,13 @@ from pathlib import Path
 
 import equinox as eqx
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
-from learnmech.march import march
+from learnmech.march import march, way_of
 from learnmech.record.base import tabulated
 from learnmech.runs import gaps_of, run
 from learnmech.stages import Course
@@ -121,10 +120,10 @@ def _one_by_one(group, starts, watch, executor, finished):
 
 
 @eqx.filter_jit
-def _march_together(stacked, shared, instruments, first, gaps):
+def _march_together(stacked, shared, instruments, way):
     def one(own):
         system, rule, state = eqx.combine(own, shared)
-        return march(system, rule, state, state.params, instruments, first, gaps, together=True)
+        return march(system, rule, state, state.params, instruments, way, together=True)
 
     return jax.vmap(one)(stacked)
 
@@ -155,11 +154,12 @@ def _together(group, starts, watch, executor, finished):
     if len(group) == 1:
         finished(group[0], run(starts[group[0]], watch).dataset)
         return
-    gaps = jnp.asarray(gaps_of(starts[group[0]]))
+    gaps, flows = gaps_of(starts[group[0]]), starts[group[0]].rule.flows
+    way = way_of(gaps, flows)
 
     def marched(chunk):
         own, common = _stack([starts[i] for i in chunk])
-        block = _march_together(own, common, watch, jnp.asarray(0), gaps)
+        block = _march_together(own, common, watch, way)
         return jax.tree.map(np.asarray, block.readings), np.asarray(block.reached)
 
     def kept(chunk, readings, reached):
@@ -170,7 +170,7 @@ def _together(group, starts, watch, executor, finished):
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
-    jax.block_until_ready(_march_together(own, common, watch, jnp.asarray(0), jnp.full_like(gaps, -1)).reached)
+    jax.block_until_ready(_march_together(own, common, watch, way_of(np.full_like(gaps, -1), flows)).reached)
     _over_cores(chunks, marched, kept, executor)
 
 
@@ -195,7 +195,7 @@ def _faster(group, starts, watch) -> str:
     whole = gaps_of(first)
     few = np.full_like(whole, -1)
     few[0], few[1] = max(whole[:-1].sum() // 20, 1) if not first.rule.flows else whole[0], 0
-    gaps, zero = jnp.asarray(few), jnp.asarray(0)
+    way = way_of(few, first.rule.flows)
     chunk = _chunks(group)[0]
     own, common = _stack([starts[i] for i in chunk])
 
@@ -205,8 +205,8 @@ def _faster(group, starts, watch) -> str:
         jax.block_until_ready(call())
         return time.perf_counter() - began
 
-    together = timed(lambda: _march_together(own, common, watch, zero, gaps).readings) / len(chunk)
-    single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, zero, gaps).readings)
+    together = timed(lambda: _march_together(own, common, watch, way).readings) / len(chunk)
+    single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, way).readings)
     return "vmap" if together < single else "map"
 
 

@@ -1,5 +1,6 @@
 """The system: a landscape at rest. Architecture, drawn data and loss; nothing moves."""
 
+import zlib
 from collections.abc import Callable
 
 import equinox as eqx
@@ -14,7 +15,8 @@ from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, singular_modes
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.late import late
-from learnmech.losses import Loss, Squared
+from learnmech.losses.base import Loss
+from learnmech.losses.squared import Squared
 from learnmech.trees import Array, Params
 
 sparse = late("scipy.sparse.linalg")
@@ -58,8 +60,16 @@ class System(eqx.Module):
     modes: Modes
 
     def outputs(self, params: Params, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
-        """f on a batch."""
-        return self.architecture.forward(params, X)
+        """f on a batch; of a network that mixes samples, mixed as among the training samples."""
+        if X is self.train.X:
+            return self.architecture.forward(params, X)
+        return self.architecture.elsewhere(params, X, self.train.X)
+
+    def signals(self, params: Params, X: Float[Array, "n d"]) -> dict[str, Array]:
+        """Every named signal of a batch, mixed as among the training samples."""
+        seen = {}
+        self.architecture.elsewhere(params, X, self.train.X, lambda name, value: seen.setdefault(name, value))
+        return seen
 
     def loss(self, params: Params) -> Float[Array, ""]:
         """The training loss, ridge included."""
@@ -95,11 +105,23 @@ class System(eqx.Module):
         """The same landscape on these training samples alone."""
         view = self.train
         batch = View(view.X[indices], view.Y[indices], None if view.weight is None else view.weight[indices])
+        self.architecture.check(batch.X)
         return System(self.architecture, self.loss_function, batch, self.test, None, self.modes)
+
+    def at_step(self, key: Array, step: Int[Array, ""] | int) -> "System":
+        """The landscape this step sees: with what the architecture draws anew at every step (the masks of a dropout), by the run's key and the step alone."""
+        if not self.architecture.draws:
+            return self
+        own = jax.random.fold_in(jax.random.fold_in(key, zlib.crc32(b"architecture") & 0x7FFFFFFF), step)
+        return System(self.architecture.drawn(own), self.loss_function, self.train, self.test, None, self.modes)
 
 
 def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> System:
-    """The system in a precision; a squared loss on a linear map with n > d is reduced to d samples."""
+    """The system in a precision; a squared loss on a linear map with n > d is reduced to d samples. Refuses targets the loss has no price for."""
+    architecture.check(data.train.X)
+    for side, view in (("train", data.train), ("test", data.test)):
+        if view is not None:
+            loss.check(view.Y, side)
     linear = architecture.is_linear and isinstance(loss, Squared) and data.train.weight is None
     reduced = Reduced.of(data.train) if linear and data.train.X.shape[0] > data.train.X.shape[1] else None
     train, test, reduced, modes = trees.cast((data.train, data.test, reduced, Modes(*singular_modes(data.train))), dtype)

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-COMPUTING = ("trees", "losses", "activations", "system", "rules", "instruments")
+COMPUTING = ("trees", "losses", "activations", "system", "instruments")
 install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beartype")
 
 from learnmech.backend import relieve, remember_compilations  # noqa: E402  (the hook must stand before the first import)

@@ -17,6 +17,8 @@ from learnmech.scalings import SP, LayerScale, Scaling
 from learnmech.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
+# Signals in which samples are mixed: away from the training inputs they are replaced by those of the training inputs.
+STATISTICS = (".mean", ".variance")
 
 
 def keep(name: str, value: Array) -> Array:
@@ -29,6 +31,8 @@ class Architecture(Part):
 
     mixes_samples: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
+    draws: ClassVar[bool] = False
+    """Whether a step sees another network than the next, as with dropout."""
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
@@ -38,12 +42,26 @@ class Architecture(Part):
         """Outputs on a batch."""
         raise NotImplementedError
 
+    def elsewhere(self, params: Params, X: Float[Array, "n d"], among: Float[Array, "m d"], tap: Tap = keep) -> Float[Array, "n k"]:
+        """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the inputs `among`; `forward` where nothing mixes them."""
+        if not self.mixes_samples:
+            return self.forward(params, X, tap)
+        seen = self.signals(params, among)
+        return self.forward(params, X, lambda name, value: tap(name, seen[name] if name.endswith(STATISTICS) else value))
+
+    def drawn(self, key: Array) -> "Architecture":
+        """The architecture as one step sees it, what it `draws` drawn by this key; itself where it draws nothing."""
+        return self
+
+    def check(self, X: Float[Array, "n d"]) -> None:
+        """Refuse training inputs, or a batch of them, that it cannot take."""
+
     def matrix(self, params: Params) -> Float[Array, "k d"]:
         """The end-to-end map W of a network that is linear in its inputs, f = W x."""
         raise NotImplementedError
 
     def rate_factors(self, params: Params, family: str = "sgd") -> dict:
-        """Factors on the base rate, a tree like params, for `sgd`-like or `adam`-like rules."""
+        """Factors on the base rate, a tree like params, for `sgd`-like, `adam`-like or `spectral` rules."""
         return jax.tree.map(lambda _: 1.0, params)
 
     def limit(self, d: int, tangent: bool = True) -> tuple:
@@ -88,6 +106,10 @@ class Around(Architecture):
         return self.of.is_linear
 
     @property
+    def draws(self):
+        return self.of.draws
+
+    @property
     def scaling(self):
         """The scaling of what it is made of, where that has one."""
         return self.of.scaling
@@ -105,6 +127,12 @@ class Around(Architecture):
 
     def init(self, rng, d, k):
         return self.of.init(rng, d, k)
+
+    def check(self, X):
+        self.of.check(X)
+
+    def drawn(self, key):
+        return eqx.tree_at(lambda one: one.of, self, self.of.drawn(key)) if self.draws else self
 
     def limit(self, d, tangent=True):
         return self.of.limit(d, tangent)
@@ -187,9 +215,15 @@ class Dense(Architecture):
         return found
 
     def rate_factors(self, params, family="sgd"):
-        factors = {"weight": family, "bias": f"bias_{family}"}
+        factors = {"weight": family, "bias": f"bias_{family}", "shift": f"bias_{family}"}
         scales = layer_scales(self.scaling, params)
-        return {name: {leaf: getattr(scales[name], factors[leaf]) for leaf in layer} for name, layer in params.items()}
+        gains = {name: _gain_factor(scales[name], family) for name in params}
+        return {name: {leaf: gains[name] if leaf == "gain" else getattr(scales[name], factors[leaf]) for leaf in layer} for name, layer in params.items()}
+
+
+def _gain_factor(scale, family):
+    """A gain is moved as a bias, whose multiplier q it does not have: q^2 of its rate for SGD-like rules, q for others, so that q falls out."""
+    return getattr(scale, f"bias_{family}") * scale.bias ** (2 if family == "sgd" else 1)
 
 
 def dense(layer: dict, scale: LayerScale, h: Float[Array, "n fan_in"]) -> Float[Array, "n fan_out"]:

@@ -28,9 +28,14 @@ class Affine(eqx.Module):
 
 
 class Activate(eqx.Module):
-    """h = s(z): K -> E[s(u)s(v)], T -> T E[s'(u)s'(v)] over (u, v) ~ N(0, K of the pair)."""
+    """h = s(z): K -> E[s(u)s(v)], T -> T E[s'(u)s'(v)] over (u, v) ~ N(0, K of the pair).
+
+    `unit`: of z over its size by layer or RMS norm, first K -> K/(size size') and T -> T/(size size'), size^2 = K of an input with itself. What a norm's
+    slope takes off along z, and what a layer norm takes off as the mean, are of order 1/width.
+    """
 
     activation: str = eqx.field(static=True)
+    unit: bool = eqx.field(static=True, default=False)
 
 
 class Skip(eqx.Module):
@@ -42,6 +47,18 @@ class Skip(eqx.Module):
     affine: Affine
     activation: str = eqx.field(static=True)
     branch: np.ndarray
+    unit: bool = eqx.field(static=True, default=False)
+
+
+def norm_limit(norm: str, learns: bool) -> bool:
+    """Whether signals are brought to unit size; refuses a batch norm, and a tangent kernel in which gains learn."""
+    if norm == "batch":
+        who, what = "The infinite-width limit of a batch norm", "kernels of one pair of inputs at a time"
+        raise refused(who, what, "one that depends on the whole batch", "Use norm='layer' or norm='rms'")
+    if learns:
+        who, what = "The infinite-width tangent kernel of affine layers", "the dual E[s'(u)s'(v)uv] of its gains"
+        raise refused(who, what, "none that is known here", "Set affine to false, or ask for the nngp alone")
+    return norm != "none"
 
 
 class _Power(NamedTuple):

@@ -19,6 +19,12 @@ class Linearized(Around):
     anchor: np.ndarray | None = array(None)
 
     def forward(self, params, X, tap=keep):
+        return self._tangent(lambda at, tap: self.of.forward(at, X, tap), params, tap)
+
+    def elsewhere(self, params, X, among, tap=keep):
+        return self._tangent(lambda at, tap: self.of.elsewhere(at, X, among, tap), params, tap)
+
+    def _tangent(self, of, params, tap):
         anchor, names = self.held(params), []
 
         def values(at):
@@ -30,7 +36,7 @@ class Linearized(Around):
                     seen.append(value)
                 return value
 
-            return self.of.forward(at, X, note), seen
+            return of(at, note), seen
 
         (outputs, signals), (slope, slopes) = jax.jvp(values, (anchor,), (trees.subtract(params, anchor),))
         for name, value, moved in zip(names, signals, slopes, strict=True):

@@ -2,39 +2,62 @@
 
 from learnmech.activations import activation
 from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales
-from learnmech.architectures.limits import Activate, dense_limit
+from learnmech.architectures.limits import Activate, dense_limit, norm_limit
+from learnmech.architectures.norms import NORMS, check_batch, check_norm, normed, with_gains
 from learnmech.parts import Shorthand, structure
 
 
 class Mlp(Dense):
-    """f = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L with activation s and, if asked, biases."""
+    """f = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L with activation s and, if asked, biases.
+
+    A `norm` brings the pre-activations of every hidden layer to unit size before s (`architectures.norms`): `batch`, over the samples of the batch, elsewhere
+    than in training those of the training inputs; `layer` or `rms`, over the units. With `affine` each unit has a learned `layerK.gain` and
+    `layerK.shift` behind it, from 1 and 0, which learn as biases do.
+    """
 
     hidden: tuple[int, ...] = structure((64,), at_least=1)
     activation: str = structure("tanh")
     bias: bool = structure(False)
+    norm: str = structure("none", choices=NORMS)
+    affine: bool = structure(False)
 
     def coherent(self):
         activation(self.activation)
+        check_norm("Mlp", self.norm, self.hidden)
+
+    @property
+    def mixes_samples(self):
+        return self.norm == "batch"
+
+    def check(self, X):
+        if self.mixes_samples:
+            check_batch(X)
 
     def shorthands(self):
         """`width` is every hidden width at once; read, the narrowest."""
         return {"width": Shorthand("hidden", min(self.hidden), lambda width: (width,) * len(self.hidden))} if self.hidden else {}
 
     def init(self, rng, d, k):
-        return draw_dense(rng, (d, *self.hidden, k), self.scaling, self.bias)
+        params = draw_dense(rng, (d, *self.hidden, k), self.scaling, self.bias)
+        return with_gains(params, list(params)[:-1], self.affine)
 
     def forward(self, params, X, tap=keep):
         s, scales = activation(self.activation), layer_scales(self.scaling, params)
         h = X
         for index in range(1, len(params)):
             name = f"layer{index}"
-            h = tap(f"{name}.post", s(tap(f"{name}.pre", dense(params[name], scales[name], h))))
+            z = tap(f"{name}.pre", dense(params[name], scales[name], h))
+            h = tap(f"{name}.post", s(normed(self.norm, params[name], scales[name], z, tap, name)))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
 
+    def dense_layers(self, params):
+        return None if self.affine else super().dense_layers(params)
+
     def limit(self, d, tangent=True):
+        unit = norm_limit(self.norm, self.affine and tangent)
         first, *rest = dense_limit(self.scaling, len(self.hidden) + 1, d, self.bias, tangent)
-        return (first, *(step for affine in rest for step in (Activate(self.activation), affine)))
+        return (first, *(step for affine in rest for step in (Activate(self.activation, unit), affine)))
 
     @classmethod
     def example(cls):

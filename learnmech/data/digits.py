@@ -10,14 +10,14 @@ from learnmech.parts import structure
 class Digits(Data):
     """scikit-learn's handwritten digits, pixels divided by 16, split at random into `train` samples and a test set.
 
-    `classes` keeps some digits (none: all ten). `targets` is `one-hot`, or for two classes `sign` (+1 and -1 in one column). `center` and `center_targets`
-    subtract the training means. `components` keeps the strongest principal components of the training inputs (0: all pixels); `whitened` makes
-    S_xx = I within the span of the training inputs. The test set gets the same transformations.
+    `classes` keeps some digits (none: all ten). `targets` is `one-hot`, `signs` (+1 for the own class and -1 for every other), or for two classes `sign`
+    (+1 and -1 in one column). `center` and `center_targets` subtract the training means. `components` keeps the strongest principal components of the
+    training inputs (0: all pixels); `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
     """
 
     train: int = structure(1437, at_least=2)
     classes: tuple[int, ...] = structure(())
-    targets: str = structure("one-hot", choices=("one-hot", "sign"))
+    targets: str = structure("one-hot", choices=("one-hot", "sign", "signs"))
     center: bool = structure(True)
     center_targets: bool = structure(False)
     components: int = structure(0, at_least=0)
@@ -51,7 +51,7 @@ class Digits(Data):
 
     def _targets(self, digits, classes):
         hot = (digits[:, None] == np.array(classes)).astype(np.float64)
-        return hot if self.targets == "one-hot" else hot[:, :1] - hot[:, 1:]
+        return {"one-hot": hot, "signs": 2 * hot - 1, "sign": hot[:, :1] - hot[:, 1:]}[self.targets]
 
     def _reduced(self, X):
         n = self.train

@@ -5,6 +5,7 @@ import numpy as np
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.comparison import Check, relative_error
+from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
@@ -15,7 +16,6 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.instruments.weights import Weights
 from learnmech.runs import run
-from learnmech.system import sharpness
 from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 
 STARTS = ((0.05, 0.05), (0.6, 0.0), (1.5, 0.0), (4.0, 0.0), (1.0, -0.9))

@@ -1,9 +1,13 @@
 """What every instrument promises, and the moment it looks at."""
 
+import zlib
+
 import equinox as eqx
+import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
+from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
 from learnmech.errors import refused
 from learnmech.parts import Part, structure
 from learnmech.quantity import Quantity
@@ -84,3 +88,31 @@ class OfKernel(Instrument):
     def now(self, moment, params=None):
         """The kernel at the moment's parameters, or at others."""
         return moment.system.tangent_kernel(moment.state.params if params is None else params, self.inputs(moment.system))
+
+
+class OfCurvature(Instrument):
+    """An instrument of a curvature of the training loss (`curvature.operators`), by products from vectors drawn by the state's key and step alone."""
+
+    of: str = structure("hessian", choices=KINDS, kw_only=True)
+
+    def check(self, system):
+        check_operator(system, self.of)
+
+    @property
+    def name(self) -> str:
+        """The curvature as a word of names."""
+        return self.of.replace("-", "_")
+
+    @property
+    def unit(self) -> str:
+        """Its units."""
+        return "loss^2/param^2" if self.of == "empirical-fisher" else "loss/param^2"
+
+    def product(self, moment: Moment):
+        """v -> Cv on flat vectors."""
+        params = moment.state.params
+        return flattened(product_of(moment.system, params, self.of), params)
+
+    def key(self, moment: Moment):
+        """What the vectors are drawn by."""
+        return jax.random.fold_in(jax.random.fold_in(moment.state.key, zlib.crc32(b"curvature") & 0x7FFFFFFF), moment.state.step)

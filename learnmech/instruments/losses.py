@@ -1,5 +1,7 @@
 """Losses and outputs, on the training and the test view."""
 
+import jax.numpy as jnp
+
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.quantity import Quantity
@@ -40,6 +42,25 @@ class TestLoss(Instrument):
 
     def read(self, moment):
         return {"test_loss": moment.system.test_loss(moment.state.params)}
+
+
+class Accuracy(Instrument):
+    """The share of samples put in the right class: the largest output where the largest target is, of one output the sign; on the test view too."""
+
+    def quantities(self, system, params):
+        train = Quantity("accuracy", (), "1", "A", "share of training samples in the right class")
+        test = Quantity("test_accuracy", (), "1", "A_test", "share of test samples in the right class")
+        return (train,) if system.test is None else (train, test)
+
+    def read(self, moment):
+        system, params = moment.system, moment.state.params
+        seen = {"accuracy": _share(system.outputs(params, system.train.X), system.train.Y)}
+        return seen if system.test is None else seen | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test.Y)}
+
+
+def _share(outputs, Y):
+    chosen, right = ((side[:, 0] > 0) if side.shape[1] == 1 else jnp.argmax(side, axis=1) for side in (outputs, Y))
+    return jnp.mean(chosen == right, dtype=outputs.dtype)
 
 
 class Outputs(Instrument):

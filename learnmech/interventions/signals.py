@@ -24,6 +24,17 @@ class _Patched(Architecture):
     index: str = eqx.field(static=True)
     values: np.ndarray
 
+    @property
+    def mixes_samples(self):
+        return self.inner.mixes_samples
+
+    @property
+    def draws(self):
+        return self.inner.draws
+
+    def drawn(self, key):
+        return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
+
     def forward(self, params, X, tap=keep):
         def patched(name, signal):
             if name == self.name:

@@ -9,10 +9,10 @@ from jax import flatten_util
 
 from learnmech import state as states
 from learnmech import trees
+from learnmech.curvature.eigenpairs import top_curvature
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, check_values, edited, one_of
 from learnmech.parts import Knob, array, knob, structure
-from learnmech.system import top_curvature
 
 
 class Perturb(Intervention):

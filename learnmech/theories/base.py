@@ -63,10 +63,12 @@ class Theory(Part):
         raise NotImplementedError
 
     def conditions(self, start: Start) -> tuple[Condition, ...]:
-        """Its domain; with events on the way, that it speaks of them."""
+        """Its domain; with events on the way, that it speaks of them, and that no step draws a network of its own."""
         count = len(start.experiment.events)
         undisturbed = (Condition("nothing is changed on the way (events)", count, 0, False),) if count and not self.of_events else ()
-        return (*self.domain(start), *undisturbed)
+        network = start.system.architecture
+        same = (Condition("every step sees the same network (no dropout)", repr(network), "no dropout", False),) if network.draws else ()
+        return (*self.domain(start), *undisturbed, *same)
 
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""

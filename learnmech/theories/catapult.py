@@ -27,6 +27,7 @@ def recursion(f: float, kernel: float, y: float, share: float, rate: float, step
     At y = 0: lazy for rate l_0 < 2; between 2 and 4 the loss grows until l has fallen below 2/rate (the catapult); above 4 it diverges, in wide nets.
     Source: Lewkowycz et al. 2020.
     """
+    f, kernel = np.float64(f), np.float64(kernel)  # which overflow to infinity
     path = [(f, kernel)]
     with np.errstate(over="ignore", invalid="ignore"):
         for _ in range(steps):
@@ -56,7 +57,8 @@ class Catapult(Theory):
         f, begun, y, share, rate = problem(start)
         outputs, kernels = recursion(f, begun, y, share, rate, int(marks.steps[-1]))
         outputs, kernels = outputs[marks.steps], kernels[marks.steps]
-        told = {"outputs": outputs[:, None, None], "loss": c * (outputs - y) ** 2, "tangent_kernel": kernels[:, None, None]}
+        with np.errstate(over="ignore"):
+            told = {"outputs": outputs[:, None, None], "loss": c * (outputs - y) ** 2, "tangent_kernel": kernels[:, None, None]}
         system, params = start.system, start.state.params
         quantities = (*Outputs().quantities(system, params), *Loss().quantities(system, params), TangentKernel().quantities(system, params)[0])
         return table(tuple(q for q in quantities if q.name in told), told, marks)

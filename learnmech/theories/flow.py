@@ -11,6 +11,7 @@ from jax import flatten_util
 from learnmech import trees
 from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
+from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Loss, TestLoss
@@ -21,7 +22,7 @@ from learnmech.rules.base import FlowRule, Rule
 from learnmech.rules.descent import GradientDescent, HeavyBall, MovingAverage, Nesterov
 from learnmech.rules.flow import GradientFlow, SignFlow, SpectralFlow
 from learnmech.rules.spectral import SpectralDescent
-from learnmech.system import System, sharpness
+from learnmech.system import System
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 

@@ -113,7 +113,7 @@ class SignalPropagation(Theory):
         of = architecture.of if isinstance(architecture, Dialed) else architecture
         steps, why = _steps(start)
         deep = steps is not None and sum(not isinstance(step, Activate) for step in steps) > 1
-        plain = isinstance(of, Dense) and getattr(of, "norm", "none") == "none"
+        plain = isinstance(of, Dense) and getattr(of, "norm", "none") == "none" and not getattr(of, "affine", False)
         return (
             Condition("the network is dense, without norms, plain or dialed", repr(of), "Mlp, DeepLinear or Residual", plain),
             Condition("its signals have a limit at infinite width, and a hidden layer", why, "so", deep),

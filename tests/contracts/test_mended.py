@@ -8,9 +8,9 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules, theories
 from learnmech.cli.app import call
+from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
 from learnmech.experiment import prepare
-from learnmech.system import sharpness
 from learnmech.theories.deep_linear import imbalance
 
 

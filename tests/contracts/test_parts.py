@@ -40,6 +40,8 @@ def around(part, family):
     """A whole experiment with this part in it."""
     chosen = {"architectures": architectures.Mlp.example(), "data": data.Gaussian.example(), "rules": rules.GradientDescent.example()}
     chosen |= {"initial": initial.Gaussian.example(), "losses": losses.Squared.example(), family: part}
+    if family == "schedules":
+        chosen["rules"] = rules.GradientDescent(schedule=part)
     events = (part,) if family == "interventions" else ()
     if family == "scalings":
         chosen["architectures"] = architectures.Mlp(hidden=(4,), scaling=part)
@@ -300,7 +302,8 @@ def test_a_number_within_bounds_is_kept_and_written_exactly(spot, value):
     part, field = spot
     bounds = field.metadata["bounds"]
     value = abs(value) + (5e-324 if "above" in bounds and value == 0 else 0.0) if bounds else value
-    value = math.fmod(value, 1.0) if "below" in bounds else value
+    value = math.fmod(value, 1.0) if "below" in bounds or "at_most" in bounds else value
+    value = value or 1.0 if "above" in bounds else value
     made = put(part, field, value)
     kept = getattr(made, field.name)
     assert kept.dtype == np.float64 and kept.ndim == 0 and kept == value

@@ -22,7 +22,7 @@ FLOORS = [
     {"march", "theories", "adapters"},
     {"stages", "watching"},
     {"record"},
-    {"estimates"},
+    {"estimates", "tracking"},
     {"runs"},
     {"comparison", "divergence"},
     {"sweeps", "orders", "figures"},

@@ -1,0 +1,147 @@
+"""Convolutional networks: one small map applied at every position of a line or an image."""
+
+import itertools
+import math
+
+import jax.numpy as jnp
+from jaxtyping import Float
+
+from learnmech.activations import activation
+from learnmech.architectures.base import Dense, dense, keep, layer_scales
+from learnmech.architectures.norms import NORMS, check_batch, check_norm, normed, with_gains
+from learnmech.errors import refused
+from learnmech.parts import Shorthand, structure
+from learnmech.trees import Array
+
+Grid = tuple[int, ...]
+
+
+class Conv(Dense):
+    """z(p) = W [h(stride p + o)]_o + b at every position p, o over the `kernel` offsets of each axis; h = pool(s(z)); after the last such layer f = W_L h.
+
+    An input is flat, positions in reading order, the channels of each together: `shape` is (length,) or (height, width), () a line of all d inputs, and has
+    d/positions channels. `padding`: `zero` or `circular` keeps as many positions at stride 1, the offsets being centered (an even kernel reaches further
+    ahead); `none` stays within. `pooling`, `average` or `max`, takes windows of `window` positions along each axis side by side and leaves out an incomplete
+    one. `readout`: `flatten` reads every position, `average` their mean. A weight is (out, offsets in reading order x channels), so that its fan_in is that
+    of one position. Signals are flat as inputs are, `layerK.pre` before the activation and `layerK.post` after the pooling. A `norm`, and `affine`, are
+    those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
+    """
+
+    shape: Grid = structure((), at_least=1)
+    channels: tuple[int, ...] = structure((8,), at_least=1)
+    kernel: int = structure(3, at_least=1)
+    stride: int = structure(1, at_least=1)
+    padding: str = structure("zero", choices=("zero", "circular", "none"))
+    pooling: str = structure("none", choices=("none", "average", "max"))
+    window: int = structure(2, at_least=1)
+    readout: str = structure("flatten", choices=("flatten", "average"))
+    activation: str = structure("relu")
+    bias: bool = structure(False)
+    norm: str = structure("none", choices=NORMS)
+    affine: bool = structure(False)
+
+    def coherent(self):
+        activation(self.activation)
+        check_norm("Conv", self.norm, self.channels)
+        if len(self.shape) > 2:
+            raise refused("Conv", "a shape of one axis or two, without channels", self.shape, "Give (length,) or (height, width)")
+
+    @property
+    def mixes_samples(self):
+        return self.norm == "batch"
+
+    def check(self, X):
+        if self.mixes_samples:
+            check_batch(X)
+
+    def shorthands(self):
+        """`width` is the channels of every layer at once; read, the fewest."""
+        return {"width": Shorthand("channels", min(self.channels), lambda width: (width,) * len(self.channels))} if self.channels else {}
+
+    def grids(self, d: int) -> list[Grid]:
+        """The positions of the inputs, and of what each layer gives after pooling; refuses inputs of another number, and a layer that is left with none."""
+        grid = self.shape or (d,)
+        if d % math.prod(grid):
+            raise refused("Conv", f"a multiple of {math.prod(grid)} inputs, as many as shape={self.shape} has positions", d, "Change shape, or the data")
+        found = [grid]
+        for index in range(1, len(self.channels) + 1):
+            reach = self.kernel - 1 if self.padding != "none" else 0
+            grid = tuple((side + reach - self.kernel) // self.stride + 1 for side in grid)
+            grid = grid if self.pooling == "none" else tuple(side // self.window for side in grid)
+            if min(grid) < 1:
+                raise refused("Conv", "a position or more in every layer", f"none in layer {index}", "Lower kernel, stride or window, or pad")
+            found.append(grid)
+        return found
+
+    def init(self, rng, d, k):
+        grids, offsets = self.grids(d), self.kernel ** len(self.shape or (d,))
+        params, fan_in = {}, d // math.prod(grids[0])
+        depth = len(self.channels) + 1
+        for index, fan_out in enumerate(self.channels, 1):
+            params[f"layer{index}"] = self._drawn(rng, index, depth, fan_in * offsets, fan_out)
+            fan_in = fan_out
+        params[f"layer{depth}"] = self._drawn(rng, depth, depth, fan_in * (math.prod(grids[-1]) if self.readout == "flatten" else 1), k)
+        return with_gains(params, list(params)[:-1], self.affine)
+
+    def forward(self, params, X, tap=keep):
+        s, scales, n = activation(self.activation), layer_scales(self.scaling, params), X.shape[0]
+        grids = self.grids(X.shape[1])
+        h = X.reshape(n, *grids[0], -1)
+        for index in range(1, len(params)):
+            name = f"layer{index}"
+            z = dense(params[name], scales[name], self._patches(h))
+            z = tap(f"{name}.pre", z.reshape(n, -1)).reshape(z.shape)
+            z = self._normed(params[name], scales[name], z, tap, name)
+            h = self._pooled(s(z))
+            h = tap(f"{name}.post", h.reshape(n, -1)).reshape(h.shape)
+        h = h.reshape(n, -1) if self.readout == "flatten" else h.mean(axis=tuple(range(1, h.ndim - 1)))
+        last = f"layer{len(params)}"
+        return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
+
+    def _drawn(self, rng, index, depth, fan_in, fan_out):
+        scale = self.scaling.layer(index, depth, fan_in, fan_out)
+        layer = {"weight": float(scale.std) * rng.standard_normal((fan_out, fan_in))}
+        return layer | ({"bias": float(scale.bias_std) * rng.standard_normal(fan_out)} if self.bias else {})
+
+    def _patches(self, h: Float[Array, "n *grid c"]) -> Float[Array, "n *positions o"]:
+        """What every position sees, offset by offset."""
+        axes = h.ndim - 2
+        if self.padding != "none":
+            before = (self.kernel - 1) // 2
+            around = [(0, 0), *[(before, self.kernel - 1 - before)] * axes, (0, 0)]
+            h = jnp.pad(h, around, mode="wrap" if self.padding == "circular" else "constant")
+        counts = [(side - self.kernel) // self.stride + 1 for side in h.shape[1:-1]]
+        seen = []
+        for offset in itertools.product(range(self.kernel), repeat=axes):
+            cut = [slice(o, o + self.stride * (count - 1) + 1, self.stride) for o, count in zip(offset, counts, strict=True)]
+            seen.append(h[(slice(None), *cut)])
+        return jnp.concatenate(seen, axis=-1)
+
+    def _normed(self, layer, scale, z, tap, name):
+        """The norm over the channels of every position; its signal is flat as the others are."""
+        rows = z.reshape(-1, z.shape[-1])
+
+        def flat(signal, value):
+            return tap(signal, value.reshape(len(z), -1)).reshape(value.shape) if signal.endswith(".normed") else tap(signal, value)
+
+        return normed(self.norm, layer, scale, rows, flat, name).reshape(z.shape)
+
+    def _pooled(self, h):
+        if self.pooling == "none":
+            return h
+        sides = [side // self.window for side in h.shape[1:-1]]
+        h = h[(slice(None), *(slice(0, side * self.window) for side in sides))]
+        h = h.reshape(len(h), *(size for side in sides for size in (side, self.window)), h.shape[-1])
+        windows = tuple(range(2, h.ndim - 1, 2))
+        return h.mean(axis=windows) if self.pooling == "average" else h.max(axis=windows)
+
+    def dense_layers(self, params):
+        return None  # a weight is met at every position
+
+    def limit(self, d, tangent=True):
+        who, what = "The infinite-width limit of Conv", "kernels of two inputs at a time"
+        raise refused(who, what, "those of all pairs of their positions, which are not kept here", "Use its empirical kernels, or Mlp")
+
+    @classmethod
+    def example(cls):
+        return cls(channels=(3,), activation="tanh", padding="circular", bias=True)

@@ -1,0 +1,73 @@
+"""What every loss promises: a price on outputs, a price on parameters, and the targets it has a price for."""
+
+from typing import ClassVar
+
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float
+
+from learnmech import trees
+from learnmech.errors import refused
+from learnmech.parts import Knob, Part, knob, structure
+from learnmech.trees import Array
+
+CONSTANTS = {"half-mean": lambda n: 0.5 / n, "mean": lambda n: 1.0 / n, "half-sum": lambda n: 0.5, "sum": lambda n: 1.0}
+
+
+class Loss(Part):
+    """A price on outputs, averaged or summed over samples, plus a price on parameters."""
+
+    def value(self, outputs: Float[Array, "n k"], Y: Float[Array, "n k"], weight: Array | None = None) -> Float[Array, ""]:
+        """The price of these outputs; a weight is (n, k), or (n,) for whole samples."""
+        raise NotImplementedError
+
+    def penalty(self, params: trees.Params) -> Float[Array, ""] | float:
+        """The price of these parameters."""
+        return 0.0
+
+    def check(self, Y: Float[Array, "n k"], side: str = "train") -> None:
+        """Refuse targets of the train or test side that this loss has no price for."""
+
+    def formula(self, n: int) -> str:
+        """The price of n samples in a line, with the value of its constant."""
+        return repr(self)
+
+
+class Scaled(Loss):
+    """c sum over samples and outputs of weight times price, + (ridge/2)|params|^2; subclasses give `prices`, and the price in `words`.
+
+    c = 1/(2n) for `half-mean`, 1/n for `mean`, 1/2 for `half-sum`, 1 for `sum`; n counts the samples of the batch in a batch.
+    A ridge of None costs nothing, not even the sum.
+    """
+
+    words: ClassVar[str]
+    scaling: str = structure("mean", choices=("mean", "sum"))
+    ridge: Knob | None = knob(None, at_least=0)
+
+    def constant(self, n: int) -> float:
+        """c for n samples."""
+        return CONSTANTS[self.scaling](n)
+
+    def prices(self, outputs: Float[Array, "n k"], Y: Float[Array, "n k"]) -> Float[Array, "n k"]:
+        """What each output of each sample costs, in units of c."""
+        raise NotImplementedError
+
+    def value(self, outputs, Y, weight=None):
+        prices = self.prices(outputs, Y)
+        if weight is not None:
+            prices = (weight[:, None] if weight.ndim == 1 else weight) * prices
+        return self.constant(outputs.shape[0]) * jnp.sum(prices)
+
+    def penalty(self, params):
+        return 0.0 if self.ridge is None else 0.5 * self.ridge * trees.dot(params, params)
+
+    def formula(self, n):
+        return f"loss = {self.words}, c = {self.constant(n):.6g} ({self.scaling}, n = {n})"
+
+
+def refuse_where(wrong: np.ndarray, who: str, what: str, Y: Float[Array, "n k"], side: str, remedy: str) -> None:
+    """Refuse the first row of targets that is marked as wrong."""
+    rows = np.flatnonzero(wrong)
+    if len(rows):
+        shown = " ".join(f"{value:.6g}" for value in np.asarray(Y)[rows[0]][:10])
+        raise refused(who, what, f"[{shown}] in row {rows[0]} of the {side} targets", remedy)
