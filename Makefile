@@ -6,6 +6,9 @@ BIN := $(VENV)/bin
 # Each worker holds its own JAX, about 1 GB.
 JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? cores : 8)))
 
+# Python keeps what it has compiled of its modules, also where the surroundings say otherwise: hundreds of processes are started here.
+unexport PYTHONDONTWRITEBYTECODE
+
 .PHONY: demo test bench peers lint clean
 
 demo: $(VENV)/.product
