@@ -79,7 +79,7 @@ def _here(system, rule, state, frozen):
     if rule.flows:
         loss, gradient = system.value_and_gradient(state.params)
         return loss, gradient, rule.velocity(system, state.params, state.memory), state.memory
-    view = rule.view(system, state)
+    view = rule.view(system, state).at_step(state.key, state.step)
     loss, gradient = view.value_and_gradient(state.params)
     return loss, gradient, *rule.moved(view, gradient, state)
 

@@ -10,6 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import nearest as close
 from learnmech.errors import refused
 from learnmech.estimates import check_room, estimate, seconds_of
@@ -24,7 +25,6 @@ from learnmech.record.provenance import provenance
 from learnmech.record.replay import checkpoint_at, place_of
 from learnmech.stages import Checkpoint, Course, laid, marched
 from learnmech.state import State
-from learnmech.system import sharpness
 from learnmech.watching import mark_bytes, shapes_in, watched
 
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25

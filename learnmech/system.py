@@ -14,12 +14,9 @@ from learnmech import trees
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, singular_modes
 from learnmech.kernels.empirical import tangent_kernel
-from learnmech.late import late
 from learnmech.losses.base import Loss
 from learnmech.losses.squared import Squared
 from learnmech.trees import Array, Params
-
-sparse = late("scipy.sparse.linalg")
 
 
 class Reduced(eqx.Module):
@@ -139,36 +136,3 @@ def hessian_matrix(system: System, params: Params) -> Float[np.ndarray, "p p"]:
     """The Hessian of the training loss as a matrix, rows and columns in the order of `ravel_pytree`; for small networks."""
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
     return np.asarray(_hessian_columns(system, params, jnp.eye(size, dtype=jax.tree.leaves(params)[0].dtype)))
-
-
-def top_curvature(system: System, params: Params) -> tuple[float, Params]:
-    """The largest eigenvalue of the Hessian of the training loss and its unit eigenvector: densely up to 64 parameters, by ARPACK above.
-
-    The vector's largest entry is positive. NaN, with a vector of NaN, where it cannot be found.
-    """
-    flat, unflatten = flatten_util.ravel_pytree(params)
-    size, dtype = flat.size, flat.dtype
-    lost = float("nan"), jnp.full(size, jnp.nan, dtype)
-    if size <= 64:
-        H = hessian_matrix(system, params)
-        if not np.isfinite(H).all():
-            return lost[0], unflatten(lost[1])
-        values, vectors = np.linalg.eigh(H)
-    else:
-        product = sparse.LinearOperator(
-            (size, size), lambda v: np.asarray(_hessian_columns(system, params, jnp.asarray(np.ravel(v), dtype)[None]))[0], dtype=dtype
-        )
-        start = np.random.default_rng(0).standard_normal(size)
-        if not np.any(product @ start):
-            return 0.0, unflatten(jnp.asarray(start / np.linalg.norm(start), dtype))  # a Hessian of zeros, on which ARPACK has no direction to begin with
-        try:
-            values, vectors = sparse.eigsh(product, k=1, which="LA", v0=start, tol=1e-10 if dtype == np.float64 else 1e-5)
-        except sparse.ArpackError:
-            return lost[0], unflatten(lost[1])
-    top = vectors[:, -1] / np.linalg.norm(vectors[:, -1])
-    return float(values[-1]), unflatten(jnp.asarray(top * np.sign(top[np.argmax(np.abs(top))]), dtype))
-
-
-def sharpness(system: System, params: Params) -> float:
-    """The largest eigenvalue of the Hessian of the training loss; NaN where it cannot be found."""
-    return top_curvature(system, params)[0]

@@ -8,18 +8,18 @@ from learnmech.quantity import Quantity
 
 
 class Loss(Instrument):
-    """The training loss, ridge included; for a rule that sees batches, of all training samples."""
+    """The training loss, ridge included; of all training samples and the whole network, whatever part of them a step sees."""
 
     def quantities(self, system, params):
         return (Quantity("loss", (), "loss", "L", "training loss"),)
 
     def read(self, moment):
-        whole_view = not getattr(moment.rule, "batch", 0)
+        whole_view = not getattr(moment.rule, "batch", 0) and not moment.system.architecture.draws
         return {"loss": moment.loss if whole_view else moment.system.loss(moment.state.params)}
 
 
 class BatchLoss(Instrument):
-    """The loss of the batch which this step sees."""
+    """The loss of the batch, and of the network, which this step sees."""
 
     def quantities(self, system, params):
         return (Quantity("batch_loss", (), "loss", "L_B", "loss of the step's own batch"),)

@@ -81,7 +81,7 @@ class Watch(Instrument):
     def _arrays(self, system, params):
         """{array meant: its shape}."""
         leaves = {name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()}
-        signals = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, self._inputs(system))
+        signals = jax.eval_shape(system.signals, params, self._inputs(system))
         signals = {name: signal.shape for name, signal in signals.items()}
         known = leaves | signals | {f"gradient.{name}": shape for name, shape in (leaves | signals).items()}
         known |= {f"update.{name}": shape for name, shape in leaves.items()}
@@ -94,7 +94,7 @@ class Watch(Instrument):
 
     def _axes(self, name, shape):
         bare = name.removeprefix("gradient.").removeprefix("update.")
-        if bare.rsplit(".", 1)[-1] in ("pre", "post") or bare == "output":
+        if bare.rsplit(".", 1)[-1] in ("pre", "normed", "post") or bare == "output":
             return "sample" if self.view == "train" else "test_sample", f"{bare.rsplit('.', 1)[0]}.unit"
         return trees.axes_of(bare.removeprefix("memory."), len(shape))
 
@@ -110,9 +110,9 @@ class Watch(Instrument):
         return index, tuple(kept)
 
     def _units(self, name):
-        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in ("pre", "post", "output"):
+        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in ("pre", "normed", "post", "output"):
             return "loss"
-        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in ("pre", "post", "output") else "param"
+        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in ("pre", "normed", "post", "output") else "param"
         return next((units for start, units in UNITS.items() if name.startswith(start)), own)
 
     def _values(self, moment, shapes):
@@ -126,7 +126,7 @@ class Watch(Instrument):
             remedy = nearest(wanted[0], remembered) if remembered else "This rule remembers nothing"
             raise refused("Watch", "an array of the rule's memory", repr(wanted[0]), remedy)
         if any(not name.startswith("gradient.") for name in wanted):
-            held |= system.architecture.signals(params, self._inputs(system))
+            held |= system.signals(params, self._inputs(system))
         slopes = [name.removeprefix("gradient.") for name in wanted if name.startswith("gradient.")]
         return held | {f"gradient.{name}": slope for name, slope in signal_gradients(system, params, slopes, self.view).items()}
 

@@ -1,6 +1,7 @@
 """Spectra: how many directions the weights, their updates and the end-to-end map use, and how layers are aligned."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from learnmech import trees
 from learnmech.architectures.base import Dense
@@ -74,7 +75,10 @@ class Alignment(Instrument):
             raise refused("Alignment", "layers with weight matrices", repr(system.architecture), "Watch Norms instead")
 
     def quantities(self, system, params):
-        names = list(_matrices(params))
+        shapes = {name: np.shape(layer["weight"]) for name, layer in _matrices(params).items()}
+        names = list(shapes)
+        if any(shapes[after][1] != shapes[before][0] for before, after in zip(names[:-1], names[1:])):
+            raise refused("Alignment", "weights that are multiplied one by the next", str(list(shapes.values())), "Watch Norms instead")
         interfaces = (("interface", tuple(f"{a}-{b}" for a, b in zip(names[:-1], names[1:]))),)
         return (
             Quantity("layer_alignment", ("interface",), "1", "|W'W|/|W'||W|", "alignment of adjacent layers", interfaces),

@@ -116,6 +116,8 @@ class BatchedRule(SteppingRule):
         n = system.train.X.shape[0]
         if self.batch > n:
             raise refused(type(self).__name__, f"a batch of at most n = {n} samples", self.batch, "Lower the batch, or draw more samples")
+        if self.batch:
+            system.architecture.check(system.train.X[: self.batch])
 
     def view(self, system, state):
         return system.at(self.indices(system.train.X.shape[0], state)) if self.batch else system
@@ -160,6 +162,11 @@ class FlowRule(Rule):
     atol: Knob = knob(1e-10, above=0)
     solver: str = structure("tsit5", choices=("tsit5", "dopri8"))
     max_steps: int = structure(100_000, at_least=1)
+
+    def check(self, system):
+        if system.architecture.draws:
+            remedy = "Drop the dropout, or choose a rule that steps"
+            raise refused(type(self).__name__, "a network that is the same at every moment", "one that draws anew at every step", remedy)
 
     def velocity(self, system: System, params: Params, memory: PyTree = ()) -> Params:
         """d(params)/dt."""

@@ -70,6 +70,7 @@ class SpectralFlow(FlowRule):
     eps: Knob = knob(1e-2, above=0, kw_only=True)
 
     def check(self, system):
+        super().check(system)
         only_matrices(type(self).__name__, system)
 
     def velocity(self, system, params, memory=()):

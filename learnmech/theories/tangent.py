@@ -49,7 +49,9 @@ def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
 def in_function_space(start: Start) -> tuple[Condition, ...]:
     """The conditions of a squared loss on all samples, and of a rule that is linear in the gradient."""
     whole = Condition("the rule sees all samples", int(getattr(start.rule, "batch", 0)), 0, not getattr(start.rule, "batch", 0))
-    return squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole
+    mixed = start.system.architecture.mixes_samples and start.system.test is not None
+    apart = Condition("no test view where samples mix (its kernel is among the training samples alone)", "a test view" if mixed else "no", "no", not mixed)
+    return squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole, apart
 
 
 def stable(start: Start, top: float, condition_number: float | None) -> tuple[Condition, ...]:

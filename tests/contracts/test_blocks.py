@@ -270,6 +270,41 @@ def test_a_step_under_dropout_is_the_step_by_hand():
     np.testing.assert_allclose(slope["layer1"]["weight"], ((off @ params["layer2"]["weight"]) * mask * (1 - h * h)).T @ X, rtol=1e-12, atol=1e-14)
 
 
+def test_a_run_under_dropout_is_its_steps_one_by_one_and_reads_the_whole_loss():
+    made = lm.Experiment(Dropout(Mlp(hidden=(6,)), rate=0.3), data.Gaussian(n=8, d=3, k=2), rules.SGD(rate=0.1, batch=4), lm.Clock(steps=6, every=1))
+    start = lm.prepare(made)
+    record = lm.run(start, (instruments.Loss(), instruments.BatchLoss(), instruments.Weights()))
+    slope = eqx.filter_jit(lambda system, params: system.value_and_gradient(params))
+    state, losses = start.state, []
+    for step in range(6):
+        now = dataclasses.replace(state, step=jnp.asarray(step))
+        seen = start.rule.view(start.system, now).at_step(now.key, now.step)
+        loss, gradient = slope(seen, now.params)
+        losses.append(float(loss))
+        state = dataclasses.replace(now, params=jax.tree.map(lambda p, g: p - 0.1 * g, now.params, gradient))
+    # round-off of six steps
+    np.testing.assert_allclose(record["layer1.weight"].values[6], state.params["layer1"]["weight"], rtol=1e-12, atol=1e-14)
+    np.testing.assert_allclose(record["batch_loss"].values[:6], losses, rtol=1e-12)
+    np.testing.assert_allclose(record["loss"].values[0], float(start.system.loss(start.state.params)), rtol=1e-13)
+    with pytest.raises(Refused, match="the same at every moment"):
+        lm.prepare(lm.Experiment(made.architecture, made.data, rules.GradientFlow(), lm.Clock(time=1.0)))
+
+
+def test_a_batch_of_one_under_batch_norm_is_refused_before_anything_is_computed():
+    with pytest.raises(Refused):
+        lm.prepare(lm.Experiment(Mlp(hidden=(6,), norm="batch"), data.Gaussian(n=8, d=3, k=2), rules.SGD(batch=1), lm.Clock(steps=2)))
+
+
+def test_signals_under_a_norm_are_watched_by_address():
+    made = lm.Experiment(Mlp(hidden=(6,), norm="batch"), data.Gaussian(n=8, d=3, k=2, test=5), rules.GradientDescent(), lm.Clock(steps=2, every=1))
+    start = lm.prepare(made)
+    watch = (instruments.Watch("layer1.normed[unit=1]"), instruments.Watch("layer1.normed", view="test"))
+    record = lm.run(start, watch)
+    z, z_test = (np.asarray(x) @ start.params["layer1"]["weight"].T for x in (start.data.train.X, start.data.test.X))
+    np.testing.assert_allclose(record["layer1.normed[unit=1]"].values[0], unit("batch", z)[:, 1], rtol=1e-12, atol=1e-13)
+    np.testing.assert_allclose(record["layer1.normed on test"].values[0], unit("batch", z_test, z), rtol=1e-12, atol=1e-13)
+
+
 def test_no_theory_claims_a_run_with_dropout():
     conditions = lm.theories.Flow().conditions(lm.prepare(experiment(Dropout(Mlp(hidden=(6,))))))
     assert any("dropout" in one.claim and not one.holds for one in conditions)

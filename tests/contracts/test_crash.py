@@ -21,7 +21,7 @@ from learnmech.errors import Refused
 from learnmech.record import checkpoints, sealed, tables
 from learnmech.record.base import due_marks
 
-pytestmark = pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")
+pytestmark = [pytest.mark.exact, pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")]
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 WATCH = (instruments.Loss(), instruments.Norms(every=2), instruments.Outputs(every=3))
 RULES = {"sgd": rules.SGD.example(), "adam": rules.Adam.example()}

@@ -14,6 +14,7 @@ from learnmech import architectures, catalog, data, instruments, interventions, 
 from learnmech.errors import Refused
 from learnmech.state import arrays_of
 
+pytestmark = pytest.mark.exact
 STEPS, MARKS = 24, 3
 
 

@@ -13,6 +13,7 @@ from learnmech.errors import Refused
 from learnmech.orders import measured_order
 from learnmech.theories import Flow, Regression
 
+pytestmark = pytest.mark.exact
 DATA = data.Gaussian(n=12, d=4, k=2)
 TWO_LAYERS = architectures.DeepLinear(hidden=(3,))
 ROUND_OFF = {"rtol": 1e-12, "atol": 1e-14}

@@ -11,6 +11,7 @@ import learnmech as lm
 from learnmech import architectures, data, instruments, rules, runs
 from learnmech.errors import Refused
 
+pytestmark = pytest.mark.exact
 STEPPING = {
     "gradient-descent": rules.GradientDescent.example(),
     "sgd": rules.SGD.example(),

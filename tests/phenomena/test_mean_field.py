@@ -11,7 +11,8 @@ from learnmech import initial, rules, scalings
 from learnmech.architectures import DeepLinear, Dialed, Mlp
 from learnmech.data import Gaussian
 from learnmech.data.base import Drawn, View
-from learnmech.losses import CONSTANTS, Squared
+from learnmech.losses import Squared
+from learnmech.losses.base import CONSTANTS
 from learnmech.orders import fitted_order
 from learnmech.theories import MeanFieldLinear, MeanFieldMoments
 
