@@ -225,7 +225,8 @@ def test_the_curvature_of_cross_entropy_splits_into_gauss_newton_and_what_the_ne
 
 def test_theories_of_the_squared_loss_say_that_this_one_is_not_and_predict_nothing():
     start, asked = lm.prepare(on_digits(losses.CrossEntropy(), "one-hot", architecture=architectures.DeepLinear())), 0
-    for kind in catalog.members("theories"):
+    ours = [kind for kind, member in catalog.members("theories").items() if member.module.startswith("learnmech.")]  # other tests add their own
+    for kind in ours:
         theory = catalog.find("theories", kind)()
         squared = [one for one in theory.conditions(start) if one.claim.startswith("the loss is squared")]
         if squared:
