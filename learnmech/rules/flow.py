@@ -22,7 +22,8 @@ class GradientFlow(FlowRule):
 class MomentumFlow(FlowRule):
     """rate (1 + momentum)/2 w'' + (1 - momentum) w' = -gradient: what heavy ball at this rate and momentum follows, off by O(rate^2) at a fixed time.
 
-    From w' = -gradient/(1 + momentum): velocity zero before the first step leaves the slow motion where this does. The memory is w'. As the rate vanishes it
+    From w' = -gradient/(1 + momentum): velocity zero before the first step leaves the slow motion where this does.
+    Swapped in on the way it begins at w' = 0, and is then off by O(rate). The memory is w'. As the rate vanishes it
     becomes gradient flow in time t/(1 - momentum).  Source: Qian 1999; Kovachki & Stuart 2021; the start is ours.
     """
 
