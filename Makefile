@@ -14,13 +14,14 @@ unexport PYTHONDONTWRITEBYTECODE
 demo: $(VENV)/.product
 	$(BIN)/learnmech run digits-modes
 
-# Most of a test's time is XLA's compiler, and its older emitters, which JAX 0.10 still has, take half of it; what is exact to the bit or to round-off is put to
-# the test under those that users have.
-QUICKER = $(shell $(BIN)/python -c 'from importlib.metadata import version; print("--xla_cpu_use_fusion_emitters=false" * version("jaxlib").startswith("0.10."))')
+# Most of a test's time is XLA's compiler. Its older emitters, which JAX 0.10 still has, without optimization and in one piece take a third of it; what is exact
+# to the bit or to round-off is put to the test under those that users have. Workers keep to neighboring tests, which share what is compiled.
+QUICKER = $(shell $(BIN)/python -c 'from importlib.metadata import version; print("--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1" * version("jaxlib").startswith("0.10."))')
+TESTING = $(BIN)/pytest -n $(JOBS) --dist worksteal
 
 test: $(VENV)/.tests
-	$(BIN)/pytest -n $(JOBS) -m exact
-	XLA_FLAGS="$(QUICKER) $$XLA_FLAGS" $(BIN)/pytest -n $(JOBS) -m "not exact"
+	$(TESTING) -m exact
+	XLA_FLAGS="$(QUICKER) $$XLA_FLAGS" $(TESTING) -m "not exact"
 
 bench: $(VENV)/.tests
 	$(BIN)/python -m benchmarks

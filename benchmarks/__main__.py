@@ -11,7 +11,7 @@ from benchmarks.base import Row, measure
 
 # Whether a benchmark is pinned to one core; what spreads over the cores by itself is not.
 MODULES = {"theory_scale": True, "overhead": True, "recording": False, "linear_reduced": True, "sweep64": False, "flow": True, "startup": False}
-MODULES |= {"infinite_kernel": False, "empirical_kernel": False, "curvature": False}
+MODULES |= {"infinite_kernel": False, "empirical_kernel": False, "curvature": False, "rule_steps": True}
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy", "torch")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
 LINE = "{:<16} {:>9} {:>9} {:>8} {:>9} {:>4}  {:<17} {}"

@@ -1,6 +1,7 @@
 """The catalogue: what there is, found by reading the source, so that listing imports nothing."""
 
 import ast
+import collections
 import functools
 import importlib
 import importlib.metadata
@@ -66,23 +67,32 @@ def _bases(family: str) -> frozenset[str]:
     return frozenset(names)
 
 
-def _members_of(path: Path, module: str, families) -> list[Member]:
-    found = []
+def _members_of(path: Path, module: str, kin: dict[str, frozenset[str]]) -> list[Member]:
+    """The classes of a file that descend from `kin` {family: names}, or from one of themselves."""
+    found, known = [], {family: set(names) for family, names in kin.items()}
     for node, bases in _classes(path):
-        for family in families:
-            if bases & _bases(family):
+        for family, names in known.items():
+            if bases & names:
+                names.add(node.name)
                 found.append(Member(family, kebab(node.name), _summary(node), module, node.name, str(path)))
     return found
 
 
 @functools.cache
+def _all_kin() -> dict[str, frozenset[str]]:
+    """{family: what a class from elsewhere may descend from}: the bases of the family, and its members where no other family has one of that name."""
+    named = collections.Counter(name for family in FAMILIES for name in _bases(family) | {member.name for member in _own(family)})
+    return {family: _bases(family) | {member.name for member in _own(family) if named[member.name] == 1} for family in FAMILIES}
+
+
+@functools.cache
 def _own(family: str) -> tuple[Member, ...]:
     if (HOUSE / f"{family}.py").exists():
-        return tuple(_members_of(HOUSE / f"{family}.py", f"learnmech.{family}", [family]))
+        return tuple(_members_of(HOUSE / f"{family}.py", f"learnmech.{family}", {family: _bases(family)}))
     found = []
     for path in sorted((HOUSE / family).glob("*.py")):
         if path.stem not in ("__init__", "base"):
-            found += _members_of(path, f"learnmech.{family}.{path.stem}", [family])
+            found += _members_of(path, f"learnmech.{family}.{path.stem}", {family: _bases(family)})
     return tuple(found)
 
 
@@ -95,7 +105,7 @@ def add_source(path: str | Path) -> list[Member]:
     if not path.is_file():
         raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
     try:
-        found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", FAMILIES)
+        found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", _all_kin())
     except UnicodeDecodeError:
         raise refused("The catalogue", "a Python file in UTF-8", f"{path}", "Save it as UTF-8") from None
     except SyntaxError as error:
@@ -123,7 +133,7 @@ def _entry_points() -> tuple[Member, ...]:
     for point in importlib.metadata.entry_points(group="learnmech"):
         spec = importlib.util.find_spec(point.value)
         if spec and spec.origin:
-            found += _members_of(Path(spec.origin), point.value, FAMILIES)
+            found += _members_of(Path(spec.origin), point.value, _all_kin())
     return tuple(found)
 
 

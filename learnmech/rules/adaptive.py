@@ -36,21 +36,10 @@ class Adam(OptaxRule):
         return cls(rate=0.01)
 
 
-class AdamW(OptaxRule):
+class AdamW(Adam):
     """Adam with decoupled weight decay: each step also subtracts rate * decay * params.  Source: Loshchilov & Hutter 2019."""
 
-    family: ClassVar[str] = "adam"
-    rate: Knob = knob(1e-3, above=0)
-    b1: Knob = knob(0.9, at_least=0, below=1)
-    b2: Knob = knob(0.999, at_least=0, below=1)
-    eps: Knob = knob(1e-8, at_least=0)
     decay: Knob | None = knob(1e-2, at_least=0, kw_only=True)
-    transformation: ClassVar = Adam.transformation
-    preconditioner: ClassVar = Adam.preconditioner
-
-    @classmethod
-    def example(cls):
-        return cls(rate=0.01)
 
 
 class RMSProp(OptaxRule):

@@ -11,7 +11,6 @@ from learnmech.errors import Refused
 from learnmech.kernels.empirical import full_kernel, tangent_kernel, traced_kernel
 from learnmech.kernels.infinite import kernel
 
-pytestmark = pytest.mark.exact
 X = np.random.default_rng(0).standard_normal((5, 3))
 RELU = architectures.Mlp(hidden=(8, 8), activation="relu", bias=True, scaling=scalings.NTK(weight=1.4, bias=0.3))
 

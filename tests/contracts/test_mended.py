@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, initial, instruments, rules, theories
+from learnmech import architectures, catalog, data, initial, instruments, rules, theories
 from learnmech.cli.app import call
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
@@ -81,3 +81,14 @@ def test_a_theory_that_speaks_of_nothing_watched_is_refused_before_the_run(tmp_p
         (tmp_path / "silent.toml").write_text(f'watch = ["loss"]\ntheories = ["{theory}"]\n' + linear(architecture=architectures.DeepLinear(hidden=(4,))).text)
         assert call(["run", str(tmp_path / "silent.toml"), "--out", str(tmp_path / "out")]) == 2
         assert not (tmp_path / "out").exists() and " needs " in capsys.readouterr().err
+
+
+def test_a_part_that_descends_from_a_member_of_the_catalogue_is_found(tmp_path, monkeypatch):
+    monkeypatch.setattr(catalog, "_GUESTS", [])
+    (tmp_path / "mine.py").write_text(
+        '"""A rule of my own, and one made from it."""\n\nfrom learnmech.rules.adaptive import Adam\n\n\n'
+        'class Patient(Adam):\n    """Adam, patiently."""\n\n\nclass MorePatient(Patient):\n    """Adam, more patiently."""\n'
+    )
+    found = catalog.add_source(tmp_path / "mine.py")
+    assert [(member.family, member.kind) for member in found] == [("rules", "patient"), ("rules", "more-patient")]
+    assert catalog.load(found[1]).example().b1 == 0.9

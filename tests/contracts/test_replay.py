@@ -14,7 +14,6 @@ from learnmech import architectures, catalog, data, instruments, interventions, 
 from learnmech.errors import Refused
 from learnmech.state import arrays_of
 
-pytestmark = pytest.mark.exact
 STEPS, MARKS = 24, 3
 
 
@@ -84,6 +83,7 @@ def test_the_design_covers_every_member():
         assert all(set(kind.split("-")) <= seen for kind in kinds), family
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("name", DESIGN)
 def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(name, monkeypatch):
     monkeypatch.setattr(runs, "_block_size", lambda *_: 9)  # one program for the run and the shorter one; that of replay is another
@@ -121,6 +121,7 @@ SEEN = {
 }
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("name", SEEN)
 def test_every_instrument_reads_on_replay_what_it_read_in_the_run(name):
     experiment, kinds = SEEN[name]
@@ -138,6 +139,7 @@ def test_every_instrument_reads_on_replay_what_it_read_in_the_run(name):
             np.testing.assert_array_equal(again[quantity].values, record[str(quantity)].values[at])
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("kind", catalog.members("interventions"))
 def test_a_fork_with_an_intervention_is_the_run_from_the_start_to_the_bit(kind, tmp_path):
     event = dataclasses.replace(examples("interventions")[kind], at=8)
@@ -264,6 +266,7 @@ def parent_of(rule):
     return PARENTS[rule]
 
 
+@pytest.mark.exact
 @settings(max_examples=30, deadline=None, derandomize=True)
 @given(st.sampled_from(["sgd", "adam"]), st.lists(EVENT, min_size=1, max_size=4), STEP)
 def test_whatever_is_done_the_parts_that_were_not_touched_are_the_same_to_the_bit(rule, events, step):

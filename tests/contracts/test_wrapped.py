@@ -21,7 +21,6 @@ from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.march import march
 
-pytestmark = pytest.mark.exact
 SHAPE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$", re.DOTALL)
 D, K = 3, 2
 GAUSSIAN = data.Gaussian(n=12, d=D, k=K, noise=0.1, test=5)

@@ -13,7 +13,6 @@ from learnmech import duals
 from learnmech.activations import activation
 from learnmech.errors import Refused
 
-pytestmark = pytest.mark.exact
 EPS = np.finfo(float).eps
 every = pytest.mark.parametrize("name", reference.ACTIVATIONS)
 closed = pytest.mark.parametrize("name", reference.CLOSED)
