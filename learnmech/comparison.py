@@ -117,8 +117,12 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
     rows, seen = [], {}
     for quantity in common:
         bound = tolerance.get(quantity, default) if isinstance(tolerance, dict) else (default if tolerance is None else tolerance)
-        seen[quantity] = record[quantity]
-        rows.append(_row(quantity, record[quantity], said[quantity], bound))
+        seen[quantity] = other.beside(record[quantity]) if isinstance(other, Theory) else record[quantity]
+        rows.append(_row(quantity, seen[quantity], said[quantity], bound))
+    marks = len(record.course.places)
+    reached = max(int(np.isfinite(one.values).reshape(len(one), -1).any(axis=1).sum()) if "time" in one.dims else 2 for one in map(record.__getitem__, common))
+    if reached < min(2, marks):
+        conditions += (Condition("the run went on beyond its first mark", reached, f"2 of {marks} marks", False),)
     return Comparison(name, source, tuple(rows), conditions, seen, said)
 
 

@@ -26,8 +26,8 @@ def limit(kind, words, along, seeds, quantity, out, small, quiet) -> dict:
     """The order of a theory's error along a knob, with seeds, error bars, the x10 check and a verdict, printed and plotted."""
     ready()
     theory = text.part_of(Theory, kind)
-    if not theory.limits:
-        raise refused("limit", "a theory that declares a limit", kind, f"Name one of {', '.join(_limits_there_are())}")
+    if not theory.limits or theory.over_seeds:
+        raise refused("limit", "a theory of single runs that declares a limit", kind, f"Name one of {', '.join(_limits_there_are())}")
     name, experiment = _experiment(theory, kind, words, small)
     knob, found, written = (along or theory.limits[0].knob).partition("=")
     claim = _claimed(theory, knob, quantity)
@@ -49,7 +49,8 @@ def limit(kind, words, along, seeds, quantity, out, small, quiet) -> dict:
 
 
 def _limits_there_are() -> list[str]:
-    return [kind for kind in catalog.members("theories") if catalog.find("theories", kind).limits]
+    theories = {kind: catalog.find("theories", kind) for kind in catalog.members("theories")}
+    return [kind for kind, theory in theories.items() if theory.limits and not theory.over_seeds]
 
 
 def _experiment(theory: Theory, kind: str, words: list[str], small: bool) -> tuple[str, Experiment]:

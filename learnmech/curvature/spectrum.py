@@ -88,4 +88,4 @@ def sums(product: FlatProduct, size: int, dtype, key: Key, probes: int = 32, exa
 
     (trace, squares), (trace_error, error) = _mean(jax.lax.map(probe, jax.random.split(key, probes)))
     norm = jnp.sqrt(squares)
-    return Sums(trace, trace_error, norm, jnp.where(norm > 0, error / (2 * jnp.where(norm > 0, norm, 1)), 0))
+    return Sums(trace, trace_error, norm, jnp.where(norm == 0, 0, error / (2 * jnp.where(norm == 0, 1, norm))))

@@ -46,7 +46,7 @@ class Coupling(Instrument):
         params = moment.state.params
         squared, error = self.squares(moment.system, params)
         root = jnp.sqrt(squared)
-        return {"coupling": root, "coupling_error": jnp.where(root > 0, error / (2 * jnp.where(root > 0, root, 1)), 0)}
+        return {"coupling": root, "coupling_error": jnp.where(root == 0, 0, error / (2 * jnp.where(root == 0, 1, root)))}
 
     def squares(self, system, params, key=None):
         """(|H_lm|_F^2, its standard error), each (layer, layer); `key` in place of the seed's own."""

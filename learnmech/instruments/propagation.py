@@ -23,7 +23,7 @@ def variance(z):
 def correlation(z):
     """The mean over pairs of distinct inputs of z.z'/(|z| |z'|); 0 for an input without a signal."""
     norms = jnp.linalg.norm(z, axis=1, keepdims=True)
-    units = z / jnp.where(norms > 0, norms, 1)
+    units = z / jnp.where(norms == 0, 1, norms)
     n, whole = z.shape[0], jnp.sum(units, axis=0)
     return (whole @ whole - jnp.sum(units * units)) / (n * (n - 1))
 
@@ -81,7 +81,7 @@ class Propagation(Instrument):
         back = back_signals(system, params, layers)
         seen = {
             "preactivation_variance": jnp.stack([variance(signals[f"{layer}.pre"]) for layer in layers]),
-            "back_signal_ratio": jnp.where(back[-1] > 0, back / jnp.where(back[-1] > 0, back[-1], 1), 0),
+            "back_signal_ratio": jnp.where(back[-1] == 0, 0, back / jnp.where(back[-1] == 0, 1, back[-1])),
         }
         if system.train.X.shape[0] > 1:
             seen["preactivation_correlation"] = jnp.stack([correlation(signals[f"{layer}.pre"]) for layer in layers])

@@ -14,13 +14,13 @@ from learnmech.quantity import Quantity
 def effective_rank(s):
     """exp of the entropy of singular values as a distribution, p = s/sum s: exp(-sum p log p); 0 where all are 0."""
     total = jnp.sum(s)
-    p = s / jnp.where(total > 0, total, 1)
-    return jnp.where(total > 0, jnp.exp(-jnp.sum(jnp.where(p > 0, p * jnp.log(jnp.where(p > 0, p, 1)), 0))), 0)
+    p = s / jnp.where(total == 0, 1, total)
+    return jnp.where(total == 0, 0, jnp.exp(-jnp.sum(jnp.where(p == 0, 0, p * jnp.log(jnp.where(p == 0, 1, p))))))
 
 
 def stable_rank(s):
     """sum s^2/max s^2 of singular values, the largest first: |A|_F^2/|A|_2^2; 0 where all are 0."""
-    return jnp.where(s[0] > 0, jnp.sum(s**2) / jnp.where(s[0] > 0, s[0] ** 2, 1), 0)
+    return jnp.where(s[0] == 0, 0, jnp.sum(s**2) / jnp.where(s[0] == 0, 1, s[0] ** 2))
 
 
 def _matrices(params):
@@ -100,7 +100,7 @@ class Alignment(Instrument):
 
 def _share(product, after, before):
     size = jnp.linalg.norm(after) * jnp.linalg.norm(before)
-    return jnp.where(size > 0, jnp.linalg.norm(product) / jnp.where(size > 0, size, 1), 0)
+    return jnp.where(size == 0, 0, jnp.linalg.norm(product) / jnp.where(size == 0, 1, size))
 
 
 def _weighted(system) -> bool:

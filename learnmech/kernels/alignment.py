@@ -28,4 +28,4 @@ def target_alignment(kernel: Square, Y: Float[Array, "n k"]) -> Float[Array, ""]
 
 def _cosine(one, two):
     size = jnp.linalg.norm(one) * jnp.linalg.norm(two)
-    return jnp.where(size > 0, jnp.sum(one * two) / jnp.where(size > 0, size, 1), 0)
+    return jnp.where(size == 0, 0, jnp.sum(one * two) / jnp.where(size == 0, 1, size))

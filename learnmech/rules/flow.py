@@ -5,10 +5,10 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from learnmech.parts import Knob, knob
+from learnmech.parts import Knob, knob, structure
 from learnmech.rules.adaptive import softened_sign
 from learnmech.rules.base import FlowRule
-from learnmech.rules.spectral import only_matrices, polar_factor
+from learnmech.rules.spectral import Muon, only_matrices, polar_factor
 
 
 class GradientFlow(FlowRule):
@@ -77,3 +77,21 @@ class SpectralFlow(FlowRule):
     def velocity(self, system, params, memory=()):
         _, gradient = system.value_and_gradient(params)
         return self.scaled(system, jax.tree.map(lambda g: -polar_factor(g, self.eps), gradient), params)
+
+
+class MuonFlow(FlowRule):
+    """d(params)/dt = what Muon without momentum subtracts from params at rate 1: the limit of Muon of these knobs as the rate vanishes, whatever its momentum.
+
+    A matrix moves along the Newton-Schulz iterate of its gradient over (its norm + eps) times the shape factor, an entry of a vector along
+    gradient/(|gradient| + eps). Without eps the velocity jumps where a gradient dies, which no adaptive solver gets past.
+    """
+
+    family: ClassVar[str] = "spectral"
+    eps: Knob = knob(1e-2, above=0, kw_only=True)
+    iterations: int = structure(5, at_least=1, kw_only=True)
+    shape: str = structure("width", choices=("width", "rms"), kw_only=True)
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        rule = Muon(rate=1.0, momentum=0.0, eps=self.eps, iterations=self.iterations, shape=self.shape)
+        return rule.update(system, gradient, rule.init(params), params)[0]

@@ -74,6 +74,10 @@ class Theory(Part):
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
         raise NotImplementedError
 
+    def beside(self, seen: "xr.DataArray") -> "xr.DataArray":
+        """What of a reading along a run is laid beside the prediction: the reading itself; a theory of averages over time takes them here."""
+        return seen
+
 
 def predict(experiment: Experiment | Start, theory: Theory, clock: Clock | None = None) -> "xr.Dataset":
     """What a theory says of an experiment, without running it."""

@@ -1,5 +1,6 @@
 """Flow as the theory of descent: what steps become as the rate goes to zero, and the first correction."""
 
+from collections.abc import Callable
 from typing import ClassVar
 
 import equinox as eqx
@@ -7,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import flatten_util
+from jaxtyping import Float
 
 from learnmech import trees
 from learnmech.architectures.mlp import Mlp
@@ -20,8 +22,8 @@ from learnmech.late import late
 from learnmech.rules.adaptive import Adam, RMSProp, SignDescent
 from learnmech.rules.base import FlowRule, Rule
 from learnmech.rules.descent import GradientDescent, HeavyBall, MovingAverage, Nesterov
-from learnmech.rules.flow import GradientFlow, SignFlow, SpectralFlow
-from learnmech.rules.spectral import SpectralDescent
+from learnmech.rules.flow import GradientFlow, MuonFlow, SignFlow, SpectralFlow
+from learnmech.rules.spectral import Muon, SpectralDescent
 from learnmech.system import System
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
@@ -51,13 +53,14 @@ def _flowing(system: System, flow: FlowRule, speed, unflatten, flat):
 
 def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Params]:
     """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative tolerance 1e-10."""
-    return _solved(start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate)))
+    return solved(start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate)))
 
 
-def _solved(start, times, velocity):
+def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Params]:
+    """Parameters at these times along d(flat)/dt = velocity(system, flat, unflatten), in float64, by DOP853 at relative tolerance 1e-10."""
     flat, unflatten = flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, start.params))
     system, back = trees.cast(start.system, jnp.float64), eqx.Partial(unflatten)
-    solved = integrate.solve_ivp(
+    path = integrate.solve_ivp(
         lambda t, y: np.asarray(velocity(system, jnp.asarray(y), back)),
         (0.0, float(times[-1])),
         np.asarray(flat),
@@ -66,13 +69,14 @@ def _solved(start, times, velocity):
         rtol=1e-10,
         atol=1e-12,
     )
-    return [unflatten(jnp.asarray(y)) for y in solved.y.T]
+    return [unflatten(jnp.asarray(y)) for y in path.y.T]
 
 
 def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
     """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where it becomes none.
 
-    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign flow at their eps, whatever their averages remember.
+    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign flow at their eps, and Muon its own
+    flow, whatever their averages remember.
     """
     if isinstance(rule, (GradientDescent, MovingAverage)):
         return GradientFlow(), 1.0
@@ -82,6 +86,8 @@ def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
         return SignFlow(eps=rule.eps), 1.0
     if isinstance(rule, SpectralDescent) and rule.eps > 0:
         return SpectralFlow(eps=rule.eps), 1.0
+    if isinstance(rule, Muon):
+        return MuonFlow(eps=rule.eps, iterations=rule.iterations, shape=rule.shape), 1.0
     return None
 
 
@@ -93,7 +99,8 @@ def has_flow(start: Start) -> Condition:
     return Condition("the rule becomes a flow", name, words, whole and limit_of(rule) is not None)
 
 
-def _below_the_edge(start: Start) -> tuple[Condition, ...]:
+def below_the_edge(start: Start) -> tuple[Condition, ...]:
+    """The condition of a rate below the rule's own edge at t = 0, where one is known."""
     top = sharpness(start.system, start.state.params)
     known = start.rule.edge(top) if not start.rule.flows and top > 0 else None
     if known is None:
@@ -102,7 +109,8 @@ def _below_the_edge(start: Start) -> tuple[Condition, ...]:
     return (Condition(f"rate below {known[0]} at t = 0", rate, known[1], rate < known[1]),)
 
 
-def _along(start, clock, path_to):
+def predicted_along(start: Start, clock: Clock | None, path_to: Callable) -> "xr.Dataset":
+    """The losses and every parameter array at the clock's marks, `path_to(times)` the parameters there."""
     marks, system, shapes = start.marked(clock), start.system, start.state.params
     path = path_to(marks.times)
     loss, test = eqx.filter_jit(lambda s, p: s.loss(p)), eqx.filter_jit(lambda s, p: s.test_loss(p))
@@ -129,16 +137,35 @@ class Flow(Theory):
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
 
     def domain(self, start):
-        return has_flow(start), *_below_the_edge(start)
+        return has_flow(start), *below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, has_flow(start))
         flow, speed = limit_of(start.rule)
-        return _along(start, clock, lambda times: _solved(start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)))
+        return predicted_along(start, clock, lambda times: solved(start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)))
 
     @classmethod
     def example(cls):
         return Experiment(Mlp(hidden=(4,)), Gaussian(n=10, d=3, k=2), GradientDescent(rate=0.05), Clock(time=2.0, marks=5))
+
+
+def departure(times: Float[np.ndarray, " m"], sharpness: Float[np.ndarray, " m"], rate: float, unit: float, size: float) -> tuple[float, float]:
+    """(when the flow's sharpness first crosses 2/rate, when descent has left the flow by `size`), from the flow alone; NaN where not within these times.
+
+    Along the sharpest direction what is off the flow is multiplied at each step by 1 - rate lambda(t), which shrinks it below 2/rate and makes it grow, with
+    alternating sign, above. Descent's own path is smooth: what grows is the round-off, of `unit` at each step (the precision's eps), so that
+    a_k+1^2 = (1 - rate lambda_k)^2 a_k^2 + unit^2. The crossing is when it can leave, the departure when that growth has made up for the smallness.
+    """
+    steps = np.arange(int(times[-1] / rate) + 1)
+    tops = np.interp(steps * rate, times, sharpness)
+    crossed = np.flatnonzero(tops > 2 / rate)
+    off, departed = 0.0, float("nan")
+    for step, top in zip(steps, tops, strict=True):
+        off = np.hypot((1 - rate * top) * off, unit)
+        if off > size:
+            departed = float(step * rate)
+            break
+    return float(crossed[0] * rate) if len(crossed) else float("nan"), departed
 
 
 class ModifiedFlow(Theory):
@@ -153,11 +180,11 @@ class ModifiedFlow(Theory):
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def domain(self, start):
-        return rule_is(start, GradientDescent), *_below_the_edge(start)
+        return rule_is(start, GradientDescent), *below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, GradientDescent))
-        return _along(start, clock, lambda times: integrated(start, times, float(start.rule.rate)))
+        return predicted_along(start, clock, lambda times: integrated(start, times, float(start.rule.rate)))
 
     @classmethod
     def example(cls):

@@ -252,7 +252,8 @@ def test_outside_its_domain_a_limit_claims_nothing(asked):
 
 
 BAD = {
-    "decoupled": "a theory that declares a limit",
+    "decoupled": "a theory of single runs that declares a limit",
+    "modified-epochs": "a theory of single runs that declares a limit",
     "flwo": "flow",
     "flow --along rule.rate=0.1": "two or more values",
     "flow --along rule.rate=0.1,0.1": "two or more values",

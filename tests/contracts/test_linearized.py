@@ -200,6 +200,7 @@ def test_a_tangent_is_taken_behind_a_kick_and_refused_behind_another_landscape()
 PAIRS = [(Linearized, rules.SGD(rate=0.05, batch=4)), (lambda of: Dialed(of, alpha=3.0), rules.Adam(rate=0.01))]
 
 
+@pytest.mark.exact
 @pytest.mark.parametrize("kind, rule", PAIRS, ids=["linearized sgd", "dialed adam"])
 def test_rules_instruments_and_interventions_work_on_them(kind, rule):
     events = (interventions.Freeze("layer1", at=8), interventions.Relabel(shuffle=3, at=8), interventions.Linearize(at=8))

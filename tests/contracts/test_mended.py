@@ -92,3 +92,19 @@ def test_a_part_that_descends_from_a_member_of_the_catalogue_is_found(tmp_path, 
     found = catalog.add_source(tmp_path / "mine.py")
     assert [(member.family, member.kind) for member in found] == [("rules", "patient"), ("rules", "more-patient")]
     assert catalog.load(found[1]).example().b1 == 0.9
+
+
+def test_a_run_that_ends_where_it_begins_does_not_bear_a_theory_out():
+    short = linear(architecture=architectures.DeepLinear(hidden=(4,)), rule=rules.GradientFlow(max_steps=1, rtol=1e-10), clock=lm.Clock(time=30.0, marks=4))
+    comparison = lm.compare(lm.run(short, (instruments.Balance(),)), theories.Conservation())
+    assert comparison.verdict == "outside domain"
+    assert [c.claim for c in comparison.conditions if not c.holds] == ["the run went on beyond its first mark"]
+
+
+def test_readings_of_a_state_that_is_not_a_number_are_none_either():
+    lost = linear(architecture=architectures.DeepLinear(hidden=(4,)), rule=rules.GradientFlow(max_steps=1, rtol=1e-10), clock=lm.Clock(time=30.0, marks=4))
+    watch = (instruments.Balance(), instruments.Ranks(), instruments.Alignment())
+    record = lm.run(lost, watch)
+    for instrument in watch:
+        for quantity in instrument.quantities(record.prepared[0].start.system, record.params):
+            assert not np.isfinite(record[quantity.name].values[-1]).any(), (quantity.name, record[quantity.name].values)

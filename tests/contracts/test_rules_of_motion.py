@@ -13,7 +13,6 @@ from learnmech.errors import Refused
 from learnmech.orders import measured_order
 from learnmech.theories import Flow, Regression
 
-pytestmark = pytest.mark.exact
 DATA = data.Gaussian(n=12, d=4, k=2)
 TWO_LAYERS = architectures.DeepLinear(hidden=(3,))
 ROUND_OFF = {"rtol": 1e-12, "atol": 1e-14}
@@ -321,6 +320,7 @@ FLOWING = {
     "adam": rules.Adam(b1=0.6, b2=0.5, eps=0.1),
     "rmsprop": rules.RMSProp(b2=0.5, eps=0.1),
     "spectral descent": rules.SpectralDescent(eps=0.1),
+    "muon": rules.Muon(momentum=0.6, eps=0.1),
 }
 
 

@@ -13,7 +13,7 @@ FLOORS = [
     {"catalog", "memory", "parts", "trees"},
     {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
-    {"data", "kernels"},
+    {"data", "kernels", "symmetries"},
     {"initial", "system"},
     {"curvature"},
     {"freezing", "rules"},
