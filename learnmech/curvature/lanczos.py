@@ -16,6 +16,8 @@ from learnmech.trees import Array
 
 FORMED = 64
 """Up to so many parameters a product for each is cheaper than to search."""
+STAGED = 2**20
+"""Entries of a basis above which only the part in use is gone through."""
 FlatProduct = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
 
@@ -101,7 +103,7 @@ def extremes(
             return found, jnp.all(residuals <= finest / 2 * size) & (basis.used >= wanted)
 
         last = (basis.used >= jnp.minimum(most, room)) | (products >= iterations) | ((basis.out == 0) & (basis.used >= wanted))
-        due = alive & (last | (products % often == 0))
+        due = alive & (last | ((products % often == 0) & (basis.used >= wanted)))
         ritz, done = jax.lax.cond(due, looked, lambda: (ritz, jnp.array(False)))
         return basis, ritz, products, done | jnp.isnan(basis.out)
 
@@ -178,11 +180,24 @@ def _eigh(T):
 
 
 def _cleared(w, Q):
-    """(w without its parts along the rows of Q, those parts): twice, which is enough."""
+    """(w without its parts along the rows of Q, those parts, whether most of what was left went with the second time): twice, which otherwise is enough."""
     along = Q @ w
-    w = w - along @ Q
-    again = Q @ w
-    return w - again @ Q, along + again
+    once = w - along @ Q
+    again = Q @ once
+    twice = once - again @ Q
+    return twice, along + again, jnp.linalg.norm(twice) < jnp.linalg.norm(once) / 2
+
+
+def _cleared_among(w, Q, used):
+    """The same along the rows in use: where there are many entries, among no more rows than the next of some counts, since those of zeros cost as much."""
+    counts = [count for count in range(16, len(Q), 16) if Q.size > STAGED] + [len(Q)]
+
+    def among(count):
+        cleared, parts, left = _cleared(w, Q[:count])
+        return cleared, jnp.pad(parts, (0, len(Q) - count)), left
+
+    place = jnp.sum(jnp.asarray(counts[:-1], used.dtype) <= used)
+    return jax.lax.switch(place, [lambda count=count: among(count) for count in counts])
 
 
 def _other(start, count):
@@ -198,7 +213,7 @@ def _grown(product, basis, start, count):
     Q, T, used, out = basis
     alive = out > 0
     image = jax.lax.cond(alive, lambda: product(Q[used]), lambda: _other(start, count))
-    ahead, parts = _cleared(image, Q)
+    ahead, parts, left = _cleared_among(image, Q, used)
     length = jnp.linalg.norm(ahead)
     # below this it is the round-off of the product, of which too much would lie along the others
     length = jnp.where(length > 1000 * jnp.finfo(image.dtype).eps * jnp.linalg.norm(image), length, 0 * length)
@@ -206,7 +221,8 @@ def _grown(product, basis, start, count):
     here = alive & (jnp.arange(len(T)) == used)
     T = jnp.where(here[None, :], parts[:, None], jnp.where(here[:, None], parts[None, :], T))
     row = ahead / jnp.where(length > 0, length, jnp.inf)
-    Q = jax.lax.dynamic_update_index_in_dim(Q, row - (Q @ row) @ Q, used + alive, 0)
+    row = jax.lax.cond(left, lambda: row - (Q @ row) @ Q, lambda: row)
+    Q = jax.lax.dynamic_update_index_in_dim(Q, row, used + alive, 0)
     return _Basis(Q, T, used + alive, jnp.where(alive, length, 1).astype(jnp.float64))
 
 
