@@ -10,7 +10,7 @@ import numpy as np
 
 from learnmech.experiment import Experiment
 
-VERSION = "0.3.0"
+VERSION = "0.4.0"
 BITS = {"device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
