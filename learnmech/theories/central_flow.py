@@ -205,6 +205,17 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 
+def stepped(told: Told, window: int) -> float:
+    """What steps make of the mean loss that a flow does not, to leading order in how much it falls at each, over the largest mean loss.
+
+    Along a mode a step is 1 - x where the flow is exp(-x): a loss that falls by a share s = 2x in one step is off by s^2/4 of itself, and these add up.
+    """
+    falls = np.diff(told.loss) / told.loss[:-1]
+    steps, off = np.arange(len(told.loss)), np.append(0.0, np.cumsum(falls**2 / 4))
+    missed, means = (mean_about(steps, one, steps, window) for one in (off * told.loss, told.loss))
+    return float(np.nanmax(missed) / np.nanmax(means))
+
+
 class CentralFlow(Theory):
     """Descent and RMSProp on average over time, at the edge of stability too: the loss and the largest curvatures, means over `window` steps.
 
@@ -232,10 +243,12 @@ class CentralFlow(Theory):
             return first
         told, rate = self._told(start, int(start.marks.steps[-1])), float(start.rule.rate)
         skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, float(np.finfo(start.experiment.precision).eps))
+        coarse, half = stepped(told, self.window), self.tolerance / 2
         late = "until the oscillation has grown from round-off the mean loss lacks no more than the tolerance"
         return (
             *first,
             _begins(start, told),
+            Condition("what the steps themselves leave of the mean loss, to leading order, is at most half the tolerance", coarse, half, coarse <= half),
             Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
             Condition(late, lacking, self.tolerance, lacking <= self.tolerance),
         )
