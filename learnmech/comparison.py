@@ -188,10 +188,20 @@ def matched(seen: "xr.DataArray", said: "xr.DataArray") -> tuple[np.ndarray, np.
         return np.atleast_1d(float(last["time"]))[:1], last.values[None], said.values[None]
     bare = [d for d in {*seen.dims, *said.dims} if d not in seen.coords or d not in said.coords]  # axes without labels are held to one shape below
     seen, said = xr.align(seen, said, join="inner", exclude=["time", *bare])
-    times, here, there = np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)
-    if not len(times):
-        raise refused("compare", "marks both sides have", f"none of {seen.sizes['time']} in common", "Run both on the same clock")
-    return times, seen.values[here], said.values[there]
+    here, there = _common(seen, said)
+    if len(here) < min(2, seen.sizes["time"], said.sizes["time"]):
+        found = f"{len(here) or 'none'} of {seen.sizes['time']} in common"
+        raise refused("compare", "marks both sides have, and more than one", found, "Run both on the same clock, and at one rate where it counts steps")
+    return seen["time"].values[here], seen.values[here], said.values[there]
+
+
+def _common(seen, said):
+    """Where the marks are that both sides have: by step where the same steps are at the same times, since time may stand still; by time otherwise."""
+    if "step" in seen.coords and "step" in said.coords:
+        _, here, there = np.intersect1d(seen["step"].values, said["step"].values, return_indices=True)
+        if np.array_equal(seen["time"].values[here], said["time"].values[there]):
+            return here, there
+    return np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)[1:]
 
 
 def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int, ...]]:

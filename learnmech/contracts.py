@@ -26,7 +26,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss as LossFunction
 from learnmech.losses import Squared
-from learnmech.orders import approach, judged, measured_order, quantity_of
+from learnmech.orders import ON_AVERAGE, approach, judged, measured_order, quantity_of
 from learnmech.parts import Part
 from learnmech.quantity import exponent
 from learnmech.rules.base import Rule
@@ -43,8 +43,8 @@ def _plain(**changes) -> Experiment:
     return Experiment(**(parts | changes))
 
 
-# Seeds that show the order of a limit on average, and those of a mean; the bounds are in their errors.
-SEEDS, MEAN_SEEDS = 16, 200
+# The seeds of a mean, whose bounds are in their errors.
+MEAN_SEEDS = 200
 
 
 def _exact(claim: str, holds: bool) -> Check:
@@ -217,7 +217,7 @@ def _theory(cls, experiment):
 
 
 def _limit(experiment, theory, limit):
-    seeds = SEEDS if limit.order < 0 else None
+    seeds = ON_AVERAGE if limit.order < 0 else None
     quantity = limit.quantity or quantity_of(theory)
     found = measured_order(experiment, theory, limit.knob, approach(experiment, limit.knob, limit.order), quantity, seeds)
     said, verdict = f"the error of {quantity} goes as {limit.knob}^{limit.order:g}", judged(found, limit)

@@ -84,7 +84,7 @@ def stream(
     """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
     course = start if isinstance(start, Course) else Course(start)
     start = course.start
-    watch = watched(watch, start, course.systems[1:])
+    watch = watched(watch, start, course.later())
     stop = parse_until(until, watch, start) if until else None
     stage = course.begin() if after is None else course.resumed(after)
     place, state = (0, start.state) if after is None else (after.place, after.state)
@@ -150,7 +150,7 @@ def run(
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
-    return _performed(course, watched(watch, course.start, course.systems[1:]), until, progress, folder, budget, None, None)
+    return _performed(course, watched(watch, course.start, course.later()), until, progress, folder, budget, None, None)
 
 
 def fork(
@@ -185,7 +185,7 @@ def fork(
     after = checkpoint_at(record, leaving)._replace(place=begun)
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
-    watch = watched((record.watch or None) if watch is None else watch, course.start, course.systems[1:])
+    watch = watched((record.watch or None) if watch is None else watch, course.start, course.later())
     return _performed(course, watch, until, progress, folder, budget, after, parent)
 
 

@@ -135,6 +135,11 @@ class Course:
         memory = trees.cast(rule, jax.tree.leaves(first.params)[0].dtype).init(first.params)
         return State(first.params, memory, first.step, first.time, first.key)
 
+    def later(self) -> list[Start]:
+        """For every event a start of the shape of what goes on behind it: its landscape, its rule and a state for both."""
+        each = enumerate(self.systems[1:], 1)
+        return [dataclasses.replace(self.start, experiment=self.experiment_after(done), system=system, state=self.state_like(done)) for done, system in each]
+
     def experiment_after(self, done: int) -> Experiment:
         """The experiment in force after so many events."""
         while len(self._experiments) <= done:

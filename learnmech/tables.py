@@ -32,9 +32,10 @@ def joined(tables: "Iterable[xr.Dataset]") -> "xr.Dataset":
     tables = list(tables)
     if len(tables) == 1:
         return tables[0]
-    merged = xr.merge([t.drop_vars("step", errors="ignore") for t in tables], join="outer", compat="no_conflicts")
     if "step" not in tables[0].coords:
-        return merged
-    _, where = np.unique(np.concatenate([t["time"].values for t in tables]), return_index=True)
-    steps = np.concatenate([t["step"].values for t in tables])[where]
-    return merged.assign_coords(step=("time", steps, tables[0]["step"].attrs))
+        return xr.merge(tables, join="outer", compat="no_conflicts")
+    # by step, since time may stand still (a schedule that has ended at 0)
+    merged = xr.merge([t.assign_coords(time=t["step"].values).drop_vars("step") for t in tables], join="outer", compat="no_conflicts")
+    steps, where = np.unique(np.concatenate([t["step"].values for t in tables]), return_index=True)
+    times = np.concatenate([t["time"].values for t in tables])[where]
+    return merged.assign_coords(time=("time", times, tables[0]["time"].attrs), step=("time", steps, tables[0]["step"].attrs))

@@ -1,6 +1,5 @@
 """Watching: what a run reads at its marks, as given by instruments, by their kinds or by addresses, and what the readings weigh."""
 
-import dataclasses
 import functools
 from collections.abc import Iterable
 
@@ -14,7 +13,6 @@ from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.signals import Watch
 from learnmech.march import shapes_of
-from learnmech.system import System
 
 
 def asked(one: Instrument | str | dict) -> Instrument:
@@ -26,8 +24,8 @@ def asked(one: Instrument | str | dict) -> Instrument:
     return Watch(one) if addressed else text.part_of(Instrument, one)
 
 
-def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Iterable[System] = ()) -> tuple[Instrument, ...]:
-    """What is watched: what is asked for, else the loss, and the test loss where there is a test view. It must exist in all `later` landscapes too."""
+def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Iterable[Start] = ()) -> tuple[Instrument, ...]:
+    """What is watched: what is asked for, else the loss, and the test loss where there is a test view. It must exist at `later` starts, after events, too."""
     if watch is None:
         return (Loss(),) if start.system.test is None else (Loss(), TestLoss())
     chosen = tuple(asked(one) for one in watch)
@@ -38,10 +36,10 @@ def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Ite
             if quantity.name in names:
                 raise refused("watch", "every quantity once", repr(quantity.name), f"Drop one of the instruments that read {quantity.name}")
             names.add(quantity.name)
-        for system in later:
-            instrument.check(system)
-            instrument.quantities(system, start.state.params)
-            if shapes_in(dataclasses.replace(start, system=system), (instrument,)) != shapes_in(start, (instrument,)):
+        for after in later:
+            instrument.check(after.system)
+            instrument.quantities(after.system, start.state.params)
+            if shapes_in(after, (instrument,)) != shapes_in(start, (instrument,)):
                 remedy = "Watch a reduction of it (norm, mean), or keep the number of samples"
                 raise refused("watch", f"readings of one size all along of {type(instrument).__name__}", "another size after an event", remedy)
     return chosen

@@ -52,7 +52,8 @@ class Table:
         for name, rows in values.items():
             if len(rows):
                 if name not in self._arrays:
-                    self._arrays[name] = self.group[name]
+                    # a chunk of nothing but NaN is written too, or it would be missed when it is read
+                    self._arrays[name] = self.group[name].with_config({"write_empty_chunks": True})
                 self._arrays[name][offset : offset + len(rows)] = rows
 
 

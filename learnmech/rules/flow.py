@@ -70,9 +70,9 @@ class SpectralFlow(FlowRule):
     family: ClassVar[str] = "spectral"
     eps: Knob = knob(1e-2, above=0, kw_only=True)
 
-    def check(self, system):
-        super().check(system)
-        only_matrices(type(self).__name__, system)
+    def init(self, params):
+        only_matrices(type(self).__name__, params)
+        return ()
 
     def velocity(self, system, params, memory=()):
         _, gradient = system.value_and_gradient(params)

@@ -10,7 +10,7 @@ from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.parts import Knob, knob, structure
 from learnmech.rules.base import BatchedRule, OptaxRule
-from learnmech.trees import Array
+from learnmech.trees import Array, Params, leaves_by_path
 
 optax = late("optax")
 
@@ -62,9 +62,9 @@ class SpectralDescent(BatchedRule):
     rate: Knob = knob(0.02, above=0)
     eps: Knob = knob(0.0, at_least=0)
 
-    def check(self, system):
-        super().check(system)
-        only_matrices(type(self).__name__, system)
+    def init(self, params):
+        only_matrices(type(self).__name__, params)
+        return ()
 
     def update(self, system, gradient, memory, params):
         return self.scaled(system, jax.tree.map(lambda g: -self.rate * polar_factor(g, self.eps), gradient), params), memory
@@ -74,11 +74,12 @@ class SpectralDescent(BatchedRule):
         return cls(rate=0.01)
 
 
-def only_matrices(who: str, system) -> None:
-    """Refuse a landscape with parameters that are not matrices."""
-    biased = getattr(getattr(system.architecture, "of", system.architecture), "bias", False)
-    if biased:
-        raise refused(who, "weights that are matrices", "biases, which are vectors", "Drop the biases, or choose Muon, which moves vectors by Adam")
+def only_matrices(who: str, params: Params) -> None:
+    """Refuse parameters that are not matrices."""
+    for path, leaf in leaves_by_path(params).items():
+        if jnp.ndim(leaf) != 2:
+            got = f"{path}, an array of {jnp.ndim(leaf)} axes"
+            raise refused(who, "weights that are matrices", got, "Drop biases and gains, or choose Muon, which moves what is no matrix by Adam")
 
 
 def polar_factor(G: Float[Array, "out in"], eps: float | Array) -> Float[Array, "out in"]:

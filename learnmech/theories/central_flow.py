@@ -205,14 +205,17 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 
-def stepped(told: Told, window: int) -> float:
-    """What steps make of the mean loss that a flow does not, to leading order in how much it falls at each, over the largest mean loss.
+def stepped(loss: Float[np.ndarray, " n"], window: int, marks: Int[np.ndarray, " m"]) -> float:
+    """What steps make of the mean loss that a flow does not, to leading order, over the largest mean loss; means over the marks in a window.
 
-    Along a mode a step is 1 - x where the flow is exp(-x): a loss that falls by a share s = 2x in one step is off by s^2/4 of itself, and these add up.
+    Along a mode a step is 1 - x where the flow is exp(-x), x^2/2 off: of a loss that falls by d in one step and by rho d in the next, d (1 - rho)/4, which then
+    falls as the mode does.
     """
-    falls = np.diff(told.loss) / told.loss[:-1]
-    steps, off = np.arange(len(told.loss)), np.append(0.0, np.cumsum(falls**2 / 4))
-    missed, means = (mean_about(steps, one, steps, window) for one in (off * told.loss, told.loss))
+    falls, off = loss[:-1] - loss[1:], [0.0]
+    lasting = np.clip(np.append(falls[1:], 0.0) / np.where(falls == 0, 1, falls), 0, 1)
+    for fall, rho in zip(np.abs(falls), lasting, strict=True):
+        off.append(rho * off[-1] + fall * (1 - rho) / 4)
+    missed, means = (mean_about(marks, one[marks], marks, window) for one in (np.array(off), loss))
     return float(np.nanmax(missed) / np.nanmax(means))
 
 
@@ -242,12 +245,15 @@ class CentralFlow(Theory):
         if not all(condition.holds for condition in first):
             return first
         told, rate = self._told(start, int(start.marks.steps[-1])), float(start.rule.rate)
+        begins = _begins(start, told)
+        if not begins.holds:
+            return (*first, begins)
         skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, float(np.finfo(start.experiment.precision).eps))
-        coarse, half = stepped(told, self.window), self.tolerance / 2
+        coarse, half = stepped(told.loss, self.window, np.asarray(start.marks.steps)), self.tolerance / 2
         late = "until the oscillation has grown from round-off the mean loss lacks no more than the tolerance"
         return (
             *first,
-            _begins(start, told),
+            begins,
             Condition("what the steps themselves leave of the mean loss, to leading order, is at most half the tolerance", coarse, half, coarse <= half),
             Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
             Condition(late, lacking, self.tolerance, lacking <= self.tolerance),
@@ -256,7 +262,8 @@ class CentralFlow(Theory):
     def _told(self, start, last):
         """The course, kept for the next who asks for the same: its conditions and its predictions."""
         if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self.most, last]):
-            _KEPT[:] = [start, self.most, last, course(start, last, self.most)]
+            begun = course(start, 0, self.most)  # from above the edge it does not go on
+            _KEPT[:] = [start, self.most, last, course(start, last, self.most) if _begins(start, begun).holds else begun]
         return _KEPT[3]
 
     def _meant(self, start):

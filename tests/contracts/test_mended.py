@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, instruments, rules, theories
+from learnmech import architectures, catalog, data, initial, instruments, interventions, rules, schedules, theories
 from learnmech.cli.app import call
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
@@ -108,3 +108,39 @@ def test_readings_of_a_state_that_is_not_a_number_are_none_either():
     for instrument in watch:
         for quantity in instrument.quantities(record.prepared[0].start.system, record.params):
             assert not np.isfinite(record[quantity.name].values[-1]).any(), (quantity.name, record[quantity.name].values)
+
+
+def test_two_runs_with_one_mark_in_common_are_not_compared():
+    one, two = (lm.run(linear(rule=rules.GradientDescent(rate=rate), clock=lm.Clock(steps=40, every=5))) for rate in (0.1, 0.07))
+    with pytest.raises(Refused, match="more than one"):
+        lm.compare(one, two)
+
+
+def test_cadences_are_joined_by_step_where_time_stands_still():
+    ended = linear(rule=rules.GradientDescent(rate=0.1, schedule=schedules.Cosine(steps=20)), clock=lm.Clock(steps=40, every=5))
+    record = lm.run(ended, (instruments.Loss(), instruments.Norms(every=2)))
+    norms = record.dataset["weight_norm"].values[:, 0]
+    assert record.dataset["step"].values.tolist() == list(range(0, 41, 5)) and np.isnan(norms).tolist() == [False, True] * 4 + [False]
+    assert lm.compare(record, record).verdict == "holds"
+
+
+def test_readings_that_are_nan_all_along_are_read_back_as_whole(tmp_path):
+    watch = (instruments.Loss(), instruments.Sharpness(iterations=2))
+    lm.run(linear(architecture=architectures.Mlp(hidden=(20,))), watch, folder=tmp_path / "run")
+    record = lm.load(tmp_path / "run")
+    assert not record.notes and np.isnan(record["sharpness"].values).all() and np.isfinite(record["sharpness_residual"].values).all()
+
+
+@pytest.mark.parametrize("rule", [rules.SpectralDescent(), rules.SpectralFlow()], ids=["descent", "flow"])
+def test_gains_under_spectral_rules_are_refused_before_anything_is_computed(rule):
+    clock = lm.Clock(time=1.0, marks=3) if rule.flows else lm.Clock(steps=3)
+    normed = architectures.Mlp(hidden=(4,), norm="layer", affine=True)
+    with pytest.raises(Refused, match="weights that are matrices"):
+        prepare(linear(architecture=normed, rule=rule, clock=clock))
+
+
+def test_what_cannot_be_read_after_an_event_is_refused_before_the_run(tmp_path):
+    swapped = linear(rule=rules.Adam(), events=(interventions.Swap(rule=rules.Lion(), at=5),))
+    with pytest.raises(Refused):
+        lm.run(swapped, (instruments.PreconditionedSharpness(),), folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()

@@ -77,14 +77,18 @@ def stepping(rule):
     return dataclasses.replace(rule, batch=2) if hasattr(rule, "batch") and not rule.flows else rule
 
 
+def some_exact(names):
+    """Every third of these under the compiler that users have, the others under the quick one: what is kept and drawn does not depend on it."""
+    return [pytest.param(name, marks=pytest.mark.exact) if place % 3 == 0 else name for place, name in enumerate(names)]
+
+
 def test_the_design_covers_every_member():
     seen = {part for name in DESIGN for part in name.split("-")}
     for family, kinds in CATALOGUE.items():
         assert all(set(kind.split("-")) <= seen for kind in kinds), family
 
 
-@pytest.mark.exact
-@pytest.mark.parametrize("name", DESIGN)
+@pytest.mark.parametrize("name", some_exact(DESIGN))
 def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(name, monkeypatch):
     monkeypatch.setattr(runs, "_block_size", lambda *_: 9)  # one program for the run and the shorter one; that of replay is another
     for start in starts(**DESIGN[name]):
@@ -139,8 +143,7 @@ def test_every_instrument_reads_on_replay_what_it_read_in_the_run(name):
             np.testing.assert_array_equal(again[quantity].values, record[str(quantity)].values[at])
 
 
-@pytest.mark.exact
-@pytest.mark.parametrize("kind", catalog.members("interventions"))
+@pytest.mark.parametrize("kind", some_exact(catalog.members("interventions")))
 def test_a_fork_with_an_intervention_is_the_run_from_the_start_to_the_bit(kind, tmp_path):
     event = dataclasses.replace(examples("interventions")[kind], at=8)
     happened = 0

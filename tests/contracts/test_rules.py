@@ -14,7 +14,6 @@ from learnmech import architectures, data, initial, rules, scalings
 from learnmech.errors import Refused
 from learnmech.state import State
 
-pytestmark = pytest.mark.exact
 STEPS = lm.Clock(steps=20, marks=5)
 DATA = data.Gaussian(n=12, d=3, k=2, noise=0.1)
 REGRESSION, TWO_LAYERS = architectures.DeepLinear(), architectures.DeepLinear(hidden=(4,))

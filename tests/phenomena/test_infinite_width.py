@@ -13,7 +13,6 @@ from learnmech.errors import Refused
 from learnmech.scalings import NTK, SP
 from learnmech.theories.infinite_width import kernel
 
-pytestmark = pytest.mark.exact
 SENTENCE = r"^[^.]* needs .+, but got .+\. .+[.?]$"
 # Weights near the edge of chaos of each, so that ten layers neither flatten nor blow up.
 WEIGHTS = {"linear": 1.0, "relu": 1.4, "leaky-relu:0.2": 1.4, "erf": 1.3, "gelu": 1.4, "sin": 1.6, "cos": 1.6}
