@@ -40,7 +40,7 @@ def parser() -> argparse.ArgumentParser:
         return one
 
     listed = command("list", "everything in the catalogue, one line each")
-    listed.add_argument("family", nargs="?", help="one family, or gallery")
+    listed.add_argument("family", nargs="?", help="one family, or gallery (exhibits)")
     listed.add_argument("kind", nargs="?", help="one member of the family, with its knobs")
 
     ran = command("run", "run an exhibit or an experiment, lay theory over it and write a run folder", True, "knobs to change, as rule.rate=0.1")
@@ -158,7 +158,7 @@ def _understood(argv) -> argparse.Namespace:
 
 
 def _list(family: str | None) -> dict:
-    families = [*catalog.FAMILIES, "gallery"]
+    families, family = [*catalog.FAMILIES, "gallery"], "gallery" if family == "exhibits" else family
     if family is not None and family not in families:
         raise refused("list", "a family of the catalogue", repr(family), nearest(family, families))
     found = {}

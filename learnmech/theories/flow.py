@@ -72,6 +72,9 @@ def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Pa
     return [unflatten(jnp.asarray(y)) for y in path.y.T]
 
 
+SOON = 0.05
+
+
 def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
     """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where it becomes none.
 
@@ -97,6 +100,15 @@ def has_flow(start: Start) -> Condition:
     whole = not rule.flows and rule.plain and not getattr(rule, "batch", 0)
     words = "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened by eps > 0 where it divides)"
     return Condition("the rule becomes a flow", name, words, whole and limit_of(rule) is not None)
+
+
+def forgetting(start: Start) -> tuple[Condition, ...]:
+    """The condition that a rule with averages forgets in a small part of the run: rate/(1 - b) of the longest of them, over the time of the run."""
+    shares = [float(getattr(start.rule, name)) for name in ("momentum", "b1", "b2") if getattr(start.rule, name, None) is not None]
+    if start.rule.flows or not shares or not start.marks.times[-1] > 0:
+        return ()
+    part = float(start.rule.rate) / (1 - max(shares)) / float(start.marks.times[-1])
+    return (Condition("the rule forgets in a small part of the run: rate/(1 - b) over its time", part, SOON, part <= SOON),)
 
 
 def below_the_edge(start: Start) -> tuple[Condition, ...]:
@@ -137,7 +149,7 @@ class Flow(Theory):
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
 
     def domain(self, start):
-        return has_flow(start), *below_the_edge(start)
+        return has_flow(start), *forgetting(start), *below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, has_flow(start))

@@ -144,3 +144,11 @@ def test_what_cannot_be_read_after_an_event_is_refused_before_the_run(tmp_path):
     with pytest.raises(Refused):
         lm.run(swapped, (instruments.PreconditionedSharpness(),), folder=tmp_path / "run")
     assert not (tmp_path / "run").exists()
+
+
+def test_exhibits_are_listed_under_both_names(capsys):
+    told = []
+    for family in ("gallery", "exhibits"):
+        assert call(["list", family, "--json"]) == 0
+        told.append(json.loads(capsys.readouterr().out))
+    assert told[0] == told[1] and "catapult" in str(told[0])
