@@ -14,6 +14,7 @@ from learnmech import state as states
 from learnmech.cli.app import call
 from learnmech.errors import Refused
 
+pytestmark = pytest.mark.exact
 MINE = """
 watch = ["loss"]
 architecture = {kind = "mlp", hidden = [4, 3], activation = "relu", bias = true}
