@@ -1,24 +1,47 @@
 """Parts: frozen values with knobs, from which an experiment is put together."""
 
+import contextlib
 import dataclasses
+import inspect
 import types
 import typing
 from collections.abc import Callable
 from pathlib import Path
 
 import equinox as eqx
+import jax
 import numpy as np
 
-from learnmech.errors import refused
+from learnmech.errors import nearest, refused
 
 Knob = np.ndarray
 """A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
 
 
+def is_traced(value) -> bool:
+    """Whether it stands for an array that is not there yet, as within a compiled function."""
+    return hasattr(value, "dtype") and (isinstance(value, jax.core.Tracer) or not isinstance(value, (np.ndarray, np.generic, jax.Array)))
+
+
+def plain(value):
+    """A scalar of NumPy's or JAX's as Python's own; anything else as it is."""
+    # a random key's type is none of NumPy's
+    scalar = hasattr(value, "dtype") and not is_traced(value) and value.ndim == 0 and isinstance(value.dtype, np.dtype)
+    return value.item() if scalar else value
+
+
+def whole_number(who: str, name: str, value, at_least: int = 0, at_most: int | None = None) -> int:
+    """A whole number that a function was given, as an int; refuses what is none, or is out of bounds."""
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, int) or found < at_least or (at_most is not None and found > at_most):
+        wanted = f">= {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise refused(who, f"{name} to be a whole number {wanted}", show_value(found), f"Change {name}")
+    return found
+
+
 def _as_knob(value, dtype):
-    if isinstance(value, np.ndarray) and value.ndim == 0:
-        value = value[()]
-    if isinstance(value, (bool, np.bool_)) or not isinstance(value, (int, float, np.integer, np.floating)):
+    value = plain(value)
+    if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)):
         return value
     if dtype is np.int64:
         whole = -(2**63) <= value < 2**63 and value == int(value)  # NaN and infinity fail the first comparison
@@ -42,7 +65,7 @@ def knob(default=dataclasses.MISSING, *, whole: bool = False, above=None, at_lea
 
 
 def _frozen(value):
-    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else value
+    return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else plain(value)
 
 
 def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_only: bool = False):
@@ -86,7 +109,40 @@ class Shorthand(typing.NamedTuple):
     turned: Callable
 
 
-class Part(eqx.Module):
+class _Asked(type(eqx.Module)):
+    """A class of parts; arguments that do not fit its fields are refused in a sentence."""
+
+    def __call__(cls, *args, **kwargs):
+        try:
+            return super().__call__(*args, **kwargs)
+        except TypeError:
+            _check_arguments(cls, args, kwargs)
+            raise
+
+
+def _check_arguments(cls, args, kwargs):
+    """Refuse arguments that the class cannot be called with."""
+    who, signature = cls.__name__, inspect.signature(cls)
+    fields = signature.parameters
+    with contextlib.suppress(TypeError):
+        signature.bind(*args, **kwargs)
+        return
+    named = [name for name, field in fields.items() if field.kind is not inspect.Parameter.KEYWORD_ONLY]
+    for name in kwargs:
+        if name not in fields:
+            raise refused(who, "a known knob", repr(name), nearest(name, fields))
+        if name in named[: len(args)]:
+            raise refused(who, f"{name} once", "it by place and by name", "Drop one of them")
+    if len(args) > len(named):
+        raise refused(who, f"at most {len(named)} values by place", len(args), "Write the others by name")
+    for name, field in fields.items():
+        if field.default is inspect.Parameter.empty and name not in kwargs and name not in named[: len(args)]:
+            kind = next((f.type for f in dataclasses.fields(cls) if f.name == name), None)
+            of_kind = f", {_wanted(kind)}" if isinstance(kind, type) and issubclass(kind, Part) else ""
+            raise refused(who, f"{name}{of_kind}", "nothing", f"Give {name}")
+
+
+class Part(eqx.Module, metaclass=_Asked):
     """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made."""
 
     def __check_init__(self):
@@ -165,7 +221,8 @@ def _wanted(annotation) -> str:
         return " or ".join(_wanted(o) for o in typing.get_args(annotation) if o is not type(None))
     if origin is tuple:
         return "a list of " + NAMES.get(typing.get_args(annotation)[0], "values").removeprefix("a ") + "s"
-    return NAMES.get(annotation, f"a {getattr(annotation, '__name__', annotation)}")
+    name = str(getattr(annotation, "__name__", annotation))
+    return NAMES.get(annotation, f"{'an' if name[0] in 'AEIO' else 'a'} {name}")
 
 
 def _check(part, field, value):
@@ -177,26 +234,22 @@ def _check(part, field, value):
     elif role == "array":
         if value is None and _accepts(field.type, None):
             return
-        if not (isinstance(value, np.ndarray) and value.dtype == np.float64) and not _is_traced(value):
+        if not (isinstance(value, np.ndarray) and value.dtype == np.float64) and not is_traced(value):
             raise refused(who, f"{field.name} to be an array of numbers", show_value(value), f"Give numbers, all rows of one length, in {field.name}")
         if isinstance(value, np.ndarray) and not np.isfinite(value).all():
             raise refused(who, f"finite numbers in {field.name}", "NaN or infinity", "Remove or replace the bad entries")
     elif isinstance(field.type, type) and issubclass(field.type, Part) and not isinstance(value, field.type):
         if not _is_traced_stand_in(value):
-            raise refused(who, f"{field.name} to be a {field.type.__name__}", show_value(value), f"Give one of the {field.type.__name__} kinds")
+            raise refused(who, f"{field.name} to be {_wanted(field.type)}", show_value(value), f"Give one of the {field.type.__name__} kinds")
 
 
 def _is_traced_stand_in(value) -> bool:
     return type(value) is object
 
 
-def _is_traced(value) -> bool:
-    return hasattr(value, "dtype") and not isinstance(value, (np.ndarray, np.generic))
-
-
 def _check_knob(who, field, value):
     whole = field.metadata["whole"]
-    numeric = _is_traced(value) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == (np.int64 if whole else np.float64))
+    numeric = is_traced(value) or (isinstance(value, np.ndarray) and value.ndim == 0 and value.dtype == (np.int64 if whole else np.float64))
     if value is None and _accepts(field.type, None):
         return
     if not numeric:

@@ -6,7 +6,7 @@ import hashlib
 import itertools
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.march import march, way_of
+from learnmech.parts import plain, show_value, whole_number
 from learnmech.record.base import tabulated
 from learnmech.runs import gaps_of, run
 from learnmech.stages import Course
@@ -50,6 +51,7 @@ def sweep(
     """
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
+    axes, seeds = _axes(axes), _seed_list(seeds)
     points = _points(experiment, axes, seeds)
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
@@ -77,19 +79,30 @@ def sweep(
     return _gathered([tables[i] for i in range(len(points))], experiment, axes, seeds, "+".join(sorted(used)) or "kept")
 
 
+def _axes(axes) -> dict[str, list]:
+    if not isinstance(axes, Mapping):
+        raise refused("sweep", "axes as {knob: its values}", show_value(axes), "Write for example {'rule.rate': [0.1, 0.2]}")
+    for path, values in axes.items():
+        if isinstance(values, (str, Mapping)) or not np.iterable(values):
+            raise refused("sweep", f"a list of values for {path}", show_value(values), f"Write {{'{path}': [...]}}")
+    return {path: list(map(plain, values)) for path, values in axes.items()}
+
+
 def _seed_list(seeds) -> list[int]:
-    return list(range(seeds)) if isinstance(seeds, (int, np.integer)) else [int(s) for s in seeds]
+    if not np.iterable(seeds):
+        return list(range(whole_number("sweep", "seeds", seeds)))
+    return [whole_number("sweep", "each seed", seed) for seed in seeds]
 
 
 def _points(experiment, axes, seeds):
-    if not _seed_list(seeds) or any(len(values) == 0 for values in axes.values()):
+    if not seeds or not all(axes.values()):
         raise refused("sweep", "at least one value on every axis and one seed", f"{ {k: len(v) for k, v in axes.items()} }", "Give values")
     points = []
     for values in itertools.product(*axes.values()):
         point = experiment
         for path, value in zip(axes, values, strict=True):
             point = point.with_value(path, value)
-        points += [point if "seed" in axes else dataclasses.replace(point, seed=seed) for seed in _seed_list(seeds)]
+        points += [point if "seed" in axes else dataclasses.replace(point, seed=seed) for seed in seeds]
     return points
 
 
@@ -242,7 +255,7 @@ def _label(value):
 
 
 def _gathered(tables: "list[xr.Dataset]", experiment, axes, seeds, backend) -> "xr.Dataset":
-    swept = {**{path: [_label(v) for v in values] for path, values in axes.items()}, **({} if "seed" in axes else {"seed": _seed_list(seeds)})}
+    swept = {**{path: [_label(v) for v in values] for path, values in axes.items()}, **({} if "seed" in axes else {"seed": seeds})}
     shape = tuple(len(values) for values in swept.values())
     longest = max(tables, key=lambda t: t.sizes["time"])
     length = longest.sizes["time"]

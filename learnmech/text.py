@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 import tomllib
 import typing
 import zipfile
@@ -16,6 +17,7 @@ from learnmech.parts import Part
 
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
+POINTED = re.compile(r"[+-]?([0-9]+\.|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
 def _family(annotation) -> str | None:
@@ -184,6 +186,9 @@ def with_value(part: Part, path: str, value) -> Part:
     if not isinstance(holder, Part):
         raise refused(type(part).__name__, "a known knob", repr(path), nearest(path, paths(part)))
     if last not in {field.name for field in dataclasses.fields(holder)}:
+        if last == "kind" and "kind" in spot and inner and not inner[-1].isdigit():
+            said = ".".join(inner)
+            raise refused(type(holder).__name__, "a known knob", repr(path), f"Write {said}={value}, or {said}={{kind='{value}', ...}} with its knobs")
         short = holder.shorthands().get(last)
         if short is None:
             raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
@@ -224,7 +229,9 @@ def paths(part: Part, prefix: str = "") -> list[str]:
 
 
 def value_of(text: str):
-    """A value as typed after `path=`: TOML where it parses (0.1, true, [64, 32], "tanh"), the bare text otherwise."""
+    """A value as typed after `path=`: TOML where it parses (0.1, true, [64, 32], "tanh"), .1 and 1. too, the bare text otherwise."""
+    if POINTED.fullmatch(text):
+        return float(text)
     try:
         said = tomllib.loads(f"value = {text}")
         return said["value"] if set(said) == {"value"} else text

@@ -6,12 +6,13 @@ import jax.numpy as jnp
 import numpy as np
 from jax import flatten_util
 
-from learnmech.curvature.eigenpairs import Eigenpairs
+from learnmech.curvature.eigenpairs import Eigenpairs, check_params, fraction
 from learnmech.curvature.lanczos import extremes
 from learnmech.curvature.operators import check_operator, flattened, product_of
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.late import late
+from learnmech.parts import whole_number
 from learnmech.stages import Course, Stretch, marched
 from learnmech.system import System
 from learnmech.trees import Params
@@ -30,14 +31,23 @@ class Tracker:
     replayable = False
 
     def __init__(self, k: int = 1, of: str = "hessian", iterations: int = 100, tolerance: float = 1e-2, fresh: float = 0.03, seed: int = 0):
-        self.k, self.of, self.iterations, self.tolerance, self.fresh = k, of, iterations, tolerance, fresh
-        self.seed, self._count, self._last = seed, 0, None
+        self.k, self.of = whole_number("Tracker", "k", k, 1), of
+        self.iterations = whole_number("Tracker", "iterations", iterations, self.k)
+        self.tolerance, self.fresh = fraction("Tracker", "tolerance", tolerance), fraction("Tracker", "fresh", fresh, "0.03")
+        self.seed, self._count, self._last = whole_number("Tracker", "seed", seed, 0, 2**32 - 1), 0, None
 
     def read(self, system: System, params: Params) -> Eigenpairs:
         """The eigenvalues here (NaN where not converged), vectors, residuals and products taken."""
         if self._last is None:
             check_operator(system, self.of)
-            self._last = np.zeros_like(flatten_util.ravel_pytree(params)[0])
+            check_params("Tracker", system, params)
+            flat = flatten_util.ravel_pytree(params)[0]
+            if self.k > flat.size:
+                raise refused("Tracker", f"k <= {flat.size}, the parameters", self.k, "Lower k")
+            self._last = np.zeros_like(flat)
+        size, before = sum(np.size(leaf) for leaf in jax.tree.leaves(params)), len(self._last)
+        if size != before:
+            raise refused("Tracker", f"the network that it has followed, of {before} parameters", f"one of {size}", "Follow each by a Tracker of its own")
         seed = np.array([self.seed, self._count], np.uint32)
         said, vectors, residuals, products, self._last = _followed(
             system, params, self._last, seed, self.fresh, self.of, self.k, self.iterations, self.tolerance
@@ -67,8 +77,7 @@ def tracked(experiment: Experiment | Start, every: int = 10, tracker: Tracker | 
     start = experiment if isinstance(experiment, Start) else prepare(experiment)
     if start.rule.flows:
         raise refused("tracked", "a rule that steps", type(start.rule).__name__, "Watch Sharpness instead")
-    if every < 1:
-        raise refused("tracked", "every >= 1", every, "Give a number of steps")
+    every = whole_number("tracked", "every", every, 1)
     tracker, course = tracker or Tracker(), Course(start)
     stage, place, state, seen = course.begin(), 0, start.state, []
     while True:

@@ -1,5 +1,6 @@
 """Eigenpairs: the sharpest and the lowest directions of a landscape where one stands, compiled once for a structure."""
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -9,9 +10,11 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
+from learnmech import trees
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import check_operator, flattened, product_of
-from learnmech.errors import refused
+from learnmech.errors import Refused, refused
+from learnmech.parts import plain, whole_number
 from learnmech.system import System
 from learnmech.trees import Params
 
@@ -62,8 +65,10 @@ def eigenpairs(
     eigenspace once: an eigenvalue of multiplicity m may come once in place of m times, and lower ones move up. With `copies` (of the largest alone) what was
     missed is searched for from fresh vectors until nothing above the k-th is left: a search more, and one for each copy found.
     """
+    check_params("eigenpairs", system, params)
     flat, unflatten = flatten_util.ravel_pytree(params)
-    _check(flat.size, k, bottom, iterations, copies)
+    k, bottom, iterations = _counts(flat.size, k, bottom, iterations, copies)
+    tolerance, seed = fraction("eigenpairs", "tolerance", tolerance), whole_number("eigenpairs", "seed", seed)
     check_operator(system, of)
     knobs = (np.asarray(iterations), np.asarray(tolerance, np.float64), is_formed(flat.size, iterations))
     found = _found(system, params, _drawn(seed, flat), of, k, bottom, *knobs)
@@ -86,14 +91,50 @@ def eigenpairs(
     return Eigenpairs(values, tuple(unflatten(jnp.asarray(row)) for row in rows * signs), residuals, products)
 
 
-def _check(size, k, bottom, iterations, copies):
+def _counts(size, k, bottom, iterations, copies):
     who = "eigenpairs"
-    if k < 0 or bottom < 0 or not 1 <= k + bottom <= size:
+    k, bottom, iterations = (whole_number(who, name, value) for name, value in (("k", k), ("bottom", bottom), ("iterations", iterations)))
+    if not 1 <= k + bottom <= size:
         raise refused(who, f"from 1 to {size} eigenvalues, one for each parameter", f"{k} largest and {bottom} lowest", "Ask for others")
     if iterations < k + bottom:
         raise refused(who, f"iterations >= {k + bottom}, one for each eigenvalue", iterations, "Raise iterations")
     if copies and bottom:
         raise refused(who, "bottom = 0 with copies", bottom, "Ask for the lowest apart")
+    return k, bottom, iterations
+
+
+def fraction(who: str, name: str, value, example: str = "1e-6") -> float:
+    """A number between 0 and 1 that a function was given; refuses what is none."""
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, (int, float)) or not 0 < found < 1:
+        raise refused(who, f"{name} between 0 and 1", repr(found), f"Give for example {example}")
+    return float(found)
+
+
+def check_params(who: str, system: System, params: Params) -> None:
+    """Refuse parameters that the system's network cannot take."""
+    try:
+        leaves, structure = jax.tree.flatten((system, params))
+        _priced(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+        taken = all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(params))
+    except Refused:
+        raise
+    except Exception:  # of whatever kind a network raises that is given what it cannot take
+        taken = False
+    if not taken:
+        raise refused(who, "parameters of this system's network", shown(params), "Give those of a state of it")
+
+
+def shown(params: Params) -> str:
+    """A tree by its paths and shapes, the first few of them."""
+    said = [f"{path} {getattr(leaf, 'shape', repr(leaf))}" for path, leaf in trees.leaves_by_path(params).items()]
+    return ", ".join(said[:6]) + (", ..." if len(said) > 6 else "") or repr(params)
+
+
+@functools.lru_cache(maxsize=256)
+def _priced(structure, leaves):
+    """The shape of the loss, for parameters that have one; remembered, since to trace it takes as long as many a product."""
+    return eqx.filter_eval_shape(lambda system, params: system.loss(params), *jax.tree.unflatten(structure, leaves))
 
 
 def _merged(known, other, k):

@@ -10,7 +10,7 @@ from jax import flatten_util
 from jaxtyping import Float
 
 from learnmech import trees
-from learnmech.curvature.eigenpairs import eigenpairs
+from learnmech.curvature.eigenpairs import check_params, eigenpairs, shown
 from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.system import System
@@ -46,16 +46,19 @@ def landscape_slice(
     Axes `along1` and `along2`.  Source: Goodfellow, Vinyals & Saxe 2015; Li et al. 2018.
     """
     who = "landscape_slice"
+    check_params(who, system, params)
+    for name, several in (("directions", along), ("distances", distances)):
+        if not isinstance(several, (list, tuple, np.ndarray)) or np.shape(several) == ():
+            raise refused(who, f"a list of {name}, one for each axis", type(several).__name__, "Put them into a tuple")
     if not 1 <= len(along) <= 2 or len(along) != len(distances):
         raise refused(who, "one or two directions and as many lists of distances", f"{len(along)} and {len(distances)}", "Give them side by side")
-    flat = flatten_util.ravel_pytree(params)[0]
+    flat, steps = flatten_util.ravel_pytree(params)[0], [_distances(one) for one in distances]
     rows = np.stack([_row(system, params, one, along) for one in along])
     lengths = np.linalg.norm(rows, axis=1)
     if not np.isfinite(lengths).all() or not (lengths > 0).all():
         raise refused(who, "directions of finite length above zero", lengths.tolist(), "Give other directions")
     if unit:
         rows = rows / lengths[:, None]
-    steps = [np.asarray(one, np.float64) for one in distances]
     places = np.stack([grid.ravel() for grid in np.meshgrid(*steps, indexing="ij")], axis=1)
     seen = _losses(system, params, jnp.asarray(rows, flat.dtype), jnp.asarray(places, flat.dtype))
     dims, units = tuple(f"along{i}" for i in range(1, len(along) + 1)), "param" if unit else "1"
@@ -70,8 +73,26 @@ def landscape_slice(
     return xr.Dataset(variables, coords)
 
 
+def _distances(given):
+    try:
+        found = np.asarray(given, np.float64)
+    except (TypeError, ValueError):
+        found = np.full((), np.nan)
+    if found.ndim != 1 or not found.size or not np.isfinite(found).all():
+        got = repr(given) if not found.ndim else f"shape {found.shape}" if found.ndim > 1 or not found.size else "NaN or infinity"
+        raise refused("landscape_slice", "distances along each direction as a list of finite numbers", got, "Give for example numpy.linspace(-1, 1, 41)")
+    return found
+
+
+def _check_alike(who, one, other):
+    """Refuse a tree that is of another structure, or of other shapes."""
+    if jax.tree.structure(one) != jax.tree.structure(other) or list(map(np.shape, jax.tree.leaves(one))) != list(map(np.shape, jax.tree.leaves(other))):
+        raise refused(who, f"a tree like params, {shown(one)}", shown(other), "Give the parameters of one network")
+
+
 def _row(system, params, direction, along):
     if not isinstance(direction, str):
+        _check_alike("landscape_slice", params, direction)
         return np.asarray(flatten_util.ravel_pytree(direction)[0])
     if direction == "gradient":
         return np.asarray(_gradient(system, params))
@@ -84,4 +105,6 @@ def _row(system, params, direction, along):
 
 def between(system: System, one: Params, other: Params, fractions: Float[np.ndarray, " m"]) -> "xr.Dataset":
     """The loss on the straight way between two states, 0 at the one and 1 at the other."""
+    check_params("between", system, one)
+    _check_alike("between", one, other)
     return landscape_slice(system, one, (trees.subtract(other, one),), (fractions,), unit=False)

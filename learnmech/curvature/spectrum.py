@@ -7,7 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, UInt
 
+from learnmech.curvature.eigenpairs import fraction
 from learnmech.curvature.lanczos import FlatProduct, quadrature
+from learnmech.parts import whole_number
 from learnmech.trees import Array
 
 Key = PRNGKeyArray | UInt[Array, "2"]
@@ -39,6 +41,7 @@ def measures(
     product: FlatProduct, size: int, dtype, key: Key, probes: int = 8, iterations: int = 40
 ) -> tuple[Float[Array, "probes m"], Float[Array, "probes m"]]:
     """(nodes, weights) of each probe's spectral measure by stochastic Lanczos quadrature, `iterations` products a probe."""
+    probes, iterations = whole_number("measures", "probes", probes, 1), whole_number("measures", "iterations", iterations, 1)
     return jax.lax.map(lambda k: quadrature(product, signs(k, size, dtype), iterations), jax.random.split(key, probes))
 
 
@@ -48,6 +51,7 @@ def density(nodes: Float[Array, "probes m"], weights: Float[Array, "probes m"], 
     s is `width` of the range of the nodes (one, where they have none, is their size or 1), and the grid reaches 4 s beyond it. The error is that of a mean over
     probes; the quadrature's own is below it once the nodes stand closer than s.  Source: Lin, Saad & Yang 2016; Ghorbani, Krishnan & Xiao 2019.
     """
+    points, width = whole_number("density", "points", points, 2), fraction("density", "width", width, "0.01")
     kept = weights > 0
     low, high = jnp.min(jnp.where(kept, nodes, jnp.inf)), jnp.max(jnp.where(kept, nodes, -jnp.inf))
     spread = jnp.where(high > low, high - low, jnp.where(high != 0, jnp.abs(high), 1))
@@ -71,6 +75,7 @@ def sums(product: FlatProduct, size: int, dtype, key: Key, probes: int = 32, exa
 
     Exact, with error 0, by a product for every parameter up to `exact_up_to` of them.  Source: Hutchinson 1990.
     """
+    probes = whole_number("sums", "probes", probes, 2)
     if size <= exact_up_to:
 
         def column(totals, index):

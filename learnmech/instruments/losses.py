@@ -1,9 +1,11 @@
 """Losses and outputs, on the training and the test view."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
+from learnmech.losses.base import refuse_where
 from learnmech.quantity import Quantity
 
 
@@ -45,7 +47,17 @@ class TestLoss(Instrument):
 
 
 class Accuracy(Instrument):
-    """The share of samples put in the right class: the largest output where the largest target is, of one output the sign; on the test view too."""
+    """The share of samples put in the right class: the largest output where the largest target is, of one output the sign; on the test view too.
+
+    Refuses targets that are no classes: rows that are no probabilities, and that are not the one row which all samples of a class share (one-hot, +1 and -1;
+    centered or not).
+    """
+
+    def check(self, system):
+        what, remedy = "targets that are classes", "Give one-hot targets or +1 and -1, or do not watch accuracy"
+        for side, view in (("train", system.train), ("test", system.test)):
+            if view is not None:
+                refuse_where(~_of_classes(np.asarray(view.Y)), "Accuracy", what, view.Y, side, remedy)
 
     def quantities(self, system, params):
         train = Quantity("accuracy", (), "1", "A", "share of training samples in the right class")
@@ -56,6 +68,18 @@ class Accuracy(Instrument):
         system, params = moment.system, moment.state.params
         seen = {"accuracy": _share(system.outputs(params, system.train.X), system.train.Y)}
         return seen if system.test is None else seen | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test.Y)}
+
+
+def _of_classes(Y):
+    """(n,) whether a row of targets (n, k) belongs to a class: it is a row of probabilities, or has one largest entry and is the same wherever that is."""
+    n, k = Y.shape
+    if k == 1:
+        Y = np.hstack([Y, -Y])
+    order = np.sort(Y, axis=1)
+    own = Y.argmax(axis=1)
+    first = np.array([np.argmax(own == one) for one in range(Y.shape[1])])[own]
+    chance = (Y >= 0).all(axis=1) & (np.abs(Y.sum(axis=1) - 1) <= max(1e-9, 4 * k * np.finfo(Y.dtype).eps)) & (k > 1)
+    return chance | ((order[:, -1] > order[:, -2]) & (Y == Y[first]).all(axis=1))
 
 
 def _share(outputs, Y):

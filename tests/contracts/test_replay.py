@@ -192,6 +192,41 @@ def test_what_is_frozen_stands_still_to_the_bit_under_every_rule(kind, paths):
         assert not np.any((states[0][name] == states[1][name])[free]), name
 
 
+BLOCKS = {
+    "conv": (architectures.Conv.example(), "layer1"),
+    "batch norm": (architectures.Mlp(hidden=(5,), norm="batch", affine=True), "layer1.gain"),
+    "layer norm": (architectures.Mlp(hidden=(5,), norm="layer", affine=True), "layer1"),
+    "rms norm": (architectures.Residual(width=4, blocks=2, depth_power=0.5, norm="rms"), "layer2"),
+    "dropout": (architectures.Dropout(architectures.Mlp(hidden=(5,)), rate=0.3), "layer1"),
+}
+
+
+@pytest.mark.parametrize("name", BLOCKS)
+def test_a_block_that_is_frozen_stands_still_and_its_run_cut_short_goes_on_to_the_same_bits(name, tmp_path, monkeypatch):
+    architecture, path = BLOCKS[name]
+    events = (interventions.Freeze(path, at=5), interventions.Thaw(path, at=17))
+    experiment = fitting(made(architecture=architecture, rule=rules.Adam(rate=0.01))).experiment
+    assert experiment.architecture == architecture
+    experiment = dataclasses.replace(experiment, events=events)
+    monkeypatch.setattr(runs, "_block_size", lambda *_: 4)
+    whole, stream = lm.run(experiment), runs.stream
+    states = [{p: np.asarray(leaf) for p, leaf in trees.leaves_by_path(whole.at(step).params).items()} for step in (5, 17, STEPS)]
+    still = {p for p in states[0] if p.startswith(path)}
+    assert still and still != set(states[0])
+    for p in states[0]:
+        assert (states[0][p].tobytes() == states[1][p].tobytes()) == (p in still), p
+        assert states[1][p].tobytes() != states[2][p].tobytes(), p
+
+    def cut(*given, **knobs):
+        yield from itertools.islice(stream(*given, **knobs), 2)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(runs, "stream", cut)
+    assert lm.run(experiment, folder=tmp_path / "run").reached < whole.reached
+    monkeypatch.setattr(runs, "stream", stream)
+    assert bits(lm.resume(tmp_path / "run").params) == bits(whole.params)
+
+
 def test_the_rule_does_not_see_what_is_frozen():
     """Heavy ball by hand, on the free layer alone."""
     frozen = dataclasses.replace(made(rule=rules.HeavyBall(rate=0.05, momentum=0.9)), events=(interventions.Freeze("layer2"),))
