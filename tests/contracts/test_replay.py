@@ -118,7 +118,8 @@ LINEAR = made(
 )
 OF_THE_STEP = ("batch-loss", "norms")  # together they see all of a moment: state, loss, gradient and update
 SEEN = {
-    "all": (LINEAR, READ),
+    "all": (LINEAR, [kind for kind in READ if kind != "accuracy"]),
+    "classes": (dataclasses.replace(LINEAR, data=dataclasses.replace(data.Digits.example(), targets="one-hot")), ("accuracy",)),
     "adam": (dataclasses.replace(LINEAR, rule=rules.Adam(rate=0.01), precision="float32"), OF_THE_STEP),
     "sgd": (dataclasses.replace(LINEAR, rule=rules.SGD(rate=0.05, batch=4)), OF_THE_STEP),
     "flow": (made(rule=RULES["gradient-flow"]), OF_THE_STEP),
