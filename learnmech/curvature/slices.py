@@ -48,7 +48,7 @@ def landscape_slice(
     who = "landscape_slice"
     check_params(who, system, params)
     for name, several in (("directions", along), ("distances", distances)):
-        if not isinstance(several, (list, tuple, np.ndarray)) or np.shape(several) == ():
+        if not isinstance(several, (list, tuple)) and not (isinstance(several, np.ndarray) and several.ndim):
             raise refused(who, f"a list of {name}, one for each axis", type(several).__name__, "Put them into a tuple")
     if not 1 <= len(along) <= 2 or len(along) != len(distances):
         raise refused(who, "one or two directions and as many lists of distances", f"{len(along)} and {len(distances)}", "Give them side by side")
