@@ -16,8 +16,8 @@ from learnmech.trees import Array
 
 FORMED = 64
 """Up to so many parameters a product for each is cheaper than to search."""
-STAGED = 2**20
-"""Entries of a basis above which only the part in use is gone through."""
+BLOCK, BLOCKED = 32, 2**20
+"""Rows to a block where a basis has more entries than the second: only the blocks in use are gone through, since rows of zeros cost as much."""
 FlatProduct = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
 
@@ -37,13 +37,14 @@ class Extremes(NamedTuple):
 
 
 class _Basis(NamedTuple):
-    """Orthonormal rows Q (zeros below those in use), the map between them T = Q C Q' (float64), how many are in T, and how far C leads out of them.
+    """Orthonormal rows Q (zeros below those in use) in blocks, the map between them T = Q C Q' (float64), how many are in T, and the unit vector ahead.
 
-    The next row is in Q already, unless C does not lead out.
+    `out` is how far C leads from the rows along the vector ahead: 0 where it does not lead out of them.
     """
 
-    Q: Float[Array, "m+1 p"]
+    Q: tuple[Float[Array, "b p"], ...]
     T: Float[Array, "m m"]
+    ahead: Float[Array, " p"]
     used: Int[Array, ""]
     out: Float[Array, ""]
 
@@ -117,11 +118,10 @@ def extremes(
         return (products < iterations) & ~done & (basis.used < room)
 
     zero = jnp.zeros((), jnp.int64)
-    basis = _Basis(jnp.zeros((most + 1, size), start.dtype), jnp.zeros((most, most)), zero, jnp.zeros(()))
-    begun = (basis, _Ritz(jnp.zeros(most), jnp.zeros((most, most)), zero), zero, jnp.array(False))
+    begun = (_begun(start, most), _Ritz(jnp.zeros(most), jnp.zeros((most, most)), zero), zero, jnp.array(False))
     basis, ritz, products, _ = jax.lax.while_loop(unfinished, cycle, begun)
     values, turned, known, greatest = _ends(ritz, basis, top, bottom)
-    vectors = turned.T.astype(start.dtype) @ basis.Q[:most]
+    vectors = _turned(turned, basis.Q)
     return _judged(product if measured else None, values.astype(start.dtype), vectors, known.astype(start.dtype), finest, greatest, products)
 
 
@@ -162,10 +162,9 @@ def quadrature(product: FlatProduct, start: Float[Array, " p"], iterations: int)
     Krylov space is smaller, those of the nodes too many are 0.  Source: Golub & Meurant 2010; Ubaru, Chen & Saad 2017.
     """
     size, most = start.size, min(iterations, start.size)
-    begun = _Basis(jnp.zeros((most + 1, size), start.dtype), jnp.zeros((most, most)), jnp.zeros((), jnp.int64), jnp.zeros(()))
-    # the first turn takes the start in; a map that leads nowhere behind it has shown all that the start sees
-    more = lambda basis: (basis.used < most) & ((basis.used == 0) | (basis.out > 0))  # noqa: E731
-    ritz = _diagonalized(jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), begun))
+    # a map that leads nowhere has shown all that the start sees
+    more = lambda basis: (basis.used < most) & (basis.out > 0)  # noqa: E731
+    ritz = _diagonalized(jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most)))
     spare = jnp.arange(most) < ritz.unused
     return jnp.where(spare, ritz.values[-1], ritz.values).astype(start.dtype), jnp.where(spare, 0, ritz.vectors[0] ** 2).astype(start.dtype)
 
@@ -179,25 +178,57 @@ def _eigh(T):
     return tuple(jnp.linalg.eigh(T, symmetrize_input=False))
 
 
-def _cleared(w, Q):
-    """(w without its parts along the rows of Q, those parts, whether most of what was left went with the second time): twice, which otherwise is enough."""
-    along = Q @ w
-    once = w - along @ Q
-    again = Q @ once
-    twice = once - again @ Q
-    return twice, along + again, jnp.linalg.norm(twice) < jnp.linalg.norm(once) / 2
+def _begun(start, most):
+    """A basis without rows, and the start ahead."""
+    heights = [BLOCK] * (most // BLOCK) + [most % BLOCK] * (most % BLOCK > 0) if most * start.size > BLOCKED else [most]
+    length = jnp.linalg.norm(start)
+    ahead = start / jnp.where(length > 0, length, 1)
+    blocks = tuple(jnp.zeros((height, start.size), start.dtype) for height in heights)
+    return _Basis(blocks, jnp.zeros((most, most)), ahead, jnp.zeros((), jnp.int64), jnp.ones(()))
 
 
-def _cleared_among(w, Q, used):
-    """The same along the rows in use: where there are many entries, among no more rows than the next of some counts, since those of zeros cost as much."""
-    counts = [count for count in range(16, len(Q), 16) if Q.size > STAGED] + [len(Q)]
+def _cleared(w, Q, used):
+    """(w without its parts along the rows in use, those parts, its length): twice, which is enough unless most of what was left went with the second time."""
+    begins = np.cumsum([0] + [len(block) for block in Q])
 
-    def among(count):
-        cleared, parts, left = _cleared(w, Q[:count])
-        return cleared, jnp.pad(parts, (0, len(Q) - count)), left
+    def along(w, block, begin):
+        def cleared():
+            parts = block @ w
+            return w - parts @ block, parts
 
-    place = jnp.sum(jnp.asarray(counts[:-1], used.dtype) <= used)
-    return jax.lax.switch(place, [lambda count=count: among(count) for count in counts])
+        return jax.lax.cond(used >= begin, cleared, lambda: (w, jnp.zeros(len(block), w.dtype)))
+
+    def again(carry):
+        w, parts, _, length, times = carry
+        found = []
+        for block, begin in zip(Q, begins, strict=False):
+            w, part = along(w, block, begin)
+            found.append(part)
+        return w, parts + jnp.concatenate(found), length, jnp.linalg.norm(w), times + 1
+
+    def unclear(carry):
+        _, _, before, length, times = carry
+        return (times < 2) | ((length < before / 2) & (times < 3))
+
+    nothing = jnp.zeros((), w.dtype)
+    w, parts, _, length, _ = jax.lax.while_loop(unclear, again, (w, jnp.zeros(begins[-1], w.dtype), nothing, nothing, 0))
+    return w, parts, length
+
+
+def _written(Q, row, at):
+    """The rows with another at a place."""
+    blocks, begin = [], 0
+    for block in Q:
+        place = jnp.clip(at - begin, 0, len(block) - 1)
+        blocks.append(block.at[place].set(jnp.where(at - begin == place, row, block[place])))
+        begin += len(block)
+    return tuple(blocks)
+
+
+def _turned(columns, Q):
+    """The vectors that columns of coefficients make of the rows."""
+    parts = jnp.split(columns.T.astype(Q[0].dtype), np.cumsum([len(block) for block in Q])[:-1], axis=1)
+    return sum(part @ block for part, block in zip(parts, Q, strict=True))
 
 
 def _other(start, count):
@@ -210,20 +241,19 @@ def _grown(product, basis, start, count):
 
     Where there is no next vector to begin with, it is given one instead.
     """
-    Q, T, used, out = basis
+    Q, T, row, used, out = basis
     alive = out > 0
-    image = jax.lax.cond(alive, lambda: product(Q[used]), lambda: _other(start, count))
-    ahead, parts, left = _cleared_among(image, Q, used)
-    length = jnp.linalg.norm(ahead)
+    image = product(row)
+    image = jax.lax.cond(alive, lambda: image, lambda: _other(start, count))
+    Q = _written(Q, row, used)
+    ahead, parts, length = _cleared(image, Q, used)
     # below this it is the round-off of the product, of which too much would lie along the others
     length = jnp.where(length > 1000 * jnp.finfo(image.dtype).eps * jnp.linalg.norm(image), length, 0 * length)
-    parts = parts[: len(T)].astype(jnp.float64)
+    parts = parts.astype(jnp.float64)
     here = alive & (jnp.arange(len(T)) == used)
     T = jnp.where(here[None, :], parts[:, None], jnp.where(here[:, None], parts[None, :], T))
-    row = ahead / jnp.where(length > 0, length, jnp.inf)
-    row = jax.lax.cond(left, lambda: row - (Q @ row) @ Q, lambda: row)
-    Q = jax.lax.dynamic_update_index_in_dim(Q, row, used + alive, 0)
-    return _Basis(Q, T, used + alive, jnp.where(alive, length, 1).astype(jnp.float64))
+    ahead = ahead / jnp.where(length > 0, length, jnp.inf)
+    return _Basis(Q, T, ahead, used + alive, jnp.where(alive, length, 1).astype(jnp.float64))
 
 
 def _diagonalized(basis):
@@ -250,7 +280,8 @@ def _thinned(basis, ritz, top, bottom):
     low = bottom + (spare if not top else spare // 2 if bottom else 0)
     order = np.concatenate([np.arange(most)[::-1][:high], np.arange(most)[:low]]).astype(int)
     kept = len(order)
-    rows = ritz.vectors[:, order].T.astype(basis.Q.dtype) @ basis.Q[:most]
-    Q = jnp.concatenate([rows, basis.Q[most:], jnp.zeros((most - kept, rows.shape[1]), rows.dtype)])
+    rows = _turned(ritz.vectors[:, order], basis.Q)
+    heights = [len(block) for block in basis.Q]
+    Q = tuple(jnp.split(jnp.pad(rows, ((0, most - kept), (0, 0))), np.cumsum(heights)[:-1]))
     T = jnp.diag(jnp.pad(ritz.values[order], (0, most - kept)))
-    return _Basis(Q, T, jnp.asarray(kept, basis.used.dtype), basis.out)
+    return _Basis(Q, T, basis.ahead, jnp.asarray(kept, basis.used.dtype), basis.out)
