@@ -113,7 +113,7 @@ def against(name, goal, ours_to, **task):
 
 
 def benchmarks() -> list[Benchmark]:
-    """A product beside a gradient; ten eigenvalues beside PyHessian (its own defaults, and a finer tolerance) and curvlinops with scipy's eigsh; tracking beside the bare run."""
+    """A product beside a gradient; ten eigenvalues beside PyHessian (its defaults, and finer) and curvlinops with scipy eigsh; tracking beside the bare run."""
     system, params, v = prepared()
     start = lm.prepare(experiment())
 

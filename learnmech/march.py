@@ -6,7 +6,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech import trees
 from learnmech.freezing import Frozen, Narrowed
@@ -15,6 +15,9 @@ from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
 from learnmech.trees import Array
+
+LEG = 64
+"""Steps to a leg of a walk."""
 
 
 class Until(eqx.Module):
@@ -54,6 +57,22 @@ class Way(NamedTuple):
     turns: Int[np.ndarray, ""]
 
 
+class _Walk(NamedTuple):
+    """Where a walk is: its turn, the next mark, how many marks were reached, parameters and memory, what was read, whether it was halted at a mark.
+
+    `again` where it goes a way that it went before, on which it neither reads nor halts.
+    """
+
+    turn: Int[Array, ""]
+    mark: Int[Array, ""]
+    reached: Int[Array, ""]
+    params: trees.Params
+    memory: PyTree
+    buffers: dict[int, dict[str, Array]]
+    halted: Bool[Array, ""]
+    again: Bool[Array, ""]
+
+
 def way_of(gaps: np.ndarray, flows: bool, first: int = 0, lead: int = 0) -> Way:
     """The way along `gaps` (m,) from each mark to the next: 0 at the last mark of a run, negative where padded; `lead` lies before the first mark."""
     real = gaps >= 0
@@ -88,8 +107,9 @@ def _after(system, rule, state, update, span, moving, frozen):
     """Parameters and memory one step or one span of time on, or the same where not moving; `update` and the memory after a step come with it."""
     if not rule.flows:
         update, memory = update
-        after = jax.tree.map(lambda p, u: jnp.where(moving, p + u, p), state.params, update)
-        memory = jax.tree.map(lambda new, old: jnp.where(moving, new, old), memory, state.memory)
+        after = jax.tree.map(lambda p, u: p + u, state.params, update)
+        if moving is not True:
+            after, memory = (jax.tree.map(lambda new, old: jnp.where(moving, new, old), *both) for both in ((after, state.params), (memory, state.memory)))
         return (frozen.kept(frozen.combined(after, state.params), state.params) if frozen else after), memory
     if not frozen:
         return jax.lax.cond(moving & (span > 0), lambda: rule.advance(system, state, span)[:2], lambda: (state.params, state.memory))
@@ -118,6 +138,32 @@ def _blank(shapes, marks: int):
         capacity = marks if every == 1 else -(-marks // every) + 1
         buffers[every] = {name: jnp.full((capacity, *s.shape), jnp.nan, s.dtype) for one in read for name, s in one.items()}
     return buffers
+
+
+def _in_legs(body, walk, total, turns):
+    """A walk that steps at every turn, in legs. Where the last step led beyond a run's end, its leg is walked again without it.
+
+    To choose at every step between the state after it and the one before, for the sake of the last, would copy the rule's memory each time.
+    """
+
+    def ending(turn):
+        # the turn at a run's last mark, which only reads, is a leg of its own
+        return jnp.minimum(turn + LEG, jnp.where(turn < total, total, turns))
+
+    def at(walk):
+        return walk.turn, walk.params, walk.memory
+
+    def leg(carry):
+        walk, began, ends, _ = carry
+        walk = jax.lax.while_loop(lambda walk: (walk.turn < ends) & (walk.again | ~walk.halted), body, walk)
+        beyond = ~walk.again & (walk.halted | (walk.turn > total))
+        ends = jnp.where(beyond, walk.turn - 1, ending(walk.turn))
+        done = walk.again | (~beyond & (walk.turn >= turns))
+        began = jax.tree.map(lambda old, new: jnp.where(beyond, old, new), began, at(walk))
+        turn, params, memory = began
+        return walk._replace(turn=turn, params=params, memory=memory, again=beyond), began, ends, done
+
+    return jax.lax.while_loop(lambda carry: ~carry[-1], leg, (walk, at(walk), ending(walk.turn), walk.turn >= turns))[0]
 
 
 @eqx.filter_jit
@@ -153,16 +199,18 @@ def march(
         time = exact.elapsed(step) if since is None else since[1] + exact.elapsed(step, since[0])
         return State(params, memory, step, time, state.key)
 
-    def going(carry):
-        turn, halted = carry[0], carry[-1]
-        return turn < turns if together else (turn < turns) & ~halted
+    legs = not (rule.flows or together)
 
-    def body(carry):
-        turn, mark, reached, params, memory, buffers, halted = carry
+    def going(walk):
+        return walk.turn < turns if together else (walk.turn < turns) & ~walk.halted
+
+    def body(walk):
+        turn, mark, reached, params, memory, buffers, halted, again = walk
         here = at(turn, params, memory)
-        loss, gradient, update, next_memory = _here(system, rule, here, frozen)
+        # so that what is read does not decide what the compiler makes one of, and rounds once
+        loss, gradient, update, next_memory = jax.lax.optimization_barrier(_here(system, rule, here, frozen))
         moment = Moment(system, here, rule, origin, loss, gradient, update)
-        at_mark = position[jnp.minimum(mark, marks - 1)] == turn
+        at_mark = (position[jnp.minimum(mark, marks - 1)] == turn) & ~again
         filled = {}
         for every, group in groups.items():
             due = at_mark if every == 1 else at_mark & ((first + mark) % every == 0)
@@ -178,23 +226,25 @@ def march(
         stop = ~jnp.isfinite(loss)
         if until is not None:
             stop = stop | until.met(filled[1][until.quantity][mark])
-        reached = reached + (at_mark & ~halted) if together else mark + at_mark
+        if together:
+            reached = reached + (at_mark & ~halted)
         halted = halted | (stop & at_mark)
-        moving = ~halted & (turn < total)
+        moving = legs or (~halted & (turn < total))
         params, memory = _after(system, rule, here, (update, next_memory), ahead[turn] if rule.flows else None, moving, frozen)
-        return turn + 1, mark + at_mark, reached, params, memory, filled, halted
+        return _Walk(turn + 1, mark + at_mark, reached, params, memory, filled, halted, again)
 
     sample = eqx.filter_eval_shape(_sample, system, rule, state, origin)
     shapes = {every: [jax.eval_shape(instrument.read, sample) for instrument in group] for every, group in groups.items()}
-    zero = jnp.zeros((), jnp.int64)
-    carry = (zero, zero, zero, state.params, state.memory, _blank(shapes, marks), jnp.array(False))
-    turn, _, reached, params, memory, buffers, halted = jax.lax.while_loop(going, body, carry)
-    moved = jnp.minimum(turn - halted, total)
+    zero, no = jnp.zeros((), jnp.int64), jnp.array(False)
+    walk = _Walk(zero, zero, zero, state.params, state.memory, _blank(shapes, marks), no, no)
+    walk = _in_legs(body, walk, total, turns) if legs else jax.lax.while_loop(going, body, walk)
+    turn, mark, reached, params, memory, buffers, halted, _ = walk
+    moved = turn if legs else jnp.minimum(turn - halted, total)
     if rule.flows:
         after = State(params, memory, state.step, state.time + jnp.sum(jnp.where(jnp.arange(marks) < moved, ahead, 0)), state.key)
     else:
         after = at(moved, params, memory)
-    return Block(after, buffers, reached, halted)
+    return Block(after, buffers, reached if together else mark, halted)
 
 
 def _sample(system, rule, state, origin):

@@ -161,7 +161,7 @@ def quadrature(product: FlatProduct, start: Float[Array, " p"], iterations: int)
     sum_j weight_j g(node_j) = u' g(C) u for polynomials g of degree below 2m, u the start over its length. Weights are positive and sum to 1; where the start's
     Krylov space is smaller, those of the nodes too many are 0.  Source: Golub & Meurant 2010; Ubaru, Chen & Saad 2017.
     """
-    size, most = start.size, min(iterations, start.size)
+    most = min(iterations, start.size)
     # a map that leads nowhere has shown all that the start sees
     more = lambda basis: (basis.used < most) & (basis.out > 0)  # noqa: E731
     ritz = _diagonalized(jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most)))

@@ -81,7 +81,7 @@ class ScaleEquilibrium(Theory):
     @classmethod
     def example(cls):
         architecture = Mlp(hidden=(3,), norm="layer")
-        return Experiment(architecture, Gaussian(n=32, d=4, k=2, noise=1.0), GradientDescent(rate=0.2, decay=0.05), Clock(steps=3000, every=50))
+        return Experiment(architecture, Gaussian(n=32, d=4, k=2, noise=1.0), GradientDescent(rate=0.2, decay=0.02), Clock(steps=3000, every=50))
 
 
 def _shrinkings(start: Start):
