@@ -15,6 +15,7 @@ from learnmech.losses import Squared
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs import run
+from learnmech.scalings import NTK
 from learnmech.theories.central_flow import CentralFlow, course
 
 THEORY = CentralFlow()
@@ -22,14 +23,15 @@ CURVATURES = {"descent": "hessian_eigenvalue", "RMSProp": "preconditioned_sharpn
 
 
 def _experiment():
-    # the round-off of single precision sets the oscillation going soon after the edge is reached; from that of double precision it takes twice as long
-    network, clock = Mlp(hidden=(32, 32), activation="tanh", bias=True), Clock(steps=6000, every=5)
-    return Experiment(network, Chebyshev(degree=3), GradientDescent(rate=0.03), clock, loss=Squared(scaling="mean"), precision="float32")
+    # the round-off of single precision sets the oscillation going soon after the edge is reached; from that of double precision it takes twice as long;
+    # biases drawn, not 0, so that the network is not odd as the cubic is, which would keep it from oscillating along even directions but for round-off
+    network, clock = Mlp(hidden=(32, 32), activation="tanh", bias=True, scaling=NTK(bias=0.3)), Clock(steps=8000, every=5)
+    return Experiment(network, Chebyshev(degree=3), GradientDescent(rate=1.0), clock, loss=Squared(scaling="mean"), precision="float32", seed=1)
 
 
 def _adaptive(experiment):
     """The same network under RMSProp, at a rate at which its edge is reached as well."""
-    return experiment.with_value("rule", RMSProp(rate=float(experiment.rule.rate) / 50, b2=0.95, eps=0.01))
+    return experiment.with_value("rule", RMSProp(rate=0.005, b2=0.95, eps=0.01))
 
 
 def _verify(shown):
@@ -54,7 +56,17 @@ def _verify(shown):
         reason = "without it the loss goes down the valley's floor, and curvature beyond the edge"
         bare, top = float(free.loss[-1]), float(free.eigenvalues[-1, 0])
         if name == "descent":
-            checks.append(Check("descent: lowest loss without the oscillation, over the mean seen at the end", bare / loss, 0.9, 0.0, reason, "below"))
+            there = float(comparison.seen["loss"].sel(time=(len(free.loss) - 1) * float(ran.experiment.rule.rate), method="nearest"))
+            checks.append(
+                Check(
+                    "descent: loss without the oscillation where its sharpness is 1.9 times the edge, over the mean seen",
+                    bare / there,
+                    0.9,
+                    0.0,
+                    reason,
+                    "below",
+                )
+            )
         checks.append(Check(f"{name}: sharpness without the oscillation, over 2/rate", top / edge, 1.1, 0.0, reason, "above"))
     return tuple(checks), {"courses": courses}
 
@@ -99,5 +111,5 @@ exhibit = Exhibit(
     reason="what is left out is of higher order in the oscillation, and the time until it has set in",
     verify=_verify,
     draw=_draw,
-    twin={"architecture.hidden": (4, 4), "rule.rate": 0.05, "seed": 2, "clock": {"steps": 1200, "every": 5}},
+    twin={"architecture.hidden": (4, 4), "rule.rate": 0.2, "seed": 2, "clock": {"steps": 1200, "every": 5}},
 )

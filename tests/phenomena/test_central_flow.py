@@ -6,19 +6,20 @@ import pytest
 import scipy.optimize
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, losses, rules
+from learnmech import architectures, data, instruments, losses, rules, scalings
 from learnmech.curvature.complementarity import complementary, symmetric_basis
 from learnmech.errors import Refused
 from learnmech.theories import CentralFlow
-from learnmech.theories.central_flow import Told, bends, course, lacked, mean_about, stepped
+from learnmech.theories.central_flow import Told, bends, course, lacked, mean_about, overshot, stepped
 
 RNG = np.random.default_rng(5)
-NETWORK = architectures.Mlp(hidden=(4, 4), activation="tanh", bias=True)
+# biases that do not begin at 0: else the network is odd as the cubic is, and along even directions only round-off begins an oscillation
+NETWORK = architectures.Mlp(hidden=(4, 4), activation="tanh", bias=True, scaling=scalings.NTK(bias=0.3))
 
 
 def descending(steps=1600, rule=None, **changes):
     """A tanh network on a cubic, whose sharpness comes to the edge after half the steps."""
-    rule = rule or rules.GradientDescent(rate=0.04)
+    rule = rule or rules.GradientDescent(rate=0.2)
     parts = {"architecture": NETWORK, "data": data.Chebyshev(degree=3), "rule": rule, "clock": lm.Clock(steps=steps, every=20), "seed": 2}
     # in single precision, whose round-off is what the oscillation grows from
     return lm.Experiment(**(parts | {"loss": losses.Squared(scaling="mean"), "precision": "float32"} | changes))
@@ -119,10 +120,10 @@ def laid():
     }
 
 
-DENSE, ADAPTIVE = lm.Clock(steps=1600, every=5), rules.RMSProp(rate=8e-4, b2=0.95, eps=0.01)
+DENSE, ADAPTIVE = lm.Clock(steps=1600, every=5), rules.RMSProp(rate=4e-3, b2=0.95, eps=0.01)
 
 
-@pytest.mark.parametrize("rule, edge", [("descent", 2 / 0.04), ("rmsprop", 2 / 8e-4)])
+@pytest.mark.parametrize("rule, edge", [("descent", 2 / 0.2), ("rmsprop", 2 / 4e-3)])
 def test_mean_loss_and_sharpness_are_within_five_percent_at_the_edge(laid, rule, edge):
     comparison = laid[rule]
     assert comparison.verdict == "holds" and len(comparison.rows) == {"descent": 3, "rmsprop": 2}[rule]
@@ -154,6 +155,23 @@ def test_what_the_loss_lacks_is_the_time_a_growth_from_round_off_takes():
     assert lacked(told, 1.0, window, unit) == pytest.approx(min(steps / window, 1) * steady**2, rel=0.1)
 
 
+def test_a_further_eigenvalue_overshoots_the_edge_while_its_oscillation_grows():
+    first, slope, steady, unit, window = 400, 2e-4, 0.01, 1e-8, 700
+    tops = np.full((900, 2), 2.0)
+    tops[:, 1] = np.minimum(2 * (1 + slope * (np.arange(900) - first)), 2)
+    flat = np.full(900, steady**2)
+    told = Told(flat, flat, tops, flat, flat, flat)
+    off, steps = unit, 0
+    for place in range(900):
+        off = np.hypot((1 - tops[place, 1]) * off if place < first else (1 + 2 * slope * (place - first)) * off, unit)
+        if off > steady:
+            steps = place - first
+            break
+    # (1 + 2 s n) is taken for exp(2 s n), sums for integrals
+    assert overshot(told, 1.0, window, unit) == pytest.approx(slope * steps * steps / window, rel=0.1)
+    assert overshot(told._replace(eigenvalues=tops[:, :1]), 1.0, window, unit) == 0
+
+
 def test_what_steps_leave_of_the_loss_is_that_of_a_mode_in_closed_form():
     x, window, steps = 0.02, 100, np.arange(401)
     flow, descent = np.exp(-2 * x * steps), (1 - x) ** (2 * steps)
@@ -174,7 +192,7 @@ def test_the_central_flow_refuses_what_it_does_not_speak_of():
     good = descending(clock=DENSE)
     refused = {
         "rule": rules.HeavyBall(rate=0.01),
-        "rule.rate": 1.0,
+        "rule.rate": 4.0,
         "architecture.activation": "relu",
         "rule.decay": 0.1,
     }
@@ -189,12 +207,16 @@ def test_the_central_flow_refuses_what_it_does_not_speak_of():
     # so fast a rate that along the oscillation the curvature changes by a fifth: its runs are off by a quarter
     large = [one.claim for one in CentralFlow().conditions(lm.prepare(descending(clock=DENSE, rule=rules.GradientDescent(rate=0.35)))) if not one.holds]
     assert any(claim.startswith("the oscillation is small") for claim in large)
-    batch = lm.prepare(descending(clock=DENSE, rule=rules.RMSProp(rate=8e-4, batch=5)))
+    # a second eigenvalue that comes to the edge fast: each is above it in turn, so that the larger of the two is 7% above on average
+    fast = lm.prepare(descending(clock=DENSE, rule=rules.RMSProp(rate=8e-3, b2=0.95, eps=0.01), seed=0))
+    assert [one.claim[:40] for one in CentralFlow().conditions(fast) if not one.holds] == ["until an oscillation along a further eig"]
+    batch = lm.prepare(descending(clock=DENSE, rule=rules.RMSProp(rate=4e-3, batch=5)))
     assert "every step sees all samples" in [one.claim for one in CentralFlow().conditions(batch) if not one.holds]
 
 
 def test_two_eigenvalues_stay_at_the_edge_together_and_nothing_is_said_where_no_more_are_followed():
-    start, edge = lm.prepare(descending(steps=800, rule=rules.GradientDescent(rate=0.35), precision="float64")), 2 / 0.35
+    rule, odd = rules.GradientDescent(rate=0.35), architectures.Mlp(hidden=(4, 4), activation="tanh", bias=True)
+    start, edge = lm.prepare(descending(steps=800, rule=rule, architecture=odd, precision="float64")), 2 / 0.35
     values = course(start, 800, 3).eigenvalues
     both = np.flatnonzero(values[:, 1] > (1 - 1e-3) * edge)
     # spans of half a step are off by their square
