@@ -197,6 +197,19 @@ def test_until_stops_at_the_first_mark_where_it_is_met(plain, monkeypatch):
     assert len(at_once["loss"]) == 1 and np.array_equal(at_once.final["layer1.weight"], lm.prepare(often).params["layer1"]["weight"])
 
 
+@pytest.mark.parametrize("last", [20, 40, 64, 70])
+def test_a_run_that_stops_within_a_leg_of_its_walk_or_at_its_end_stops_there(last):
+    # 64 steps to a leg: within the first and the second, behind the third, at the last mark
+    long, far = (experiment("adam", clock=lm.Clock(steps=steps, every=3)) for steps in (210, 3 * last))
+    losses = lm.run(long, watch=LIGHT)["loss"].values
+    assert np.all(np.diff(losses) < 0)
+    stopped = lm.run(long, watch=HEAVY, until=f"loss<{float(losses[last - 1] + losses[last]) / 2!r}")
+    assert np.array_equal(stopped["loss"], losses[: last + 1]) and stopped["loss"]["step"][-1] == 3 * last
+    assert same(stopped, lm.run(far, watch=LIGHT))
+    for one, other in zip(*(jax.tree.leaves(record.at(3 * last)) for record in (stopped, lm.run(far))), strict=True):
+        assert np.array_equal(one, other)
+
+
 @pytest.mark.parametrize("until", ["loss", "loss<", "loss<small", "los<1", "weight_norm<1", "outputs>1", "<1", "loss=1"])
 def test_an_until_that_cannot_be_met_is_refused(until):
     with pytest.raises(Refused, match=r"^until needs .*, but got .*\. .*[.?]$"):
