@@ -216,19 +216,32 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 
-def overshot(told: Told, rate: float, window: int, unit: float) -> float:
-    """By how much of the edge a second or further eigenvalue goes beyond it on average, until an oscillation along it has set in: the most of any.
+def overshot(told: Told, rate: float, window: int, unit: float) -> tuple[float, float]:
+    """By how much of the edge an eigenvalue goes beyond it on average, until an oscillation along it has set in: the largest, and the most of any further one.
 
     Up to s n in n steps and down as fast, s n^2 over the window; s n where that takes more than a window.
     """
-    most = 0.0
-    for tops in rate * told.eigenvalues[:, 1:].T:
+    beyond = []
+    for tops in rate * told.eigenvalues.T:
         there = tops > 2 * (1 - ACCURACY)
-        first = int(np.argmax(there))
+        first, over = int(np.argmax(there)), 0.0
         if there.any() and first > 0:
             rising, steps = _sets_in(tops, first, np.sqrt(told.spread[first : first + window].max()), unit)
-            most = max(most, rising * steps * min(steps / window, 1) if rising > 0 else 0.0)
-    return float(most)
+            over = rising * steps * min(steps / window, 1) if rising > 0 else 0.0
+        beyond.append(float(over))
+    return beyond[0], max(beyond[1:])
+
+
+def hurried(start: Start, told: Told, k: int) -> float:
+    """By how much of the sharpness the flow's, walked in whole steps of the rule, differs from what is said, at the end of the first steps or before the edge.
+
+    That is what steps make of the sharpness while the loss falls fast, which lasts.
+    """
+    whole, edge = course(start, BLOCK - 1, k, parts=1), 2 / float(start.rule.rate)
+    one, other = whole.eigenvalues[:, 0], told.eigenvalues[: len(whole.loss), 0]
+    near = ~(np.fmax(one[: len(other)], other) < NEAR * edge)
+    last = (int(np.argmax(near)) if near.any() else len(other)) - 1
+    return abs(float(one[last] / other[last]) - 1) if last >= 0 else 0.0
 
 
 def stepped(loss: Float[np.ndarray, " n"], window: int, marks: Int[np.ndarray, " m"]) -> float:
@@ -277,17 +290,22 @@ class CentralFlow(Theory):
         if not begins.holds:
             return (*first, begins)
         unit = float(np.finfo(start.experiment.precision).eps)
-        skew, *waited = float(np.nanmax(told.skew)), *(of(told, rate, self.window, unit) for of in (lacked, overshot))
+        skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, unit)
+        beyond, others = overshot(told, rate, self.window, unit)
         coarse, half, most = stepped(told.loss, self.window, np.asarray(start.marks.steps)), self.tolerance / 2, MISSED * self.tolerance
+        hurry = hurried(start, told, self.most)
         late = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
+        above = "until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average"
         further = "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a third of the tolerance, on average"
         return (
             *first,
             begins,
             Condition("what the steps themselves leave of the mean loss, to leading order, is at most half the tolerance", coarse, half, coarse <= half),
+            Condition("the sharpness that the first steps lead to is the flow's within half the tolerance", hurry, half, hurry <= half),
             Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
-            Condition(late, waited[0], most, waited[0] <= most),
-            Condition(further, waited[1], TURNS * self.tolerance, waited[1] <= TURNS * self.tolerance),
+            Condition(late, lacking, most, lacking <= most),
+            Condition(above, beyond, most, beyond <= most),
+            Condition(further, others, TURNS * self.tolerance, others <= TURNS * self.tolerance),
         )
 
     def _told(self, start, last):

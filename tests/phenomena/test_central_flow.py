@@ -168,8 +168,8 @@ def test_a_further_eigenvalue_overshoots_the_edge_while_its_oscillation_grows():
             steps = place - first
             break
     # (1 + 2 s n) is taken for exp(2 s n), sums for integrals
-    assert overshot(told, 1.0, window, unit) == pytest.approx(slope * steps * steps / window, rel=0.1)
-    assert overshot(told._replace(eigenvalues=tops[:, :1]), 1.0, window, unit) == 0
+    assert overshot(told, 1.0, window, unit) == pytest.approx((0, slope * steps * steps / window), rel=0.1)
+    assert overshot(told._replace(eigenvalues=tops[:, ::-1]), 1.0, window, unit) == overshot(told, 1.0, window, unit)[::-1]
 
 
 def test_what_steps_leave_of_the_loss_is_that_of_a_mode_in_closed_form():
