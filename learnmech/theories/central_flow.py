@@ -38,7 +38,7 @@ SKEWED = 0.03
 # of the tolerance; what is of higher order in the oscillation takes up to a fifth of it
 MISSED = 0.8
 # of the tolerance too; two that oscillate in bursts are above the edge in turn, the larger of them by up to four times this
-TURNS = 1 / 3
+TURNS, HIGH = 1 / 3, 0.25
 _KEPT: list = []
 
 
@@ -216,20 +216,21 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 
-def overshot(told: Told, rate: float, window: int, unit: float) -> tuple[float, float]:
-    """By how much of the edge an eigenvalue goes beyond it on average, until an oscillation along it has set in: the largest, and the most of any further one.
+def overshot(told: Told, rate: float, window: int, unit: float) -> tuple[float, float, float]:
+    """By how much of the edge an eigenvalue goes beyond it until an oscillation along it has set in: the largest at its height, s n, and on average; the most
+    of any further one on average.
 
     Up to s n in n steps and down as fast, s n^2 over the window; s n where that takes more than a window.
     """
-    beyond = []
+    beyond, heights = [], []
     for tops in rate * told.eigenvalues.T:
         there = tops > 2 * (1 - ACCURACY)
-        first, over = int(np.argmax(there)), 0.0
+        first, rising, steps = int(np.argmax(there)), 0.0, 0.0
         if there.any() and first > 0:
             rising, steps = _sets_in(tops, first, np.sqrt(told.spread[first : first + window].max()), unit)
-            over = rising * steps * min(steps / window, 1) if rising > 0 else 0.0
-        beyond.append(float(over))
-    return beyond[0], max(beyond[1:])
+        heights.append(float(rising * steps) if rising > 0 else 0.0)
+        beyond.append(heights[-1] * float(min(steps / window, 1)))
+    return heights[0], beyond[0], max(beyond[1:])
 
 
 def hurried(start: Start, told: Told, k: int) -> float:
@@ -291,11 +292,12 @@ class CentralFlow(Theory):
             return (*first, begins)
         unit = float(np.finfo(start.experiment.precision).eps)
         skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, unit)
-        beyond, others = overshot(told, rate, self.window, unit)
+        height, beyond, others = overshot(told, rate, self.window, unit)
         coarse, half, most = stepped(told.loss, self.window, np.asarray(start.marks.steps)), self.tolerance / 2, MISSED * self.tolerance
         hurry = hurried(start, told, self.most)
         late = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
         above = "until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average"
+        highest = "and at its height by at most a quarter of the edge, since from higher up it falls more slowly than it rose"
         further = "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a third of the tolerance, on average"
         return (
             *first,
@@ -305,6 +307,7 @@ class CentralFlow(Theory):
             Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
             Condition(late, lacking, most, lacking <= most),
             Condition(above, beyond, most, beyond <= most),
+            Condition(highest, height, HIGH, height <= HIGH),
             Condition(further, others, TURNS * self.tolerance, others <= TURNS * self.tolerance),
         )
 
