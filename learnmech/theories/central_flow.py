@@ -37,8 +37,10 @@ NEAR, ACCURACY = 0.9, 1e-4
 SKEWED = 0.03
 # of the tolerance; what is of higher order in the oscillation takes up to a fifth of it
 MISSED = 0.8
-# of the tolerance too; two that oscillate in bursts are above the edge in turn, the larger of them by up to four times this
-TURNS, HIGH = 1 / 3, 0.25
+# of the tolerance too: what steps leave of the loss to leading order was found to be up to 2.4 times as much; two eigenvalues that oscillate in bursts are
+# above the edge in turn, the larger of them by up to four times as much
+COARSE, TURNS = 1 / 3, 1 / 4
+HIGH = 0.25
 _KEPT: list = []
 
 
@@ -287,22 +289,28 @@ class CentralFlow(Theory):
         if not all(condition.holds for condition in first):
             return first
         told, rate = self._told(start, int(start.marks.steps[-1])), float(start.rule.rate)
-        begins = _begins(start, told)
-        if not begins.holds:
-            return (*first, begins)
+        spoken = _spoken(told, 2 / rate)
+        claim = "steps until as many eigenvalues as are followed have come to the edge, or are not found: at least two windows"
+        first = (*first, _begins(start, told), Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window))
+        if not all(condition.holds for condition in first):
+            return first
         unit = float(np.finfo(start.experiment.precision).eps)
         skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, unit)
         height, beyond, others = overshot(told, rate, self.window, unit)
         coarse, half, most = stepped(told.loss, self.window, np.asarray(start.marks.steps)), self.tolerance / 2, MISSED * self.tolerance
+        third = COARSE * self.tolerance
         hurry = hurried(start, told, self.most)
         late = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
         above = "until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average"
         highest = "and at its height by at most a quarter of the edge, since from higher up it falls more slowly than it rose"
-        further = "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a third of the tolerance, on average"
+        further = (
+            "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
+        )
         return (
             *first,
-            begins,
-            Condition("what the steps themselves leave of the mean loss, to leading order, is at most half the tolerance", coarse, half, coarse <= half),
+            Condition(
+                "what the steps themselves leave of the mean loss, to leading order, is at most a third of the tolerance", coarse, third, coarse <= third
+            ),
             Condition("the sharpness that the first steps lead to is the flow's within half the tolerance", hurry, half, hurry <= half),
             Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
             Condition(late, lacking, most, lacking <= most),
@@ -348,8 +356,7 @@ class CentralFlow(Theory):
         last = int(marks.steps[-1])
         told = self._told(start, last)
         need(self, start, _begins(start, told))
-        lost = (told.eigenvalues[:, -1] > (1 - 1e-3) * edge) | ~np.isfinite(told.eigenvalues).all(axis=1) | ~(told.off < 1e-6)
-        until = int(np.argmax(lost)) if lost.any() else last + 1
+        until = _spoken(told, edge)
         # over the marks that a record has, so that both miss the same of what is between them
         known = marks.steps if clock is None else np.arange(last + 1)
         loss, values = (mean_about(known, one[known], marks.steps, self.window) for one in (told.loss, told.eigenvalues))
@@ -367,6 +374,12 @@ class CentralFlow(Theory):
     def example(cls):
         network, source = Mlp(hidden=(8,), bias=True), NetworkTeacher(teacher=Mlp(hidden=(8,), activation="sin"), n=10, d=1)
         return Experiment(network, source, GradientDescent(rate=0.1), Clock(steps=1000, every=5), loss=Squared(scaling="mean"))
+
+
+def _spoken(told, edge):
+    """The steps of which the flow speaks: until as many eigenvalues as are followed have come to the edge, or one or their complementarity is not found."""
+    lost = (told.eigenvalues[:, -1] > (1 - 1e-3) * edge) | ~np.isfinite(told.eigenvalues).all(axis=1) | ~(told.off < 1e-6)
+    return int(np.argmax(lost)) if lost.any() else len(lost)
 
 
 def _begins(start, told):
