@@ -40,7 +40,7 @@ MISSED = 0.8
 # of the tolerance too: what steps leave of the loss to leading order was found to be up to 2.4 times as much; two eigenvalues that oscillate in bursts are
 # above the edge in turn, the larger of them by up to four times as much
 COARSE, TURNS = 1 / 3, 1 / 4
-HIGH = 0.25
+HIGH = 0.2
 _KEPT: list = []
 
 
@@ -242,7 +242,7 @@ def hurried(start: Start, told: Told, k: int) -> float:
     """
     whole, edge = course(start, BLOCK - 1, k, parts=1), 2 / float(start.rule.rate)
     one, other = whole.eigenvalues[:, 0], told.eigenvalues[: len(whole.loss), 0]
-    near = ~(np.fmax(one[: len(other)], other) < NEAR * edge)
+    near = ~(np.fmax(one[: len(other)], other) < (1 - ACCURACY) * edge)
     last = (int(np.argmax(near)) if near.any() else len(other)) - 1
     return abs(float(one[last] / other[last]) - 1) if last >= 0 else 0.0
 
@@ -302,7 +302,7 @@ class CentralFlow(Theory):
         hurry = hurried(start, told, self.most)
         late = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
         above = "until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average"
-        highest = "and at its height by at most a quarter of the edge, since from higher up it falls more slowly than it rose"
+        highest = "and at its height by at most a fifth of the edge, since from higher up it falls more slowly than it rose"
         further = (
             "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
         )

@@ -220,7 +220,8 @@ def test_the_central_flow_refuses_what_it_does_not_speak_of():
         precision="float64",
         seed=313,
     )
-    assert [one.claim[:31] for one in CentralFlow().conditions(lm.prepare(hasty)) if not one.holds] == ["the sharpness that the first st"]
+    for near in (hasty, hasty.with_value("rule.rate", 1.2451).with_value("seed", 284)):  # the second begins at more than nine tenths
+        assert [one.claim[:31] for one in CentralFlow().conditions(lm.prepare(near)) if not one.holds] == ["the sharpness that the first st"]
     batch = lm.prepare(descending(clock=DENSE, rule=rules.RMSProp(rate=4e-3, batch=5)))
     assert "every step sees all samples" in [one.claim for one in CentralFlow().conditions(batch) if not one.holds]
 
