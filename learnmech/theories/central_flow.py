@@ -202,7 +202,7 @@ def _sets_in(tops, first, steady, unit):
         off = np.hypot((1 - top) * off, unit)
     before = max(first - 50, 0)
     rising = max((tops[first] - tops[before]) / 2 / (first - before), 0.0)
-    return rising, np.sqrt(max(np.log(steady / off), 0) / rising) if rising > 0 else np.inf
+    return rising, np.sqrt(np.log(max(steady / off, 1)) / rising) if rising > 0 else np.inf
 
 
 def lacked(told: Told, rate: float, window: int, unit: float) -> float:
@@ -291,9 +291,10 @@ class CentralFlow(Theory):
         told, rate = self._told(start, int(start.marks.steps[-1])), float(start.rule.rate)
         spoken = _spoken(told, 2 / rate)
         claim = "steps until as many eigenvalues as are followed have come to the edge, or are not found: at least two windows"
-        first = (*first, _begins(start, told), Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window))
-        if not all(condition.holds for condition in first):
-            return first
+        for condition in (_begins(start, told), Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window)):
+            first = (*first, condition)
+            if not condition.holds:
+                return first
         unit = float(np.finfo(start.experiment.precision).eps)
         skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, unit)
         height, beyond, others = overshot(told, rate, self.window, unit)

@@ -170,6 +170,7 @@ def test_a_further_eigenvalue_overshoots_the_edge_while_its_oscillation_grows():
     # (1 + 2 s n) is taken for exp(2 s n), sums for integrals
     mean = slope * steps * steps / window
     assert overshot(told, 1.0, window, unit) == pytest.approx((0, 0, mean), rel=0.1)
+    assert overshot(told._replace(spread=0 * flat), 1.0, window, unit) == (0, 0, 0)  # at the edge, and no oscillation yet
     assert overshot(told._replace(eigenvalues=tops[:, ::-1]), 1.0, window, unit) == pytest.approx((slope * steps, mean, 0), rel=0.1)
 
 
