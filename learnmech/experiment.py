@@ -1,6 +1,7 @@
 """The experiment: architecture, data, loss, rule, clock and seed, and how it is made ready."""
 
 import dataclasses
+import hashlib
 import zlib
 from pathlib import Path
 
@@ -24,6 +25,10 @@ from learnmech.state import State
 from learnmech.system import System, landscape
 
 
+KEPT_BYTES = 10_000_000
+"""Data files up to this size in all are copied into a run folder, unless it is said otherwise."""
+
+
 class Experiment(Part):
     """What is to be run: a frozen value. Its identity is `fingerprint`; what is watched is no part of it.
 
@@ -42,7 +47,7 @@ class Experiment(Part):
 
     @property
     def fingerprint(self) -> str:
-        """sha256 of the canonical text."""
+        """sha256 of what it is: its canonical text, the content of the files it reads, and the user's own code it runs."""
         return text.fingerprint(self)
 
     @property
@@ -54,9 +59,13 @@ class Experiment(Part):
         """The experiment with one knob changed, by its dotted path."""
         return text.with_value(self, path, value)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write experiment.toml and the arrays it names into a folder."""
-        written, arrays = text.to_text(self)
+    def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
+        """Write experiment.toml and the arrays it names into a folder, with a copy of the data files it reads.
+
+        `keep_data`: whether they are copied; None: where they are at most 10 MB. Where they are not, the text names where they
+        lie now. The text holds their sha256 in any case.
+        """
+        written, arrays = text.to_text(self, _carried(self, Path(folder), keep_data))
         for name, values in arrays.items():
             np.save(Path(folder) / name, values)
         path = Path(folder) / "experiment.toml"
@@ -64,9 +73,10 @@ class Experiment(Part):
         return path
 
     @classmethod
-    def parse(cls, written: str, folder: str | Path = ".") -> "Experiment":
-        """The experiment a text describes."""
-        return text.from_text(cls, written, folder)
+    def parse(cls, written: str, folder: str | Path = ".", known: dict | None = None) -> "Experiment":
+        """The experiment a text describes; paths in it are relative to `folder`. `known` are classes that go before the
+        catalogue's, {(family, kind): class}."""
+        return text.from_text(cls, written, folder, known)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,6 +104,25 @@ class Start:
         return self.marks if clock is None else _marked(clock, self.rule)
 
 
+def _carried(experiment, folder, keep):
+    """{sha256: where the text in the folder says that a file lies}; files are copied where they are kept."""
+    files = {one.sha256: one.path for one in text.outside_of(experiment)}
+    if keep is None:
+        keep = sum(path.stat().st_size for path in files.values() if path.is_file()) <= KEPT_BYTES
+    if not keep:
+        return {sha: path.resolve().as_posix() for sha, path in files.items()}
+    moved = {sha: f"data/{sha[:16]}-{path.name}" for sha, path in files.items()}
+    for sha, path in files.items():
+        held = path.read_bytes() if path.is_file() else b""
+        found = hashlib.sha256(held).hexdigest()
+        if found != sha:
+            got = f"sha256 {found[:16]}..." if path.is_file() else "no such file"
+            raise refused("The run folder", f"{path} with sha256 {sha[:16]}...", got, f"Restore {path.name}, or make the data anew")
+        (folder / "data").mkdir(exist_ok=True)
+        (folder / moved[sha]).write_bytes(held)
+    return moved
+
+
 def stream_of(seed: int, use: str) -> np.random.Generator:
     """The random numbers for one named use: split by crc32 of the name, the same on every machine."""
     return np.random.default_rng([int(seed), zlib.crc32(use.encode())])
@@ -101,7 +130,7 @@ def stream_of(seed: int, use: str) -> np.random.Generator:
 
 def landscape_of(experiment: Experiment) -> str:
     """What experiments on the same landscape share: architecture, data, loss and precision, as one text."""
-    return "".join(text.to_text(part)[0] for part in (experiment.architecture, experiment.data, experiment.loss)) + experiment.precision
+    return "".join(text.identity(part) for part in (experiment.architecture, experiment.data, experiment.loss)) + experiment.precision
 
 
 def _drawn(source):

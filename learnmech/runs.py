@@ -21,6 +21,7 @@ from learnmech.march import Until
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
 from learnmech.record.folder import Writer, facts, load
+from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import checkpoint_at, place_of
 from learnmech.stages import Checkpoint, Course, laid, marched
@@ -143,14 +144,18 @@ def run(
     progress: Callable[[Progress], None] | None = None,
     folder: str | Path | None = None,
     budget: int = BUDGET,
+    keep_data: bool | None = None,
 ) -> Record:
     """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from which every state can be replayed.
 
     With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
+    The folder carries a copy of the data files that are read (`keep_data`; None: where they are under 10 MB) and of the user's own
+    code, so that it is read back when these are gone or changed.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
-    return _performed(course, watched(watch, course.start, course.later()), until, progress, folder, budget, None, None)
+    watch = watched(watch, course.start, course.later())
+    return _performed(course, watch, until, progress, folder, budget, None, None, keep_data)
 
 
 def fork(
@@ -163,6 +168,7 @@ def fork(
     folder: str | Path | None = None,
     budget: int = BUDGET,
     changes: dict[str, object] | None = None,
+    keep_data: bool | None = None,
 ) -> Record:
     """A twin that leaves a run at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
 
@@ -186,7 +192,7 @@ def fork(
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
     watch = watched((record.watch or None) if watch is None else watch, course.start, course.later())
-    return _performed(course, watch, until, progress, folder, budget, after, parent)
+    return _performed(course, watch, until, progress, folder, budget, after, parent, keep_data)
 
 
 def _place_on(course, at):
@@ -209,7 +215,9 @@ def resume(folder: str | Path, progress: Callable[[Progress], None] | None = Non
     found = facts(folder, "resume")
     if found.progress["status"] == "finished" and not load(folder).damaged:
         raise refused("resume", "a run that is not finished", f"{folder}, finished at mark {found.progress['marks']}", "Fork it to go on from any step")
-    course, watch = Course(prepare(found.experiment)), found.watch
+    experiment, watch = found.experiment, found.watch
+    check_code(found.said["provenance"], experiment, *watch)
+    course = Course(prepare(experiment))
     shapes = shapes_in(course.start, watch)
     with Writer(Path(folder), found.said, course, watch) as writer:
         sound = writer.mended(found, shapes)
@@ -219,17 +227,18 @@ def resume(folder: str | Path, progress: Callable[[Progress], None] | None = Non
         return _streamed(course, watch, found.said["until"], progress, writer, budget, after, found.said["provenance"])
 
 
-def _performed(course, watch, until, progress, folder, budget, after, parent):
+def _performed(course, watch, until, progress, folder, budget, after, parent, keep_data):
     if until:
         parse_until(until, watch, course.start)
     first = _first(course, after)
     needed = estimate(course, watch, budget, first)
     if folder is not None or needed.readings > SURELY_FITS:
         check_room("run", needed.readings + needed.checkpoints, None if folder is None else Path(folder))
-    made = provenance(course.start.experiment, 0.0, parent)
+    made = provenance(course.start.experiment, 0.0, parent, watch)
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
-    with Writer.create(folder, course, watch, shapes_in(course.start, watch), made, until, first, _block_size(course, watch)) as writer:
+    shapes, size = shapes_in(course.start, watch), _block_size(course, watch)
+    with Writer.create(folder, course, watch, shapes, made, until, first, size, keep_data) as writer:
         if after is not None:
             writer.kept.keep(after)
         return _streamed(course, watch, until, progress, writer, budget, after, made)
@@ -242,11 +251,12 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     if after is not None and writer is None:
         kept.keep(after)
     try:
-        for last in stream(course, watch, until, after=after):
+        for block in stream(course, watch, until, after=after):
             if writer is None:
-                blocks.append(last.readings)
+                blocks.append(block.readings)
             else:
-                writer.append(last.first, last.readings, last.progress.reached)
+                writer.append(block.first, block.readings, block.progress.reached)
+            last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
             schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
             if progress is not None:
                 progress(last.progress)

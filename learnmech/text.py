@@ -12,8 +12,9 @@ import numpy as np
 import tomli_w
 
 from learnmech import catalog
+from learnmech.digest import digest_of, in_library, modules_named
 from learnmech.errors import nearest, refused
-from learnmech.parts import Part
+from learnmech.parts import Outside, Part
 
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
@@ -24,26 +25,66 @@ def _family(annotation) -> str | None:
     return FAMILY_OF.get(getattr(annotation, "__name__", ""))
 
 
-def table_of(part: Part) -> dict:
-    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, None left out, arrays as they are."""
-    family = next((FAMILY_OF[base.__name__] for base in type(part).__mro__ if base.__name__ in FAMILY_OF), None)
-    shown = {"kind": catalog.kebab(type(part).__name__)} if family else {}
+def family_of(cls: type) -> str | None:
+    """The family that a class of parts belongs to."""
+    return next((FAMILY_OF[base.__name__] for base in cls.__mro__ if base.__name__ in FAMILY_OF), None)
+
+
+def table_of(part: Part, moved: dict[str, str | None] | None = None) -> dict:
+    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, None left out, arrays as they are.
+
+    `moved` {sha256: path} says where files from outside the text lie instead; None leaves out where they are.
+    """
+    shown = {"kind": catalog.kebab(type(part).__name__)} if family_of(type(part)) else {}
+    paths = {one.field: moved[one.sha256] for one in part.outside() if one.sha256 in moved} if moved else {}
     for field in dataclasses.fields(part):
-        value = getattr(part, field.name)
+        value = paths.get(field.name, getattr(part, field.name))
         if value is None:
             continue
         if parts_in(field.type)[1] and not value:
             continue
-        shown[field.name] = _plain(value)
+        shown[field.name] = _plain(value, moved)
     return shown
 
 
-def _plain(value):
+def _plain(value, moved):
     if isinstance(value, Part):
-        return table_of(value)
+        return table_of(value, moved)
     if isinstance(value, np.ndarray) and value.ndim == 0:
         return value.item()
-    return [_plain(v) for v in value] if isinstance(value, tuple) else value
+    return [_plain(v, moved) for v in value] if isinstance(value, tuple) else value
+
+
+def parts_of(part: Part) -> list[Part]:
+    """A part and every part within it."""
+    found = [part]
+    for field in dataclasses.fields(part):
+        value = getattr(part, field.name)
+        for one in value if isinstance(value, tuple) else (value,):
+            found += parts_of(one) if isinstance(one, Part) else []
+    return found
+
+
+def outside_of(part: Part) -> tuple[Outside, ...]:
+    """Every file that a part, or one within it, reads from outside its text."""
+    return tuple(one for inner in parts_of(part) for one in inner.outside())
+
+
+def classes_of(*parts: Part) -> dict[tuple[str, str], type]:
+    """{(family, kind): class} of all parts within; a class outside the families goes by ("", its name)."""
+    found: dict[tuple[str, str], type] = {}
+    for part in (inner for one in parts for inner in parts_of(one)):
+        family = family_of(type(part)) or ""
+        kind = catalog.kebab(type(part).__name__) if family else type(part).__name__
+        if found.setdefault((family, kind), type(part)) is not type(part):
+            what = f"one class of the name {type(part).__name__}"
+            raise refused("An experiment", what, "two of other code", "Rename one of them")
+    return found
+
+
+def models_of(*parts: Part) -> tuple[tuple[str, object], ...]:
+    """(name, Python module) of every model which a file of the user's own makes."""
+    return tuple(pair for one in parts for inner in parts_of(one) for pair in inner.modules())
 
 
 def parts_in(annotation) -> tuple[type | None, bool]:
@@ -54,15 +95,39 @@ def parts_in(annotation) -> tuple[type | None, bool]:
     return next((one for one, _ in options if one), None), typing.get_origin(annotation) is tuple and any(one for one, _ in options)
 
 
-def part_of(cls: type, table, path: str = "") -> Part:
-    """A part of class (or family) `cls` from its table; a plain string is a kind with its default knobs."""
-    family = _family(cls)
+def find(family: str, kind: str) -> type:
+    """The class of that kind: of the catalogue, or else the last of the user's own in this process."""
+    if isinstance(kind, str) and kind not in catalog.members(family):
+        for cls in reversed(at_hand(family, kind)):
+            return cls
+    return catalog.find(family, kind)
+
+
+def at_hand(family: str, kind: str) -> list[type]:
+    """The user's own classes of that name in this process, the last defined last: of a script, a notebook's cell, a module."""
+    found, waiting = [], [Part]
+    while waiting:
+        for cls in waiting.pop().__subclasses__():
+            waiting.append(cls)
+            named = catalog.kebab(cls.__name__) == kind if family else cls.__name__ == kind
+            if named and (family_of(cls) or "") == family and not in_library(cls.__module__):
+                found.append(cls)
+    return found
+
+
+def part_of(cls: type, table, path: str = "", known: dict[tuple[str, str], type] | None = None) -> Part:
+    """A part of class (or family) `cls` from its table; a plain string is a kind with its default knobs.
+
+    `known` {(family, kind): class} goes before the catalogue: classes that are at hand already.
+    """
+    family, folder = _family(cls), getattr(table, "folder", ".")
     if family:
         if isinstance(table, str):
             table = {"kind": table}
         if not isinstance(table, dict) or "kind" not in table:
             raise refused(path or cls.__name__, "a kind", repr(table), f"Set {path}.kind to one of {', '.join(sorted(catalog.members(family)))}")
-        cls = catalog.find(family, table["kind"])
+        mine = isinstance(table["kind"], str) and (known or {}).get((family, table["kind"]))
+        cls = mine or find(family, table["kind"])
         table = {name: value for name, value in table.items() if name != "kind"}
     elif not isinstance(table, dict):
         raise refused(path or cls.__name__, "a table", repr(table), f"Write [{path}] and its knobs below")
@@ -76,14 +141,14 @@ def part_of(cls: type, table, path: str = "") -> Part:
         if many:
             if not isinstance(value, (list, tuple)):
                 raise refused(where, "a list of tables", repr(value), f"Write each as [[{where}]]")
-            value = tuple(one if isinstance(one, Part) else part_of(inner, one, f"{where}[{index}]") for index, one in enumerate(value))
+            value = tuple(one if isinstance(one, Part) else part_of(inner, one, f"{where}[{index}]", known) for index, one in enumerate(value))
         elif inner and not isinstance(value, Part):
-            value = part_of(inner, value, where)
+            value = part_of(inner, value, where, known)
         values[name] = value
     missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:
         raise refused(cls.__name__, missing[0], "nothing", f"Set {path + '.' if path else ''}{missing[0]}")
-    return cls(**values).parsed(getattr(table, "folder", "."))
+    return cls(**cls.placed(values, folder)).parsed(folder)
 
 
 def digest(values: np.ndarray) -> str:
@@ -117,16 +182,16 @@ class _Beside(dict):
 
 
 def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
-    """The table with each {file, sha256} replaced by the array it names."""
-    shown = {}
+    """The table with each {file, sha256} replaced by the array it names; it and the tables in it know the folder."""
+    shown = _Beside()
+    shown.folder = folder
     for name, value in table.items():
         if isinstance(value, dict) and set(value) == {"file", "sha256"}:
             if not all(isinstance(said, str) for said in value.values()):
                 raise refused(f"{path}{name}", "the name of a file and its sha256", repr(value), "Write both as texts")
             value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
         elif isinstance(value, dict):
-            value = _Beside(arrays_in(value, folder, f"{path}{name}."))
-            value.folder = folder
+            value = arrays_in(value, folder, f"{path}{name}.")
         elif isinstance(value, list):
             value = [arrays_in(one, folder, f"{path}{name}[{index}].") if isinstance(one, dict) else one for index, one in enumerate(value)]
         shown[name] = value
@@ -147,10 +212,10 @@ def _read_array(file, sha, path):
     return values
 
 
-def to_text(part: Part) -> tuple[str, dict[str, np.ndarray]]:
-    """(canonical TOML, {file name: array} of the arrays it names)."""
+def to_text(part: Part, moved: dict[str, str | None] | None = None) -> tuple[str, dict[str, np.ndarray]]:
+    """(canonical TOML, {file name: array} of the arrays it names); `moved` as of `table_of`."""
     arrays: dict[str, np.ndarray] = {}
-    return tomli_w.dumps(_arrays_out(table_of(part), arrays)), arrays
+    return tomli_w.dumps(_arrays_out(table_of(part, moved), arrays)), arrays
 
 
 def parse(text: str, who: str = "The experiment") -> dict:
@@ -161,14 +226,26 @@ def parse(text: str, who: str = "The experiment") -> dict:
         raise refused(who, "TOML that parses", str(error), "Mend the text") from None
 
 
-def from_text(cls: type, text: str, folder: str | Path = ".") -> Part:
-    """The part a text describes; array files are looked up in `folder`."""
-    return part_of(cls, arrays_in(parse(text), folder))
+def from_text(cls: type, text: str, folder: str | Path = ".", known: dict | None = None) -> Part:
+    """The part a text describes; array files are looked up in `folder`, classes in `known` before the catalogue."""
+    return part_of(cls, arrays_in(parse(text), folder), known=known)
+
+
+def identity(part: Part) -> str:
+    """What a part is: its canonical text, with what it reads from outside by sha256 and not by its path, and the digest of every
+    piece of the user's own code that it runs."""
+    written = to_text(part, {one.sha256: None for one in outside_of(part)})[0]
+    mine = {key: cls for key, cls in classes_of(part).items() if not in_library(cls.__module__)}
+    code = [f"# {family}: {kind} {digest_of(cls, lenient=True)}\n" for (family, kind), cls in sorted(mine.items())]
+    for name, module in models_of(part):
+        used = modules_named(module)
+        code += [f"# models: {name} {digest_of(used, lenient=True)}\n"] if used else []
+    return written + "".join(code)
 
 
 def fingerprint(part: Part) -> str:
-    """sha256 of the canonical text."""
-    return hashlib.sha256(to_text(part)[0].encode()).hexdigest()
+    """sha256 of what a part is."""
+    return hashlib.sha256(identity(part).encode()).hexdigest()
 
 
 def with_value(part: Part, path: str, value) -> Part:
@@ -193,11 +270,13 @@ def with_value(part: Part, path: str, value) -> Part:
         if short is None:
             raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
         last, value = short.field, short.turned(value)
+    for name in holder.follows.get(last, ()):
+        spot.pop(name, None)
     if value is None:
         spot.pop(last, None)
     else:
         spot[last] = value
-    return part_of(type(part), table)
+    return part_of(type(part), table, known=classes_of(part))
 
 
 def value_at(part: Part, path: str):

@@ -1,5 +1,6 @@
 """Models: a user's own model as a value. Its text says where the model is and its sha256; without leave no text makes anything run."""
 
+import contextlib
 import functools
 import hashlib
 import sys
@@ -8,8 +9,8 @@ from pathlib import Path
 
 import equinox as eqx
 
-from learnmech import catalog
-from learnmech.architectures.digest import digest_of
+from learnmech import catalog, guests
+from learnmech.digest import digest_of
 from learnmech.architectures.skeletons import check_model, is_pair, said
 from learnmech.errors import refused
 from learnmech.parts import Part, structure
@@ -70,19 +71,26 @@ class Model(Part):
             raise self._unknown()
         return _AT_HAND[self.key]
 
+    def modules(self):
+        if self.python is None or self.key not in _AT_HAND:
+            return ()
+        return ((self.sha256[:16], sys.modules[_module_name(_file_and_name(self.python)[0], self.sha256)]),)
+
     def parsed(self, folder="."):
         if self.key in _AT_HAND:
             return self
         if self.given or not catalog.trusted():
             raise self._unknown()
         path, name = _file_and_name(self.python)
+        carried = Path(folder).resolve() / guests.FOLDER / path.name
         places = [above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)]
-        path = next((place for place in places if place.is_file()), path)
+        path = next((place for place in (carried, *places) if place.is_file()), path)
         source = _read(path)
         found = hashlib.sha256(source).hexdigest()
         if found != self.sha256:
             raise refused("Wrapped", f"{path.name} with sha256 {self.sha256[:16]}...", f"{found[:16]}...", "Restore the file, or write its sha256")
-        _AT_HAND[self.key] = _run(path, name, source, found)
+        with guests.beside(carried.parent) if path == carried else contextlib.nullcontext():
+            _AT_HAND[self.key] = _run(path, name, source, found)
         return self
 
     def _unknown(self):
@@ -116,8 +124,12 @@ def _read(path):
     return path.read_bytes()
 
 
+def _module_name(path, sha):
+    return f"learnmech_model_{path.stem}_{sha[:16]}"
+
+
 def _run(path, name, source, sha):
-    called = f"learnmech_model_{path.stem}_{sha[:16]}"
+    called = _module_name(path, sha)
     if called not in sys.modules:
         module = types.ModuleType(called)
         module.__file__ = str(path.resolve())

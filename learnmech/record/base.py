@@ -11,6 +11,7 @@ from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
+from learnmech.record import identity
 from learnmech.record.checkpoints import InMemory, OnDisk
 from learnmech.stages import Course
 from learnmech.state import State
@@ -72,6 +73,7 @@ class Record:
     def course(self) -> Course:
         """The run as it was laid out: its marks, events and stages."""
         if not self.prepared:
+            identity.check_code(self.provenance, self.experiment)
             self.prepared.append(Course(prepare(self.experiment)))
         return self.prepared[0]
 
@@ -112,11 +114,11 @@ class Record:
 
         return replay.linearized(self, at)
 
-    def save(self, folder: str | Path) -> Path:
-        """Write the run folder, which appears whole or not at all."""
+    def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
+        """Write the run folder, which appears whole or not at all; `keep_data` as of `Experiment.save`."""
         from learnmech.record import folder as folders
 
-        return folders.save(self, folder)
+        return folders.save(self, folder, keep_data)
 
 
 def tabulated(course: Course, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> "dict[int, xr.Dataset]":

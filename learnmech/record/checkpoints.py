@@ -27,11 +27,11 @@ def interval(course: Course, budget: int = BUDGET) -> int:
     return max(1, math.isqrt(course.last), -(-course.last * size_of(course) // max(budget, 1)))
 
 
-def packed(checkpoint: Checkpoint) -> bytes:
-    """The checkpoint as an npz file."""
+def packed(checkpoint: Checkpoint, run: str = "") -> bytes:
+    """The checkpoint as an npz file, which says of which run it is."""
     held = trees.leaves_by_path({"state": _leaves(checkpoint.state), "anchors": {str(i): _leaves(a) for i, a in enumerate(checkpoint.anchors)}})
     buffer = io.BytesIO()
-    np.savez(buffer, place=checkpoint.place, done=checkpoint.done, **{name: np.asarray(leaf) for name, leaf in held.items()})
+    np.savez(buffer, run=run, place=checkpoint.place, done=checkpoint.done, **{name: np.asarray(leaf) for name, leaf in held.items()})
     return buffer.getvalue()
 
 
@@ -39,9 +39,11 @@ def _leaves(tree):
     return {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(tree))}
 
 
-def unpacked(stored: bytes, course: Course) -> Checkpoint:
-    """The checkpoint in an npz file of this course."""
+def unpacked(stored: bytes, course: Course, run: str = "") -> Checkpoint | None:
+    """The checkpoint in an npz file of this course; None where it is that of another run."""
     with np.load(io.BytesIO(stored), allow_pickle=False) as file:
+        if "run" in file.files and str(file["run"]) != run:  # those of 0.4 do not say
+            return None
         done = int(file["done"])
         like = course.state_like(done)
         state = _filled(like, "state", file)
@@ -75,10 +77,11 @@ class InMemory:
 
 
 class OnDisk:
-    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its name says is as if it were not there."""
+    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its name says, or which is that of
+    another `run`, is as if it were not there."""
 
-    def __init__(self, folder: Path):
-        self.folder = folder
+    def __init__(self, folder: Path, run: str = ""):
+        self.folder, self.run = folder, run
 
     def _files(self):
         found = {}
@@ -101,12 +104,12 @@ class OnDisk:
             return None
         if f"{zlib.crc32(stored):08x}" != crc:
             return None
-        checkpoint = unpacked(stored, course)
-        return checkpoint if (checkpoint.place, checkpoint.done) == key else None
+        checkpoint = unpacked(stored, course, self.run)
+        return checkpoint if checkpoint is not None and (checkpoint.place, checkpoint.done) == key else None
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write one; it is there whole or not at all."""
-        stored = packed(checkpoint)
+        stored = packed(checkpoint, self.run)
         self.folder.mkdir(exist_ok=True)
         target = self.folder / f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz"
         part = target.with_suffix(".part")

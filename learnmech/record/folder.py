@@ -1,6 +1,7 @@
 """The run folder: a record on disk, written chunk by chunk while the run goes on and whole after every one of them.
 
 experiment.toml (and its arrays)   what is run
+data/, parts/                      a copy of the data files that it reads, and of the user's own code that it runs
 run.json                           what made it: versions, what is watched, the parent of a fork; with the checksums of all that is written once
 record/every-K.zarr                the tables (Zarr v3), a checksum in every chunk
 checkpoints/                       where it can be gone on from
@@ -18,12 +19,12 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import text
+from learnmech import guests, text
 from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
-from learnmech.record import sealed
+from learnmech.record import identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import OnDisk
 from learnmech.record.tables import Table, broken_chunks, read_table
@@ -31,7 +32,9 @@ from learnmech.stages import Course
 
 xr = late("xarray")
 
-FORMAT = 2
+FORMAT = 3
+"""3: sums of what is committed, own code and data by content. 2 (that of 0.4) is read too, and does not tell these."""
+READ = (2, 3)
 
 
 class Writer:
@@ -39,7 +42,7 @@ class Writer:
 
     def __init__(self, folder: Path, said: dict, course: Course, watch: tuple[Instrument, ...]):
         self.folder, self.said, self.course, self.watch = folder, said, course, watch
-        self.kept = OnDisk(folder / "checkpoints")
+        self.kept = OnDisk(folder / "checkpoints", run_of(said))
         self.progress = progress_of(folder, said)
         self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
         self._tables: dict[int, Table] = {}
@@ -55,10 +58,15 @@ class Writer:
         until: str | None,
         first: int = 0,
         block: int = 1,
+        keep_data: bool | None = None,
     ):
-        """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark, `block` how many come at once."""
+        """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark, `block` how many come
+        at once, `keep_data` whether data files are copied into it (None: small ones)."""
+        experiment = course.start.experiment
+        code = identity.code_of(experiment, watch)  # refuses what could not be read back
         with sealed.whole_folder(folder) as work:
-            course.start.experiment.save(work)
+            experiment.save(work, keep_data)
+            code.write(work / guests.FOLDER)
             (work / "record").mkdir()
             for every, readings in shapes.items():
                 due = due_marks(every, first, len(course.places))
@@ -72,8 +80,8 @@ class Writer:
             once = [file for file in work.rglob("*") if file.is_file()]
             said = {
                 "format": FORMAT,
-                "provenance": provenance,
-                "experiment": course.start.experiment.text,
+                "provenance": provenance | {"code": code.told},
+                "experiment": (work / "experiment.toml").read_text(encoding="utf-8"),
                 "watch": [one for one, _ in written],
                 "names": {every: [q.name for q in quantities_of(course, watch, every)] for every in shapes},
                 "until": until,
@@ -98,10 +106,13 @@ class Writer:
         """Write a block of readings that begins at mark `first`, then the mark up to which all is committed."""
         for every, values in readings.items():
             if every not in self._tables:
-                self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr")
+                self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr", self._sums(every))
             offset = len(due_marks(every, self.said["first"], first))
             self._tables[every].write(offset, values)
         self.commit(marks=reached)
+
+    def _sums(self, every):
+        return self.progress.setdefault("sums", {}).setdefault(str(every), {})
 
     def commit(self, **changed) -> None:
         """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it."""
@@ -121,7 +132,8 @@ class Writer:
             if any((self.folder / name).is_relative_to(path) for name in found.damaged):
                 tables[every], sound = None, self.said["first"]
                 continue
-            tables[every] = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)))
+            sums = self._sums(every) if self.said["format"] > 2 else None
+            tables[every] = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)), sums)
             sound = min([sound, *(int(due[row]) for row, _ in tables[every])])
         if sound < self.progress["marks"]:
             self.progress["mending"] = sound
@@ -133,13 +145,19 @@ class Writer:
             path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
             for _, chunk in broken or ():
                 chunk.unlink(missing_ok=True)
-            if broken is None:
+            if broken is not None:
+                Table(path, self._sums(every)).cut(len(due_marks(every, self.said["first"], sound)))
+            else:
+                self._sums(every).clear()
                 shutil.rmtree(path, ignore_errors=True)
                 Table.create(path, quantities_of(self.course, self.watch, every), shapes[every], self.course.marks, due, -(-self.said["block"] // every))
         return sound
 
     def finish(self, final: dict[str, np.ndarray], notes: list[str], status: str, marks: int, **said) -> None:
         """The end of the run, however it came, and what else is to be said of it."""
+        if status == "interrupted":  # perhaps within a block, of which some quantities were written and none is committed
+            for every, table in self._tables.items():
+                table.cut(len(due_marks(every, self.said["first"], marks)))
         part = self.folder / ".final.npz.part"
         with part.open("wb") as file:
             np.savez(file, **final)
@@ -147,9 +165,15 @@ class Writer:
         self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
 
 
+def run_of(said: dict) -> str:
+    """What tells a run from every other, also from one of the same experiment."""
+    return f"{said['provenance']['fingerprint'][:16]} {said['provenance']['made']}"
+
+
 def progress_of(folder: Path, said: dict) -> dict:
     """How far a run is, from its folder."""
-    return sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+    begun = {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0, "run": run_of(said)}
+    return sealed.read(folder, "progress.json") or begun
 
 
 def committed(progress: dict) -> int:
@@ -162,13 +186,13 @@ def conclude(folder: Path, result: dict) -> None:
     sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
 
 
-def save(record: Record, folder: str | Path) -> Path:
+def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> Path:
     """Write a whole record, as a run that streamed to this folder would have."""
     course = record.course
     readings = {every: {str(name): table[name].values for name in table.data_vars} for every, table in record.tables.items()}
     shapes = {every: {name: jax.ShapeDtypeStruct(v.shape[1:], v.dtype) for name, v in values.items()} for every, values in readings.items()}
     first = record.first
-    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first, max(record.reached - first, 1)) as writer:
+    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first, max(record.reached - first, 1), keep_data) as writer:
         for key in record.kept.places():
             writer.kept.keep(record.kept.read(key, course))
         writer.append(first, readings, record.reached)
@@ -191,12 +215,18 @@ class Found:
     @property
     def experiment(self) -> Experiment:
         """The experiment, from its text or from the copy in run.json."""
-        return Experiment.parse(self.said["experiment"], self.folder)
+        return Experiment.parse(self.said["experiment"], self.folder, self.known)
+
+    @property
+    def known(self) -> guests.Classes:
+        """The user's own classes that it speaks of."""
+        return identity.known_in(self.said["provenance"], self.folder)
 
     @property
     def watch(self) -> tuple[Instrument, ...]:
         """The instruments that read."""
-        return tuple(text.from_text(Instrument, one, self.folder) for one in self.said["watch"])
+        known = self.known
+        return tuple(text.from_text(Instrument, one, self.folder, known) for one in self.said["watch"])
 
 
 def facts(folder: str | Path, who: str = "load") -> Found:
@@ -207,9 +237,11 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     said = sealed.read(folder, "run.json")
     if said is None:
         raise refused(who, "a whole run folder", f"{folder}, {_older(folder)}", "Restore it, or run again")
-    if said["format"] != FORMAT:
+    if said["format"] not in READ:
         raise refused(who, f"a record of format {FORMAT}", f"format {said['format']}", "Read it with the version of learnmech that wrote it, or run again")
     progress = progress_of(folder, said)
+    if said["format"] > 2 and progress["run"] != run_of(said):
+        raise refused(who, "a whole run folder", f"{folder}, whose run.json and progress.json are of two runs", "Restore it, or run again")
     damaged = [name for name in ("run.json", "progress.json") if sealed.damaged(folder, name)]
     for name, crc in said["crc32"].items():
         if not (folder / name).is_file() or sealed.crc_of(folder / name) != crc:
@@ -238,12 +270,24 @@ def load(folder: str | Path, sound: bool = False) -> Record:
         raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
 
 
+def _of_other_content(found, experiment):
+    """What of the code and the data of a record is not, or cannot be known to be, what it was made by."""
+    if found.said["format"] == 2:
+        blind = [*guests.own(text.classes_of(experiment)), *text.outside_of(experiment)]
+        return ["a record of 0.4, which does not tell the content of the data files and of the own code it was made by"] if blind else []
+    other = identity.changes(found.said["provenance"], experiment)
+    return [f"changed: {'; '.join(other)}; what was recorded stands, and nothing is made of it again"] if other else []
+
+
 def _loaded(found: Found, sound: bool) -> Record:
     folder, said, progress = found.folder, found.said, found.progress
     lost = [name for name in found.damaged if name.endswith(".npy")]
     if lost:
         raise refused("load", "a whole run folder", f"{folder}, damaged: {', '.join(lost)}", "Restore it, or run again")
     notes, tables = list(progress["notes"]), {}
+    lost = [name for name in found.damaged if Path(name).parts[0] in ("data", guests.FOLDER)]
+    if lost:
+        notes.append(f"damaged: {', '.join(lost)}, without which nothing is replayed; restore it")
     for name in ("run.json", "progress.json", "experiment.toml"):
         if name in found.damaged:
             notes.append(f"damaged: {name}, read from its copy; learnmech resume {folder} writes it again")
@@ -253,13 +297,15 @@ def _loaded(found: Found, sound: bool) -> Record:
             notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
             continue
         due = len(due_marks(every, said["first"], committed(progress)))
-        tables[every], bad = read_table(path, names, due, sound)
+        sums = progress.get("sums", {}).get(str(every), {}) if said["format"] > 2 else None
+        tables[every], bad = read_table(path, names, due, sound, sums)
         if bad:
             notes.append(f"damaged: {', '.join(bad)}, left out (NaN); learnmech resume {folder} reads them again")
     if "mending" in progress:
         notes.append(f"damaged: what comes from mark {progress['mending']} on, left out until it has been read again; learnmech resume {folder} goes on")
-    final, kept = {}, OnDisk(folder / "checkpoints")
+    final, kept = {}, OnDisk(folder / "checkpoints", run_of(said))
     experiment = found.experiment
+    notes += _of_other_content(found, experiment)
     if progress["status"] == "running":
         notes.append(f"unfinished: {progress['marks']} marks are committed; learnmech resume {folder} goes on")
     elif (folder / "final.npz").is_file() and sealed.crc_of(folder / "final.npz") == progress.get("final"):

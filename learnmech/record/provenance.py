@@ -9,31 +9,39 @@ import jaxlib
 import numpy as np
 
 from learnmech.experiment import Experiment
+from learnmech.instruments.base import Instrument
+from learnmech.record import identity
 
 VERSION = "0.4.0"
 BITS = {"device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
-def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None) -> dict:
-    """What makes a record here: identity, versions, device, precision, cores; the run it was forked from, if any."""
-    said = {
-        "fingerprint": experiment.fingerprint,
+def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = ()) -> dict:
+    """What makes a record here: identity, versions, device, precision, cores; data files and own code by content; the run it
+    was forked from, if any."""
+    made = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
+    said = {"fingerprint": experiment.fingerprint, "made": made, "wall_seconds": round(wall, 3)}
+    said |= surroundings(experiment) | identity.told_of(experiment, watch)
+    return said | ({"parent": parent} if parent else {})
+
+
+def surroundings(experiment: Experiment) -> dict:
+    """Versions, device, precision and cores: what the last bits of a run depend on, beside the experiment."""
+    device = jax.devices()[0]
+    return {
         "learnmech": VERSION,
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "device": jax.devices()[0].device_kind if jax.devices()[0].platform != "cpu" else f"cpu {platform.machine()}",
+        "device": device.device_kind if device.platform != "cpu" else f"cpu {platform.machine()}",
         "cores": os.cpu_count(),
         "precision": experiment.precision,
-        "made": datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds"),
-        "wall_seconds": round(wall, 3),
     }
-    return said | ({"parent": parent} if parent else {})
 
 
 def equal_to_round_off_because(made: dict, experiment: Experiment) -> str:
     """Why a replay here may differ from the first run in the last bits; "" where it cannot."""
-    here = provenance(experiment)
+    here = surroundings(experiment)
     differ = [f"{word} {made.get(key)} then, {here[key]} now" for key, word in BITS.items() if made.get(key) != here[key]]
     return "equal to round-off only: " + "; ".join(differ) if differ else ""

@@ -16,6 +16,7 @@ from learnmech.experiment import Experiment
 from learnmech.initial.given import Given
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
+from learnmech.record import identity
 from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.stages import Checkpoint, Course, Stage, Stretch, marched
@@ -53,7 +54,8 @@ def _begin(record, place, done) -> Checkpoint:
     return Checkpoint(0, 0, (), record.course.start.state)
 
 
-def _checked(record):
+def _checked(record, *parts):
+    identity.check_code(record.provenance, record.experiment, *parts)
     why = equal_to_round_off_because(record.provenance, record.experiment)
     if why:
         warnings.warn(f"replay is {why}", stacklevel=4)

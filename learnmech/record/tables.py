@@ -1,5 +1,6 @@
 """Tables on disk: Zarr arrays over the marks, a checksum in every chunk, read through xarray as far as they are committed."""
 
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -17,11 +18,15 @@ CHUNK_BYTES = 4 * 2**20
 EAGER_BYTES = 2**24
 
 
-class Table:
-    """The table of one cadence, being written."""
+Sums = dict[str, list[int]]
+"""{name: crc32 of the committed rows of each chunk, in order}."""
 
-    def __init__(self, path: Path):
-        self.group = zarr.open_group(path, mode="r+", zarr_format=3)
+
+class Table:
+    """The table of one cadence, being written; `sums` are kept up with what is written."""
+
+    def __init__(self, path: Path, sums: Sums):
+        self.group, self.sums = zarr.open_group(path, mode="r+", zarr_format=3), sums
         self._arrays: dict = {}
 
     @classmethod
@@ -48,13 +53,41 @@ class Table:
             )
 
     def write(self, offset: int, values: dict[str, np.ndarray]) -> None:
-        """Rows from `offset` on."""
+        """Rows from `offset` on, where those that were written before end."""
         for name, rows in values.items():
             if len(rows):
                 if name not in self._arrays:
                     # a chunk of nothing but NaN is written too, or it would be missed when it is read
                     self._arrays[name] = self.group[name].with_config({"write_empty_chunks": True})
                 self._arrays[name][offset : offset + len(rows)] = rows
+                _add(self.sums.setdefault(name, []), self._arrays[name], offset, rows)
+
+    def cut(self, rows: int) -> None:
+        """Only the first `rows` rows stay summed; what comes after is written again."""
+        for name, sums in self.sums.items():
+            array = self.group[name]
+            whole, rest = divmod(rows, array.chunks[0])
+            del sums[whole:]
+            if rest:
+                try:
+                    sums.append(_crc(array, array[whole * array.chunks[0] : rows]))
+                except Exception:  # half a chunk: it has no sum, and is named as damaged
+                    continue
+
+
+def _crc(array, rows, before=0):
+    return zlib.crc32(np.ascontiguousarray(rows, array.dtype).tobytes(), before)
+
+
+def _add(sums, array, offset, rows):
+    """The sums with these rows added. A sum is over the rows that are committed and not over a chunk's bytes, so that a chunk
+    into which more was written before the process was killed is as good as one into which nothing was."""
+    length = array.chunks[0]
+    for begin in range(offset // length * length, offset + len(rows), length):
+        piece = rows[max(begin - offset, 0) : begin + length - offset]
+        before = sums[begin // length] if offset > begin else 0
+        del sums[begin // length :]
+        sums.append(_crc(array, piece, before))
 
 
 def _chunk_rows(weight, count, block):
@@ -65,8 +98,9 @@ def _chunk_rows(weight, count, block):
     return int(-(-block // -(-block // most)))
 
 
-def broken_chunks(path: Path, names: list[str], rows: int) -> list[tuple[int, Path]]:
-    """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is missing."""
+def broken_chunks(path: Path, names: list[str], rows: int, sums: Sums | None) -> list[tuple[int, Path]]:
+    """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is
+    missing, or holds other rows than were committed."""
     group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
     for name in names:
         array = group[name]
@@ -74,13 +108,26 @@ def broken_chunks(path: Path, names: list[str], rows: int) -> list[tuple[int, Pa
         for row in range(0, array.shape[0], array.chunks[0]):
             file = path / name / _key(array, row)
             there = file.is_file()
-            if (row < rows and not there) or (there and not legible and not _legible(array, row + 1, row)):
+            bad = there and not legible and not _legible(array, row + 1, row)
+            if bad or (row < rows and not (there and _as_committed(array, name, row, rows, sums))):
                 broken.append((row, file))
     return broken
 
 
-def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> "tuple[xr.Dataset, list[str]]":
-    """(the first `rows` rows, what of them is damaged); a chunk whose checksum does not agree, or which is missing, is NaN.
+def _as_committed(array, name, row, rows, sums, values=None):
+    """Whether the chunk that begins at a row holds what was committed of it: not an older one, nor that of another run."""
+    if sums is None:  # a record of 0.4 keeps no sums
+        return True
+    end, index = min(row + array.chunks[0], rows), row // array.chunks[0]
+    held = sums.get(name, [])
+    try:
+        return index < len(held) and _crc(array, array[row:end] if values is None else values) == held[index]
+    except Exception:  # whatever zarr makes of bytes that are not what was written
+        return False
+
+
+def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sums: Sums | None = None) -> "tuple[xr.Dataset, list[str]]":
+    """(the first `rows` rows, what of them is damaged); a chunk that is not what was committed, or is missing, is NaN.
 
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
@@ -89,11 +136,11 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> 
     variables, damaged, stored = {}, [], None
     for name in names:
         array = arrays[name]
-        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows)):
+        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows, sums, name)):
             stored = stored or xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
             variables[name] = stored[name].variable
             continue
-        values, bad = _rows(array, path / name, rows)
+        values, bad = _rows(array, path / name, rows, None if sound else sums, name)
         if bad:
             damaged.append(f"{name} in rows {', '.join(bad)}")
         variables[name] = (array.metadata.dimension_names, values, dict(array.attrs))
@@ -108,8 +155,11 @@ def _coordinate(array, rows):
     return dims, values, {name: said for name, said in array.attrs.items() if name != "_FillValue"}
 
 
-def _all_whole(array, folder, rows):
-    return all((folder / _key(array, row)).is_file() and _legible(array, row + 1, row) for row in range(0, rows, array.chunks[0]))
+def _all_whole(array, folder, rows, sums, name):
+    def whole(row):
+        return _legible(array, row + 1, row) if sums is None else _as_committed(array, name, row, rows, sums)
+
+    return all((folder / _key(array, row)).is_file() and whole(row) for row in range(0, rows, array.chunks[0]))
 
 
 def _legible(array, end, first=0):
@@ -123,20 +173,29 @@ def _key(array, row):
     return array.metadata.encode_chunk_key((row // array.chunks[0],) + (0,) * (array.ndim - 1))
 
 
-def _rows(array, folder, rows):
-    length, bad = array.chunks[0], []
-    if all((folder / _key(array, begin)).is_file() for begin in range(0, rows, length)):
+def _rows(array, folder, rows, sums, name):
+    """(the first rows, the ranges of them that are damaged)."""
+    length, bad, values = array.chunks[0], [], None
+    starts = range(0, rows, length)
+    there = {begin: (folder / _key(array, begin)).is_file() for begin in starts}
+    if all(there.values()):
         try:
-            return np.asarray(array[:rows]), bad
+            values = np.asarray(array[:rows])
         except Exception:  # which of them are not what was written, is looked for below
             pass
-    values = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
-    for begin in range(0, rows, length):
+    whole = values is not None
+    if not whole:
+        values = np.full((rows, *array.shape[1:]), np.nan, array.dtype)
+    for begin in starts:
         end = min(begin + length, rows)
         try:
-            if not (folder / _key(array, begin)).is_file():
+            if not there[begin]:
                 raise FileNotFoundError
-            values[begin:end] = array[begin:end]
+            read = values[begin:end] if whole else np.asarray(array[begin:end])
+            if not _as_committed(array, name, begin, rows, sums, read):
+                raise ValueError
+            values[begin:end] = read
         except Exception:
+            values[begin:end] = np.nan
             bad.append(f"{begin}-{end - 1}")
     return values, bad

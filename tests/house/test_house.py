@@ -10,8 +10,8 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors", "late", "backend", "quantity"},
-    {"catalog", "memory", "parts", "trees"},
-    {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
+    {"catalog", "digest", "memory", "parts", "trees"},
+    {"addresses", "clock", "guests", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
     {"data", "kernels", "symmetries"},
     {"initial", "system"},

@@ -11,6 +11,7 @@ import sys
 import sysconfig
 import types
 from pathlib import Path
+from types import ModuleType
 
 import jax
 import numpy as np
@@ -23,12 +24,14 @@ UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__red
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def digest_of(value) -> str:
-    """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's functions and classes by their bytecode and what they use.
+def digest_of(value, lenient: bool = False) -> str:
+    """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's functions and classes by
+    their bytecode and what they use, a user's Python modules by all that they define.
 
-    What belongs to an installed library counts by its name. Bytecode differs between versions of Python: so does the digest of what holds some.
+    What belongs to an installed library counts by its name. Bytecode differs between versions of Python: so does the digest of
+    what holds some. `lenient`: what cannot be told by its content (an open file, a logger) counts by its type; else it is refused.
     """
-    told = _Told()
+    told = _Told(lenient)
     try:
         told.tell(value)
     except RecursionError:
@@ -37,7 +40,8 @@ def digest_of(value) -> str:
 
 
 @functools.cache
-def _in_library(module: str) -> bool:
+def in_library(module: str) -> bool:
+    """Whether the Python module of that name belongs to learnmech, to Python or to an installed package, and is no user's own."""
     if module.split(".")[0] in ("learnmech", "builtins"):
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -49,7 +53,7 @@ def _in_library(module: str) -> bool:
 def library_name(value) -> str | None:
     """`jax.numpy.tanh` of what a library holds under that name, None of all else."""
     module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
-    if not isinstance(module, str) or not isinstance(name, str) or not _in_library(module):
+    if not isinstance(module, str) or not isinstance(name, str) or not in_library(module):
         return None
     found = sys.modules.get(module)
     for word in name.split("."):
@@ -57,11 +61,19 @@ def library_name(value) -> str | None:
     return f"{module}.{name}" if found is value else None
 
 
+def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
+    """The modules of the user's own that a module imports by name."""
+    found = [one for one in vars(module).values() if isinstance(one, ModuleType)]
+    found += [sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values()]
+    mine = {one.__name__: one for one in found if one is not None and one is not module and not in_library(one.__name__)}
+    return tuple(one for name, one in sorted(mine.items()) if name != "__main__")
+
+
 class _Told:
     """A value told to a hash, piece by piece; functions and classes once."""
 
-    def __init__(self):
-        self.hasher, self._met = hashlib.sha256(), {}
+    def __init__(self, lenient=False):
+        self.hasher, self._met, self._lenient = hashlib.sha256(), {}, lenient
 
     def say(self, *words) -> None:
         for word in words:
@@ -77,11 +89,11 @@ class _Told:
             self._array(value)
         elif isinstance(value, (tuple, list, dict, set, frozenset)):
             self._container(value)
-        elif isinstance(value, types.ModuleType):
+        elif isinstance(value, ModuleType) and in_library(value.__name__):
             self.say("module", value.__name__)
         elif library_name(value):
             self.say("library", library_name(value))
-        elif isinstance(value, (type, types.FunctionType)):
+        elif isinstance(value, (type, types.FunctionType, ModuleType)):
             self._once(value)
         elif isinstance(value, types.CodeType):
             self._code(value)
@@ -113,10 +125,20 @@ class _Told:
             self.say("again", self._met[id(value)])
             return
         self._met[id(value)] = len(self._met)
-        (self._class if isinstance(value, type) else self._function)(value)
+        kinds = {ModuleType: self._module, types.FunctionType: self._function}
+        kinds.get(type(value), self._class)(value)
+
+    def _module(self, module):
+        """A user's own module by what it defines and imports, not by its name or its comments. What else it holds may change while
+        it is used (a cache, a generator of random numbers), and counts by its type."""
+        self.say("module")
+        for name, one in sorted(vars(module).items()):
+            if not (name.startswith("__") and name.endswith("__")):
+                self.say(name)
+                self.tell(one) if _defined(one) else self.say(type(one).__qualname__)
 
     def _class(self, cls):
-        self.say("class", cls.__qualname__)
+        self.say("class", cls.__name__)
         for base in cls.__bases__:
             self.tell(base)
         for name, one in sorted(vars(cls).items()):
@@ -132,7 +154,7 @@ class _Told:
             self.say(name)
             with contextlib.suppress(ValueError):  # a cell that is still empty
                 self.tell(cell.cell_contents)
-        for name in () if _in_library(f.__module__ or "") else _globals_of(f.__code__):
+        for name in () if in_library(f.__module__ or "") else _globals_of(f.__code__):
             self.say(name)
             if name in f.__globals__:
                 self.tell(f.__globals__[name])
@@ -161,8 +183,18 @@ class _Told:
         try:
             return self.say(pickle.dumps(value))
         except Exception:
+            if self._lenient:
+                return None
             what, remedy = "a model whose every field can be told by its content", "Keep it in a file and give Wrapped.of('mine.py:model')"
             raise refused("Wrapped", what, f"a {type(value).__module__}.{type(value).__qualname__} in it", remedy) from None
+
+
+def _defined(value) -> bool:
+    """Whether a module that holds it defines or imports it, rather than works with it."""
+    if isinstance(value, (tuple, frozenset)):
+        return all(map(_defined, value))
+    kinds = (*PLAIN, type, types.FunctionType, ModuleType, np.ndarray, np.generic, jax.Array, enum.Enum)
+    return isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
 
 
 def _globals_of(code) -> list[str]:

@@ -1,0 +1,64 @@
+"""Identity: what a record says that it was made of, and whether that is at hand, before anything is made of it again."""
+
+from pathlib import Path
+
+from learnmech import catalog, guests, text
+from learnmech.digest import in_library
+from learnmech.errors import refused
+from learnmech.experiment import Experiment
+from learnmech.instruments.base import Instrument
+from learnmech.parts import Part
+
+
+def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:
+    """What an experiment is made of beside its text: `data`, the files it reads, and `code`, the user's own that it runs."""
+    files = [{"knob": one.field, "file": str(one.path), "sha256": one.sha256} for one in text.outside_of(experiment)]
+    code = guests.digests_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
+    return {"data": files, "code": code}
+
+
+def code_of(experiment: Experiment, watch: tuple[Instrument, ...]) -> guests.Code:
+    """The user's own code in an experiment and in what is watched, with its source; refuses what cannot be found again."""
+    return guests.code_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
+
+
+def known_in(provenance: dict, folder: Path) -> guests.Classes:
+    """The classes that a record's text speaks of and which are the user's own: at hand in this process, brought by --with, or,
+    with leave to run it, from the copy of their source in the folder. One of the right code goes before one of the right name."""
+    told, found = provenance.get("code", {"guests": ()}), {}
+    for guest in told["guests"]:
+        family, kind = guest["family"], guest["kind"]
+        if family not in catalog.FAMILIES:
+            continue
+        there = catalog.members(family).get(kind)
+        classes = [*([catalog.load(there)] if there else ()), *text.at_hand(family, kind)]
+        classes = [cls for cls in reversed(classes) if not in_library(cls.__module__)]
+        one = {"python": told["python"], "guests": [guest], "files": told["files"]}
+        same = [cls for cls in classes if not guests.changed(one, {(family, kind): cls})]
+        if same:
+            found[family, kind] = same[0]
+        elif catalog.trusted() and told["files"]:
+            found[family, kind] = guests.summoned(told, folder / guests.FOLDER)[family, kind]
+        elif classes:
+            found[family, kind] = classes[0]
+        else:
+            copy = f"look at {folder / guests.FOLDER}, the run's own copy of it, and give leave to run it by --trust (in Python "
+            remedy = f"Bring its file by --with, import it, or {copy}lm.catalog.trust())"
+            raise refused(f"The run folder {folder}", f"the {kind} of {family}, own code", "no such class here", remedy)
+    return found
+
+
+def changes(provenance: dict, *parts: Part) -> list[str]:
+    """What of the user's own code is not what a record was made by, each in words with both digests; nothing of a record of
+    0.4, which does not tell."""
+    if "code" not in provenance:
+        return []
+    return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
+
+
+def check_code(provenance: dict, *parts: Part) -> None:
+    """Refuse to make anything of a record again by other code than it was made by."""
+    found = changes(provenance, *parts)
+    if found:
+        remedy = "Restore it, or use the run folder's own copy in parts/ by --trust (in Python lm.catalog.trust(), then load)"
+        raise refused("The record", "the code that it was made by", "; ".join(found), remedy)
