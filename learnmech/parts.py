@@ -68,14 +68,17 @@ def _frozen(value):
     return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else plain(value)
 
 
-def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_only: bool = False):
-    """A field that shapes the computation (a width, a depth, a name): static, so that changing it compiles anew."""
+def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_only: bool = False, where: bool = False):
+    """A field that shapes the computation (a width, a depth, a name): static, so that changing it compiles anew.
+
+    `where`: it says where something lies (a path), not what it is, and is no part of the identity.
+    """
     return eqx.field(
         static=True,
         converter=_frozen,
         default=default,
         kw_only=kw_only,
-        metadata={"role": "structure", "choices": choices, "bounds": {} if at_least is None else {"at_least": at_least}},
+        metadata={"role": "structure", "choices": choices, "bounds": {} if at_least is None else {"at_least": at_least}, "where": where},
     )
 
 
@@ -107,6 +110,14 @@ class Shorthand(typing.NamedTuple):
     field: str
     value: object
     turned: Callable
+
+
+class Outside(typing.NamedTuple):
+    """A file that a part reads from outside its text: the knob that names it, where it is, and the sha256 of its content."""
+
+    field: str
+    path: Path
+    sha256: str
 
 
 class _Asked(type(eqx.Module)):
@@ -143,7 +154,12 @@ def _check_arguments(cls, args, kwargs):
 
 
 class Part(eqx.Module, metaclass=_Asked):
-    """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made."""
+    """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made.
+
+    `follows`: {knob: knobs that are of the old value alone, and dropped from its text when the knob is turned}.
+    """
+
+    follows: typing.ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __check_init__(self):
         for field in dataclasses.fields(self):
@@ -160,6 +176,15 @@ class Part(eqx.Module, metaclass=_Asked):
     def parsed(self, folder: str | Path = ".") -> "Part":
         """Itself, once it was read from a text in a folder; a part that stands for what is in no text looks for it, or refuses."""
         return self
+
+    @classmethod
+    def placed(cls, values: dict, folder: str | Path = ".") -> dict:
+        """The values of its knobs as a text in a folder has them, with what says where something lies resolved; before it is made."""
+        return values
+
+    def outside(self) -> tuple[Outside, ...]:
+        """The files that it reads from outside its text."""
+        return ()
 
     @classmethod
     def example(cls):

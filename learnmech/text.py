@@ -56,7 +56,7 @@ def parts_in(annotation) -> tuple[type | None, bool]:
 
 def part_of(cls: type, table, path: str = "") -> Part:
     """A part of class (or family) `cls` from its table; a plain string is a kind with its default knobs."""
-    family = _family(cls)
+    family, folder = _family(cls), getattr(table, "folder", ".")
     if family:
         if isinstance(table, str):
             table = {"kind": table}
@@ -83,7 +83,7 @@ def part_of(cls: type, table, path: str = "") -> Part:
     missing = [n for n, f in fields.items() if n not in values and f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING]
     if missing:
         raise refused(cls.__name__, missing[0], "nothing", f"Set {path + '.' if path else ''}{missing[0]}")
-    return cls(**values).parsed(getattr(table, "folder", "."))
+    return cls(**cls.placed(values, folder)).parsed(folder)
 
 
 def digest(values: np.ndarray) -> str:
@@ -117,16 +117,16 @@ class _Beside(dict):
 
 
 def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
-    """The table with each {file, sha256} replaced by the array it names."""
-    shown = {}
+    """The table with each {file, sha256} replaced by the array it names; it and the tables in it know the folder."""
+    shown = _Beside()
+    shown.folder = folder
     for name, value in table.items():
         if isinstance(value, dict) and set(value) == {"file", "sha256"}:
             if not all(isinstance(said, str) for said in value.values()):
                 raise refused(f"{path}{name}", "the name of a file and its sha256", repr(value), "Write both as texts")
             value = _read_array(Path(folder) / value["file"], value["sha256"], f"{path}{name}")
         elif isinstance(value, dict):
-            value = _Beside(arrays_in(value, folder, f"{path}{name}."))
-            value.folder = folder
+            value = arrays_in(value, folder, f"{path}{name}.")
         elif isinstance(value, list):
             value = [arrays_in(one, folder, f"{path}{name}[{index}].") if isinstance(one, dict) else one for index, one in enumerate(value)]
         shown[name] = value
@@ -193,6 +193,8 @@ def with_value(part: Part, path: str, value) -> Part:
         if short is None:
             raise refused(type(holder).__name__, "a known knob", repr(path), nearest(path, paths(part)))
         last, value = short.field, short.turned(value)
+    for name in holder.follows.get(last, ()):
+        spot.pop(name, None)
     if value is None:
         spot.pop(last, None)
     else:
