@@ -2,29 +2,53 @@
 
 import csv
 import hashlib
+import os
 import zipfile
 from pathlib import Path
+from typing import ClassVar
 
 import numpy as np
 
 from learnmech.data.base import Data, Drawn, View, finite, whiten
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.parts import Outside, structure
 
 
 class File(Data):
     """Samples from `path`: an .npz with arrays X (n, d), Y (n, k) and perhaps X_test, Y_test, or a .csv whose last `targets` columns are Y.
 
     A csv may have one header line. `test` holds back so many samples, drawn at random, where the file has no test set of its own. `center`
-    subtracts the training means of X and Y, `whitened` makes S_xx = I within the span of the training inputs. `sha256`, where given, must be the file's.
+    subtracts the training means of X and Y, `whitened` makes S_xx = I within the span of the training inputs.
+
+    `path` says where the file is, `sha256` what it is: that of its bytes, found when the part is made where it is not given. A file that has changed
+    since is refused.
     """
 
-    path: str = structure("")
+    follows: ClassVar = {"path": ("sha256",)}
+
+    path: str = structure("", where=True)
     targets: int = structure(1, at_least=1)
     test: int = structure(0, at_least=0)
     center: bool = structure(False)
     whitened: bool = structure(False)
     sha256: str | None = structure(None)
+
+    def __post_init__(self):
+        if isinstance(self.path, os.PathLike):
+            self.path = os.fspath(self.path)
+        if self.sha256 is None and isinstance(self.path, str) and self.path:
+            self.sha256 = hashlib.sha256(_bytes(self.path)).hexdigest()
+
+    @classmethod
+    def placed(cls, values, folder="."):
+        path = values.get("path")
+        if not isinstance(path, str) or not path or Path(folder) == Path("."):
+            return values
+        beside = os.path.join(os.path.abspath(folder), path)  # an absolute path stays what it is
+        return values | {"path": path if not os.path.exists(beside) and os.path.exists(path) else beside}
+
+    def outside(self):
+        return (Outside("path", Path(self.path), self.sha256),) if self.path else ()
 
     def draw(self, rng):
         X, Y, held = self._read()
@@ -42,11 +66,10 @@ class File(Data):
         return Drawn(train, test[0] if test else None)
 
     def _read(self):
-        path = Path(self.path)
-        if not path.is_file():
-            raise refused("File", "an existing .npz or .csv file", repr(self.path), "Set data.path to one")
-        if self.sha256 and hashlib.sha256(path.read_bytes()).hexdigest() != self.sha256:
-            raise refused("File", f"the file with sha256 {self.sha256[:16]}...", "another", f"Restore {path.name}, or write its sha256")
+        path, held = Path(self.path), hashlib.sha256(_bytes(self.path)).hexdigest()
+        if self.sha256 and held != self.sha256:
+            remedy = f"{path.name} has changed: restore it, or make the File anew, without that sha256"
+            raise refused("File", f"{self.path} with sha256 {self.sha256[:16]}...", f"{held[:16]}...", remedy)
         if path.suffix == ".csv":
             return self._csv(path)
         if path.suffix == ".npz":
@@ -80,6 +103,15 @@ class File(Data):
         import sklearn.datasets
 
         return cls(path=str(Path(sklearn.datasets.__file__).parent / "data" / "iris.csv"), center=True)
+
+
+def _bytes(path: str) -> bytes:
+    if not os.path.isfile(path):
+        raise refused("File", "an existing file of data", f"none at {os.path.abspath(path)}", "Set data.path to one")
+    try:
+        return Path(path).read_bytes()
+    except OSError as error:
+        raise refused("File", "a file that can be read", f"{path}: {error.strerror}", "Set data.path to one") from None
 
 
 def _number(cell: str) -> float | None:
