@@ -13,7 +13,7 @@ import tomli_w
 
 from learnmech import catalog
 from learnmech.errors import nearest, refused
-from learnmech.parts import Part
+from learnmech.parts import Part, unchanged
 
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
@@ -25,12 +25,15 @@ def _family(annotation) -> str | None:
 
 
 def table_of(part: Part) -> dict:
-    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, None left out, arrays as they are."""
+    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, arrays as they are.
+
+    None is left out, and at its default a knob that came with a later version (`parts.knob`).
+    """
     family = next((FAMILY_OF[base.__name__] for base in type(part).__mro__ if base.__name__ in FAMILY_OF), None)
     shown = {"kind": catalog.kebab(type(part).__name__)} if family else {}
     for field in dataclasses.fields(part):
         value = getattr(part, field.name)
-        if value is None:
+        if value is None or (field.metadata.get("since") and unchanged(value, field.default)):
             continue
         if parts_in(field.type)[1] and not value:
             continue
