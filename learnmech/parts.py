@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import inspect
+import re
 import types
 import typing
 from collections.abc import Callable
@@ -52,39 +53,80 @@ def _as_knob(value, dtype):
         return value
 
 
-def knob(default=dataclasses.MISSING, *, whole: bool = False, above=None, at_least=None, below=None, at_most=None, kw_only: bool = False):
-    """A numeric field that can be swept and traced: float64, or int64 when `whole`; bounds are checked when the part is made."""
+def knob(
+    default=dataclasses.MISSING,
+    *,
+    whole: bool = False,
+    above=None,
+    at_least=None,
+    below=None,
+    at_most=None,
+    kw_only: bool = False,
+    meaning: str = "",
+    since: str = "",
+):
+    """A numeric field that can be swept and traced: float64, or int64 when `whole`.
+
+    Bounds are checked when the part is made. `meaning` is what the field is, in one line with its
+    unit (`meaning_of`). One that came `since` a later version is left out of the text at its
+    default, so that the fingerprints of what does not use it stay as they were.
+    """
     dtype = np.int64 if whole else np.float64
     bounds = {"above": above, "at_least": at_least, "below": below, "at_most": at_most}
     return eqx.field(
         converter=lambda value: _as_knob(value, dtype),
         default=default,
         kw_only=kw_only,
-        metadata={"role": "knob", "whole": whole, "bounds": {k: v for k, v in bounds.items() if v is not None}},
+        metadata={"role": "knob", "whole": whole, "bounds": {k: v for k, v in bounds.items() if v is not None}} | _said_of(meaning, since),
     )
+
+
+def _said_of(meaning, since):
+    return {"meaning": meaning, "since": since}
+
+
+def part(default=dataclasses.MISSING, *, kw_only: bool = False, meaning: str = "") -> typing.Any:
+    """A field that holds a part, or a list of them; `meaning` as of `knob`."""
+    return eqx.field(default=default, kw_only=kw_only, metadata=_said_of(meaning, ""))
 
 
 def _frozen(value):
     return tuple(_frozen(v) for v in value) if isinstance(value, (list, tuple)) else plain(value)
 
 
-def structure(default=dataclasses.MISSING, *, choices=None, at_least=None, kw_only: bool = False, where: bool = False):
+def structure(
+    default=dataclasses.MISSING,
+    *,
+    choices=None,
+    at_least=None,
+    kw_only: bool = False,
+    where: bool = False,
+    meaning: str = "",
+    since: str = "",
+):
     """A field that shapes the computation (a width, a depth, a name): static, so that changing it compiles anew.
 
     `where`: it says where something lies (a path), not what it is, and is no part of the identity.
+    `meaning` and `since` as of `knob`.
     """
     return eqx.field(
         static=True,
         converter=_frozen,
         default=default,
         kw_only=kw_only,
-        metadata={"role": "structure", "choices": choices, "bounds": {} if at_least is None else {"at_least": at_least}, "where": where},
+        metadata={
+            "role": "structure",
+            "choices": choices,
+            "bounds": {} if at_least is None else {"at_least": at_least},
+            "where": where,
+        }
+        | _said_of(meaning, since),
     )
 
 
-def array(default=dataclasses.MISSING):
-    """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256."""
-    return eqx.field(converter=_as_array, default=default, metadata={"role": "array", "bounds": {}})
+def array(default=dataclasses.MISSING, *, meaning: str = ""):
+    """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256. `meaning` as of `knob`."""
+    return eqx.field(converter=_as_array, default=default, metadata={"role": "array", "bounds": {}} | _said_of(meaning, ""))
 
 
 def _as_array(value):
@@ -121,7 +163,20 @@ class Outside(typing.NamedTuple):
 
 
 class _Asked(type(eqx.Module)):
-    """A class of parts; arguments that do not fit its fields are refused in a sentence."""
+    """A class of parts; arguments that do not fit its fields are refused in a sentence, and `help` tells what each field is."""
+
+    def __init__(cls, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        shown = [line for field in _shown(cls) if (line := _line_of(cls, field))]
+        if shown:
+            cls.__doc__ = "\n".join([told(cls), "", KNOBS, *shown])
+
+    @property
+    def __signature__(cls):
+        """How it is called, with the type of each field: a field's converter hides it."""
+        found, kinds = inspect.signature(cls.__init__), {field.name: _asked_for(field) for field in _shown(cls)}
+        given = list(found.parameters.values())[1:]
+        return found.replace(parameters=[one.replace(annotation=kinds.get(one.name, one.annotation)) for one in given], return_annotation=found.empty)
 
     def __call__(cls, *args, **kwargs):
         try:
@@ -129,6 +184,45 @@ class _Asked(type(eqx.Module)):
         except TypeError:
             _check_arguments(cls, args, kwargs)
             raise
+
+
+KNOBS = "Knobs:"
+
+
+def _shown(cls):
+    return dataclasses.fields(cls) if dataclasses.is_dataclass(cls) else ()
+
+
+def _asked_for(field):
+    """The type of value that a field is given: of a knob the number, not the array in which it is kept."""
+    if field.metadata.get("role") != "knob":
+        return field.type
+    number = int if field.metadata["whole"] else float
+    return number | None if _accepts(field.type, None) else number
+
+
+def told(cls: type) -> str:
+    """What a class says of itself, without the list of its knobs."""
+    return (inspect.getdoc(cls) or "").partition(f"\n\n{KNOBS}\n")[0]
+
+
+def _line_of(cls, field):
+    meaning = field.metadata.get("meaning", "")
+    if not meaning:
+        return ""
+    default = field.default is not dataclasses.MISSING and field.default is not None
+    return f"    {field.name}: {meaning}" + (f" ({show_value(field.default)} unless given)" if default else "")
+
+
+def meaning_of(cls: type, name: str) -> str:
+    """What a field is, in one line: as it says itself, else the first sentence of the class, or of one it descends from, which names it in backticks."""
+    said = {field.name: field.metadata.get("meaning", "") for field in _shown(cls)}[name]
+    for one in cls.__mro__ if not said else ():
+        sentences = re.split(r"(?<=[.;:])\s+", " ".join(told(one).split())) if one.__doc__ else ()
+        found = next((sentence for sentence in sentences if f"`{name}`" in sentence), "")
+        if found:
+            return found.rstrip(".;:")
+    return said
 
 
 def _check_arguments(cls, args, kwargs):
@@ -199,12 +293,13 @@ class Part(eqx.Module, metaclass=_Asked):
         shown = []
         for field in dataclasses.fields(self):
             value = getattr(self, field.name)
-            if not _same(value, field.default):
+            if not unchanged(value, field.default):
                 shown.append(f"{field.name}={show_value(value)}")
         return f"{type(self).__name__}({', '.join(shown)})"
 
 
-def _same(value, default) -> bool:
+def unchanged(value, default) -> bool:
+    """Whether a field's value is its default."""
     if value is None or default is None or default is dataclasses.MISSING:
         return value is default
     if isinstance(value, np.ndarray):

@@ -14,7 +14,7 @@ import tomli_w
 from learnmech import catalog
 from learnmech.digest import digest_of, in_library, modules_named
 from learnmech.errors import nearest, refused
-from learnmech.parts import Outside, Part
+from learnmech.parts import Outside, Part, unchanged
 
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
@@ -31,7 +31,9 @@ def family_of(cls: type) -> str | None:
 
 
 def table_of(part: Part, moved: dict[str, str | None] | None = None) -> dict:
-    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, None left out, arrays as they are.
+    """A part as nested tables: `kind` where it belongs to a family, every knob explicit, arrays as they are.
+
+    None is left out, and at its default a knob that came with a later version (`parts.knob`).
 
     `moved` {sha256: path} says where files from outside the text lie instead; None leaves out where they are.
     """
@@ -39,7 +41,7 @@ def table_of(part: Part, moved: dict[str, str | None] | None = None) -> dict:
     paths = {one.field: moved[one.sha256] for one in part.outside() if one.sha256 in moved} if moved else {}
     for field in dataclasses.fields(part):
         value = paths.get(field.name, getattr(part, field.name))
-        if value is None:
+        if value is None or (field.metadata.get("since") and unchanged(value, field.default)):
             continue
         if parts_in(field.type)[1] and not value:
             continue
