@@ -307,9 +307,7 @@ class CentralFlow(Theory):
         height, beyond, others = overshot(told, rate, self.window, unit)
         yield _at_most("until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average", beyond, MISSED * tolerance)
         yield _at_most("and at its height by at most a fifth of the edge, since from higher up it falls more slowly than it rose", height, HIGH)
-        claim = (
-            "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
-        )
+        claim = "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
         yield _at_most(claim, others, TURNS * tolerance)
 
     def _first(self, start):
