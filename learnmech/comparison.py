@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import math
 from collections.abc import Iterable
 
 import jax
@@ -18,16 +19,19 @@ from learnmech.theories.base import Condition, Theory
 xr = late("xarray")
 
 RULE = (
-    "error = max |seen - said| / max |said| over all marks and entries. holds: every condition holds and every error is within its tolerance; "
-    "fails: every condition holds and an error is not; outside domain: a condition does not hold."
+    "error = max |seen - said| / max |said| over all marks and entries (|seen - said| itself where all that is said is 0). holds: every condition holds and "
+    "every error is within its tolerance; fails: every condition holds and an error is not; outside domain: a condition does not hold; undecided: it could not "
+    "be decided whether one holds, or there was nothing to compare."
 )
+FARTHEST = 1e150  # a size at which squares are about to overflow: where what is said has grown beyond it, it says that the run diverges
 
 
 @dataclasses.dataclass(frozen=True)
 class Check:
     """One number measured against one predicted.
 
-    `bound` says how: `within` the tolerance (relative to predicted, absolute where that is 0), `below` or `above` predicted.
+    `bound` says how: `within` the tolerance (relative to predicted, absolute where that is 0), `below` or `above` predicted. `premises` are what it takes for
+    the claim to be one here; `reached` is whether the run came as far as it looks.
     """
 
     claim: str
@@ -36,6 +40,8 @@ class Check:
     tolerance: float
     reason: str
     bound: str = "within"
+    premises: tuple[Condition, ...] = ()
+    reached: bool = True
 
     @property
     def error(self) -> float:
@@ -44,13 +50,46 @@ class Check:
         return gap / abs(self.predicted) if self.predicted else gap
 
     @property
-    def holds(self) -> bool:
-        """Whether the number is where the claim puts it."""
+    def verdict(self) -> str:
+        """`outside domain` or `undecided` where a premise does not hold or is not known to, `not reached` within the clock, else `holds` or `fails`;
+        `undecided` where a number is none."""
+        judged = _by_conditions(self.premises)
+        if judged is not None:
+            return judged
+        if not self.reached:
+            return "not reached"
+        if any(math.isnan(x) for x in (self.measured, self.predicted, self.tolerance)):
+            return "undecided"
+        return "holds" if self._met() else "fails"
+
+    def _met(self):
         if self.bound == "below":
             return self.measured < self.predicted
         if self.bound == "above":
             return self.measured > self.predicted
         return self.error <= self.tolerance
+
+    @property
+    def holds(self) -> bool:
+        """Whether the number is where the claim puts it, and the claim is one here."""
+        return self.verdict == "holds"
+
+    @property
+    def words(self) -> str:
+        """The verdict in words, with the premise that is missing: `outside domain: two layers: 4 (bound 2)`, `not reached within the clock`."""
+        verdict = self.verdict
+        if verdict == "not reached":
+            return "not reached within the clock"
+        missing = [one.words for one in self.premises if not one.holds and one.decided == (verdict == "outside domain")]
+        return f"{verdict}: {missing[0]}" if missing else verdict
+
+
+def _by_conditions(conditions) -> str | None:
+    """The verdict where conditions alone give it: outside domain where one is decided not to hold, undecided where one is not known to."""
+    missing = [condition for condition in conditions if not condition.holds]
+    if not missing:
+        return None
+    return "outside domain" if any(condition.decided for condition in missing) else "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -79,10 +118,31 @@ class Comparison:
 
     @property
     def verdict(self) -> str:
-        """`holds`, `fails` or `outside domain`."""
-        if not all(condition.holds for condition in self.conditions):
-            return "outside domain"
-        return "holds" if all(row.error <= row.tolerance for row in self.rows) else "fails"
+        """`holds`, `fails`, `outside domain` or `undecided`, by RULE."""
+        judged = _by_conditions(self.conditions)
+        if judged is not None:
+            return judged
+        found = {row.verdict for row in self.rows}
+        if "beyond" in found:
+            return "fails"
+        return "holds" if found == {"within"} else "undecided"
+
+    @property
+    def words(self) -> str:
+        """The verdict in words; outside the domain, or undecided, with the first condition that is missing."""
+        verdict = self.verdict
+        missing = [one.words for one in self.conditions if not one.holds and one.decided == (verdict == "outside domain")]
+        return f"{verdict}: {missing[0]}" if missing else verdict
+
+    def remark(self, quantity: str) -> str:
+        """What to write beside one quantity in a figure: its error; where the theory does not speak of this run no number, which would read as its fault."""
+        verdict = self.verdict
+        if verdict == "outside domain":
+            return "outside the theory's domain"
+        row = self.row(quantity)
+        if verdict == "undecided" or row.verdict == "undecided":
+            return "undecided"
+        return f"error {row.error:.1g}"
 
     def row(self, quantity: str) -> Row:
         """The row of one quantity."""
@@ -92,8 +152,12 @@ class Comparison:
 def compare(record: Record, other: Theory | Record, tolerance: float | dict[str, float] | None = None) -> Comparison:
     """A record against a theory, or against another record. `tolerance` overrides the theory's, for all quantities or by name.
 
-    A theory that cannot speak of this experiment gives a comparison without rows, outside its domain.
+    A theory that cannot speak of this experiment gives a comparison without rows, outside its domain; so does one whose prediction would take as long as
+    a run, where a condition fails.
     """
+    # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show; a flow no more than its solver keeps
+    rule = record.experiment.rule
+    resolution = 100 * max(float(np.finfo(record.experiment.precision).eps), float(rule.rtol) if rule.flows else 0.0)
     if isinstance(other, Record):
         said, conditions, name, source = other.dataset, (), "another run", other.provenance["fingerprint"][:12]
         default = 1e-6
@@ -103,27 +167,70 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         start = prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.conditions(start))
-        # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show
-        name, source, default = type(other).__name__, other.source, max(other.tolerance, 100 * float(np.finfo(record.experiment.precision).eps))
+        name, source, default = type(other).__name__, other.source, max(other.tolerance, resolution)
+        if other.dear and not all(c.holds for c in conditions):
+            return Comparison(name, source, (), conditions, {}, xr.Dataset())
         try:
             said = other.predict(start)
-        except Refused:
+        except Refused as refusal:
             if all(c.holds for c in conditions):
-                raise
+                conditions += (Condition("it can say something here", str(refusal), "so", False),)
             return Comparison(name, source, (), conditions, {}, xr.Dataset())
     common = [str(q) for q in said.data_vars if q in record and said[q].dtype.kind == "f"]
     if not common:
         raise refused("compare", f"a quantity both sides have ({', '.join(map(str, said.data_vars))})", ", ".join(record.names), "Watch one of them")
-    rows, seen = [], {}
+    rows, seen, lost = [], {}, any(note.startswith("diverged") for note in record.notes)
     for quantity in common:
         bound = tolerance.get(quantity, default) if isinstance(tolerance, dict) else (default if tolerance is None else tolerance)
         seen[quantity] = other.beside(record[quantity]) if isinstance(other, Theory) else record[quantity]
-        rows.append(_row(quantity, seen[quantity], said[quantity], bound))
-    marks = len(record.course.places)
-    reached = max(int(np.isfinite(one.values).reshape(len(one), -1).any(axis=1).sum()) if "time" in one.dims else 2 for one in map(record.__getitem__, common))
-    if reached < min(2, marks):
-        conditions += (Condition("the run went on beyond its first mark", reached, f"2 of {marks} marks", False),)
+        rows.append(_row(quantity, _gone(seen[quantity]) if lost else seen[quantity], said[quantity], bound))
+    conditions += _went_on(record, said, common)
     return Comparison(name, source, tuple(rows), conditions, seen, said)
+
+
+def compare_each(record: Record, theories: "Iterable[Theory]", tolerance: float | dict[str, float] | None = None) -> tuple[Comparison, ...]:
+    """Each theory laid over the record; what is raised within one is said by its own comparison, undecided, and does not end the others."""
+    return tuple(told_of(theory, lambda theory=theory: compare(record, theory, tolerance)) for theory in theories)
+
+
+def told_of(theory: Theory, laid) -> Comparison:
+    """What `laid()` gives; a comparison without rows, undecided, that says why where it raises."""
+    try:
+        return laid()
+    except Refused as refusal:
+        said = str(refusal)
+    except Exception as surprise:
+        said = f"{type(surprise).__name__}: {' '.join(str(surprise).split())}"
+    missing = Condition("it can be laid over this run", said, "so", False, decided=False)
+    return Comparison(type(theory).__name__, theory.source, (), (missing,), {}, xr.Dataset())
+
+
+def _went_on(record, said, common) -> tuple[Condition, ...]:
+    """That the run, and what was read of it, went on beyond the mark at which both sides begin, unless what is said is of the start alone."""
+    if all(said[q].sizes.get("time", 2) < 2 for q in common):
+        return ()
+    reached = max(_known_marks(record[q]) for q in common if said[q].sizes.get("time", 2) > 1)
+    marks = len(record.course.places)
+    if marks < 2:
+        return (Condition("the run went on beyond its first mark", marks, "2 marks", False, decided=False),)
+    return () if reached >= 2 else (Condition("the run went on beyond its first mark", reached, f"2 of {marks} marks", False),)
+
+
+def _known_marks(one) -> int:
+    if "time" not in one.dims:
+        return 2
+    return int(np.isfinite(one.values).reshape(len(one), -1).any(axis=1).sum())
+
+
+def _gone(seen: "xr.DataArray") -> "xr.DataArray":
+    """Of a run that diverged: what is read as NaN behind the last mark with a number counts as infinite there, not as unread."""
+    if "time" not in seen.dims:
+        return seen
+    known = np.isfinite(seen.values).reshape(len(seen), -1).any(axis=1)
+    last = int(np.flatnonzero(known)[-1]) if known.any() else -1
+    values = seen.values.copy()
+    values[last + 1 :][np.isnan(values[last + 1 :])] = np.inf
+    return seen.copy(data=values)
 
 
 def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) -> Comparison:
@@ -140,6 +247,8 @@ def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) ->
     same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, first)), strict=True))
     said = [theory.predict(start) for start in (starts[:1] if same else starts)]
     conditions, rows, seen, means = theory.conditions(first), [], {}, {}
+    if "time" in grid.dims and grid.sizes["time"] < 2 and any(one.sizes.get("time", 2) > 1 for one in said[0].data_vars.values()):
+        conditions += (Condition("the runs went on beyond their first mark", grid.sizes["time"], "2 marks", False, decided=False),)
     for quantity in [str(q) for q in said[0].data_vars if q in grid]:
         seen[quantity] = grid[quantity].mean("seed", keep_attrs=True)
         means[quantity] = xr.concat([one[quantity] for one in said], "seed").mean("seed", keep_attrs=True)
@@ -147,10 +256,13 @@ def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) ->
         gap, scale = np.abs(seen[quantity].values - means[quantity].values), np.abs(means[quantity].values).max()
         still = spread <= 1e-9 * scale
         error = np.where(still, np.where(gap <= 1e-9 * scale, 0.0, np.inf), gap / np.where(still, 1.0, spread))
-        where = np.unravel_index(int(np.argmax(error)), error.shape)
+        lost = int(np.isnan(error).reshape(len(error), -1).any(axis=1).sum()) if error.ndim else int(np.isnan(error))
+        if lost:
+            conditions += (Condition(f"the mean of {quantity} over the runs is a number at every mark", lost, "0 marks without", False, decided=False),)
+        where = np.unravel_index(int(np.argmax(np.where(np.isnan(error), -1.0, error))), error.shape)
         time = float(seen[quantity]["time"][where[0]])
         row = float(seen[quantity].values[where]), float(means[quantity].values[where]), time, float(error[where])
-        rows.append(Row(quantity, *row, theory.tolerance, "within" if row[-1] <= theory.tolerance else "beyond"))
+        rows.append(Row(quantity, *row, theory.tolerance, _verdict(row[-1], theory.tolerance)))
     return Comparison(type(theory).__name__, theory.source, tuple(rows), tuple(conditions), seen, xr.Dataset(means))
 
 
@@ -175,10 +287,14 @@ def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]
 
 
 def _decided(condition: Condition, record: Record) -> Condition:
-    if condition.seen is None:
+    if condition.seen is None or not condition.holds:
         return condition
-    value, holds = condition.seen(record.dataset)
-    return condition._replace(value=value, holds=bool(holds))
+    try:
+        with np.errstate(all="ignore"):
+            value, holds = condition.seen(record.dataset)
+    except (KeyError, ArithmeticError, ValueError, IndexError) as missing:  # a reading that the record lacks, or has nothing in
+        value, holds = f"could not be decided from the record: {type(missing).__name__}: {missing}", None
+    return condition._replace(value=value, holds=holds).settled()
 
 
 def matched(seen: "xr.DataArray", said: "xr.DataArray") -> tuple[np.ndarray, np.ndarray, np.ndarray]:
@@ -205,21 +321,35 @@ def _common(seen, said):
 
 
 def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int, ...]]:
-    """(max |seen - said| / max |said|, where it is largest): relative to the quantity's own scale. Entries NaN on either side are left out."""
-    both = np.isfinite(seen) & np.isfinite(said)
-    if not both.any():
-        return float("inf"), (0,) * seen.ndim
+    """(max |seen - said| / max |said|, where it is largest): relative to the quantity's own scale, |seen - said| itself where that is 0.
+
+    Entries NaN on either side are left out; NaN where nothing else is there. One that is infinite on one side alone is infinitely far off, unless what is
+    said has grown so large that the other side must overflow.
+    """
+    with np.errstate(all="ignore"):
+        both = np.isfinite(seen) & np.isfinite(said)
+        agree = (np.isinf(seen) & ((seen == said) | (np.abs(said) > FARTHEST))) | (np.isinf(said) & (np.abs(seen) > FARTHEST))
+        apart = ~both & ~np.isnan(seen) & ~np.isnan(said) & ~agree
+    if not (both | apart).any():
+        return float("nan"), (0,) * seen.ndim
     gap = np.full(seen.shape, -1.0)
     gap[both] = np.abs(seen[both] - said[both])
+    gap[apart] = np.inf
     where = np.unravel_index(int(np.argmax(gap)), gap.shape)
-    scale = np.abs(said[both]).max()
+    scale = np.abs(said[both]).max(initial=0.0)
     return float(gap[where] / scale) if scale > 0 else float(gap[where]), tuple(int(i) for i in where)
+
+
+def _verdict(error, tolerance) -> str:
+    return "undecided" if np.isnan(error) else "within" if error <= tolerance else "beyond"
 
 
 def _row(quantity, seen, said, tolerance):
     times, measured, predicted = matched(seen, said)
     if measured.shape != predicted.shape:
         raise refused("compare", f"{quantity} of one shape on both sides", f"{measured.shape} and {predicted.shape}", "Watch the same entries")
+    if not measured.size:
+        return Row(quantity, np.nan, np.nan, np.nan, np.nan, tolerance, "undecided")
     error, where = relative_error(measured, predicted)
-    verdict = "within" if error <= tolerance else "beyond"
-    return Row(quantity, float(measured[where]), float(predicted[where]), float(times[where[0]]), error, tolerance, verdict)
+    row = float(measured[where]), float(predicted[where]), float(times[where[0]]), error
+    return Row(quantity, *row, tolerance, _verdict(error, tolerance))

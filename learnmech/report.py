@@ -24,7 +24,18 @@ pre { background: #f6f6f4; padding: .8rem 1rem; overflow-x: auto; font-size: .85
 figure { margin: 1rem 0 } figure svg { width: 100%; height: auto }
 """
 SIGNS = {"holds": "✓ holds", "fails": "✗ fails", "outside domain": "○ outside domain", "within": "✓ within", "beyond": "✗ beyond", True: "✓ yes", False: "✗ no"}
-CLASSES = {"holds": "holds", "within": "holds", True: "holds", "fails": "fails", "beyond": "fails", False: "fails", "outside domain": "outside"}
+SIGNS |= {"undecided": "○ undecided", "not reached": "○ not reached within the clock"}
+CLASSES = {
+    "holds": "holds",
+    "within": "holds",
+    True: "holds",
+    "fails": "fails",
+    "beyond": "fails",
+    False: "fails",
+    "outside domain": "outside",
+    "undecided": "outside",
+    "not reached": "outside",
+}
 
 
 def write(shown: Shown, folder: Path) -> None:
@@ -42,7 +53,7 @@ def page(shown: Shown, drawn: str) -> str:
     parts = [
         f"<h1>{_text(exhibit.claim)}</h1>",
         f'<p class="source">{_text(exhibit.source)}</p>' if exhibit.source else "",
-        f"<p>{_mark('holds' if shown.holds else 'fails')}</p>" if (shown.comparisons or shown.checks) and not shown.outside else "",
+        f"<p>{_mark(shown.verdict)}</p>" if shown.comparisons or shown.checks else "",
         notes,
         figure,
         *(_comparison(one) for one in shown.comparisons),
@@ -119,9 +130,8 @@ def _checks(checks: tuple[Check, ...]) -> str:
     for c in checks:
         within = c.bound == "within"
         error = (f"{c.error:.2g}", f"{c.tolerance:.2g}") if within else ("", "")
-        rows.append(
-            (_text(c.claim), _number(c.measured), signs[c.bound] + _number(c.predicted), *error, _mark("holds" if c.holds else "fails"), _text(c.reason))
-        )
+        reason = c.reason if c.words in SIGNS or c.verdict == "not reached" else f"{c.words}; {c.reason}"
+        rows.append((_text(c.claim), _number(c.measured), signs[c.bound] + _number(c.predicted), *error, _mark(c.verdict), _text(reason)))
     return "<h2>Checks</h2>" + _table(("claim", "measured", "predicted", "error", "tolerance", "", "reason"), rows, (1, 2, 3, 4))
 
 

@@ -13,6 +13,7 @@ VERDICTS = {
     "fails": "[red]FAILS[/]",
     "outside domain": "[dim]outside domain[/]",
     "undecided": "[yellow]undecided[/]",
+    "not reached": "[yellow]not reached[/]",
     "within": "[green]within[/]",
     "beyond": "[red]beyond[/]",
 }
@@ -79,9 +80,12 @@ def checks(rows: list[dict]) -> None:
             signs[c["bound"]] + _number(c["predicted"]),
             f"{c['error']:.2g}" if within else "",
             f"{c['tolerance']:.2g}" if within else "",
-            VERDICTS["holds" if c["holds"] else "fails"],
+            VERDICTS[c["verdict"]],
         )
     _console().print(table)
+    # one premise is often missing from all of them
+    for words in dict.fromkeys(c["words"] for c in rows if c["words"] != c["verdict"]):
+        _console().print(f"[yellow]{escape(words)}[/]", soft_wrap=True)
 
 
 def description(result: dict) -> None:
@@ -274,7 +278,7 @@ def theories(result: dict) -> None:
 def check(result: dict) -> None:
     """Exhibits or parts, each with what was measured."""
     for name, said in result["results"].items():
-        _console().print(f"[bold]{name}[/]  {escape(said['claim'])}  {VERDICTS['holds' if said['holds'] else 'fails']}")
+        _console().print(f"[bold]{name}[/]  {escape(said['claim'])}  {VERDICTS[said['verdict']]}")
         for one in said["comparisons"]:
             comparison(one)
         checks(said["checks"])

@@ -14,7 +14,7 @@ from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
 from learnmech.cli.folders import kept_compilations
-from learnmech.errors import nearest, refused
+from learnmech.errors import Refused, nearest, refused
 from learnmech.estimates import estimate
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.gallery.base import Exhibit, perform
@@ -23,7 +23,7 @@ from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, load
 from learnmech.record.sealed import check_new
-from learnmech.theories.base import Theory
+from learnmech.theories.base import Condition, Theory
 from learnmech.watching import watched
 
 
@@ -141,7 +141,8 @@ def _number(value):
 
 def conditions_of(conditions) -> list[dict]:
     """Conditions as plain data."""
-    return [{"claim": c.claim, "value": _number(c.value), "bound": _number(c.bound), "holds": bool(c.holds)} for c in conditions]
+    said = ({"claim": c.claim, "value": _number(c.value), "bound": _number(c.bound)} | {"holds": bool(c.holds), "decided": bool(c.decided)} for c in conditions)
+    return list(said)
 
 
 def comparison_of(one: comparison.Comparison) -> dict:
@@ -153,7 +154,7 @@ def comparison_of(one: comparison.Comparison) -> dict:
 def _checks_of(checks) -> list[dict]:
     return [
         {"claim": c.claim, "measured": _number(c.measured), "predicted": _number(c.predicted), "error": _number(c.error), "bound": c.bound}
-        | {"tolerance": _number(c.tolerance), "reason": c.reason, "holds": bool(c.holds)}
+        | {"tolerance": _number(c.tolerance), "reason": c.reason, "holds": bool(c.holds), "verdict": c.verdict, "words": c.words}
         for c in checks
     ]
 
@@ -192,6 +193,7 @@ def run(subject, changes, until, out, small, quiet) -> dict:
         "source": exhibit.source,
         "folder": str(target),
         "holds": shown.holds,
+        "verdict": shown.verdict,
         "comparisons": [comparison_of(c) for c in shown.comparisons],
         "checks": _checks_of(shown.checks),
         "reason": exhibit.reason,
@@ -231,12 +233,22 @@ def predict(subject, changes, names, out, small) -> dict:
         raise refused("predict", "a theory that applies", "none", f"See learnmech theories {subject}, or name one by --theory")
     said = {}
     for theory in theories:
-        dataset = theory.predict(start)
+        conditions, dataset = theory.conditions(start), None
+        try:
+            dataset = theory.predict(start)
+        except Exception as refusal:
+            if len(theories) == 1:
+                raise
+            # one of several does not end the others
+            words = str(refusal) if isinstance(refusal, Refused) else f"{type(refusal).__name__}: {refusal}"
+            conditions += (Condition("it can say something here", words, "so", False, decided=isinstance(refusal, Refused)),)
         said[type(theory).__name__] = {
             "source": theory.source,
-            "conditions": conditions_of(theory.conditions(start)),
-            "quantities": {str(q): ends(dataset[q]) for q in dataset.data_vars},
+            "conditions": conditions_of(conditions),
+            "quantities": {} if dataset is None else {str(q): ends(dataset[q]) for q in dataset.data_vars},
         }
+        if dataset is None:
+            continue
         if out is not None:
             out = Path(out)
             dataset_out(dataset, out if len(theories) == 1 else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}"))
@@ -324,6 +336,11 @@ def theories(subject, changes, small) -> dict:
     return {"name": name, "theories": said}
 
 
+def _held(checks) -> dict:
+    held = all(c.holds for c in checks)
+    return {"holds": held, "verdict": "holds" if held else "fails"}
+
+
 def check(names, small, quiet) -> dict:
     """Exhibits performed, or a user's own parts put through their contracts."""
     ready()
@@ -332,7 +349,7 @@ def check(names, small, quiet) -> dict:
         relieve()
         if name.endswith(".py"):
             for title, checks in contracts.of_file(name).items():
-                results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": [], "holds": all(c.holds for c in checks)}
+                results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": []} | _held(checks)
             continue
         _, exhibit, knobs = subject_of(name, {}, small)
         if not quiet:
@@ -344,5 +361,6 @@ def check(names, small, quiet) -> dict:
             "checks": _checks_of(shown.checks),
             "notes": list(shown.record.notes),
             "holds": shown.holds,
+            "verdict": shown.verdict,
         }
     return {"results": results, "holds": all(r["holds"] for r in results.values())}

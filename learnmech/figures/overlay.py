@@ -58,7 +58,5 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
         axis.set_xscale("symlog", linthresh=times[1])
     axis.set_xlabel(TIME)
     axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))
-    row = comparison.row(quantity)
-    note = f"error {row.error:.1g}" + (", outside the theory's domain" if outside else "")
-    axis.set_title(note, fontsize=10, loc="right", color="#555555")
+    axis.set_title(comparison.remark(quantity), fontsize=10, loc="right", color="#555555")
     axis.legend(loc="best")

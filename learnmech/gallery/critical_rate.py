@@ -82,5 +82,6 @@ exhibit = Exhibit(
     theories=(Regression(),),
     reason=STEPS,
     verify=_verify,
+    free=("rule", "clock"),
     draw=_draw,
 )

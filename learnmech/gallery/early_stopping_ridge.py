@@ -10,17 +10,31 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import COLORS, DASHES, sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
+from learnmech.gallery.premises import exact, full_column_rank
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.descent import GradientDescent
-from learnmech.theories.base import constant
-from learnmech.theories.regression import Regression, directions, early_stopping_filter, minimum_norm, ridge_filter, ridge_solution
+from learnmech.theories.base import Condition, constant, no_ridge, rule_is
+from learnmech.theories.regression import Regression, directions, early_stopping_filter, hessian_top, minimum_norm, ridge_filter, ridge_solution
 
 
 def _experiment():
     data = Gaussian(n=60, d=40, covariance="power-law", exponent=1.0, noise=0.4, test=2000)
     return Experiment(DeepLinear(), data, GradientDescent(rate=0.5), Clock(steps=3000, marks=81, spacing="log"), GaussianStart(scale=0.0))
+
+
+def _premises(start):
+    yield no_ridge(start)
+    yield exact(start)[0]
+    yield rule_is(start, GradientDescent)
+    yield full_column_rank(start)
+    size, top = float(np.abs(start.params["layer1"]["weight"]).max()), hessian_top(start)
+    yield Condition("it begins at 0", size, 0.0, size == 0)
+    yield Condition("no direction overshoots: rate times sharpness", float(start.rule.rate) * top, 1.0, float(start.rule.rate) * top <= 1)
+    found = "none" if start.data.test is None else "one"
+    enough = found == "one" and len(start.marks.times) > 2
+    yield Condition("a test view, and marks to stop at", f"{found}, {len(start.marks.times)} marks", "one, 3 marks", enough)
 
 
 def _verify(shown):
@@ -78,5 +92,7 @@ exhibit = Exhibit(
     theories=(Regression(),),
     reason=STEPS,
     verify=_verify,
+    premises=_premises,
+    free=("rule.rate", "clock"),
     draw=_draw,
 )

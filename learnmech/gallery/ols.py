@@ -8,10 +8,12 @@ from learnmech.comparison import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import STEPS, Exhibit
+from learnmech.gallery.premises import below_critical, exact, full_column_rank
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.descent import GradientDescent
+from learnmech.theories.base import no_ridge
 from learnmech.theories.regression import Regression
 
 
@@ -25,7 +27,17 @@ def _verify(shown):
     solution, *_ = np.linalg.lstsq(train.X, train.Y, rcond=None)
     found = shown.record["end_to_end"].values[-1]
     gap = float(np.linalg.norm(found - solution.T) / np.linalg.norm(solution))
-    return (Check("the end of descent is the least-squares solution (relative distance)", gap, 0.0, 1e-6, "the slowest direction has decayed below it"),), {}
+    claim, reason = "the end of descent is the least-squares solution (relative distance)", "the slowest direction has decayed below it"
+    said = shown.comparisons[0].said["end_to_end"].values[-1]
+    reached = bool(np.linalg.norm(said - solution.T) <= 1e-7 * np.linalg.norm(solution))
+    return (Check(claim, gap, 0.0, 1e-6, reason, reached=reached),), {"gap": gap}
+
+
+def _premises(start):
+    yield no_ridge(start)
+    yield exact(start)[0]
+    yield full_column_rank(start)
+    yield below_critical(start)
 
 
 exhibit = Exhibit(
@@ -36,4 +48,6 @@ exhibit = Exhibit(
     theories=(Regression(),),
     reason=STEPS,
     verify=_verify,
+    premises=_premises,
+    free=("data", "initial", "rule", "clock", "loss"),
 )

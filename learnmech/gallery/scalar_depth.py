@@ -10,10 +10,12 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
+from learnmech.gallery.premises import exact, reading
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.runs import run
+from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, balanced_time, infinite_depth_time, scalar_problem
 
 DEPTHS = (2, 3, 4, 6, 12)
@@ -25,6 +27,12 @@ def _experiment():
     return Experiment(DeepLinear(hidden=(1, 1)), data, fine_flow(), Clock(time=12.0, marks=201), Aligned(strength=U_0))
 
 
+def _premises(start):
+    yield from exact(start)
+    s, _ = scalar_problem(start)
+    yield Condition(f"it begins at u = {U_0:g}, below a tenth of the target s", s, f"{10 * U_0:g} or more", s >= 10 * U_0)
+
+
 def _verify(shown):
     s, a = scalar_problem(prepare(shown.experiment))
     curves, checks = [], []
@@ -32,12 +40,18 @@ def _verify(shown):
         record = run(shown.experiment.with_value("architecture.hidden", [1] * (depth - 1)), (EndToEnd(),))
         row = compare(record, ScalarChain()).row("end_to_end")
         u = record["end_to_end"]
-        measured = float(np.interp(0.5 * s, u.values.ravel(), u["time"].values))
+        reached = bool(u.values.max() >= 0.5 * s)
+        measured = float(np.interp(0.5 * s, u.values.ravel(), u["time"].values)) if reached else float("nan")
         curves.append((depth * u["time"].values, u.values.ravel()))
         said = balanced_time(U_0, 0.5 * s, s, a, depth)
         checks.append(
             Check(
-                f"depth {depth}: time to s/2, by quadrature", measured, said, 2e-3, f"read off between marks 0.06 apart; u(t) itself is off by {row.error:.1g}"
+                f"depth {depth}: time to s/2, by quadrature",
+                measured,
+                said,
+                1e-4 + reading(u["time"].values, depth * a * s ** (2 - 2 / depth), said),
+                f"read off between marks 0.06 apart; u(t) itself is off by {row.error:.1g}",
+                reached=reached,
             )
         )
     late = infinite_depth_time(U_0, 0.5 * s, s, a)
@@ -45,7 +59,12 @@ def _verify(shown):
     reason = "what is left is of order (2 ln(s/u_0)/depth)^2"
     checks.append(
         Check(
-            f"depth times time to s/2, from depths {DEPTHS[-2]} and {DEPTHS[-1]} to infinite depth", far, late, (2 * np.log(s / U_0) / DEPTHS[-1]) ** 2, reason
+            f"depth times time to s/2, from depths {DEPTHS[-2]} and {DEPTHS[-1]} to infinite depth",
+            far,
+            late,
+            (2 * np.log(s / U_0) / DEPTHS[-1]) ** 2,
+            reason,
+            reached=checks[-1].reached and checks[-2].reached,
         )
     )
     u = np.linspace(U_0, 0.995 * s, 300)
@@ -76,5 +95,7 @@ exhibit = Exhibit(
     theories=(ScalarChain(),),
     reason=EXACT,
     verify=_verify,
+    premises=_premises,
+    free=("architecture.hidden", "data", "clock", "loss"),
     draw=_draw,
 )

@@ -11,11 +11,13 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
+from learnmech.gallery.premises import exact, layers
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.instruments.weights import Weights
 from learnmech.runs import run
+from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 
 STARTS = ((0.05, 0.05), (0.6, 0.0), (1.5, 0.0), (4.0, 0.0), (1.0, -0.9))
@@ -24,6 +26,13 @@ STARTS = ((0.05, 0.05), (0.6, 0.0), (1.5, 0.0), (4.0, 0.0), (1.0, -0.9))
 def _experiment():
     data = Gaussian(n=50, d=1, k=1, map=np.array([[1.0]]), whitened=True)
     return Experiment(DeepLinear(hidden=(1,)), data, fine_flow(), Clock(time=6.0, marks=121), Given(np.array([0.6, 0.0])))
+
+
+def _premises(start):
+    yield layers(start, 2)
+    yield from exact(start)
+    s, _ = scalar_problem(start)
+    yield Condition("a target that is not 0", s, "not 0", s != 0)
 
 
 def _verify(shown):
@@ -37,6 +46,7 @@ def _verify(shown):
         curves.append((times, seen, said))
     system, final = prepare(shown.experiment).system, shown.record.params
     flat = [layer["weight"].item() for layer in final.values()]
+    reached = bool(abs(np.prod(flat) - s) <= 1e-4 * abs(s))
     checks = (
         Check("u(t) from five starts against the closed form (largest relative error)", worst, 0.0, 1e-6, EXACT),
         Check(
@@ -45,6 +55,7 @@ def _verify(shown):
             minimum_sharpness(flat, s, a),
             1e-3,
             "e^{-Rat} is left of the way at the end",
+            reached=reached,
         ),
     )
     return checks, {"curves": curves}
@@ -69,5 +80,7 @@ exhibit = Exhibit(
     theories=(ScalarChain(),),
     reason=EXACT,
     verify=_verify,
+    premises=_premises,
+    free=("data", "initial", "clock", "loss"),
     draw=_draw,
 )

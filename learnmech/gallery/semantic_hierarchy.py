@@ -11,10 +11,13 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
+from learnmech.gallery.premises import exact, reading
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.theories.modes import Decoupled, half_time
+from learnmech.rules.flow import GradientFlow
+from learnmech.theories.base import Condition, rule_is, time_factor, whitened_inputs
+from learnmech.theories.modes import Decoupled, half_time, modes_of
 
 
 def _experiment():
@@ -31,13 +34,27 @@ def _distinct(shown):
 def _verify(shown):
     found = singular_modes(prepare(shown.experiment).data.train)[1]
     strengths = shown.experiment.data.strengths()
+    start = prepare(shown.experiment)
+    a0, depth_of, pace = modes_of(start).a0, len(start.params), time_factor(start)
     checks = [Check("singular values of the tree, in closed form (largest difference)", float(np.abs(found - strengths).max()), 0.0, 1e-12, "round-off")]
     a = shown.record["mode_strength"]
     for depth, (place, s) in enumerate(_distinct(shown)):
-        measured = float(np.interp(0.5 * s, a.values[:, place], a["time"].values))
+        course, times = a.values[:, place], pace * a["time"].values
+        reached = bool(course.max() >= 0.5 * s)
+        measured = float(np.interp(0.5 * s, course, times)) if reached else float("nan")
+        below = Condition("the mode begins above 0 and below half its strength: share of it", a0[place] / s, "0 to 1/2", 0 < a0[place] < s / 2)
+        said = half_time(a0[place], s, depth_of) if below.holds else float("nan")
+        allowed = 1e-4 + reading(times, 2 * depth_of * s ** (2 - 2 / depth_of), said)
         name = "what all items share" if depth == 0 else f"splits at depth {depth - 1}"
-        checks.append(Check(f"{name}: time to half strength", measured, half_time(1e-3, s, 2), 2e-3, "read off between marks 0.1 apart"))
-    return tuple(checks), {}
+        checks.append(Check(f"{name}: time to half strength", measured, said, allowed, "read off between marks", premises=(below,), reached=reached))
+    return tuple(checks), {"strengths": strengths}
+
+
+def _premises(start):
+    yield Condition("the data are a tree", type(start.experiment.data).__name__, "Hierarchy", isinstance(start.experiment.data, Hierarchy))
+    yield from exact(start)
+    yield rule_is(start, GradientFlow)
+    yield whitened_inputs(start)
 
 
 def _draw(shown):
@@ -61,5 +78,7 @@ exhibit = Exhibit(
     theories=(Decoupled(),),
     reason=EXACT,
     verify=_verify,
+    premises=_premises,
+    free=("architecture.hidden", "data", "initial", "clock", "loss"),
     draw=_draw,
 )

@@ -1,12 +1,13 @@
 """What every theory promises: predictions without running, and the conditions under which they hold."""
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Iterable
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from learnmech.clock import Clock
-from learnmech.errors import refused
+from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.late import late
 from learnmech.losses import Squared
@@ -18,14 +19,32 @@ xr = late("xarray")
 class Condition(NamedTuple):
     """What a theory needs: a claim, the value found, the bound it is held against, and whether it holds.
 
-    `seen`, where given, decides it from the record instead (a Dataset of what was seen): -> (value, holds).
+    `seen`, where given, decides it from the record instead (a Dataset of what was seen): -> (value, holds), holds None where
+    the record does not tell. One that is not `decided` does not hold, and nothing is known to be wrong either: no theory fails
+    on its account, and none is outside its domain.
     """
 
     claim: str
     value: float | str
     bound: float | str
     holds: bool
-    seen: "Callable[[xr.Dataset], tuple[float | str, bool]] | None" = None
+    seen: "Callable[[xr.Dataset], tuple[float | str, bool | None]] | None" = None
+    decided: bool = True
+
+    @property
+    def words(self) -> str:
+        """It in one line: the claim, and what was found (bound ...)."""
+        return f"{self.claim}: {_short(self.value)} (bound {_short(self.bound)})"
+
+    def settled(self) -> "Condition":
+        """Itself; undecided, and not holding, where the value or the bound is no number, or where nothing decides it."""
+        if self.holds is None or any(isinstance(x, (float, np.floating)) and math.isnan(x) for x in (self.value, self.bound)):
+            return self._replace(holds=False, decided=False)
+        return self._replace(holds=bool(self.holds))
+
+
+def _short(value) -> str:
+    return f"{value:.6g}" if isinstance(value, (float, np.floating)) else str(value)
 
 
 class Limit(NamedTuple):
@@ -47,7 +66,8 @@ class Theory(Part):
     `predicts` may name families of quantities, as in `layer*.weight`.
     `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
     many runs, and its tolerance is in standard errors; it is a mean over what the rule draws `from_start`, or over the starts too.
-    A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way.
+    A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way. A `dear` one takes as long to predict as a run takes:
+    it is not asked where one of its conditions fails.
     """
 
     source: ClassVar[str]
@@ -56,19 +76,31 @@ class Theory(Part):
     over_seeds: ClassVar[bool] = False
     from_start: ClassVar[bool] = True
     of_events: ClassVar[bool] = False
+    dear: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
-    def domain(self, start: Start) -> tuple[Condition, ...]:
-        """The conditions of validity, decided at the start wherever possible."""
+    def domain(self, start: Start) -> Iterable[Condition]:
+        """The conditions of validity that are known at the start at once, from what the experiment is."""
         raise NotImplementedError
 
+    def further(self, start: Start) -> Iterable[Condition]:
+        """Those that take work (an eigenvalue, a kernel, a whole course), each asked only where all before it hold: `yield` them, the cheapest first."""
+        return ()
+
     def conditions(self, start: Start) -> tuple[Condition, ...]:
-        """Its domain; with events on the way, that it speaks of them, and that no step draws a network of its own."""
+        """Its domain; that it speaks of the events on the way, and that no step draws a network of its own; and, where all that holds, what is `further`
+        needed, up to the first that does not hold.
+
+        This never raises: a refusal within, or an arithmetic surprise, is a condition that does not hold, and says so.
+        """
         count = len(start.experiment.events)
         undisturbed = (Condition("nothing is changed on the way (events)", count, 0, False),) if count and not self.of_events else ()
         network = start.system.architecture
         same = (Condition("every step sees the same network (no dropout)", repr(network), "no dropout", False),) if network.draws else ()
-        return (*self.domain(start), *undisturbed, *same)
+        known = (*_asked(lambda: self.domain(start)), *undisturbed, *same)
+        if not all(condition.holds for condition in known):
+            return known
+        return (*known, *_asked(lambda: self.further(start), to_the_first=True))
 
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
@@ -77,6 +109,23 @@ class Theory(Part):
     def beside(self, seen: "xr.DataArray") -> "xr.DataArray":
         """What of a reading along a run is laid beside the prediction: the reading itself; a theory of averages over time takes them here."""
         return seen
+
+
+def _asked(ask: Callable[[], Iterable[Condition]], to_the_first: bool = False) -> tuple[Condition, ...]:
+    """The conditions as they come, each settled; what is raised on the way is one more, that does not hold. `to_the_first`: that fails, which is the last."""
+    found: list[Condition] = []
+    try:
+        with np.errstate(all="ignore"):  # what comes of it, a NaN, is said as undecided
+            for one in ask():
+                found.append(one.settled())
+                if to_the_first and not found[-1].holds:
+                    break
+    except Refused as refusal:
+        found.append(Condition("what its conditions look at can be had here", str(refusal), "so", False))
+    except Exception as surprise:  # one theory never ends the others; what is not a refusal is told by its own name, since it may be a fault of ours
+        said = f"could not be decided here: {type(surprise).__name__}: {' '.join(str(surprise).split())}"
+        found.append(Condition("its conditions can be decided here", said, "so", False, decided=False))
+    return tuple(found)
 
 
 def predict(experiment: Experiment | Start, theory: Theory, clock: Clock | None = None) -> "xr.Dataset":
@@ -139,6 +188,10 @@ def time_factor(start: Start) -> float:
 
 def need(theory: Theory, start: Start, *conditions: Condition) -> None:
     """Refuse to predict where a condition without which the formulas have no meaning fails."""
-    for condition in conditions:
+    for condition in map(Condition.settled, conditions):
         if not condition.holds:
-            raise refused(type(theory).__name__, condition.claim, condition.value, "See `learnmech theories` for those that apply here")
+            # a claim may be a sentence or the name of a thing: quoted it reads right as either
+            needed = f'its condition "{condition.claim}" to hold'
+            got = f"{_short(condition.value)} (bound {_short(condition.bound)})"
+            remedy = "Change the experiment until it does, or choose a theory that applies: `learnmech theories` lists them"
+            raise refused(type(theory).__name__, needed, got, remedy)

@@ -279,51 +279,45 @@ class CentralFlow(Theory):
 
     source: ClassVar[str] = "Cohen, Damian et al. 2025"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "preconditioned_sharpness", "sharpness", "hessian_eigenvalue")
+    dear: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.05  # what is left out is of higher order in the oscillation, some percent where it sets in
     window: int = structure(400, at_least=2)
     most: int = structure(3, at_least=2)
 
     def domain(self, start):
-        first = (*self._meant(start), *self._readable(start))
-        # to follow the flow takes about as long as a run does, and is left where this does not speak of it anyway
-        if not all(condition.holds for condition in first):
-            return first
-        told, rate = self._told(start, int(start.marks.steps[-1])), float(start.rule.rate)
-        spoken = _spoken(told, 2 / rate)
+        return *self._meant(start), *self._readable(start)
+
+    def further(self, start):
+        # to follow the flow takes about as long as a run does
+        rate, unit = float(start.rule.rate), float(np.finfo(start.experiment.precision).eps)
+        yield _begins(start, self._first(start))
+        told = self._told(start, int(start.marks.steps[-1]))
+        spoken, tolerance = _spoken(told, 2 / rate), self.tolerance
         claim = "steps until as many eigenvalues as are followed have come to the edge, or are not found: at least two windows"
-        for condition in (_begins(start, told), Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window)):
-            first = (*first, condition)
-            if not condition.holds:
-                return first
-        unit = float(np.finfo(start.experiment.precision).eps)
-        skew, lacking = float(np.nanmax(told.skew)), lacked(told, rate, self.window, unit)
+        yield Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window)
+        coarse = stepped(told.loss, self.window, np.asarray(start.marks.steps))
+        claim = "what the steps themselves leave of the mean loss, to leading order, is at most a third of the tolerance"
+        yield _at_most(claim, coarse, COARSE * tolerance)
+        claim = "the sharpness that the first steps lead to is the flow's within half the tolerance"
+        yield _at_most(claim, hurried(start, told, self.most), tolerance / 2)
+        claim = "the oscillation is small: along it the curvature changes by a small part of the edge"
+        yield _at_most(claim, float(np.nanmax(told.skew)), SKEWED)
+        claim = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
+        yield _at_most(claim, lacked(told, rate, self.window, unit), MISSED * tolerance)
         height, beyond, others = overshot(told, rate, self.window, unit)
-        coarse, half, most = stepped(told.loss, self.window, np.asarray(start.marks.steps)), self.tolerance / 2, MISSED * self.tolerance
-        third = COARSE * self.tolerance
-        hurry = hurried(start, told, self.most)
-        late = "until the oscillation has grown from round-off the mean loss lacks at most four fifths of the tolerance"
-        above = "until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average"
-        highest = "and at its height by at most a fifth of the edge, since from higher up it falls more slowly than it rose"
-        further = (
-            "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
-        )
-        return (
-            *first,
-            Condition(
-                "what the steps themselves leave of the mean loss, to leading order, is at most a third of the tolerance", coarse, third, coarse <= third
-            ),
-            Condition("the sharpness that the first steps lead to is the flow's within half the tolerance", hurry, half, hurry <= half),
-            Condition("the oscillation is small: along it the curvature changes by a small part of the edge", skew, SKEWED, skew <= SKEWED),
-            Condition(late, lacking, most, lacking <= most),
-            Condition(above, beyond, most, beyond <= most),
-            Condition(highest, height, HIGH, height <= HIGH),
-            Condition(further, others, TURNS * self.tolerance, others <= TURNS * self.tolerance),
-        )
+        yield _at_most("until then the sharpness is beyond the edge by at most four fifths of the tolerance, on average", beyond, MISSED * tolerance)
+        yield _at_most("and at its height by at most a fifth of the edge, since from higher up it falls more slowly than it rose", height, HIGH)
+        claim = "until an oscillation along a further eigenvector has grown its eigenvalue is beyond the edge by at most a quarter of the tolerance, on average"
+        yield _at_most(claim, others, TURNS * tolerance)
+
+    def _first(self, start):
+        """What it says of the first steps, or of all where those are known already."""
+        return _KEPT[3] if _KEPT and _KEPT[0] is start and _KEPT[1] == self.most else course(start, 0, self.most)
 
     def _told(self, start, last):
-        """The course, kept for the next who asks for the same: its conditions and its predictions."""
+        """The course, kept for the next who asks for the same: its conditions and its predictions. From above the edge it does not go on."""
         if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self.most, last]):
-            begun = course(start, 0, self.most)  # from above the edge it does not go on
+            begun = self._first(start)
             _KEPT[:] = [start, self.most, last, course(start, last, self.most) if _begins(start, begun).holds else begun]
         return _KEPT[3]
 
@@ -381,6 +375,10 @@ def _spoken(told, edge):
     """The steps of which the flow speaks: until as many eigenvalues as are followed have come to the edge, or one or their complementarity is not found."""
     lost = (told.eigenvalues[:, -1] > (1 - 1e-3) * edge) | ~np.isfinite(told.eigenvalues).all(axis=1) | ~(told.off < 1e-6)
     return int(np.argmax(lost)) if lost.any() else len(lost)
+
+
+def _at_most(claim, value, bound):
+    return Condition(claim, value, bound, value <= bound)
 
 
 def _begins(start, told):

@@ -119,6 +119,7 @@ class DiagonalBias(Theory):
         return (
             *conditions,
             Condition("u = v = a in every entry at t = 0", spread, 0.0, spread == 0),
+            Condition("a is not 0, where nothing would move", scale_of(start), "above 0", scale_of(start) > 0),
             Condition("the samples can be fitted: rank of X = n", rank, len(X), rank == len(X)),
             Condition("the run has converged: loss over loss at t = 0", "seen in the run", CONVERGED, True, converged),
         )
@@ -138,5 +139,5 @@ class DiagonalBias(Theory):
 
 
 def scale_of(start: Start) -> float:
-    """a, the entry of u and v at t = 0."""
-    return float(start.params["layer1"]["u"][0])
+    """a, the size of the entries of u and v at t = 0."""
+    return abs(float(start.params["layer1"]["u"][0]))

@@ -94,7 +94,11 @@ class ModifiedEpochs(Theory):
     tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate
 
     def domain(self, start):
-        return rule_is(start, SGD), _whole_epochs(start), mean_of_samples(start), *below_the_edge(start)
+        return rule_is(start, SGD), _whole_epochs(start)
+
+    def further(self, start):
+        yield mean_of_samples(start)
+        yield from below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, SGD), _whole_epochs(start))

@@ -114,6 +114,8 @@ def forgetting(start: Start) -> tuple[Condition, ...]:
 def below_the_edge(start: Start) -> tuple[Condition, ...]:
     """The condition of a rate below the rule's own edge at t = 0, where one is known."""
     top = sharpness(start.system, start.state.params)
+    if not np.isfinite(top):
+        return (Condition("the sharpness at t = 0 is a number", top, "finite", False, decided=False),)
     known = start.rule.edge(top) if not start.rule.flows and top > 0 else None
     if known is None:
         return ()
@@ -149,7 +151,10 @@ class Flow(Theory):
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
 
     def domain(self, start):
-        return has_flow(start), *forgetting(start), *below_the_edge(start)
+        return has_flow(start), *forgetting(start)
+
+    def further(self, start):
+        return below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, has_flow(start))
@@ -192,7 +197,10 @@ class ModifiedFlow(Theory):
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def domain(self, start):
-        return rule_is(start, GradientDescent), *below_the_edge(start)
+        return (rule_is(start, GradientDescent),)
+
+    def further(self, start):
+        return below_the_edge(start)
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, GradientDescent))

@@ -47,7 +47,10 @@ def stands_still(start: Start) -> Condition:
     layers = len(start.params) - 1
     if not isinstance(inner, Dense) or not layers:
         return Condition(claim, "linear in its parameters" if not layers else type(inner).__name__, "kernel", not layers)
-    found = classified(inner.scaling, layers, start.rule.family).words
+    try:
+        found = classified(inner.scaling, layers, start.rule.family).words
+    except Refused as reason:  # no class is known for this scaling, depth and family of rules
+        return Condition(claim, str(reason), "kernel", False)
     return Condition(claim, found, "kernel", found == "kernel")
 
 
@@ -71,11 +74,10 @@ class InfiniteWidth(Theory):
     tolerance: ClassVar[float] = 0.1  # a limit: what counts is the order
 
     def domain(self, start):
-        conditions = (*in_function_space(start), has_limit(start), stands_still(start), drawn_as_prescribed(start))
-        able = all(c.holds for c in conditions if "stands still" not in c.claim)
-        if not able:
-            return conditions
-        return (*conditions, *fitting(lambda: _decided(start)))
+        return *in_function_space(start), has_limit(start), stands_still(start), drawn_as_prescribed(start)
+
+    def further(self, start):
+        return fitting(lambda: _decided(start))
 
     def predict(self, start, clock=None):
         need(self, start, *in_function_space(start), has_limit(start))
@@ -143,6 +145,9 @@ class EnsembleMean(Theory):
 
     def domain(self, start):
         return InfiniteWidth().domain(start)
+
+    def further(self, start):
+        return InfiniteWidth().further(start)
 
     def predict(self, start, clock=None):
         need(self, start, *in_function_space(start), has_limit(start))

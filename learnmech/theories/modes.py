@@ -56,7 +56,8 @@ def decoupled_inputs(start: Start) -> Condition:
     S_xx, _ = correlations(start.data.train)
     V = singular_modes(start.data.train)[2]
     moved = S_xx @ V
-    off = float(np.linalg.norm(moved - V * np.sum(V * moved, 0)) / np.linalg.norm(moved))
+    size = float(np.linalg.norm(moved))
+    off = float(np.linalg.norm(moved - V * np.sum(V * moved, 0))) / size if size else 0.0
     return Condition("the target's input modes are eigenvectors of S_xx (whitened or commuting), relative", off, ALIGNED, off <= ALIGNED)
 
 

@@ -108,7 +108,8 @@ def minimum_sharpness(w: Float[np.ndarray, " L"], s: float, a: float) -> float:
 def scalar_problem(start: Start) -> tuple[float, float]:
     """(s, a) of L = (a/2)(u - s)^2 + const on one input and one output: a = 2c sum x^2, s = sum xy/sum x^2."""
     x, y = start.data.train.X[:, 0], start.data.train.Y[:, 0]
-    return float(x @ y / (x @ x)), float(2 * constant(start) * x @ x)
+    power = float(x @ x)
+    return float(x @ y) / power if power else 0.0, 2 * constant(start) * power
 
 
 class ScalarChain(Theory):

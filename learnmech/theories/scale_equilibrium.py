@@ -14,7 +14,7 @@ from learnmech.rules.descent import SGD, GradientDescent
 from learnmech.schedules import Constant
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need
-from learnmech.theories.symmetry_charges import charged, fading, symmetric
+from learnmech.theories.symmetry_charges import charged, fading, still_along, symmetric
 
 STEADY, RELAXATIONS = 1e-6, 5.0
 
@@ -47,7 +47,8 @@ def relaxation_steps(rate: float, decay: float) -> float:
     In time t = rate step, for small rate: d|w|^4/dt = -4 decay |w|^4 + 2 rate G^2, so that |w|^4 relaxes at the rate 4 decay from however far.
     Where 2 a^2 < 1 the steps overshoot, and -1/ln|2 a^2 - 1| is meant.
     """
-    return float(-1 / np.log(abs(2 * (1 - rate * decay) ** 2 - 1)))
+    left = abs(2 * (1 - rate * decay) ** 2 - 1)
+    return float(-1 / np.log(left)) if left > 0 else 0.0
 
 
 class ScaleEquilibrium(Theory):
@@ -65,11 +66,14 @@ class ScaleEquilibrium(Theory):
     def domain(self, start):
         return *self._needed(start), _long_enough(start), _steady()
 
+    def further(self, start):
+        yield still_along(start)
+
     def _needed(self, start):
         groups, r = scale_groups(start.system, start.state.params), fading(start)
         normed = Condition("weights whose scale does not matter, before a norm", ", ".join(one.name for one in groups) or "none", "one or more", bool(groups))
         fades = Condition("weights decay (rule.decay or loss.ridge)", r, "above 0", r > 0)
-        return normed, fades, *symmetric(start, r)[1:], _plain_but_decay(start)
+        return normed, fades, *(symmetric(start, r)[1:] if groups else ()), _plain_but_decay(start)
 
     def predict(self, start, clock=None):
         need(self, start, *self._needed(start))
@@ -101,7 +105,9 @@ def _long_enough(start):
     shrinkings = [share for one, share in _shrinkings(start) if one.factor(charged(start)[1]) is not None] if not start.rule.flows else []
     shares = [share for share in shrinkings if 0 < share < 1]
     steps = 0 if start.marks.steps is None else int(start.marks.steps[-1])
-    passed = min((steps / relaxation_steps(1.0, share) for share in shares), default=0.0)
+    # a share of 1 - 1/sqrt 2 is relaxed from in one step: no time at all by this slope
+    spans = [relaxation_steps(1.0, share) for share in shares]
+    passed = min((steps / span if span > 0 else np.inf for span in spans), default=0.0)
     return Condition("relaxation times of the norm until the end", passed, RELAXATIONS, passed >= RELAXATIONS)
 
 

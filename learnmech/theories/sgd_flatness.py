@@ -109,7 +109,10 @@ def mean_square_edge(place: Basin, spread: float) -> float:
     `sgd_moments.mean_square_threshold` of the slopes of their outputs, one output each.
     Source: Wu et al. 2018; Ma & Ying 2021; Mulayoff & Michaeli 2024.
     """
-    low, high = 0.0, 2 / float(place.normal[0].max())
+    top = float(place.normal[0].max(initial=0.0))
+    if not top > 0:
+        raise refused("mean_square_edge", "a minimum across which the loss is curved", f"a largest curvature of {top:g}", "Give a minimum")
+    low, high = 0.0, 2 / top
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
         low, high = (middle, high) if mean_square_growth_at(place, middle, spread) < 1 else (low, middle)
@@ -133,13 +136,14 @@ class SgdFlatness(Theory):
     tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate and noise
 
     def domain(self, start):
-        first = rule_is(start, SGD), _fresh_batches(start), _small(start)
-        if not all(condition.holds for condition in first):
-            return first
-        return *first, mean_of_samples(start), *_at_a_minimum(start)
+        return rule_is(start, SGD), _fresh_batches(start), _small(start), _one_rate(start)
+
+    def further(self, start):
+        yield mean_of_samples(start)
+        yield from _at_a_minimum(start)
 
     def predict(self, start, clock=None):
-        need(self, start, *self.domain(start))
+        need(self, start, *self.domain(start), mean_of_samples(start), *_at_a_minimum(start))
         marks, system = start.marked(clock), trees.cast(start.system, jnp.float64)
         rate, spread = float(start.rule.rate), _spread(start)
         path = _drifting(system, start.params, marks.times, rate, spread)
@@ -214,6 +218,12 @@ def _fresh_batches(start):
     return Condition("a batch is drawn afresh at every step", sampling, "replacement or subset", sampling in ("replacement", "subset"))
 
 
+def _one_rate(start):
+    factors = leaves_by_path(start.system.architecture.rate_factors(start.params, "sgd"))
+    same = all(float(factor) == 1 for factor in factors.values())
+    return Condition("every weight moves at one rate", "one rate" if same else "rates by layer", "one rate", same)
+
+
 def _small(start):
     n, p = start.data.train.X.shape[0], sum(np.size(leaf) for leaf in jax.tree.leaves(start.params))
     return Condition("few parameters p and samples n: n p^2", n * p**2, LARGEST, n * p**2 <= LARGEST)
@@ -224,15 +234,17 @@ def _at_a_minimum(start):
     place = basin(system, start.params)
     size, lowest = float(np.linalg.norm(place.hessian, 2)), float(np.linalg.eigvalsh(place.hessian)[0])
     values, N = place.normal
+    curved = Condition("the loss is curved across it: directions that are not flat", len(values), "1 or more", len(values) > 0)
+    if not len(values):
+        return (curved,)
     off = float(np.linalg.norm(N @ ((N.T @ place.gradient) / values)) + np.linalg.norm(place.gradient - N @ (N.T @ place.gradient)) / max(size, TINY))
     along = place.gradients - place.gradients @ N @ N.T
     share = float(np.linalg.norm(along) / max(np.linalg.norm(place.gradients), TINY))
     growth = mean_square_growth_at(place, rate, spread)
-    same = all(factor == 1 for layer in start.system.architecture.rate_factors(start.params, "sgd").values() for factor in layer.values())
     return (
+        curved,
         Condition("it starts at a minimum: the distance to it", off, 1e-6, off <= 1e-6),
         Condition("the lowest eigenvalue of the Hessian over the largest is not below 0", lowest / max(size, TINY), -FLAT, lowest >= -FLAT * size),
         Condition("no sample pulls along the manifold: the share of their slopes that does", share, 1e-6, share <= 1e-6),
         Condition("SGD is stable there in mean square: growth per step", growth, 1.0, growth < 1),
-        Condition("every weight moves at one rate", "one rate" if same else "rates by layer", "one rate", same),
     )

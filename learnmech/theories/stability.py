@@ -2,9 +2,11 @@
 
 from typing import ClassVar
 
+import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
+from learnmech import trees
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
@@ -167,6 +169,8 @@ class EdgeOfStability(Theory):
         return (
             Condition(claim, repr(rule), "such a rule", known),
             Condition("decay, if any, is the same for all weights", repr(start.experiment.architecture), "no rates of their own", own),
+            Condition("training moves it: the loss changes along the run", "not known before the run", "so", True, _moves),
+            *((Condition("the sharpness begins below the threshold", "not known before the run", "so", True, self._below(start)),) if known else ()),
             Condition("the sharpness has come to the threshold in the first half", "not known before the run", "so", known, self._come(start, known)),
         )
 
@@ -185,18 +189,57 @@ class EdgeOfStability(Theory):
         """Whether the preconditioned sharpness is the sharpness."""
         return not isinstance(start.rule, ADAPTIVE) and self._factors(start) == {1.0}
 
+    def further(self, start):
+        size = float(trees.norm(_gradient(start.system, start.state.params)))
+        # from a stationary point nothing sharpens, and every sharpness is at rest
+        yield Condition("the start is no stationary point: |gradient| at t = 0", size, "above 0", size > 0)
+
     def _come(self, start, known):
         def come(record):
-            watched = [name for name in (("sharpness",) if known and self._bare(start) else ()) + ("preconditioned_sharpness",) if name in record]
-            if not known or not watched:
-                return "not watched", False
-            seen = record[watched[0]].values
-            most = float(np.nanmax(seen[: len(seen) // 2 + 1], initial=0.0))
+            seen = _sharpnesses(record, known and self._bare(start))
+            early = seen[: len(seen) // 2 + 1] if known else seen[:0]
+            if not np.isfinite(early).any():
+                return "not read there", None
+            most = float(np.nanmax(early))
             return most, most >= NEAR * threshold(start.rule)
 
         return come
 
+    def _below(self, start):
+        def below(record):
+            seen = _sharpnesses(record, self._bare(start))
+            # a rule with averages has no preconditioner before its first step, and with few gradients in it one that is not yet its own
+            if isinstance(start.rule, ADAPTIVE):
+                return "of a preconditioner that has to form", True
+            if not len(seen) or not np.isfinite(seen[0]):
+                return "not read there", None
+            return float(seen[0]), bool(seen[0] < threshold(start.rule))
+
+        return below
+
     @classmethod
     def example(cls):
-        data, start = Gaussian(n=10, d=1, k=1, map=np.array([[2.0]])), Given(np.array([4.0, 4.0, 0.4, 0.4]))
+        data, start = Gaussian(n=10, d=1, k=1, map=np.array([[2.0]])), Given(np.array([4.0, 4.0, 0.2, 0.2]))
         return Experiment(DeepLinear(hidden=(1, 1, 1)), data, GradientDescent(rate=0.09), Clock(steps=2000, every=100), start)
+
+
+@eqx.filter_jit
+def _gradient(system, params):
+    return system.value_and_gradient(params)[1]
+
+
+def _sharpnesses(record, bare: bool) -> Float[np.ndarray, " m"]:
+    """The readings of the sharpness that comes to rest; none where it was not watched."""
+    watched = [name for name in (*(("sharpness",) if bare else ()), "preconditioned_sharpness") if name in record]
+    return record[watched[0]].values if watched else np.zeros(0)
+
+
+def _moves(record):
+    """Whether the loss, or where that was not watched a sharpness, changes by more than round-off."""
+    names = [name for name in ("loss", "preconditioned_sharpness", "sharpness") if name in record]
+    seen = record[names[0]].values if names else np.zeros(0)
+    seen = seen[np.isfinite(seen)]
+    if len(seen) < 2:
+        return "not read there", None
+    change = float(np.ptp(seen) / max(np.abs(seen).max(), np.finfo(float).tiny))
+    return change, change > 100 * np.finfo(float).eps

@@ -44,8 +44,11 @@ class SymmetryCharges(Theory):
     def domain(self, start):
         return *symmetric(start, ridge_of(start)), rule_is(start, GradientFlow)
 
+    def further(self, start):
+        yield still_along(start)
+
     def predict(self, start, clock=None):
-        need(self, start, *self.domain(start))
+        need(self, start, *self.domain(start), still_along(start))
         marks, ridge, (found, factors) = start.marked(clock), ridge_of(start), charged(start)
         courses = []
         for one in found:
@@ -74,12 +77,16 @@ class ChargeDrift(Theory):
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def domain(self, start):
-        top, rate = sharpness(start.system, start.state.params), float(getattr(start.rule, "rate", 0.0))
-        stable = Condition("rate below 2/sharpness at t = 0", rate, 2 / top if top > 0 else np.inf, rate * top < 2)
-        return *symmetric(start, fading(start)), _descends(start), stable
+        return *symmetric(start, fading(start)), _descends(start)
+
+    def further(self, start):
+        yield still_along(start)
+        top, rate = sharpness(start.system, start.state.params), float(start.rule.rate)
+        edge = 2 / top if top > 0 else top if np.isnan(top) else np.inf
+        yield Condition("rate below 2/sharpness at t = 0", rate, edge, rate < edge)
 
     def predict(self, start, clock=None):
-        need(self, start, *symmetric(start, fading(start)), _descends(start))
+        need(self, start, *symmetric(start, fading(start)), _descends(start), still_along(start))
         marks, rate, r, (found, factors) = start.marked(clock), float(start.rule.rate), fading(start), charged(start)
         breaking, courses = _along_modified_flow(start, r, rate, int(marks.steps[-1])), []
         for one in found:
@@ -151,19 +158,24 @@ def fading(start: Start) -> float:
 
 
 def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
-    """The conditions that there are symmetries, that the loss does not move along them at the start, and with decay that charges fade as wholes."""
+    """The conditions that there are symmetries, and with decay that charges fade as wholes. What they take of the loss is `still_along`."""
     found, factors = charged(start)
     some = Condition("a network and loss whose symmetries are known", ", ".join(one.name for one in found) or "none", "one or more", bool(found))
     if not found:
         return (some,)
+    apart = [one.name for one in found if one.factor(factors) is None]
+    same = () if not r else (Condition("with decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
+    return some, *same
+
+
+def still_along(start: Start) -> Condition:
+    """The condition that the loss does not move along the symmetries at the start."""
+    found = charged(start)[0]
     gradient, bound = jax.tree.map(np.asarray, _gradient(start.system, start.state.params)), resolved(start, 1e-9)
     lengths = [np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(tree))) for tree in (gradient, start.params)]
     scale = lengths[0] * max(1.0, lengths[1]) or 1.0
     off = max(float(np.abs(one.along(gradient, start.params)).max()) for one in found) / scale
-    still = Condition("the loss does not move along the symmetries, |<g, A theta>|/|g||theta|", off, bound, off <= bound)
-    apart = [one.name for one in found if one.factor(factors) is None]
-    same = () if not r else (Condition("with decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
-    return some, still, *same
+    return Condition("the loss does not move along the symmetries, |<g, A theta>|/|g||theta|", off, bound, off <= bound)
 
 
 def _descends(start):
