@@ -24,7 +24,6 @@ from learnmech.schedules import Constant
 from learnmech.state import State
 from learnmech.system import System, landscape
 
-
 KEPT_BYTES = 10_000_000
 """Data files up to this size in all are copied into a run folder, unless it is said otherwise."""
 

@@ -10,8 +10,8 @@ from pathlib import Path
 import equinox as eqx
 
 from learnmech import catalog, guests
-from learnmech.digest import digest_of
 from learnmech.architectures.skeletons import check_model, is_pair, said
+from learnmech.digest import digest_of
 from learnmech.errors import refused
 from learnmech.parts import Part, structure
 
