@@ -276,7 +276,8 @@ def _of_other_content(found, experiment):
         blind = [*guests.own(text.classes_of(experiment)), *text.outside_of(experiment)]
         return ["a record of 0.4, which does not tell the content of the data files and of the own code it was made by"] if blind else []
     other = identity.changes(found.said["provenance"], experiment)
-    return [f"changed: {'; '.join(other)}; what was recorded stands, and nothing is made of it again"] if other else []
+    notes = [f"changed: {'; '.join(other)}; what was recorded stands, and nothing is made of it again"] if other else []
+    return notes + identity.moved_on(found.said["provenance"], experiment)
 
 
 def _loaded(found: Found, sound: bool) -> Record:

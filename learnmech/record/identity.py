@@ -1,18 +1,19 @@
 """Identity: what a record says that it was made of, and whether that is at hand, before anything is made of it again."""
 
+import hashlib
 from pathlib import Path
 
 from learnmech import catalog, guests, text
 from learnmech.digest import in_library
 from learnmech.errors import refused
-from learnmech.experiment import Experiment
+from learnmech.experiment import KEPT_BYTES, Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.parts import Part
 
 
 def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:
     """What an experiment is made of beside its text: `data`, the files it reads, and `code`, the user's own that it runs."""
-    files = [{"knob": one.field, "file": str(one.path), "sha256": one.sha256} for one in text.outside_of(experiment)]
+    files = [{"knob": one.field, "file": str(Path(one.path).resolve()), "sha256": one.sha256} for one in text.outside_of(experiment)]
     code = guests.digests_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
     return {"data": files, "code": code}
 
@@ -54,6 +55,21 @@ def changes(provenance: dict, *parts: Part) -> list[str]:
     if "code" not in provenance:
         return []
     return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
+
+
+def moved_on(provenance: dict, experiment: Experiment) -> list[str]:
+    """Which data files have another content since a record was made, and what is done about it."""
+    held, notes = {one.sha256: one.path for one in text.outside_of(experiment)}, []
+    for one in provenance.get("data", ()):
+        file, copy = Path(one["file"]), held.get(one["sha256"])
+        if not file.is_file() or (copy is not None and copy != file and file.stat().st_size > KEPT_BYTES):
+            continue
+        now = hashlib.sha256(file.read_bytes()).hexdigest()
+        if now != one["sha256"]:
+            mine = copy is not None and copy.is_file() and copy.resolve() != file.resolve()
+            done = "the run goes by its own copy" if mine else "what was recorded stands, and nothing is made of it again"
+            notes.append(f"changed: {file}, sha256 {one['sha256'][:16]} then, {now[:16]} now; {done}")
+    return notes
 
 
 def check_code(provenance: dict, *parts: Part) -> None:
