@@ -62,10 +62,11 @@ class SymmetryCharges(Theory):
 class ChargeDrift(Theory):
     """Descent breaks quadratic charges by rate^2 <g, D A g> a step, in time at the rate rate <g, D A g>, and keeps linear ones.
 
-    A step takes Q to (1 - rate r f)^2 Q + rate^2 b(theta), b = <g, D A g>, r decay and ridge together: exact, with b along the path of descent. Here b is
-    taken at the times of the steps along the flow of L + (rate/4)|grad L|^2, L with r, from which descent is off by O(rate^2): so the drift, of O(rate),
-    is said with a relative error of O(rate^2); with decay the drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r f) Q,
-    exactly. The flow is integrated at the step of the rule, by a method of fourth order; crossing the kink of an activation may cost an order.
+    A step takes Q to (1 - rate r)^2 Q + rate^2 b(theta), b = <g, D A g>, r what ridge and decay take off (`fading`; a ridge, and decay where the factors
+    multiply it, times f): exact, with b along the path of descent. Here b is taken at the times of the steps along the modified flow of second order (without
+    decay that of L + (rate/4)|grad L|^2), from which descent is off by O(rate^2): so the drift, of O(rate), is said with a relative error of O(rate^2); with
+    decay the drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r) Q, exactly. The flow is integrated at the step of the
+    rule, by a method of fourth order; crossing the kink of an activation may cost an order.
     """
 
     source: ClassVar[str] = "Kunin et al. 2021; Barrett & Dherin 2021"
@@ -76,14 +77,14 @@ class ChargeDrift(Theory):
     def domain(self, start):
         top, rate = sharpness(start.system, start.state.params), float(getattr(start.rule, "rate", 0.0))
         stable = Condition("rate below 2/sharpness at t = 0", rate, 2 / top if top > 0 else np.inf, rate * top < 2)
-        return *symmetric(start, fading(start)), _descends(start), stable
+        return *symmetric(start, pulled(start)), _descends(start), stable
 
     def predict(self, start, clock=None):
-        need(self, start, *symmetric(start, fading(start)), _descends(start))
-        marks, rate, r, (found, factors) = start.marked(clock), float(start.rule.rate), fading(start), charged(start)
-        breaking, courses = _along_modified_flow(start, r, rate, int(marks.steps[-1])), []
+        need(self, start, *symmetric(start, pulled(start)), _descends(start))
+        marks, rate, (found, factors) = start.marked(clock), float(start.rule.rate), charged(start)
+        breaking, courses = _along_modified_flow(start, rate, int(marks.steps[-1])), []
         for one in found:
-            share, begun = rate * r * one.factor(factors) if r else 0.0, one.charge(start.params, factors)
+            share, begun = rate * fading(start, one.factor(factors)), one.charge(start.params, factors)
             if one.order == 1:
                 courses.append(np.multiply.outer((1 - share) ** marks.steps, begun))
             else:
@@ -104,24 +105,27 @@ def _summed(keep: float, begun, added: Charge, steps) -> Charge:
     return np.stack(course)[steps]
 
 
-def _along_modified_flow(start, r, rate, last):
-    """{charge: b} at steps 0 to `last` along the flow of L + (rate/4)|grad L|^2, all that makes weights fade being ridge in L."""
-    system = trees.cast(start.system, jnp.float64)
-    system = dataclasses.replace(system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(r)))
-    params, blocks = jax.tree.map(jnp.asarray, start.params), []
+def _along_modified_flow(start, rate, last):
+    """{charge: b} at steps 0 to `last` along the modified flow of the field F that a step adds over its rate, F - (rate/2) F'F.
+
+    What is pulled with the gradient is ridge in L, other decay a pull of its own.
+    """
+    system, ridge = trees.cast(start.system, jnp.float64), pulled(start)
+    system = dataclasses.replace(system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(ridge)))
+    params, blocks, free = jax.tree.map(jnp.asarray, start.params), [], jnp.asarray(fading(start) - ridge)
     for _ in range(last // BLOCK + 1):
-        params, found = _block(system, params, jnp.asarray(rate))
+        params, found = _block(system, params, jnp.asarray(rate), free)
         blocks.append(jax.tree.map(np.asarray, found))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: last + 1], *blocks)
 
 
 @eqx.filter_jit
-def _block(system: System, params, rate):
+def _block(system: System, params, rate, free):
     """The parameters BLOCK steps of the rule later, and b of each quadratic charge at every step before, by the classical Runge-Kutta method at that step."""
     factors, listed = system.architecture.rate_factors(params, "sgd"), symmetries(system.architecture, system.loss_function, params)
 
     def descent(at):
-        return jax.tree.map(lambda g, f: g * f, system.value_and_gradient(at)[1], factors)
+        return jax.tree.map(lambda g, f, w: g * f + free * w, system.value_and_gradient(at)[1], factors, at)
 
     def stage(carry, weights):
         at, moved, slope = carry
@@ -145,13 +149,24 @@ def charged(start: Start) -> tuple[tuple[Symmetry, ...], dict]:
     return symmetries(start.system.architecture, start.system.loss_function, start.params), jax.tree.map(float, factors)
 
 
-def fading(start: Start) -> float:
-    """r: what weights lose per unit of time by decay, coupled or not, and ridge together."""
-    return float(getattr(start.rule, "decay", None) or 0.0) + ridge_of(start)
+def fading(start: Start, factor: float | None = 1.0) -> float:
+    """What weights of this factor on their rate lose per unit of time, by decay and ridge together, as a share of themselves.
+
+    NaN for arrays without one factor (None) where a factor would count.
+    """
+    decay, ridge = 0.0 if start.rule.flows else start.rule.fading(factor), ridge_of(start)
+    return decay + (ridge * (np.nan if factor is None else factor) if ridge else 0.0)
+
+
+def pulled(start: Start) -> float:
+    """The part of it that the factors on the rates multiply: ridge, and decay that is coupled or scaled."""
+    rule = start.rule
+    free = rule.flows or not (rule.coupled or rule.decay_scaled)
+    return ridge_of(start) + (0.0 if free else rule.fading())
 
 
 def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
-    """The conditions that there are symmetries, that the loss does not move along them at the start, and with decay that charges fade as wholes."""
+    """The conditions that there are symmetries, that the loss does not move along them at the start, and that charges fade as wholes under r, times factors."""
     found, factors = charged(start)
     some = Condition("a network and loss whose symmetries are known", ", ".join(one.name for one in found) or "none", "one or more", bool(found))
     if not found:
@@ -162,7 +177,7 @@ def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
     off = max(float(np.abs(one.along(gradient, start.params)).max()) for one in found) / scale
     still = Condition("the loss does not move along the symmetries, |<g, A theta>|/|g||theta|", off, bound, off <= bound)
     apart = [one.name for one in found if one.factor(factors) is None]
-    same = () if not r else (Condition("with decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
+    same = () if not r else (Condition("with ridge or scaled decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
     return some, still, *same
 
 
