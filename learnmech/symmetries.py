@@ -43,9 +43,9 @@ class Symmetry(NamedTuple):
     the factor of its arrays. `order` 1: theta moves along a constant v, and the charge is v' theta. `shape` of the charge; `matrix`: the moves are all A of
     GL(h), the charge is a matrix.
 
-    With g the gradient, <g, A theta> = 0: flow keeps the charge Q; a step of descent, of all samples or of a batch, on a loss with decay r in all (coupled,
-    decoupled or ridge) takes it to (1 - rate r f)^2 Q + rate^2 <g, D A g> where its arrays share one factor f; without decay, for any factors. A charge of
-    order 1 goes to (1 - rate r f) Q.  Source: Kunin et al. 2021; Tanaka & Kunin 2021; Du et al. 2018.
+    With g the gradient, <g, A theta> = 0: flow keeps the charge Q; a step of descent, of all samples or of a batch, which takes the share rate r off every
+    weight takes it to (1 - rate r)^2 Q + rate^2 <g, D A g>. r is decay; a ridge, and decay that is coupled or scaled, count times the factor f which its
+    arrays must then share. A charge of order 1 goes to (1 - rate r) Q.  Source: Kunin et al. 2021; Tanaka & Kunin 2021; Du et al. 2018.
     """
 
     kind: str

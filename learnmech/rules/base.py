@@ -1,15 +1,15 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
+import math
 from typing import ClassVar
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.errors import refused
 from learnmech.late import late
-from learnmech.parts import Knob, Part, knob, structure
+from learnmech.parts import Knob, Part, knob, part, structure
 from learnmech.schedules import Constant, Factors, Schedule, Steps
 from learnmech.state import State
 from learnmech.system import System
@@ -42,13 +42,28 @@ class SteppingRule(Rule):
 
     `schedule` is a factor on the whole step. `clip` bounds the norm of the whole gradient before the rule sees it. Weight decay subtracts
     rate * decay * params from each step, or where `coupled` adds decay * params to the gradient that the rule sees.
+
+    Decay beside the step is free of the scaling's factors, so that one tuned at a width holds at every other: every weight loses the same share of itself,
+    as in Yang et al. 2022 (in their code, decay is multiplied by the width where the rate is divided by it) and as under one rate for all. With
+    `decay_scaled` a layer loses factor * rate * decay, as in PyTorch where a group with a rate of its own keeps the decay of the others.
     """
 
-    rate: Knob = knob(0.1, above=0)
-    schedule: Schedule = eqx.field(default=Constant(), kw_only=True)
-    decay: Knob | None = knob(None, at_least=0, kw_only=True)
-    coupled: bool = structure(False, kw_only=True)
-    clip: Knob | None = knob(None, above=0, kw_only=True)
+    rate: Knob = knob(0.1, above=0, meaning="base rate: what the update is multiplied by, in param^2/loss")
+    schedule: Schedule = part(Constant(), kw_only=True, meaning="factor on the whole step, as a function of the step count")
+    decay: Knob | None = knob(None, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
+    coupled: bool = structure(False, kw_only=True, meaning="whether decay * params is added to the gradient instead, as an L2 penalty would be")
+    clip: Knob | None = knob(None, above=0, kw_only=True, meaning="the most that the norm of the whole gradient may be; a longer one is shortened to it")
+    decay_scaled: bool = structure(False, kw_only=True, since="0.5", meaning="whether the scaling's factor on a layer's rate multiplies its decay too")
+
+    def coherent(self):
+        if self.coupled and self.decay_scaled:
+            remedy = "Drop decay_scaled: what is coupled is scaled as the gradient is"
+            raise refused(type(self).__name__, "one of coupled and decay_scaled", "both", remedy)
+
+    def fading(self, factor: float | None = 1.0) -> float:
+        """What decay takes off weights of this factor on their rate, per unit of time and of themselves; NaN where the factor is none and would count."""
+        decay = 0.0 if self.decay is None else float(self.decay)
+        return decay * (math.nan if factor is None else factor) if decay and (self.coupled or self.decay_scaled) else decay
 
     def elapsed(self, step: Steps, since: Steps = 0) -> Factors:
         """The time from one step to another: the sum of the rates between them."""
@@ -80,7 +95,8 @@ class SteppingRule(Rule):
             gradient = jax.tree.map(lambda g, p: g + self.decay * p, gradient, params)
         update, memory = self.update(system, gradient, state.memory, params)
         if self.decay is not None and not self.coupled:
-            faded = self.scaled(system, jax.tree.map(lambda p: -self.rate * self.decay * p, params), params)
+            faded = jax.tree.map(lambda p: -self.rate * self.decay * p, params)
+            faded = self.scaled(system, faded, params) if self.decay_scaled else faded
             update = jax.tree.map(jnp.add, update, faded)
         if not isinstance(self.schedule, Constant):
             factor = self.schedule.factor(state.step)
@@ -109,8 +125,13 @@ class BatchedRule(SteppingRule):
     a fresh shuffle of all n once every n // batch steps (a remainder of n is left out of that epoch).
     """
 
-    batch: int = structure(0, at_least=0, kw_only=True)
-    sampling: str = structure("replacement", choices=("replacement", "subset", "epoch"), kw_only=True)
+    batch: int = structure(0, at_least=0, kw_only=True, meaning="samples in a step's batch; 0: all of them")
+    sampling: str = structure(
+        "replacement",
+        choices=("replacement", "subset", "epoch"),
+        kw_only=True,
+        meaning="how a batch is drawn: independently, distinct samples anew each step, or along a shuffle of all",
+    )
 
     def check(self, system):
         n = system.train.X.shape[0]
@@ -158,10 +179,10 @@ class FlowRule(Rule):
     """
 
     flows: ClassVar[bool] = True
-    rtol: Knob = knob(1e-8, above=0)
-    atol: Knob = knob(1e-10, above=0)
-    solver: str = structure("tsit5", choices=("tsit5", "dopri8"))
-    max_steps: int = structure(100_000, at_least=1)
+    rtol: Knob = knob(1e-8, above=0, meaning="the solver's relative tolerance, per step")
+    atol: Knob = knob(1e-10, above=0, meaning="the solver's absolute tolerance, per step, in units of the parameters")
+    solver: str = structure("tsit5", choices=("tsit5", "dopri8"), meaning="method of Tsitouras, 5(4), or of Dormand and Prince, 8(7)")
+    max_steps: int = structure(100_000, at_least=1, meaning="the most steps of the solver between two marks")
 
     def check(self, system):
         if system.architecture.draws:

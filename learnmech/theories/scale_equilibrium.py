@@ -14,7 +14,7 @@ from learnmech.rules.descent import SGD, GradientDescent
 from learnmech.schedules import Constant
 from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need
-from learnmech.theories.symmetry_charges import charged, fading, still_along, symmetric
+from learnmech.theories.symmetry_charges import charged, fading, pulled, still_along, symmetric
 
 STEADY, RELAXATIONS = 1e-6, 5.0
 
@@ -54,9 +54,9 @@ def relaxation_steps(rate: float, decay: float) -> float:
 class ScaleEquilibrium(Theory):
     """Under decay r, weights written into a norm end up turning by arccos(1 - rate r) a step, all of them, whatever the data: sqrt(2 rate r) for small rate r.
 
-    Exact at any rate where the state is steady; with a factor f on their rates rate f for rate, with a ridge decay + ridge for r. Descent on all samples
-    settles so, to and fro between two places, or wanders. On batches angles scatter from step to step; what is exact then is the mean of -ln cos over
-    steps, -ln(1 - rate r).
+    Exact at any rate where the state is steady. r is what a step takes off the weights over the rate (`fading`): decay, and with a factor f on their rates
+    f times a ridge, and f times decay that is coupled or scaled. Descent on all samples settles so, to and fro between two places, or wanders. On batches
+    angles scatter from step to step; what is exact then is the mean of -ln cos over steps, -ln(1 - rate r).
     How large the weights are there needs the gradients (`equilibrium_norm`).
     """
 
@@ -73,7 +73,7 @@ class ScaleEquilibrium(Theory):
         groups, r = scale_groups(start.system, start.state.params), fading(start)
         normed = Condition("weights whose scale does not matter, before a norm", ", ".join(one.name for one in groups) or "none", "one or more", bool(groups))
         fades = Condition("weights decay (rule.decay or loss.ridge)", r, "above 0", r > 0)
-        return normed, fades, *(symmetric(start, r)[1:] if groups else ()), _plain_but_decay(start)
+        return normed, fades, *(symmetric(start, pulled(start))[1:] if groups else ()), _plain_but_decay(start)
 
     def predict(self, start, clock=None):
         need(self, start, *self._needed(start))
@@ -89,9 +89,9 @@ class ScaleEquilibrium(Theory):
 
 
 def _shrinkings(start: Start):
-    """(each group, rate f r: the share that a step takes off it)."""
-    factors, pace = charged(start)[1], float(start.rule.rate) * fading(start)
-    return [(one, pace * one.factor(factors)) for one in scale_groups(start.system, start.state.params)]
+    """(each group, the share that a step takes off it)."""
+    factors, rate = charged(start)[1], float(start.rule.rate)
+    return [(one, rate * fading(start, one.factor(factors))) for one in scale_groups(start.system, start.state.params)]
 
 
 def _plain_but_decay(start):
@@ -102,7 +102,7 @@ def _plain_but_decay(start):
 
 def _long_enough(start):
     """That the clock ends beyond some relaxation times, if the rest of the state is steady by then."""
-    shrinkings = [share for one, share in _shrinkings(start) if one.factor(charged(start)[1]) is not None] if not start.rule.flows else []
+    shrinkings = [share for _, share in _shrinkings(start)] if not start.rule.flows else []
     shares = [share for share in shrinkings if 0 < share < 1]
     steps = 0 if start.marks.steps is None else int(start.marks.steps[-1])
     # a share of 1 - 1/sqrt 2 is relaxed from in one step: no time at all by this slope

@@ -68,7 +68,9 @@ class SpectralModes(Theory):
     def _needed(self, start):
         batch = getattr(start.rule, "batch", 0)
         whole = Condition("every step sees all samples (batch)", batch, 0, batch == 0)
-        return plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, SpectralDescent, SpectralFlow), whole
+        momentum = getattr(start.rule, "momentum", None)
+        alone = Condition("a step sees its own gradient alone (momentum)", "none" if momentum is None else float(momentum), "none", momentum is None)
+        return plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, SpectralDescent, SpectralFlow), whole, alone
 
     def predict(self, start, clock=None):
         need(self, start, *self._needed(start))

@@ -61,7 +61,7 @@ def threshold(rule: Rule) -> float | None:
     gain (2/rate - decay), gain = 1 for plain descent and RMSProp, 1 + b for heavy ball, (1 + b)/(1 + 2b) for Nesterov, (1 + b)/(1 - b) for the moving average
     and Adam (38/rate at b1 = 0.9): where -1 is an eigenvalue of the step (z - 1 + rate decay = -rate h (p c z/(z - b) + q) at z = -1). The curvature is
     lambda_max(P^-1 H), P held fixed, of the H that the rule sees: with coupled decay that of the loss and of decay |w|^2/2. Decoupled decay is one for all
-    weights, so that no scaling may give layers rates of their own beside it. Of batches it is the mean that grows there.
+    weights; where it is scaled (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it is the mean that grows there.
     Source: Cohen et al. 2021, 2022; decay by us.
     """
     known = recurrence(rule)
@@ -165,7 +165,7 @@ class EdgeOfStability(Theory):
         rule = start.rule
         claim = "a rule of all samples at a constant rate, without clipping or coupled decay, that has a threshold"
         known = _steady(rule) and decays(rule)[0] == 0 and threshold(rule) is not None
-        own = not known or not decays(rule)[1] or self._factors(start) == {1.0}
+        own = not known or not decays(rule)[1] or not rule.decay_scaled or self._factors(start) == {1.0}
         return (
             Condition(claim, repr(rule), "such a rule", known),
             Condition("decay, if any, is the same for all weights", repr(start.experiment.architecture), "no rates of their own", own),

@@ -65,10 +65,11 @@ class SymmetryCharges(Theory):
 class ChargeDrift(Theory):
     """Descent breaks quadratic charges by rate^2 <g, D A g> a step, in time at the rate rate <g, D A g>, and keeps linear ones.
 
-    A step takes Q to (1 - rate r f)^2 Q + rate^2 b(theta), b = <g, D A g>, r decay and ridge together: exact, with b along the path of descent. Here b is
-    taken at the times of the steps along the flow of L + (rate/4)|grad L|^2, L with r, from which descent is off by O(rate^2): so the drift, of O(rate),
-    is said with a relative error of O(rate^2); with decay the drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r f) Q,
-    exactly. The flow is integrated at the step of the rule, by a method of fourth order; crossing the kink of an activation may cost an order.
+    A step takes Q to (1 - rate r)^2 Q + rate^2 b(theta), b = <g, D A g>, r what ridge and decay take off (`fading`; a ridge, and decay where the factors
+    multiply it, times f): exact, with b along the path of descent. Here b is taken at the times of the steps along the modified flow of second order (without
+    decay that of L + (rate/4)|grad L|^2), from which descent is off by O(rate^2): so the drift, of O(rate), is said with a relative error of O(rate^2); with
+    decay the drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r) Q, exactly. The flow is integrated at the step of the
+    rule, by a method of fourth order; crossing the kink of an activation may cost an order.
     """
 
     source: ClassVar[str] = "Kunin et al. 2021; Barrett & Dherin 2021"
@@ -77,7 +78,7 @@ class ChargeDrift(Theory):
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def domain(self, start):
-        return *symmetric(start, fading(start)), _descends(start)
+        return *symmetric(start, pulled(start)), _descends(start)
 
     def further(self, start):
         yield still_along(start)
@@ -86,11 +87,12 @@ class ChargeDrift(Theory):
         yield Condition("rate below 2/sharpness at t = 0", rate, edge, rate < edge)
 
     def predict(self, start, clock=None):
-        need(self, start, *symmetric(start, fading(start)), _descends(start), still_along(start))
-        marks, rate, r, (found, factors) = start.marked(clock), float(start.rule.rate), fading(start), charged(start)
-        breaking, courses = _along_modified_flow(start, r, rate, int(marks.steps[-1])), []
+        need(self, start, *symmetric(start, pulled(start)), _descends(start))
+        need(self, start, still_along(start))
+        marks, rate, (found, factors) = start.marked(clock), float(start.rule.rate), charged(start)
+        breaking, courses = _along_modified_flow(start, rate, int(marks.steps[-1])), []
         for one in found:
-            share, begun = rate * r * one.factor(factors) if r else 0.0, one.charge(start.params, factors)
+            share, begun = rate * fading(start, one.factor(factors)), one.charge(start.params, factors)
             if one.order == 1:
                 courses.append(np.multiply.outer((1 - share) ** marks.steps, begun))
             else:
@@ -111,24 +113,27 @@ def _summed(keep: float, begun, added: Charge, steps) -> Charge:
     return np.stack(course)[steps]
 
 
-def _along_modified_flow(start, r, rate, last):
-    """{charge: b} at steps 0 to `last` along the flow of L + (rate/4)|grad L|^2, all that makes weights fade being ridge in L."""
-    system = trees.cast(start.system, jnp.float64)
-    system = dataclasses.replace(system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(r)))
-    params, blocks = jax.tree.map(jnp.asarray, start.params), []
+def _along_modified_flow(start, rate, last):
+    """{charge: b} at steps 0 to `last` along the modified flow of the field F that a step adds over its rate, F - (rate/2) F'F.
+
+    What is pulled with the gradient is ridge in L, other decay a pull of its own.
+    """
+    system, ridge = trees.cast(start.system, jnp.float64), pulled(start)
+    system = dataclasses.replace(system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(ridge)))
+    params, blocks, free = jax.tree.map(jnp.asarray, start.params), [], jnp.asarray(fading(start) - ridge)
     for _ in range(last // BLOCK + 1):
-        params, found = _block(system, params, jnp.asarray(rate))
+        params, found = _block(system, params, jnp.asarray(rate), free)
         blocks.append(jax.tree.map(np.asarray, found))
     return jax.tree.map(lambda *parts: np.concatenate(parts)[: last + 1], *blocks)
 
 
 @eqx.filter_jit
-def _block(system: System, params, rate):
+def _block(system: System, params, rate, free):
     """The parameters BLOCK steps of the rule later, and b of each quadratic charge at every step before, by the classical Runge-Kutta method at that step."""
     factors, listed = system.architecture.rate_factors(params, "sgd"), symmetries(system.architecture, system.loss_function, params)
 
     def descent(at):
-        return jax.tree.map(lambda g, f: g * f, system.value_and_gradient(at)[1], factors)
+        return jax.tree.map(lambda g, f, w: g * f + free * w, system.value_and_gradient(at)[1], factors, at)
 
     def stage(carry, weights):
         at, moved, slope = carry
@@ -152,9 +157,20 @@ def charged(start: Start) -> tuple[tuple[Symmetry, ...], dict]:
     return symmetries(start.system.architecture, start.system.loss_function, start.params), jax.tree.map(float, factors)
 
 
-def fading(start: Start) -> float:
-    """r: what weights lose per unit of time by decay, coupled or not, and ridge together."""
-    return float(getattr(start.rule, "decay", None) or 0.0) + ridge_of(start)
+def fading(start: Start, factor: float | None = 1.0) -> float:
+    """What weights of this factor on their rate lose per unit of time, by decay and ridge together, as a share of themselves.
+
+    NaN for arrays without one factor (None) where a factor would count.
+    """
+    decay, ridge = 0.0 if start.rule.flows else start.rule.fading(factor), ridge_of(start)
+    return decay + (ridge * (np.nan if factor is None else factor) if ridge else 0.0)
+
+
+def pulled(start: Start) -> float:
+    """The part of it that the factors on the rates multiply: ridge, and decay that is coupled or scaled."""
+    rule = start.rule
+    free = rule.flows or not (rule.coupled or rule.decay_scaled)
+    return ridge_of(start) + (0.0 if free else rule.fading())
 
 
 def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
@@ -164,7 +180,7 @@ def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
     if not found:
         return (some,)
     apart = [one.name for one in found if one.factor(factors) is None]
-    same = () if not r else (Condition("with decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
+    same = () if not r else (Condition("with ridge or scaled decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
     return some, *same
 
 
