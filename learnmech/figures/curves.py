@@ -1,5 +1,8 @@
 """Curves: a record by itself, quantity by quantity."""
 
+import base64
+import html
+
 import numpy as np
 
 from learnmech.comparison import Comparison
@@ -68,3 +71,14 @@ def show(what: "Record | Comparison | xr.Dataset", title: str = "", paths: str |
     if not isinstance(what, (Record, xr.Dataset)):
         raise refused("show", "a record, a comparison or a Dataset", type(what).__name__, "Give what lm.run, lm.compare, lm.sweep or lm.twins give")
     return curves(what, title)
+
+
+def picture(record: Record) -> str:
+    """A small figure of a record in HTML, on white, as a notebook shows it below the table: the loss, or what was watched first."""
+    names = drawn_names(record)[:2]
+    if not names or not record.reached:
+        return ""
+    written = base64.b64encode(curves(record, names=tuple(names))._repr_png_()).decode()
+    left = len(drawn_names(record)) - len(names)
+    more = f"<p class='source'>{left} more: lm.show(record)</p>" if left else ""
+    return f'<img alt="{html.escape(", ".join(names))} over time" width="640" src="data:image/png;base64,{written}">{more}'
