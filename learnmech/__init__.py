@@ -5,6 +5,8 @@ Write an experiment as architecture, data, loss and learning rule; run it with e
 
 import importlib
 
+from learnmech import doors
+
 _FACE = {
     "Experiment": "experiment",
     "Clock": "clock",
@@ -23,7 +25,8 @@ _FACE = {
     "show": "figures.curves",
     "Squared": "losses",
 }
-_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog")
+doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
+_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog", "report")
 __all__ = [*_FACE, *_ROOMS]
 
 

@@ -8,7 +8,9 @@ from collections.abc import Iterable
 import jax
 import numpy as np
 
-from learnmech import catalog
+from learnmech import catalog, doors
+from learnmech.display import plain, results
+from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
@@ -143,6 +145,23 @@ class Comparison:
         if verdict == "undecided" or row.verdict == "undecided":
             return "undecided"
         return f"error {row.error:.1g}"
+
+    def tables(self) -> tuple[Table, ...]:
+        """Its rows and its conditions, as the command line prints them."""
+        said = plain.comparison(self)
+        return results.comparison(said), results.conditions(said["conditions"])
+
+    def __str__(self):
+        return as_text(*self.tables())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return boxed(*map(as_html, self.tables()))
+
+    def show(self, title: str = "") -> "Figure":
+        """Measured laid over predicted, as `lm.show(comparison)` gives it."""
+        return doors.through("show", self, title)
 
     def row(self, quantity: str) -> Row:
         """The row of one quantity."""

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import html
 import zlib
 from pathlib import Path
 
@@ -9,10 +10,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import text, trees
+from learnmech import catalog, text, trees
 from learnmech.architectures.base import Architecture
 from learnmech.clock import Clock, Marks
 from learnmech.data.base import Data, Drawn, finite
+from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import Refused, refused
 from learnmech.initial.base import InitialCondition
 from learnmech.initial.gaussian import Gaussian
@@ -71,11 +73,35 @@ class Experiment(Part):
         path.write_text(written, encoding="utf-8")
         return path
 
+    def tables(self) -> tuple[Table, ...]:
+        """The experiment as a table: each part with the knobs that are not at their defaults, and its identity."""
+        rows = []
+        for field in dataclasses.fields(self):
+            part = getattr(self, field.name)
+            if isinstance(part, Part):
+                rows.append((field.name, *_kind_and_knobs(part)))
+        for event in self.events:
+            rows.append(("event", *_kind_and_knobs(event)))
+        rows.append(("seed", str(int(self.seed)), self.precision))
+        return (Table(("part", "kind", "knobs"), tuple(rows), "Experiment", source=self.fingerprint[:16]),)
+
+    def __str__(self):
+        return as_text(*self.tables())
+
+    def _repr_html_(self) -> str:
+        written = f"<details><summary>as text (TOML)</summary><pre>{html.escape(self.text)}</pre></details>"
+        return boxed(*map(as_html, self.tables()), written)
+
     @classmethod
     def parse(cls, written: str, folder: str | Path = ".", known: dict | None = None) -> "Experiment":
         """The experiment a text describes; paths in it are relative to `folder`. `known` are classes that go before the
         catalogue's, {(family, kind): class}."""
         return text.from_text(cls, written, folder, known)
+
+
+def _kind_and_knobs(part: Part) -> tuple[str, str]:
+    kind, _, knobs = repr(part).partition("(")
+    return catalog.kebab(kind), knobs.removesuffix(")")
 
 
 @dataclasses.dataclass(frozen=True)

@@ -7,6 +7,8 @@ import numpy as np
 
 from learnmech import text
 from learnmech.comparison import compare, watching
+from learnmech.display import results
+from learnmech.display.table import as_html, as_text, boxed
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.instruments.base import Instrument
@@ -41,6 +43,25 @@ class Order(NamedTuple):
     from_seeds: float = float("nan")
     samples: np.ndarray | None = None
     outside: tuple[str, ...] = ()
+
+    def plain(self) -> dict:
+        """What was measured as plain data, the values rising."""
+        rising, local = np.argsort(self.values), [None, *self.local()]
+        rows = [
+            {"value": float(self.values[place]), "error": float(self.errors[place]), "standard_error": float(self.bars[place])}
+            | {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error}
+            for place, one in zip(rising, local, strict=True)
+        ]
+        fitted = {"slope": self.slope, "standard_error": self.standard_error, "from_fit": self.from_fit, "from_seeds": self.from_seeds}
+        return {"rows": rows, "fitted": fitted, "outside": list(self.outside)}
+
+    def __str__(self):
+        return as_text(results.order(self.plain()))
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return boxed(as_html(results.order(self.plain())))
 
     @property
     def bars(self) -> np.ndarray:

@@ -138,18 +138,11 @@ def _as_csv(frame, file: Path) -> None:
 
 def _plain(order: Order, claim: Limit, verdict: Judged) -> dict:
     """The measured order and its verdict as plain data, the values rising."""
-    rising = np.argsort(order.values)
-    local = [None, *order.local()]
-    rows = [
-        {"value": float(order.values[place]), "error": float(order.errors[place]), "standard_error": float(order.bars[place])}
-        | {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error}
-        for place, one in zip(rising, local, strict=True)
-    ]
     tenfold = None
     if verdict.tenfold is not None:
         factor, error = verdict.tenfold.factor
         tenfold = {"factor": factor, "standard_error": error, "declared": 10.0**claim.order, "slope": verdict.tenfold.slope, "allowed": verdict.tenfold_allowed}
-    slope = {"slope": order.slope, "standard_error": order.standard_error, "from_fit": order.from_fit, "from_seeds": order.from_seeds}
+    measured = order.plain()
     declared = {"order": claim.order, "bound": claim.bound}
-    result = {"rows": rows, "fitted": slope | {"allowed": verdict.allowed}, "declared": declared, "tenfold": tenfold, "outside": list(order.outside)}
+    result = measured | {"fitted": measured["fitted"] | {"allowed": verdict.allowed}, "declared": declared, "tenfold": tenfold}
     return result | {"verdict": verdict.verdict, "holds": verdict.verdict == "holds", "rule": RULE}

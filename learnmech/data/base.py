@@ -5,6 +5,7 @@ import dataclasses
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import refused
 from learnmech.parts import Knob, Part, knob
 from learnmech.trees import Array
@@ -49,18 +50,28 @@ class Card:
     target_power: Float[np.ndarray, " d"]
     whitened: bool
 
-    def __str__(self):
+    def tables(self) -> tuple[Table, ...]:
+        """The card as a table: of each spectrum how many numbers there are, and the first eight."""
+
         def brief(values):
             return " ".join(f"{v:.3g}" for v in values[:8]) + (" ..." if len(values) > 8 else "")
 
-        return "\n".join(
-            [
-                f"{self.n} samples, {self.d} inputs, {self.k} outputs" + (", whitened (S_xx = I)" if self.whitened else ""),
-                f"S_xx eigenvalues     {brief(self.input_spectrum)}",
-                f"S_yx singular values {brief(self.correlation_spectrum)}",
-                f"target power         {brief(self.target_power)}",
-            ]
-        )
+        spectra = {
+            "S_xx eigenvalues": self.input_spectrum,
+            "S_yx singular values": self.correlation_spectrum,
+            "target power": self.target_power,
+        }
+        rows = tuple((name, str(len(values)), brief(values)) for name, values in spectra.items())
+        title = f"{self.n} samples, {self.d} inputs, {self.k} outputs" + (", whitened (S_xx = I)" if self.whitened else "")
+        return (Table(("spectrum", "entries", "largest first"), rows, title),)
+
+    def __str__(self):
+        return as_text(*self.tables())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        return boxed(*map(as_html, self.tables()))
 
 
 def card(view: View) -> Card:

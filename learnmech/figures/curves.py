@@ -1,50 +1,84 @@
 """Curves: a record by itself, quantity by quantity."""
 
+import base64
+import html
+
 import numpy as np
 
 from learnmech.comparison import Comparison
-from learnmech.figures.overlay import CURVES, overlay
-from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
+from learnmech.errors import refused
+from learnmech.figures.apart import apart
+from learnmech.figures.grid import draw, is_grid
+from learnmech.figures.overlay import overlay
+from learnmech.figures.panels import band_of, curve_panel, in_order
+from learnmech.figures.style import sheet, titled
 from learnmech.late import late
 from learnmech.record.base import Record
 
 xr = late("xarray")
 
-MARKS = 200
+MARKS, PANELS = 200, 12
 
 
-def curves(record: "Record | xr.Dataset", title: str = "") -> "Figure":
-    """Up to six quantities of a record or of what was read from one, scalars first, each with the six entries that move most."""
-    known = record.names if isinstance(record, Record) else [str(name) for name in record.data_vars]
-    names = sorted(known, key=lambda name: (record[name].ndim, name != "loss"))[:6]
+def drawn_names(record: "Record | xr.Dataset") -> list[str]:
+    """Every quantity that has a panel of its own, the loss and other scalars first; residuals and errors are bands of what they belong to."""
+    known = record.names if isinstance(record, Record) else [str(name) for name in record.data_vars if "time" in record[name].dims]
+    return sorted(in_order(known), key=lambda name: (record[name].ndim, name != "loss"))
+
+
+def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...] | None = None) -> "Figure":
+    """Quantities of a record or of what was read from one, scalars first, each with the six entries that move most.
+
+    All of them, up to twelve; or those that are named. What is left out is said in the title.
+    """
+    all_names = drawn_names(record)
+    names = all_names[:PANELS] if names is None else list(names)
+    if not names and not all_names:
+        raise refused("show", "a record in which something was watched", "one of nothing", "Give watch for example ('loss',)")
+    known = record.names if isinstance(record, Record) else list(map(str, record.data_vars))
+    start = record.course.start if isinstance(record, Record) else None
     columns = 1 if len(names) < 2 else 2
     figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
     for axis, name in zip(axes, names, strict=False):
-        seen = record[name]
-        flat = drawable(seen.values.reshape(len(seen), -1))
-        moving = sorted(np.argsort(-np.nan_to_num(np.ptp(flat, axis=0)), kind="stable")[:CURVES])
-        for place, entry in enumerate(moving):
-            axis.plot(seen["time"], flat[:, entry], color=COLORS[place % len(COLORS)], linestyle=DASHES[place % len(DASHES)])
-        finite = flat[np.isfinite(flat)]
-        if name.endswith("loss") and finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
-            axis.set_yscale("log")
-        axis.set_xlabel(TIME)
-        axis.set_ylabel(label(seen.attrs["symbol"], seen.attrs["units"], seen.attrs["long_name"]))
+        band = next((one for one in known if band_of(one, known) == name), None)
+        curve_panel(axis, record[name], None if band is None else record[band], start)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
-    return titled(figure, title)
+    left = f" ({len(names)} of {len(all_names)} quantities)" if title and len(names) < len(all_names) and names == all_names[: len(names)] else ""
+    return titled(figure, title + left if title else f"{len(names)} of {len(all_names)} quantities" if len(names) < len(all_names) else "")
 
 
 def show(what: "Record | Comparison | xr.Dataset", title: str = "", paths: str | tuple[str, ...] = ()) -> "Figure":
-    """A record by itself, or a comparison with seen laid over said; `figure.savefig("name.png")` keeps it.
+    """A record, a comparison (measured laid over predicted), a sweep's grid, or how far twins are apart, as a figure.
 
-    `paths` are the addresses of arrays (or kinds of instruments) to be shown of a record; what was not watched is replayed at its marks, at most 200.
+    In a notebook it shows itself where it is the last word of a cell; `figure.savefig("name.png")` keeps it. `paths` are the addresses of
+    arrays (or kinds of instruments) to be shown of a record; what was not watched is replayed at its marks, at most 200. Of a grid they
+    are the quantities to be drawn.
     """
     if isinstance(what, Comparison):
         return overlay(what, title)
+    if isinstance(what, xr.Dataset) and {"weight_distance", "signal_distance"} <= set(what.data_vars):
+        return apart(what, title)
+    if isinstance(what, xr.Dataset) and is_grid(what):
+        return draw(what, paths or None, title=title)
     if isinstance(what, Record) and paths:
         marks = what.course.marks.times if what.course.flows else what.course.places
         chosen = np.unique(np.linspace(what.first, what.reached - 1, min(what.reached - what.first, MARKS)).round().astype(int))
         asked = [paths] if isinstance(paths, str) else paths
         what = xr.merge([what.read(path, marks[chosen]) for path in asked], compat="equals", join="exact")
+    if hasattr(what, "figure") and not isinstance(what, (Record, xr.Dataset)):
+        return what.figure()
+    if not isinstance(what, (Record, xr.Dataset)):
+        raise refused("show", "a record, a comparison or a Dataset", type(what).__name__, "Give what lm.run, lm.compare, lm.sweep or lm.twins give")
     return curves(what, title)
+
+
+def picture(record: Record) -> str:
+    """A small figure of a record in HTML, on white, as a notebook shows it below the table: the loss, or what was watched first."""
+    names = drawn_names(record)[:2]
+    if not names or not record.reached:
+        return ""
+    written = base64.b64encode(curves(record, names=tuple(names))._repr_png_()).decode()
+    left = len(drawn_names(record)) - len(names)
+    more = f"<p class='source'>{left} more: lm.show(record)</p>" if left else ""
+    return f'<img alt="{html.escape(", ".join(names))} over time" width="640" src="data:image/png;base64,{written}">{more}'

@@ -1,32 +1,39 @@
-"""Overlay: seen and said on one axis, quantity by quantity."""
+"""Overlay: measured and predicted on one axis, quantity by quantity."""
 
 import numpy as np
 
 from learnmech.comparison import Comparison, matched
+from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
 
 CURVES = 6
 DOTS = 36
+PANELS = 12
 
 
-def overlay(comparison: Comparison, title: str = "") -> "Figure":
-    """One panel per quantity: dots are seen, lines are said, grey outside the theory's domain. At most six curves a panel, those that move most."""
-    rows = [row for row in comparison.rows if np.ndim(comparison.seen[row.quantity]) >= 1][:6]
-    columns = 1 if len(rows) < 2 else 2
-    figure, axes = sheet(max(1, -(-len(rows) // columns)), columns)
-    for axis, row in zip(axes, rows, strict=False):
-        panel(axis, comparison, row.quantity)
-    for axis in axes[len(rows) :]:
+def overlaid_names(comparison: Comparison) -> list[str]:
+    """The quantities of a comparison that move with time, which can be drawn."""
+    return [row.quantity for row in comparison.rows if np.ndim(comparison.seen[row.quantity]) >= 1]
+
+
+def overlay(comparison: Comparison, title: str = "", names: tuple[str, ...] | None = None) -> "Figure":
+    """One panel per quantity: dots are measured, lines predicted, grey outside the theory's domain. At most six curves a panel, those that move most."""
+    names = overlaid_names(comparison)[:PANELS] if names is None else list(names)
+    columns = 1 if len(names) < 2 else 2
+    figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
+    for axis, name in zip(axes, names, strict=False):
+        panel(axis, comparison, name)
+    for axis in axes[len(names) :]:
         axis.set_axis_off()
     return titled(figure, title)
 
 
 def laid(axis, x, seen, said, place: int = 0, name: str = "", fine=None) -> None:
-    """One curve of numbers: dots for what was seen at x, a line for what was said there, or on the finer grid `fine` = (x, said)."""
+    """One curve of numbers: dots for what was measured at x, a line for what is predicted there, or on the finer grid `fine` = (x, predicted)."""
     line_x, line_y = (x, said) if fine is None else fine
     color = COLORS[place % len(COLORS)]
-    axis.plot(line_x, line_y, linestyle=DASHES[place % len(DASHES)], color=color, zorder=2, label=f"{name} said".strip())
-    axis.plot(x, seen, MARKERS[place % len(MARKERS)], color=color, markersize=5, zorder=3, label=f"{name} seen".strip())
+    axis.plot(line_x, line_y, linestyle=DASHES[place % len(DASHES)], color=color, zorder=2, label=f"{name} predicted".strip())
+    axis.plot(x, seen, MARKERS[place % len(MARKERS)], color=color, markersize=5, zorder=3, label=f"{name} measured".strip())
 
 
 def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, curves: int = CURVES) -> None:
@@ -35,28 +42,43 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     times, measured, predicted = matched(seen, said)
     outside = comparison.verdict == "outside domain"
     flat_seen, flat_said = (drawable(values.reshape(len(times), -1)) for values in (measured, predicted))
-    moving = np.argsort(-np.nan_to_num(np.ptp(flat_seen, axis=0)), kind="stable")[:curves]
+    moving = moving_most(flat_seen, curves)
     dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
-    for place, entry in enumerate(sorted(moving)):
-        color = COLORS[place % len(COLORS)]
-        axis.plot(
-            times,
-            flat_said[:, entry],
-            linestyle=DASHES[place % len(DASHES)],
-            color=OUTSIDE if outside else color,
-            zorder=2,
-            label="said" if place == 0 else None,
-        )
-        axis.plot(
-            times[dots], flat_seen[dots, entry], MARKERS[place % len(MARKERS)], color=color, markersize=4.5, zorder=3, label="seen" if place == 0 else None
-        )
+    for place, entry in enumerate(moving):
+        color, mark = COLORS[place % len(COLORS)], MARKERS[place % len(MARKERS)]
+        line = {"linestyle": DASHES[place % len(DASHES)], "color": OUTSIDE if outside else color}
+        axis.plot(times, flat_said[:, entry], zorder=2, **line)
+        axis.plot(times[dots], flat_seen[dots, entry], mark, color=color, markersize=4.5, zorder=3)
     positive = flat_seen[flat_seen > 0]
-    spans = positive.size and flat_seen.min() > 0 and positive.max() > 100 * positive.min()
+    spans = positive.size and np.nanmin(flat_seen) > 0 and positive.max() > 100 * positive.min()
     if log or (log is None and quantity.endswith("loss") and spans):
         axis.set_yscale("log")
     if len(times) > 2 and np.ptp(np.diff(times)) > 20 * np.diff(times).min():
         axis.set_xscale("symlog", linthresh=times[1])
     axis.set_xlabel(TIME)
     axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))
-    axis.set_title(comparison.remark(quantity), fontsize=10, loc="right", color="#555555")
-    axis.legend(loc="best")
+    notes = [comparison.remark(quantity)]
+    if flat_seen.shape[1] > len(moving):
+        notes.append(f"{len(moving)} of {flat_seen.shape[1]} entries shown")
+    noted(axis, "; ".join(notes))
+    _told_apart(axis, seen, moving, outside)
+
+
+def _told_apart(axis, seen, moving, outside) -> None:
+    """The legend: what a dot and a line are, and which entry has which color."""
+    from matplotlib.lines import Line2D
+
+    many = seen.size > len(seen) if seen.ndim else False
+    plain = "#333333" if many else COLORS[0]
+    handles = [
+        Line2D([], [], linestyle="none", marker=MARKERS[0], color=plain, markersize=4.5),
+        Line2D([], [], color=OUTSIDE if outside else plain),
+    ]
+    names, title = ["measured", "predicted"], None
+    if many:
+        title, entries = entry_names(seen, moving)
+        names += entries
+        for place in range(len(moving)):
+            at = place % len(COLORS)
+            handles.append(Line2D([], [], color=COLORS[at], linestyle=DASHES[at], marker=MARKERS[at], markersize=4))
+    axis.legend(handles, names, title=title, title_fontsize=9, fontsize=9, ncols=1 + (len(names) > 5))

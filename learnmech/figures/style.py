@@ -5,6 +5,10 @@ import textwrap
 
 import numpy as np
 
+from learnmech.figures.legends import cleared
+from learnmech.figures.symbols import math, plain
+from learnmech.figures.symbols import units as written
+
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
@@ -29,29 +33,37 @@ RC = {
 def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9.0) -> "tuple[Figure, list[Axes]]":
     """A figure of rows x columns panels and its axes in reading order."""
     from matplotlib import rc_context  # it takes longer to import than a first step to run
-    from matplotlib.figure import Figure
+
+    from learnmech.figures.sheets import Sheet
 
     with rc_context(RC):
-        figure = Figure(figsize=(width, height * rows), layout="constrained")
+        figure = Sheet(figsize=(width, height * rows), layout="constrained")
         axes = figure.subplots(rows, columns, squeeze=False)
     return figure, [axis for row in axes for axis in row]
 
 
-TIME = "time, t [param²/loss]"
-RATE = "rate, η [param²/loss]"
+TIME = "time, $t$ [param²/loss]"
+RATE = "rate, $\\eta$ [param²/loss]"
+LETTERS = 34  # of a line of a label
 
 
-def label(symbol: str, units: str, meaning: str = "") -> str:
-    """An axis label: meaning, symbol and units, as far as they say something, on lines of at most 34 letters."""
-    shown = f"{meaning}, {symbol}" if meaning and meaning != symbol else symbol
-    shown = f"{shown} [{units.replace('^2', '²')}]" if units and units != "1" else shown
-    return textwrap.fill(shown, 34)
+def label(symbol: str, units: str, meaning: str = "", letters: int = LETTERS) -> str:
+    """An axis label: meaning, symbol and units, as far as they say something, on lines of so many letters."""
+    named = not meaning or meaning in (symbol, symbol.replace("_", " "))
+    unit = f" [{written(units)}]" if units and units != "1" else ""
+    if named:
+        return math(symbol) + unit
+    lines = textwrap.wrap(plain(meaning), letters) or [""]
+    last = f"{math(symbol)}{unit}"
+    # what is set counts by its letters in text
+    fits = len(lines[-1]) + len(f", {symbol}{unit}") <= letters
+    return "\n".join([*lines[:-1], f"{lines[-1]}, {last}"] if fits else [*lines[:-1], f"{lines[-1]},", last])
 
 
 def titled(figure: "Figure", claim: str) -> "Figure":
-    """The figure with its claim above it."""
-    figure.suptitle(textwrap.fill(claim, 100), fontsize=12)
-    return figure
+    """The figure with its claim above it, and its legends where they cover nothing."""
+    figure.suptitle(textwrap.fill(plain(claim), 100), fontsize=12)
+    return cleared(figure)
 
 
 def drawable(values: np.ndarray) -> np.ndarray:

@@ -5,8 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import trees
+from learnmech import catalog, doors, trees
 from learnmech.clock import Marks
+from learnmech.display import results
+from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.instruments.base import Instrument
@@ -113,6 +115,36 @@ class Record:
         from learnmech.record import replay
 
         return replay.linearized(self, at)
+
+    def tables_shown(self) -> tuple[Table, ...]:
+        """What was watched, as the table that `learnmech show` prints."""
+        said = {}
+        for every, table in self.tables.items():
+            for name, variable in table.data_vars.items():
+                said[str(name)] = {"every": every, **results.ends(variable)}
+        kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
+        title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"
+        return (results.quantities(said, title, self.notes),)
+
+    def __str__(self):
+        return as_text(*self.tables_shown())
+
+    __repr__ = __str__
+
+    def _repr_html_(self) -> str:
+        picture = doors.through("picture", self)
+        return boxed(*map(as_html, self.tables_shown()), picture)
+
+    def report(self, file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:
+        """Write one self-contained page: everything that was watched, drawn, and theory laid over it.
+
+        `theories` are those laid over it (None: all that apply and speak of what was watched). Refuses a file that exists.
+        """
+        return doors.through("report", self, file, theories=theories, title=title)
+
+    def show(self, title: str = "", paths: str | tuple[str, ...] = ()) -> "Figure":
+        """The record as a figure, as `lm.show(record)` gives it."""
+        return doors.through("show", self, title, paths)
 
     def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
         """Write the run folder, which appears whole or not at all; `keep_data` as of `Experiment.save`."""

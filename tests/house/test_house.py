@@ -9,8 +9,8 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "backend", "quantity"},
-    {"catalog", "digest", "memory", "parts", "trees"},
+    {"errors", "late", "backend", "quantity", "doors"},
+    {"catalog", "digest", "display", "memory", "parts", "trees"},
     {"addresses", "clock", "guests", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
     {"data", "kernels", "symmetries"},
@@ -25,7 +25,7 @@ FLOORS = [
     {"estimates", "tracking"},
     {"runs"},
     {"comparison", "divergence"},
-    {"sweeps", "orders", "figures"},
+    {"sweeps", "orders", "figures", "domains"},
     {"gallery"},
     {"report", "contracts"},
     {"cli"},

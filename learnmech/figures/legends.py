@@ -1,0 +1,97 @@
+"""Legends: put where they cover nothing, beside their axes where there is no such place within."""
+
+import numpy as np
+
+INSIDE = (
+    "upper right", "upper left", "lower left", "lower right", "center right", "center left", "upper center",
+    "lower center", "center",
+)  # fmt: skip
+PAD = 3  # pixels kept free about a legend
+
+
+def cleared(figure: "Figure") -> "Figure":
+    """The figure with every legend off the curves, marks and words of its axes.
+
+    Looked for in pixels, as it is laid out: matplotlib's own `best` takes the least bad of nine places.
+    """
+    legends = [axis for axis in figure.axes if axis.get_legend() is not None and axis.axison]
+    if not legends:
+        return figure
+    figure.draw_without_rendering()
+    for axis in legends:
+        legend = axis.get_legend()
+        legend.set_frame_on(False)
+        box, drawn = legend.get_window_extent(), _drawn(axis)
+        own = figure.transFigure if legend in figure.legends else axis.bbox
+        if own is figure.transFigure or not _covers(box, drawn):
+            continue
+        spot = next((spot for spot in INSIDE if not _covers(_at(spot, box, axis.bbox), drawn)), None)
+        if spot is not None and box.width < axis.bbox.width and box.height < axis.bbox.height:
+            legend.set_bbox_to_anchor(None)
+            legend.set_loc(spot)
+        else:
+            beside(axis)
+    return figure
+
+
+def beside(axis: "Axes") -> None:
+    """The legend of these axes to their right; the layout makes room for it."""
+    legend = axis.get_legend()
+    legend.set_loc("upper left")
+    legend.set_bbox_to_anchor((1.0, 1.0), transform=axis.transAxes)
+    legend.borderaxespad = 0.3
+
+
+def _at(spot: str, box: "Bbox", axes: "Bbox") -> "Bbox":
+    """Where a box of that size stands at a named place of the axes."""
+    from matplotlib.transforms import Bbox
+
+    pad = 6
+    x = {"left": axes.x0 + pad, "right": axes.x1 - pad - box.width}.get(spot.split()[-1], (axes.x0 + axes.x1 - box.width) / 2)
+    y = {"upper": axes.y1 - pad - box.height, "lower": axes.y0 + pad}.get(spot.split()[0], (axes.y0 + axes.y1 - box.height) / 2)
+    return Bbox.from_bounds(x, y, box.width, box.height)
+
+
+def _drawn(axis) -> list:
+    """What is drawn on these axes in pixels: (path, whether its inside counts, whether only its corners do)."""
+    from matplotlib.collections import PathCollection, QuadMesh
+
+    found = []
+    for line in axis.get_lines():
+        path = line.get_transform().transform_path(line.get_path())
+        found.append((path, False, line.get_linestyle() in ("None", "none", "", " ")))
+    for collection in axis.collections:
+        if isinstance(collection, QuadMesh):
+            continue
+        if isinstance(collection, PathCollection):
+            corners = collection.get_offset_transform().transform(collection.get_offsets())
+            found.append((_points(corners), False, True))
+        else:
+            into = collection.get_transform()
+            found += [(into.transform_path(path), True, False) for path in collection.get_paths()]
+    for patch in axis.patches:
+        found.append((patch.get_transform().transform_path(patch.get_path()), True, False))
+    for words in axis.texts:
+        box = words.get_window_extent()
+        found.append((_points(box.corners()[[0, 1, 3, 2]]), True, False))
+    return found
+
+
+def _points(corners):
+    from matplotlib.path import Path
+
+    return Path(np.asarray(corners, float))
+
+
+def _covers(box, drawn) -> bool:
+    from matplotlib.transforms import Bbox
+
+    wide = Bbox.from_extents(box.x0 - PAD, box.y0 - PAD, box.x1 + PAD, box.y1 + PAD)
+    for path, filled, corners in drawn:
+        if corners:
+            x, y = path.vertices.T
+            if ((x > wide.x0) & (x < wide.x1) & (y > wide.y0) & (y < wide.y1)).any():
+                return True
+        elif len(path.vertices) and path.intersects_bbox(wide, filled=filled):
+            return True
+    return False

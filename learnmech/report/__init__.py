@@ -1,0 +1,7 @@
+"""The report: what was run, measured and predicted on one self-contained page, without scripts, with nothing fetched."""
+
+from learnmech.report.grid import write_grid
+from learnmech.report.page import conventions, page, write
+from learnmech.report.save import save
+
+__all__ = ["conventions", "page", "save", "write", "write_grid"]

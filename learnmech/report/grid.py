@@ -1,0 +1,71 @@
+"""The page of a sweep: every quantity over its knobs, with error bars over seeds, and a map of two knobs."""
+
+import itertools
+from pathlib import Path
+
+import numpy as np
+
+from learnmech.display.table import Table, as_html, number
+from learnmech.figures.grid import draw, knobs_of, last_values, scalars_of
+from learnmech.figures.style import svg
+from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled
+
+ROWS = 400
+
+
+def write_grid(grid: "xr.Dataset", folder: Path, title: str = "Sweep") -> Path:
+    """figure.svg and report.html of a sweep's Dataset into a folder that exists; the path of the page."""
+    (folder / "figure.svg").write_text(svg(draw(grid, title=title)), encoding="utf-8")
+    path = folder / "report.html"
+    path.write_text(grid_page(grid, title), encoding="utf-8")
+    return path
+
+
+def grid_page(grid: "xr.Dataset", title: str) -> str:
+    """The page as text: every quantity drawn, over each pair of knobs; no script, nothing fetched."""
+    scalars, knobs = scalars_of(grid), knobs_of(grid)
+    others = [str(name) for name, one in grid.data_vars.items() if str(name) not in scalars and not str(name).endswith("_sem") and _moves(one)]
+    pairs = list(itertools.combinations(knobs, 2)) or [tuple(knobs)]
+    parts = [f"<h1>{safe(title)}</h1>", f"<p>{safe(_in_words(grid, knobs))}</p>"]
+    first = True
+    for pair in pairs:
+        for name in (*scalars, *others):
+            drawn = figure_of(untitled(draw(grid, name, pair)), f"{name} over {', '.join(pair)}")
+            parts.append(drawn if first else folded(f"{name} over {', '.join(pair) or 'seeds'}", drawn, opened=pair == pairs[0] and name in scalars[:3]))
+            first = False
+    parts += ["<h2>At the end</h2>", as_html(table_of(grid))]
+    if grid.attrs.get("left_out"):
+        parts.append(f'<p class="dim">Left out, since not every point has it in one shape: {safe(grid.attrs["left_out"])}</p>')
+    if grid.attrs.get("experiment"):
+        parts.append(f"<h2>The experiment whose knobs are turned</h2><pre>{safe(grid.attrs['experiment'])}</pre>")
+    parts.append(provenance_of({name: value for name, value in grid.attrs.items() if name not in ("experiment", "left_out")}))
+    return page_of(title, parts)
+
+
+def _moves(variable) -> bool:
+    return any(dim in ("time", "mark") for dim in variable.dims)
+
+
+def _in_words(grid, knobs) -> str:
+    over = ", ".join(f"{knob} ({grid.sizes[knob]} values)" for knob in knobs if knob in grid.sizes)
+    seeds = grid.sizes.get("seed", 1)
+    return f"{over or 'No knob'}; {seeds} seed{'s' if seeds > 1 else ''} at each point."
+
+
+def table_of(grid: "xr.Dataset") -> Table:
+    """The last value of every scalar quantity at each point, its mean over seeds and the standard error."""
+    knobs, scalars, rows = [k for k in knobs_of(grid) if k in grid.dims], scalars_of(grid), []
+    ends = {name: last_values(grid, name) for name in scalars}
+    points = list(itertools.product(*(range(grid.sizes[knob]) for knob in knobs)))
+    for where in points[:ROWS]:
+        at = dict(zip(knobs, where, strict=True))
+        cells = [
+            number(grid[knob].values[index].item() if hasattr(grid[knob].values[index], "item") else grid[knob].values[index]) for knob, index in at.items()
+        ]
+        for name in scalars:
+            values = np.atleast_1d(np.asarray(ends[name].isel({k: v for k, v in at.items() if k in ends[name].dims}).values, float))
+            bar = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+            cells.append(number(float(values.mean())) + (f" ± {bar:.2g}" if np.isfinite(bar) else ""))
+        rows.append(tuple(cells))
+    below = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
+    return Table((*knobs, *scalars), tuple(rows), below=below)

@@ -1,0 +1,129 @@
+"""The page of a run: the claim and its figure, every theory and check, all that was watched, and what a reader needs to believe it."""
+
+from pathlib import Path
+
+from learnmech.comparison import RULE
+from learnmech.data.base import card
+from learnmech.display import plain, results
+from learnmech.display.table import Mark, as_html, marked
+from learnmech.domains import survey
+from learnmech.errors import Refused
+from learnmech.figures.curves import curves, drawn_names
+from learnmech.figures.overlay import overlaid_names, overlay
+from learnmech.figures.style import svg
+from learnmech.gallery.base import Shown, draw_overlay
+from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
+from learnmech.schedules import Constant
+
+PANELS = 6  # quantities to a figure
+
+
+def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
+    """figure.svg and report.html into a folder that exists; `theories` as `domains.survey` gives them, where they are known."""
+    figure = shown.figure()
+    (folder / "figure.svg").write_text(svg(figure), encoding="utf-8")
+    (folder / "report.html").write_text(page(shown, untitled(figure), theories), encoding="utf-8")
+
+
+def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
+    """The page as text: no script, nothing fetched."""
+    exhibit, record = shown.exhibit, shown.record
+    verdict = getattr(shown, "verdict", "outside domain" if shown.outside else "holds" if shown.holds else "fails")
+    judged = shown.comparisons or shown.checks
+    parts = [
+        f"<h1>{safe(exhibit.claim)}</h1>",
+        f'<p class="source">{safe(exhibit.source)}</p>' if exhibit.source else "",
+        f"<p>{marked(Mark(verdict))}</p>" if judged else "",
+        "".join(f"<p><strong>Note.</strong> {safe(note)}</p>" for note in record.notes),
+        figure_of(drawn, exhibit.claim),
+        *(_comparison(one) for one in shown.comparisons),
+        _checks(shown),
+        f"<p>Tolerance: {safe(exhibit.reason)}.</p>" if exhibit.reason else "",
+        f'<p class="dim">{safe(RULE)}</p>' if shown.comparisons else "",
+        _domain(shown, theories),
+        _watched(shown),
+        f"<h2>The data</h2>{_data_card(shown)}",
+        f"<h2>The experiment</h2><pre>{safe(shown.experiment.text)}</pre>",
+        f"<h2>Conventions</h2><pre>{safe(conventions(shown))}</pre>",
+        provenance_of(record.provenance),
+    ]
+    return page_of(exhibit.claim, parts)
+
+
+def conventions(shown: Shown) -> str:
+    """The loss's constant, the time axis and the scaling as they were in this run."""
+    experiment = shown.experiment
+    n = shown.record.course.start.data.train.X.shape[0]
+    loss = experiment.loss
+    said = [loss.formula(n)]
+    if getattr(loss, "ridge", None) is not None:
+        said.append(f"ridge: + ({float(loss.ridge):g}/2) |params|^2")
+    said.append("time t of the flow" if experiment.rule.flows else _time_of(experiment.rule))
+    if hasattr(experiment.architecture, "scaling"):
+        said.append(experiment.architecture.scaling.card())
+    return "\n".join(said)
+
+
+def _time_of(rule):
+    rate = f"rate = {float(rule.rate):g}"
+    return f"time t = step * rate, {rate}" if isinstance(rule.schedule, Constant) else f"time t = sum of rates, {rate} under {rule.schedule!r}"
+
+
+def _comparison(one) -> str:
+    said = plain.comparison(one)
+    return tables_of(results.comparison(said), results.conditions(said["conditions"]))
+
+
+def _checks(shown) -> str:
+    if not shown.checks:
+        return ""
+    return "<h2>Checks</h2>" + as_html(results.checks(plain.checks(shown.checks)))
+
+
+def _domain(shown, theories) -> str:
+    """Why no theory is laid over a run of one's own, and which are nearest."""
+    if shown.comparisons or shown.checks:
+        return ""
+    said = survey(shown.record.course.start) if theories is None else theories
+    applies = [kind for kind, one in said.items() if one["applies"]]
+    if applies:
+        why = (
+            f"No theory is laid over this run: {', '.join(applies)} apply here, but predict nothing of what was watched, or only a limit or a mean over seeds."
+        )
+    else:
+        why = "No theory is laid over this run: none of them applies here. The nearest are those of which the fewest conditions fail."
+    return f"<h2>Theory</h2><p>{safe(why)}</p>" + as_html(results.domain(said))
+
+
+def _watched(shown) -> str:
+    """Everything that was watched: a table, and figures, those beyond the first folded; nothing is left out."""
+    record = shown.record
+    said = {}
+    for every, table in record.tables.items():
+        for name, variable in table.data_vars.items():
+            said[str(name)] = {"every": every, **results.ends(variable)}
+    parts = ["<h2>What was watched</h2>", as_html(results.quantities(said))]
+    names = drawn_names(record)
+    by_itself = shown.exhibit.draw is draw_overlay and not any(one.rows for one in shown.comparisons)
+    drawn = names[:PANELS] if by_itself else []  # in the figure above
+    left = [name for name in names if name not in drawn]
+    for at in range(0, len(left), PANELS):
+        some = tuple(left[at : at + PANELS])
+        parts.append(folded(", ".join(some), figure_of(untitled(curves(record, names=some)), ", ".join(some))))
+    for at, one in enumerate(shown.comparisons):
+        laid = overlaid_names(one)
+        main = at == 0 and (shown.exhibit.draw is draw_overlay or shown.outside)
+        for first in range(0, len(laid), PANELS):
+            if main and first == 0:
+                continue
+            some = tuple(laid[first : first + PANELS])
+            title = f"{one.theory}, measured and predicted: {', '.join(some)}"
+            parts.append(folded(title, figure_of(untitled(overlay(one, names=some)), title)))
+    return "".join(parts)
+
+
+def _data_card(shown) -> str:
+    try:
+        return "".join(map(as_html, card(shown.record.course.start.data.train).tables()))
+    except (Refused, ValueError, TypeError) as error:  # data that have no spectra
+        return f'<p class="dim">{safe(error)}</p>'

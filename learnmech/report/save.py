@@ -1,0 +1,57 @@
+"""Reports of what is in hand: a record, a comparison, an exhibit as performed or a sweep's grid, as one file."""
+
+from pathlib import Path
+
+from learnmech.comparison import compare
+from learnmech.domains import applying, survey
+from learnmech.errors import refused
+from learnmech.figures.grid import is_grid
+from learnmech.gallery.base import Exhibit, Shown
+from learnmech.late import late
+from learnmech.record.base import Record
+from learnmech.report.frame import untitled
+from learnmech.report.grid import grid_page
+from learnmech.report.page import page
+
+xr = late("xarray")
+
+
+def save(what: "Record | Shown | xr.Dataset", file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:
+    """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`) or of a sweep's Dataset; the path written.
+
+    Over a record are laid the `theories` given (None: all that apply and speak of what was watched). Refuses a file that exists
+    and a name that does not end in .html.
+    """
+    file = Path(file)
+    if file.suffix not in (".html", ".htm"):
+        raise refused("report", "a file ending in .html", str(file), "Write for example record.report('run.html')")
+    if file.exists():
+        raise refused("report", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+    try:
+        written = _written(what, theories, title or file.stem)
+        file.write_text(written, encoding="utf-8")
+    except OSError as error:
+        raise refused("report", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+    return file
+
+
+def _written(what, theories, title) -> str:
+    if isinstance(what, Shown):
+        return page(what, untitled(what.figure()))
+    if isinstance(what, Record):
+        shown, surveyed = shown_of(what, theories, title)
+        return page(shown, untitled(shown.figure()), surveyed)
+    if isinstance(what, xr.Dataset) and is_grid(what):
+        return grid_page(what, title)
+    remedy = "Give what lm.run or lm.sweep gives"
+    raise refused("report", "a record, an exhibit as performed or a sweep's Dataset", type(what).__name__, remedy)
+
+
+def shown_of(record: Record, theories: "tuple | None" = None, title: str = "") -> tuple[Shown, dict | None]:
+    """(a record with theories laid over it, as an exhibit of its own; what was found of every theory's conditions, where it was asked)."""
+    start, surveyed = record.course.start, None
+    if theories is None:
+        surveyed = survey(start)
+        theories = applying(start, record.watch, surveyed)
+    exhibit = Exhibit(claim=title, source="", experiment=lambda: record.experiment, watch=record.watch, theories=tuple(theories))
+    return Shown(exhibit, record.experiment, record, tuple(compare(record, theory) for theory in theories)), surveyed
