@@ -9,6 +9,7 @@ final.npz                          the parameters at the end
 """
 
 import dataclasses
+import io
 import json
 import shutil
 import time
@@ -23,15 +24,17 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
-from learnmech.record import sealed
+from learnmech.record import forms, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
-from learnmech.record.checkpoints import OnDisk
+from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.tables import Table, broken_chunks, read_table
 from learnmech.stages import Course
 
 xr = late("xarray")
 
 FORMAT = 2
+# Seconds until a run's commits are first brought to the disk, before it is known how long that takes.
+FIRST_WAIT = 0.5
 
 
 class Writer:
@@ -43,6 +46,8 @@ class Writer:
         self.progress = progress_of(folder, said)
         self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
         self._tables: dict[int, Table] = {}
+        self._fresh: list[Path] = []
+        self._lasts, self._wait = self._began, FIRST_WAIT
 
     @classmethod
     def create(
@@ -85,14 +90,19 @@ class Writer:
         return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
 
     def __enter__(self) -> "Writer":
+        sealed.check_own(self.folder)
         self._lock = sealed.lock(self.folder)
         self._lock.__enter__()
+        self._fresh = [self.folder.parent, *self.folder.rglob("*")]
         self.progress = progress_of(self.folder, self.said)
         self._before = self.progress["wall_seconds"]
         return self
 
     def __exit__(self, *about):
         self._lock.__exit__(*about)
+        with sealed.said_if_it_fails(str(self.folder), f"Free some space or give it back; learnmech resume {self.folder} goes on from what is committed"):
+            if isinstance(about[1], OSError):
+                raise about[1]
 
     def append(self, first: int, readings: dict[int, dict[str, np.ndarray]], reached: int) -> None:
         """Write a block of readings that begins at mark `first`, then the mark up to which all is committed."""
@@ -100,17 +110,28 @@ class Writer:
             if every not in self._tables:
                 self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr")
             offset = len(due_marks(every, self.said["first"], first))
-            self._tables[every].write(offset, values)
-        self.commit(marks=reached)
+            self._fresh += self._tables[every].write(offset, values)
+        self.commit(lasting=time.perf_counter() - self._lasts >= self._wait, marks=reached)
 
-    def commit(self, **changed) -> None:
-        """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it."""
+    def commit(self, lasting: bool = True, **changed) -> None:
+        """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it.
+
+        What is committed survives a kill at once, and a power cut from the next `lasting` commit on, before which all
+        that was written is brought to the disk: every twenty times as long as that takes, so at most 5% of a run.
+        """
         if "status" not in changed and changed["marks"] < self.progress["marks"]:
             changed = {"mending": changed["marks"]} if "mending" in self.progress else {}
         else:
             self.progress.pop("mending", None)
         self.progress |= {"wall_seconds": round(self._before + time.perf_counter() - self._began, 3)} | changed
-        sealed.write(self.folder, "progress.json", self.progress)
+        began = time.perf_counter()
+        if lasting:
+            sealed.bring_all(self._fresh)
+            self._fresh = []
+        sealed.write(self.folder, "progress.json", self.progress, lasting)
+        if lasting:
+            self._lasts = time.perf_counter()
+            self._wait = PATIENCE * (self._lasts - began)
 
     def mended(self, found: "Found", shapes: dict) -> int:
         """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
@@ -128,7 +149,7 @@ class Writer:
         for name in ("run.json", "progress.json"):
             sealed.write(self.folder, name, self.said if name == "run.json" else self.progress)
         if "experiment.toml" in found.damaged:
-            (self.folder / "experiment.toml").write_text(self.said["experiment"], encoding="utf-8")
+            sealed.put(self.folder, "experiment.toml", self.said["experiment"].encode())
         for every, broken in tables.items():
             path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
             for _, chunk in broken or ():
@@ -140,16 +161,16 @@ class Writer:
 
     def finish(self, final: dict[str, np.ndarray], notes: list[str], status: str, marks: int, **said) -> None:
         """The end of the run, however it came, and what else is to be said of it."""
-        part = self.folder / ".final.npz.part"
-        with part.open("wb") as file:
-            np.savez(file, **final)
-        part.replace(self.folder / "final.npz")
+        packed = io.BytesIO()
+        np.savez(packed, **final)
+        sealed.put(self.folder, "final.npz", packed.getbuffer())
         self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
 
 
 def progress_of(folder: Path, said: dict) -> dict:
     """How far a run is, from its folder."""
-    return sealed.read(folder, "progress.json") or {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
+    found = sealed.read(folder, "progress.json")
+    return found if found and forms.misfit(found, forms.PROGRESS) is None else {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0}
 
 
 def committed(progress: dict) -> int:
@@ -159,7 +180,8 @@ def committed(progress: dict) -> int:
 
 def conclude(folder: Path, result: dict) -> None:
     """Add what was concluded from a run to its folder."""
-    sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
+    with sealed.said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} says again what was concluded"):
+        sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
 
 
 def save(record: Record, folder: str | Path) -> Path:
@@ -207,8 +229,12 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     said = sealed.read(folder, "run.json")
     if said is None:
         raise refused(who, "a whole run folder", f"{folder}, {_older(folder)}", "Restore it, or run again")
-    if said["format"] != FORMAT:
-        raise refused(who, f"a record of format {FORMAT}", f"format {said['format']}", "Read it with the version of learnmech that wrote it, or run again")
+    if said.get("format") != FORMAT:
+        remedy = "Read it with the version of learnmech that wrote it, or run again"
+        raise refused(who, f"a record of format {FORMAT}", f"format {said.get('format')}", remedy)
+    odd = forms.misfit(said, forms.RUN)
+    if odd is not None:
+        raise refused(who, "a run folder of learnmech", f"{folder}, whose run.json has another {odd}", "Restore it, or run again")
     progress = progress_of(folder, said)
     damaged = [name for name in ("run.json", "progress.json") if sealed.damaged(folder, name)]
     for name, crc in said["crc32"].items():
@@ -219,9 +245,8 @@ def facts(folder: str | Path, who: str = "load") -> Found:
 
 def _older(folder):
     try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))["provenance"]["learnmech"]
-        return f"a record of learnmech {made}, another version"
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"a record of learnmech {sealed.plain_json(folder / 'run.json')['provenance']['learnmech']}, another version"
+    except (KeyError, TypeError):
         return "damaged: run.json and its copy do not agree with their checksums"
 
 
@@ -234,8 +259,8 @@ def load(folder: str | Path, sound: bool = False) -> Record:
         return _loaded(facts(folder), sound)
     except Refused:
         raise
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
+    except (OSError, KeyError, TypeError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).partition(chr(10))[0]}", "Restore it, or run again") from None
 
 
 def _loaded(found: Found, sound: bool) -> Record:
@@ -252,7 +277,7 @@ def _loaded(found: Found, sound: bool) -> Record:
         if any(Path(name).is_relative_to(path.relative_to(folder)) for name in found.damaged):
             notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
             continue
-        due = len(due_marks(every, said["first"], committed(progress)))
+        due = max(-(-committed(progress) // every) + -said["first"] // every, 0)  # multiples of `every` among the marks
         tables[every], bad = read_table(path, names, due, sound)
         if bad:
             notes.append(f"damaged: {', '.join(bad)}, left out (NaN); learnmech resume {folder} reads them again")
@@ -272,4 +297,7 @@ def _loaded(found: Found, sound: bool) -> Record:
         watch = found.watch
     except Refused:
         watch = ()  # instruments of a user's own file that is not at hand; what they read is there
-    return Record(experiment, tables, final, provenance, tuple(notes), progress.get("result", {}), watch, committed(progress), kept, folder)
+    result = progress.get("result", {})
+    if forms.misfit(result, forms.RESULT) is not None:
+        notes, result = [*notes, f"what was concluded is of another make and left out; learnmech report {folder} says it again"], {}
+    return Record(experiment, tables, final, provenance, tuple(notes), result, watch, committed(progress), kept, folder)

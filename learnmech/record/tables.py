@@ -21,7 +21,7 @@ class Table:
     """The table of one cadence, being written."""
 
     def __init__(self, path: Path):
-        self.group = zarr.open_group(path, mode="r+", zarr_format=3)
+        self.path, self.group = path, zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
         self._arrays: dict = {}
 
     @classmethod
@@ -47,14 +47,19 @@ class Table:
                 config={"write_empty_chunks": True},
             )
 
-    def write(self, offset: int, values: dict[str, np.ndarray]) -> None:
-        """Rows from `offset` on."""
+    def write(self, offset: int, values: dict[str, np.ndarray]) -> list[Path]:
+        """Rows from `offset` on; gives the files that were written and the folders that hold their names."""
+        written: list[Path] = []
         for name, rows in values.items():
             if len(rows):
                 if name not in self._arrays:
                     # a chunk of nothing but NaN is written too, or it would be missed when it is read
                     self._arrays[name] = self.group[name].with_config({"write_empty_chunks": True})
                 self._arrays[name][offset : offset + len(rows)] = rows
+                folder, length = self.path / name, self._arrays[name].chunks[0]
+                chunks = range(offset // length * length, offset + len(rows), length)
+                written += [folder, *(folder / _key(self._arrays[name], row) for row in chunks)]
+        return written
 
 
 def _chunk_rows(weight, count, block):
@@ -67,7 +72,7 @@ def _chunk_rows(weight, count, block):
 
 def broken_chunks(path: Path, names: list[str], rows: int) -> list[tuple[int, Path]]:
     """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is missing."""
-    group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
+    group, broken = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False), []
     for name in names:
         array = group[name]
         legible = array.nbytes <= EAGER_BYTES and _legible(array, array.shape[0])
@@ -84,9 +89,11 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False) -> 
 
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
-    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3).arrays())
+    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
     coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in names}
     variables, damaged, stored = {}, [], None
+    if any(name not in arrays or arrays[name].shape[0] < rows for name in names):
+        raise ValueError(f"{path.name} has fewer rows than are committed")
     for name in names:
         array = arrays[name]
         if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows)):

@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "backend", "quantity"},
+    {"errors", "late", "logs", "backend", "quantity"},
     {"catalog", "memory", "parts", "trees"},
     {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
