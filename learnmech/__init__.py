@@ -28,6 +28,8 @@ __all__ = [*_FACE, *_ROOMS]
 
 
 def __getattr__(name):
+    if name == "__version__":
+        return importlib.import_module("learnmech.version").VERSION
     if name in _FACE:
         return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
     if name in _ROOMS:
@@ -36,4 +38,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

@@ -7,9 +7,11 @@ import numpy as np
 
 from learnmech.comparison import RULE, Check, Comparison
 from learnmech.data.base import card
+from learnmech.errors import plain
 from learnmech.experiment import prepare
 from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown
+from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.schedules import Constant
 
 STYLE = """
@@ -30,8 +32,9 @@ CLASSES = {"holds": "holds", "within": "holds", True: "holds", "fails": "fails",
 def write(shown: Shown, folder: Path) -> None:
     """figure.svg and report.html into a folder that exists."""
     drawn = svg(shown.figure())
-    (folder / "figure.svg").write_text(drawn, encoding="utf-8")
-    (folder / "report.html").write_text(page(shown, drawn), encoding="utf-8")
+    with said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} makes the page again"):
+        put(folder, "figure.svg", drawn.encode())
+        put(folder, "report.html", page(shown, drawn).encode())
 
 
 def page(shown: Shown, drawn: str) -> str:
@@ -52,7 +55,7 @@ def page(shown: Shown, drawn: str) -> str:
         f"<h2>The data</h2><pre>{_text(_data_card(shown))}</pre>",
         f"<h2>The experiment</h2><pre>{_text(shown.experiment.text)}</pre>",
         f"<h2>Conventions</h2><pre>{_text(conventions(shown))}</pre>",
-        f"<h2>Provenance</h2>{_table(('', ''), [(name, str(value)) for name, value in record.provenance.items()])}",
+        f"<h2>Provenance</h2>{_table(('', ''), [(_text(name), _text(value)) for name, value in record.provenance.items()])}",
     ]
     head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{_text(exhibit.claim)}</title><style>{STYLE}</style>'
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n' + "\n".join(part for part in parts if part) + "\n</body></html>\n"
@@ -78,7 +81,7 @@ def _time_of(rule):
 
 
 def _text(value) -> str:
-    return html.escape(str(value), quote=True)
+    return html.escape(plain(value), quote=True)
 
 
 def _number(value) -> str:
@@ -100,7 +103,8 @@ def _table(columns, rows, numeric=()) -> str:
 
 def _comparison(one: Comparison) -> str:
     rows = [
-        (r.quantity, _number(r.measured), _number(r.predicted), _number(r.time), f"{r.error:.2g}", f"{r.tolerance:.2g}", _mark(r.verdict)) for r in one.rows
+        (_text(r.quantity), _number(r.measured), _number(r.predicted), _number(r.time), f"{r.error:.2g}", f"{r.tolerance:.2g}", _mark(r.verdict))
+        for r in one.rows
     ]
     columns = ("quantity", "measured", "predicted", "at time", "error", "tolerance", "")
     conditions = [(_text(c.claim), _number(c.value), _number(c.bound), _mark(bool(c.holds))) for c in one.conditions]

@@ -9,8 +9,8 @@ import jaxlib
 import numpy as np
 
 from learnmech.experiment import Experiment
+from learnmech.version import VERSION
 
-VERSION = "0.4.0"
 BITS = {"device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 

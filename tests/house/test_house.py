@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "logs", "backend", "quantity"},
+    {"errors", "late", "logs", "version", "backend", "quantity"},
     {"catalog", "memory", "parts", "trees"},
     {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
@@ -29,6 +29,7 @@ FLOORS = [
     {"gallery"},
     {"report", "contracts"},
     {"cli"},
+    {"__main__"},
 ]
 
 
