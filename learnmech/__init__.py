@@ -26,11 +26,27 @@ _FACE = {
     "Squared": "losses",
 }
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
-_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses", "gallery", "figures", "catalog", "report")
+_ROOMS = (
+    "architectures",
+    "data",
+    "initial",
+    "interventions",
+    "instruments",
+    "rules",
+    "theories",
+    "scalings",
+    "losses",
+    "gallery",
+    "figures",
+    "catalog",
+    "report",
+)
 __all__ = [*_FACE, *_ROOMS]
 
 
 def __getattr__(name):
+    if name == "__version__":
+        return importlib.import_module("learnmech.version").VERSION
     if name in _FACE:
         return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
     if name in _ROOMS:
@@ -39,4 +55,4 @@ def __getattr__(name):
 
 
 def __dir__():
-    return sorted(__all__)
+    return sorted([*__all__, "__version__"])

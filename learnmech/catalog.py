@@ -8,6 +8,7 @@ import importlib.metadata
 import importlib.util
 import re
 import sys
+import threading
 import zlib
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +28,10 @@ FAMILIES = {
     "instruments": "Instrument",
     "theories": "Theory",
 }
+
+
+_READING = threading.Lock()
+_IMPORTING: dict[str, threading.RLock] = {}
 
 
 class Member(NamedTuple):
@@ -49,8 +54,20 @@ def _summary(node) -> str:
     return (ast.get_docstring(node) or "").split("\n")[0]
 
 
+def _parsed(path: Path) -> ast.Module:
+    """A file as a tree. One at a time: Python 3.11 raises SystemError where two threads parse at once."""
+    text = path.read_text(encoding="utf-8-sig")
+    with _READING:
+        try:
+            return ast.parse(text)
+        except (RecursionError, MemoryError):
+            raise SyntaxError("too deep to be read") from None
+        except ValueError as error:  # null bytes
+            raise SyntaxError(str(error)) from None
+
+
 def _classes(path: Path):
-    tree = ast.parse(path.read_text(encoding="utf-8"))
+    tree = _parsed(path)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
             yield node, {base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases}
@@ -144,17 +161,23 @@ def members(family: str) -> dict[str, Member]:
 
 
 def _module(member: Member):
-    if member.module.startswith("learnmech_guest_") and member.module not in sys.modules:
-        spec = importlib.util.spec_from_file_location(member.module, member.source)
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[member.module] = module
-        try:
-            spec.loader.exec_module(module)
-        except Exception as error:
-            del sys.modules[member.module]
-            said = f"{type(error).__name__}: {error}"
-            raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
+    if member.module.startswith("learnmech_guest_"):
+        with _IMPORTING.setdefault(member.module, threading.RLock()):  # no thread sees half of it
+            if member.module not in sys.modules:
+                _import_guest(member)
     return importlib.import_module(member.module)
+
+
+def _import_guest(member: Member) -> None:
+    spec = importlib.util.spec_from_file_location(member.module, member.source)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[member.module] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[member.module]
+        said = f"{type(error).__name__}: {error}"
+        raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
 
 
 def load(member: Member) -> type:
@@ -203,7 +226,7 @@ def exhibits() -> dict[str, ExhibitEntry]:
     """{name: entry} of the gallery: one file per exhibit, which assigns `exhibit = Exhibit(claim=..., source=...)`."""
     found = {}
     for path in sorted((HOUSE / "gallery").glob("*.py")):
-        tree = ast.parse(path.read_text(encoding="utf-8"))
+        tree = _parsed(path)
         for node in tree.body:
             if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit":
                 said = {k.arg: k.value.value for k in node.value.keywords if isinstance(k.value, ast.Constant)}

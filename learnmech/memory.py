@@ -1,6 +1,10 @@
 """Memory: how much can still be had, and bytes in words."""
 
+import ctypes
 import os
+import re
+import subprocess
+import sys
 from pathlib import Path
 
 from learnmech.errors import refused
@@ -17,14 +21,43 @@ def said(count: float) -> str:
 
 
 def free_memory() -> int:
-    """Bytes of memory that can still be had, by this machine and by the bounds set to this process."""
-    free = os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    """Bytes of memory that can still be had, by this machine and by the bounds set to this process; without bound where no system says."""
+    for ask in (_on_linux, _on_macos, _on_windows, _by_pages):
+        try:
+            return ask()
+        except (OSError, StopIteration, ValueError, AttributeError, LookupError, ImportError, subprocess.SubprocessError):
+            continue
+    return sys.maxsize
+
+
+def _on_linux() -> int:
+    free = next(1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
     try:
-        free = next(1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
         bound, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
         return min(free, int(bound) - int(used)) if bound.isdigit() else free
-    except (OSError, StopIteration, ValueError):
+    except (OSError, ValueError):
         return free
+
+
+def _on_macos() -> int:
+    """What is free, and what the system gives up when it is asked for: pages that were not used for a while, or hold files."""
+    said = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, check=True, timeout=5).stdout
+    page = int(re.search(r"page size of (\d+) bytes", said)[1])
+    pages = dict(re.findall(r"^Pages ([a-z]+):\s+(\d+)\.$", said, re.M))
+    return page * sum(int(pages[kind]) for kind in ("free", "inactive", "speculative"))
+
+
+def _on_windows() -> int:
+    """GlobalMemoryStatusEx: ullAvailPhys, the physical memory that is not in use."""
+    said = ctypes.create_string_buffer(64)
+    said[:4] = (64).to_bytes(4, "little")
+    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(said):
+        raise OSError("no memory status")
+    return int.from_bytes(said.raw[16:24], "little")
+
+
+def _by_pages() -> int:
+    return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 
 def check_memory(who: str, needed: int, remedy: str) -> None:

@@ -17,6 +17,7 @@ from learnmech.estimates import check_room, estimate, seconds_of
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
+from learnmech.logs import LOG
 from learnmech.march import Until
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
@@ -250,6 +251,8 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
     if after is not None and writer is None:
         kept.keep(after)
+    where = "in memory" if writer is None else str(writer.folder)
+    LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, where)
     try:
         for block in stream(course, watch, until, after=after):
             if writer is None:
@@ -268,6 +271,9 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
     notes += _ending(course, last, until)
     final, reached = final_of(last.state), last.progress.reached
+    LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), where)
+    for note in notes:
+        LOG.warning("run %.16s: %s", made["fingerprint"], note)
     if writer is not None:
         writer.finish(final, notes, status, reached)
         return load(writer.folder, sound=True)

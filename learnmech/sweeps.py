@@ -18,12 +18,12 @@ from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
+from learnmech.logs import LOG
 from learnmech.march import march, way_of
 from learnmech.parts import plain, show_value, whole_number
-from learnmech.record.base import tabulated
+from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import gaps_of, run
 from learnmech.stages import Course
-from learnmech.tables import joined
 from learnmech.watching import watched
 
 xr = late("xarray")
@@ -60,6 +60,7 @@ def sweep(
     tables = {} if keep is None else keep.found(points)
     starts = {i: start for i, start in starts.items() if i not in tables}
     used = set()
+    LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
 
     def finished(index, dataset):
         tables[index] = dataset
@@ -178,7 +179,8 @@ def _together(group, starts, watch, executor, finished):
     def kept(chunk, readings, reached):
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
-            finished(index, joined(tabulated(Course(starts[index]), watch, mine, 0, int(reached[place])).values()))
+            course, count = Course(starts[index]), int(reached[place])
+            finished(index, dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count))
 
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])

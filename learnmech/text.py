@@ -13,11 +13,12 @@ import tomli_w
 
 from learnmech import catalog
 from learnmech.digest import digest_of, in_library, modules_named
-from learnmech.errors import nearest, refused
+from learnmech.errors import Refused, nearest, refused
 from learnmech.parts import Outside, Part, unchanged
 
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
+DEEPEST = 32
 POINTED = re.compile(r"[+-]?([0-9]+\.|\.[0-9]+)([eE][+-]?[0-9]+)?")
 
 
@@ -221,11 +222,32 @@ def to_text(part: Part, moved: dict[str, str | None] | None = None) -> tuple[str
 
 
 def parse(text: str, who: str = "The experiment") -> dict:
-    """TOML as nested tables."""
+    """TOML as nested tables; a byte order mark at its beginning is no part of it."""
     try:
-        return tomllib.loads(text)
+        return _shallow(tomllib.loads(text.removeprefix("\ufeff")), who)
     except tomllib.TOMLDecodeError as error:
         raise refused(who, "TOML that parses", str(error), "Mend the text") from None
+    except RecursionError:
+        raise _deep(who) from None
+    except ValueError as error:
+        if isinstance(error, Refused):
+            raise
+        raise refused(who, "numbers that can be read", str(error).partition(";")[0], "Mend the text") from None
+
+
+def _shallow(said, who: str):
+    """What was read, refused where it is nested deeper than anything that means something."""
+    level, depth = [said], 0
+    while level:
+        if depth > DEEPEST:
+            raise _deep(who)
+        held = [one.values() if isinstance(one, dict) else one for one in level if isinstance(one, (dict, list))]
+        level, depth = [inner for values in held for inner in values], depth + 1
+    return said
+
+
+def _deep(who: str) -> Refused:
+    return refused(who, f"tables and lists nested at most {DEEPEST} deep", "a deeper one", "Mend the text")
 
 
 def from_text(cls: type, text: str, folder: str | Path = ".", known: dict | None = None) -> Part:
@@ -314,7 +336,13 @@ def value_of(text: str):
     if POINTED.fullmatch(text):
         return float(text)
     try:
-        said = tomllib.loads(f"value = {text}")
+        said = _shallow(tomllib.loads(f"value = {text}"), "A value")
         return said["value"] if set(said) == {"value"} else text
     except tomllib.TOMLDecodeError:
         return text
+    except RecursionError:
+        raise _deep("A value") from None
+    except ValueError as error:
+        if isinstance(error, Refused):
+            raise
+        raise refused("A value", "a number that can be read", text, "Give fewer digits") from None

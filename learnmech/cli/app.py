@@ -2,13 +2,22 @@
 
 import argparse
 import json
+import logging
 import math
+import os
 import sys
+import traceback
 from pathlib import Path
 
 from learnmech import catalog
-from learnmech.errors import Refused, nearest, refused
+from learnmech.cli.terminal import any_letter, shown, tell, told
+from learnmech.errors import Refused, nearest, plain, refused
+from learnmech.logs import LOG
+from learnmech.version import VERSION
 
+VERBOSE = "tell on stderr what is logged: runs begun, gone on with and ended, points of sweeps that were kept, notes"
+TRACEBACK = "where learnmech fails by a fault of its own, show where (LEARNMECH_TRACEBACK=1 does so too)"
+REPORT_TO = "the maintainers of learnmech"
 TRUST = "run the Python code that a text names, as mine.py:model; look at it first"
 
 
@@ -24,6 +33,9 @@ def parser() -> argparse.ArgumentParser:
     whole = _Parser(prog="learnmech", description="A laboratory for learning mechanics: run an experiment, lay theory over it.")
     whole.add_argument("--with", dest="guests", metavar="FILE.py", action="append", default=[], help="a Python file of your own parts; repeatable")
     whole.add_argument("--trust", action="store_true", help=TRUST)
+    whole.add_argument("--version", action="version", version=f"learnmech {VERSION}")
+    whole.add_argument("--verbose", action="store_true", help=VERBOSE)
+    whole.add_argument("--traceback", action="store_true", help=TRACEBACK)
     commands = whole.add_subparsers(dest="command", metavar="COMMAND", required=True, parser_class=_Parser)
 
     def command(name, says, subject=False, changes=None):
@@ -37,6 +49,8 @@ def parser() -> argparse.ArgumentParser:
         one.add_argument("--trust", dest="more_trust", action="store_true", help=TRUST)
         one.add_argument("--json", action="store_true", help="give the result as one JSON document on stdout")
         one.add_argument("--quiet", action="store_true", help="no progress bar")
+        one.add_argument("--verbose", dest="more_verbose", action="store_true", help=VERBOSE)
+        one.add_argument("--traceback", dest="more_traceback", action="store_true", help=TRACEBACK)
         return one
 
     listed = command("list", "everything in the catalogue, one line each")
@@ -99,8 +113,13 @@ def parser() -> argparse.ArgumentParser:
     out.add_argument("file", type=Path, metavar="out.nc|out.csv", help="the file to write")
 
     kept = command("runs", "the runs there are and their sizes on disk; or delete one")
-    kept.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="the folder of run folders")
-    kept.add_argument("--delete", metavar="RUN", help="delete this run folder")
+    kept.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="the folder of run folders (default: runs)")
+    kept.add_argument("--out", type=Path, metavar="DIR", help="the same")
+    kept.add_argument("--delete", metavar="RUN", help="delete this run folder, which no process may be using and which holds nothing else")
+
+    paged = command("report", "the page of a run, made again from its folder")
+    paged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    paged.add_argument("--out", type=Path, metavar="FILE", help="the .html file to write; it must not exist (default: report.html of the run folder)")
 
     command("theories", "which theories apply here, condition by condition, and for the others why not", True, "knobs to change")
 
@@ -182,7 +201,7 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import forks, grids, limits, looks, works
+    from learnmech.cli import forks, grids, limits, looks, pages, works
 
     quiet = a.quiet or a.json
     calls = {
@@ -198,7 +217,8 @@ def _perform(a: argparse.Namespace):
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
         "show": lambda: (works.show(a.run), looks.show),
         "export": lambda: (works.export(a.run, a.file), looks.written),
-        "runs": lambda: (works.runs(a.out, a.delete), looks.runs),
+        "runs": lambda: (works.runs(a.folder or a.out or Path("runs"), a.delete), looks.runs),
+        "report": lambda: (pages.report_again(a.run, a.out), looks.written),
         "theories": lambda: (works.theories(a.subject, a.changes, a.small), looks.theories),
         "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
     }
@@ -217,10 +237,14 @@ def _spoken(value):
 
 
 def call(argv: list[str]) -> int:
-    """One command; its exit status: 0, 1 where a check or a limit fails, 2 for a refusal, 130 when interrupted."""
-    before = catalog.trusted()
+    """One command; its exit status: 0, 1 where a check or a limit fails, 2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
+    before, handler, level = catalog.trusted(), None, LOG.level
     try:
         arguments = _understood(argv)
+        if arguments.verbose or arguments.more_verbose:
+            handler = told()
+            LOG.addHandler(handler)
+            LOG.setLevel(logging.INFO)
         catalog.trust(before or arguments.trust or arguments.more_trust)
         for file in [*arguments.guests, *arguments.more_guests]:
             catalog.add_source(file)
@@ -228,24 +252,48 @@ def call(argv: list[str]) -> int:
         if arguments.json:
             print(json.dumps(_spoken(result)))
         else:
-            look(result)
+            look(shown(result))
         if arguments.command in ("check", "limit") and not result["holds"]:
             return 1
         return 130 if result.get("interrupted") is True else 0
     except Refused as refusal:
-        if "--json" in argv:
-            print(json.dumps({"error": str(refusal)}))
-        print(refusal, file=sys.stderr)
-        return 2
+        return _ended(argv, plain(refusal), 2)
     except KeyboardInterrupt:
         return 130
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except MemoryError as error:
+        return _ended(argv, str(refused("learnmech", "more memory", str(error) or "no more", "Lower widths, samples or marks")), 2)
+    except Exception as error:
+        return _ended(argv, _fault(error, argv), 3)
     finally:
         catalog.trust(before)
+        LOG.removeHandler(handler)
+        LOG.setLevel(level)
+
+
+def _ended(argv, said: str, status: int) -> int:
+    if "--json" in argv:
+        print(json.dumps({"error": said}))
+    tell(said)
+    return status
+
+
+def _fault(error: Exception, argv) -> str:
+    """A fault of learnmech's own: never hidden, and no excuse for a mistake of the user's that could have been said before."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = next((frame for frame in reversed(frames) if "learnmech" in Path(frame.filename).parts), frames[-1])
+    if "--traceback" in argv or os.environ.get("LEARNMECH_TRACEBACK"):
+        tell("".join(traceback.format_exception(error)))
+        remedy = f"Please send the lines above and the command to {REPORT_TO}"
+    else:
+        remedy = f"Please give the same command with --traceback, and send what it says to {REPORT_TO}"
+    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+    return str(refused("learnmech", "mending, for no command should end like this", f"{said} ({Path(own.filename).name}, line {own.lineno})", remedy))
 
 
 def main() -> None:
     """The entry point of the command `learnmech`."""
+    any_letter()
     sys.exit(call(sys.argv[1:]))

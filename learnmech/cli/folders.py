@@ -1,21 +1,37 @@
 """Folders: where runs and compiled programs are kept, and tables as CSV."""
 
+import contextlib
 import csv
 import itertools
 import os
-from pathlib import Path
+import re
+import secrets
+import shutil
+from pathlib import Path, PurePath
 
 import numpy as np
 
-from learnmech.record import sealed
+from learnmech.errors import refused
+from learnmech.record import forms, sealed
 
 RUNS = Path("runs")
+# What a run folder holds beside the files that its run.json lists.
+OURS = re.compile(
+    r"(\.(run|progress)\.json\.copy|(run|progress)\.json|\.?final\.npz|\.?(report\.html|figure\.svg)|experiment\.toml)(\.part)?"
+    r"|\.lock|record|checkpoints|data|parts|[0-9a-f]{16}\.npy"
+)
 
 
-def kept_compilations() -> Path:
-    """The folder of compiled programs: LEARNMECH_CACHE, or the user's cache folder."""
-    home = os.environ.get("LEARNMECH_CACHE") or Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "learnmech"
-    return Path(home) / "compiled"
+def kept_compilations() -> Path | None:
+    """The folder of compiled programs: LEARNMECH_CACHE, or the user's cache folder; None for a user who has none (no HOME, as in a container)."""
+    if named := os.environ.get("LEARNMECH_CACHE"):
+        return Path(named) / "compiled"
+    if caches := os.environ.get("XDG_CACHE_HOME"):
+        return Path(caches) / "learnmech" / "compiled"
+    try:
+        return Path.home() / ".cache" / "learnmech" / "compiled"
+    except (RuntimeError, KeyError):
+        return None
 
 
 def free(path: Path, suffix: str = "") -> Path:
@@ -27,19 +43,98 @@ def free(path: Path, suffix: str = "") -> Path:
 def found(out: str | Path) -> list[Path]:
     """The run folders in a folder, newest last."""
     folders = [f for f in Path(out).glob("*/") if (f / "run.json").is_file() and not f.name.startswith(".")]
-    return sorted(folders, key=lambda f: (f / "run.json").stat().st_mtime)
+    return sorted(folders, key=lambda f: _changed(f / "run.json"))
+
+
+def _changed(file: Path) -> float:
+    try:
+        return file.stat().st_mtime
+    except OSError:  # gone in the meantime
+        return 0.0
+
+
+def size_of(folder: Path) -> int:
+    """Bytes of all files below a folder, links not followed."""
+    size = 0
+    for below, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):
+                size += os.lstat(os.path.join(below, name)).st_size
+    return size
 
 
 def entry(folder: Path) -> dict:
-    """A run folder in one line."""
-    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
-    said, progress = sealed.read(folder, "run.json"), sealed.read(folder, "progress.json") or {}
-    if said is None or "provenance" not in said:
-        return {"folder": str(folder), "made": "", "bytes": size, "verdicts": ["damaged"], "fingerprint": "", "parent": None}
-    verdicts = sorted({c["verdict"] for c in progress.get("result", {}).get("comparisons", [])})
-    verdicts = verdicts if progress.get("status") == "finished" else [progress.get("status", "running"), *verdicts]
-    made, fingerprint = said["provenance"]["made"], said["provenance"]["fingerprint"]
-    return {"folder": str(folder), "made": made, "bytes": size, "verdicts": verdicts, "fingerprint": fingerprint, "parent": said["provenance"].get("parent")}
+    """A run folder in one line; one of another make says so, and never hides the others."""
+    said = sealed.read(folder, "run.json")
+    shown = {"folder": str(folder), "made": "", "bytes": size_of(folder), "verdicts": ["damaged"], "fingerprint": "", "parent": None}
+    if said is None:
+        return shown
+    if not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
+        return shown | {"verdicts": ["of another make"]}
+    made, progress = said["provenance"], sealed.read(folder, "progress.json") or {}
+    result = progress.get("result") or {}
+    compared = result.get("comparisons", []) if forms.misfit(result, forms.RESULT) is None else []
+    verdicts = sorted({c["verdict"] for c in compared})
+    status = progress.get("status", "running")
+    verdicts = verdicts if status == "finished" else [str(status), *verdicts]
+    return shown | {"made": made["made"], "verdicts": verdicts, "fingerprint": made["fingerprint"], "parent": made.get("parent")}
+
+
+def branches(entries: list[dict]) -> list[tuple[int, dict]]:
+    """(depth in the tree of forks, run) of every run once, forks below their parent where that is there."""
+    below: dict = {}
+    for one in entries:
+        below.setdefault(_parent_of(one, entries), []).append(one)
+    shown, seen = [], set()
+
+    def walk(tops, depth):
+        waiting = [(depth, top) for top in reversed(tops)]
+        while waiting:
+            at, one = waiting.pop()
+            if one["folder"] not in seen:
+                seen.add(one["folder"])
+                shown.append((at, one))
+                waiting += [(at + 1, fork) for fork in reversed(below.get(one["folder"], []))]
+
+    walk(below.get(None, []), 0)
+    walk(entries, 0)  # such as say that they were forked from one another
+    return shown
+
+
+def _parent_of(entry: dict, entries: list[dict]) -> str | None:
+    """The folder of the run it was forked from, None where that is not there; of copies the one of the name it had."""
+    said = entry["parent"] or {}
+    there = [one["folder"] for one in entries if one is not entry and (one["fingerprint"], one["made"]) == (said.get("fingerprint"), said.get("made"))]
+    return min(there, key=lambda folder: Path(folder).name != Path(said.get("folder", "")).name, default=None)
+
+
+def delete(folder: Path) -> None:
+    """Delete a run folder: one whose run.json agrees with its checksum, that holds nothing but what a run writes, and that no process is using."""
+    if sealed.kind_of(folder) == "link":
+        raise refused("runs", "a run folder to delete", f"{folder}, a link", "Delete the folder that it names, or the link itself by hand")
+    folder = folder.resolve()
+    said = sealed.read(folder, "run.json")
+    if said is None or not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
+        raise refused("runs", "a run folder of learnmech to delete", f"{folder}, whose run.json is of another make or damaged", "Delete it by hand")
+    sealed.check_own(folder)
+    foreign = next(_foreign(folder, said), None)
+    if foreign is not None:
+        raise refused("runs", "a run folder that holds a run alone", f"{foreign} in it", "Move it elsewhere first, or delete the folder by hand")
+    with sealed.said_if_it_fails(f"deleted: {folder}", "Give permission, or delete it by hand"):
+        gone = folder.with_name(f".{folder.name[:40]}-{secrets.token_hex(4)}")
+        with sealed.lock(folder) as held:
+            if os.name == "nt":
+                held.__exit__()  # a folder with an open file in it cannot be renamed there
+            os.replace(folder, gone)
+        shutil.rmtree(gone)
+
+
+def _foreign(folder: Path, said: dict):
+    """What stands in a run folder and was not written by a run."""
+    listed = {PurePath(name).parts[0] for name in said.get("crc32", {}) if isinstance(name, str) and name}
+    for path in sorted(folder.iterdir()):
+        if path.name not in listed and not OURS.fullmatch(path.name):
+            yield path
 
 
 def write_csv(dataset, path: Path) -> None:

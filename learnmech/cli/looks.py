@@ -8,15 +8,27 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-VERDICTS = {
-    "holds": "[green]holds[/]",
-    "fails": "[red]FAILS[/]",
-    "outside domain": "[dim]outside domain[/]",
-    "undecided": "[yellow]undecided[/]",
-    "not reached": "[yellow]not reached[/]",
-    "within": "[green]within[/]",
-    "beyond": "[red]beyond[/]",
-}
+from learnmech.cli.folders import branches
+
+
+class _Verdicts(dict):
+    """Verdicts in their colors; one that is none of ours stays as it is."""
+
+    def __missing__(self, verdict):
+        return escape(str(verdict))
+
+
+VERDICTS = _Verdicts(
+    {
+        "holds": "[green]holds[/]",
+        "fails": "[red]FAILS[/]",
+        "outside domain": "[dim]outside domain[/]",
+        "undecided": "[yellow]undecided[/]",
+        "not reached": "[yellow]not reached[/]",
+        "within": "[green]within[/]",
+        "beyond": "[red]beyond[/]",
+    }
+)
 
 
 def _console() -> Console:
@@ -26,7 +38,11 @@ def _console() -> Console:
 def _number(value) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, (int, float)) else str(value)
+    return f"{value:.6g}" if isinstance(value, (int, float)) else escape(str(value))
+
+
+def _short(value) -> str:
+    return "" if value is None else f"{value:.2g}"
 
 
 def _table(*columns: str, title: str | None = None) -> Table:
@@ -40,7 +56,7 @@ def _table(*columns: str, title: str | None = None) -> Table:
 def comparison(result: dict) -> None:
     """Theory against record: rows, conditions, verdict."""
     console = _console()
-    title = f"{result['theory']}: {VERDICTS[result['verdict']]}  [dim]{result['source']}[/]"
+    title = f"{escape(result['theory'])}: {VERDICTS[result['verdict']]}  [dim]{escape(result['source'])}[/]"
     table = _table("quantity", "measured", "predicted", "at time", "error", "tolerance", "", title=title)
     for row in result["rows"]:
         table.add_row(
@@ -48,8 +64,8 @@ def comparison(result: dict) -> None:
             _number(row["measured"]),
             _number(row["predicted"]),
             _number(row["time"]),
-            f"{row['error']:.2g}",
-            f"{row['tolerance']:.2g}",
+            _short(row["error"]),
+            _short(row["tolerance"]),
             VERDICTS[row["verdict"]],
         )
     console.print(table)
@@ -104,12 +120,12 @@ def run(result: dict) -> None:
     console = _console()
     console.print(f"[bold]{escape(result['name'])}[/]" + (f"  {escape(result['claim'])}" if result["claim"] != result["name"] else ""))
     if result["source"]:
-        console.print(f"[dim]{result['source']}[/]")
+        console.print(f"[dim]{escape(result['source'])}[/]")
     for one in result["comparisons"]:
         comparison(one)
     checks(result["checks"])
     if result["reason"]:
-        console.print(f"[dim]tolerance: {result['reason']}[/]")
+        console.print(f"[dim]tolerance: {escape(result['reason'])}[/]")
     if "layers" in result.get("twins", {}):
         twins(result)
     for note in result["notes"]:
@@ -124,7 +140,7 @@ def twins(result: dict) -> None:
     table = _table("layer", f"|dw| at {first}", f"at {last}", "share of |dw|^2", f"|dg| at {first}", f"at {last} ")
     for layer, far in said["layers"].items():
         numbers = (far[name] for name in ("weight_distance_first", "weight_distance_last", "share", "gradient_distance_first", "gradient_distance_last"))
-        table.add_row(layer, *(f"{number:.3g}" for number in numbers))
+        table.add_row(escape(layer), *(f"{number:.3g}" for number in numbers))
     console = _console()
     console.print(table)
     weights, outputs = (f"{said[name][0]:.3g} -> {said[name][1]:.3g}" for name in ("distance", "function_distance"))
@@ -135,7 +151,7 @@ def reading(result: dict) -> None:
     """What was replayed, each quantity at its steps."""
     console = _console()
     for name, said in result["quantities"].items():
-        console.print(f"[bold]{escape(name)}[/]  {said['units']}  {said['entries']} entries", soft_wrap=True)
+        console.print(f"[bold]{escape(name)}[/]  {escape(said['units'])}  {said['entries']} entries", soft_wrap=True)
         for at, value in zip(result["at"], said["values"] or [], strict=False):
             console.print(f"  {at:g}  {value}", markup=False, soft_wrap=True)
         if said["values"] is None:
@@ -149,7 +165,7 @@ def predict(result: dict) -> None:
     for name, said in result["theories"].items():
         table = _table("quantity", "entries", "start", "end", "units", title=f"{name}  [dim]{said['source']}[/]")
         for quantity, ends in said["quantities"].items():
-            table.add_row(escape(quantity), str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), ends["units"])
+            table.add_row(escape(quantity), str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), escape(ends["units"]))
         _console().print(table)
         conditions(said["conditions"])
 
@@ -158,7 +174,7 @@ def sweep(result: dict) -> None:
     """The last mark of each point of a sweep."""
     axes = list(result["rows"][0]["at"])
     quantities = [q for q in result["rows"][0] if q != "at"]
-    table = _table(*axes, *quantities)
+    table = _table(*map(escape, (*axes, *quantities)))
     for row in result["rows"]:
         cells = [f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
         table.add_row(*(_number(v) for v in row["at"].values()), *cells)
@@ -201,7 +217,7 @@ def show(result: dict) -> None:
     console = _console()
     table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=escape(result["folder"]))
     for name, q in result["quantities"].items():
-        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), q["units"], escape(q["meaning"]))
+        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), escape(q["units"]), escape(q["meaning"]))
     console.print(table)
     for one in result["result"].get("comparisons", []):
         comparison(one)
@@ -209,7 +225,7 @@ def show(result: dict) -> None:
         console.print(f"[yellow]{escape(note)}[/]")
     said = result["provenance"]
     where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
-    console.print(f"[dim]{said['made']}  {where}  {said['fingerprint'][:16]}[/]")
+    console.print(f"[dim]{escape(said['made'])}  {escape(where)}  {escape(said['fingerprint'][:16])}[/]")
 
 
 def written(result: dict) -> None:
@@ -230,35 +246,20 @@ def runs(result: dict) -> None:
     if "deleted" in result:
         _console().print(f"deleted {escape(result['deleted'])}", soft_wrap=True)
         return
+    if not result["runs"]:
+        _console().print(f"no runs in {escape(result['folder'])}", soft_wrap=True)
+        return
     table = _table("run", "made", "size", "verdicts")
-    for depth, entry in _branches(result["runs"]):
+    for depth, entry in branches(result["runs"]):
         forked = f"  (from {Path(entry['parent']['folder']).name} at {entry['parent']['at']:g})" if depth and entry["parent"].get("folder") else ""
         table.add_row(
-            "  " * depth + ("└ " if depth else "") + escape(entry["folder"] + forked), entry["made"][:19], _size(entry["bytes"]), ", ".join(entry["verdicts"])
+            "  " * depth + ("└ " if depth else "") + escape(entry["folder"] + forked),
+            escape(entry["made"][:19]),
+            _size(entry["bytes"]),
+            escape(", ".join(entry["verdicts"])),
         )
     _console().print(table)
     _console().print(f"{len(result['runs'])} runs, {_size(sum(e['bytes'] for e in result['runs']))}")
-
-
-def _branches(entries: list[dict]):
-    """(depth in the tree of forks, run), every fork below its parent where that is there."""
-    below: dict = {}
-    for entry in entries:
-        below.setdefault(_parent_of(entry, entries), []).append(entry)
-
-    def walk(folder, depth):
-        for entry in below.get(folder, []):
-            yield depth, entry
-            yield from walk(entry["folder"], depth + 1)
-
-    yield from walk(None, 0)
-
-
-def _parent_of(entry: dict, entries: list[dict]) -> str | None:
-    """The folder of the run it was forked from, None where that is not there; of copies the one of the name it had."""
-    said = entry["parent"] or {}
-    there = [one["folder"] for one in entries if one is not entry and (one["fingerprint"], one["made"]) == (said.get("fingerprint"), said.get("made"))]
-    return min(there, key=lambda folder: Path(folder).name != Path(said.get("folder", "")).name, default=None)
 
 
 def theories(result: dict) -> None:

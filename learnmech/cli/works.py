@@ -3,8 +3,8 @@
 import contextlib
 import dataclasses
 import inspect
-import shutil
-import sys
+import os
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +14,8 @@ from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
 from learnmech.cli.folders import kept_compilations
-from learnmech.errors import Refused, nearest, refused
+from learnmech.cli.terminal import tell
+from learnmech.errors import Refused, nearest, plain, refused
 from learnmech.estimates import estimate
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.gallery.base import Exhibit, perform
@@ -22,14 +23,20 @@ from learnmech.instruments.base import Instrument
 from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, load
-from learnmech.record.sealed import check_new
+from learnmech.record.sealed import appear, check_new
 from learnmech.theories.base import Condition, Theory
 from learnmech.watching import watched
 
 
 def ready() -> None:
     """Compiled programs are kept from here on."""
-    remember_compilations(kept_compilations())
+    folder = kept_compilations()
+    if folder is not None:
+        remember_compilations(folder)
+    try:
+        Path.home()
+    except (RuntimeError, KeyError):  # matplotlib looks for its settings there when it is imported
+        os.environ.setdefault("MPLCONFIGDIR", tempfile.gettempdir())
 
 
 def assignment(change: str) -> tuple[str, str]:
@@ -67,6 +74,8 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
         table = text.parse(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
         raise refused("learnmech", "a TOML file in UTF-8", str(path), "Save it as UTF-8") from None
+    except OSError as error:
+        raise refused("learnmech", f"to read {path}", error.strerror or str(error), "Give it permission") from None
     watch, theories = (_named(table, word) for word in ("watch", "theories"))
     experiment = text.part_of(Experiment, text.arrays_in(table, path.parent))
     for where, value in changes.items():
@@ -125,7 +134,7 @@ def bar(quiet: bool, total_text: str):
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(total_text, total=None, said="compiling")
+        task = bar.add_task(plain(total_text), total=None, said="compiling")
 
         def show(progress):
             at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
@@ -184,7 +193,7 @@ def run(subject, changes, until, out, small, quiet) -> dict:
     target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
     check_new(target)
     if not quiet:
-        print(f"{name}: {estimate(start, exhibit.watch)}", file=sys.stderr)
+        tell(f"{name}: {estimate(start, exhibit.watch)}")
     with bar(quiet, name) as progress:
         shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start, folder=target)
     result = {
@@ -212,16 +221,10 @@ def dataset_out(dataset, file: Path) -> None:
         raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
     if file.suffix not in (".nc", ".csv"):
         raise refused("export", "a file ending in .nc or .csv", str(file), "Choose one of them")
-    part = file.with_name(f".{file.name}.part")
     try:
-        if file.suffix == ".nc":
-            dataset.to_netcdf(part, engine="netcdf4")
-        else:
-            folders.write_csv(dataset, part)
-        part.replace(file)
-    except OSError as error:
-        part.unlink(missing_ok=True)
-        raise refused("export", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+        appear(lambda part: dataset.to_netcdf(part, engine="netcdf4") if file.suffix == ".nc" else folders.write_csv(dataset, part), file)
+    except (OSError, RuntimeError) as error:  # netCDF says what fails below it as a RuntimeError
+        raise refused("export", f"a place to write {file}", getattr(error, "strerror", None) or str(error), "Choose another place") from None
 
 
 def predict(subject, changes, names, out, small) -> dict:
@@ -307,14 +310,14 @@ def export(folder, file) -> dict:
 def runs(out, delete) -> dict:
     """The run folders, or one deleted."""
     if delete is not None:
-        folder = Path(delete) if (Path(delete) / "run.json").is_file() else Path(out) / delete
-        if not (folder / "run.json").is_file():
+        folder = next((one for one in (Path(delete), Path(out) / delete) if delete and (one / "run.json").is_file()), None)
+        if folder is None:
             raise refused("runs", "a run folder to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
-        shutil.rmtree(folder)
+        folders.delete(folder)
         return {"deleted": str(folder)}
     if not Path(out).is_dir() and Path(out) != folders.RUNS:
         raise refused("runs", "a folder of run folders", str(out), "Give the folder in which runs were written")
-    return {"runs": [folders.entry(folder) for folder in folders.found(out)]}
+    return {"runs": [folders.entry(folder) for folder in folders.found(out)], "folder": str(Path(out).resolve())}
 
 
 def theories(subject, changes, small) -> dict:
@@ -353,7 +356,7 @@ def check(names, small, quiet) -> dict:
             continue
         _, exhibit, knobs = subject_of(name, {}, small)
         if not quiet:
-            print(f"{name} ...", file=sys.stderr, flush=True)
+            tell(f"{name} ...")
         shown = perform(exhibit, changes=knobs)
         results[name] = {
             "claim": exhibit.claim,

@@ -73,7 +73,8 @@ class NetworkTeacher(Data):
     def draw(self, rng):
         params = self.teacher.init(rng, self.d, self.k)
         X, X_test = _inputs("NetworkTeacher", rng, self.n, self.d, self.test, self.whitened)
-        Y, Y_test = (np.asarray(self.teacher.forward(params, view), np.float64) for view in (X, X_test))
+        teacher = self.teacher.anchored(params)  # one that holds an anchor refuses what does not fit
+        Y, Y_test = (np.asarray(teacher.forward(params, view), np.float64) for view in (X, X_test))
         size = np.sqrt(np.mean(Y**2))
         if size == 0:
             raise refused("NetworkTeacher", "a teacher whose outputs are not all 0", repr(self.teacher), "Choose another teacher")

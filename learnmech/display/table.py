@@ -4,6 +4,8 @@ import html
 import io
 from typing import NamedTuple
 
+from learnmech.errors import plain
+
 NUMERIC = {
     "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every",
     "local slope", "marks",
@@ -62,10 +64,10 @@ def printed(table: Table, console) -> None:
     from rich.table import Table as Grid
 
     def styled(cell):
-        return f"[{STYLES[cell.kind]}]{cell.word}[/]" if isinstance(cell, Mark) else escape(str(cell))
+        return f"[{STYLES[cell.kind]}]{cell.word}[/]" if isinstance(cell, Mark) else escape(plain(cell))
 
-    title = escape(table.title) + (f": {styled(table.verdict)}" if table.verdict else "")
-    title += f"  [dim]{escape(table.source)}[/]" if table.source else ""
+    title = escape(plain(table.title)) + (f": {styled(table.verdict)}" if table.verdict else "")
+    title += f"  [dim]{escape(plain(table.source))}[/]" if table.source else ""
     if table.rows:
         grid = Grid(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
         for column in table.columns:
@@ -77,7 +79,7 @@ def printed(table: Table, console) -> None:
     elif title:
         console.print(f"[bold]{title}[/]", soft_wrap=True)
     for line in table.below:
-        console.print(f"[dim]{escape(line)}[/]", soft_wrap=True)
+        console.print(f"[dim]{escape(plain(line))}[/]", soft_wrap=True)
 
 
 def as_text(*tables: Table, width: int = WIDTH) -> str:
@@ -92,7 +94,7 @@ def as_text(*tables: Table, width: int = WIDTH) -> str:
 
 
 def _safe(value) -> str:
-    return html.escape(str(value), quote=True)
+    return html.escape(plain(value), quote=True)
 
 
 def marked(mark: Mark) -> str:

@@ -60,7 +60,7 @@ class Record:
     @property
     def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
-        return joined(self.tables.values())
+        return dataset_of(self.course, self.tables, self.first, self.reached)
 
     @property
     def params(self) -> dict:
@@ -119,8 +119,8 @@ class Record:
     def tables_shown(self) -> tuple[Table, ...]:
         """What was watched, as the table that `learnmech show` prints."""
         said = {}
-        for every, table in self.tables.items():
-            for name, variable in table.data_vars.items():
+        for every, shown in self.tables.items():
+            for name, variable in shown.data_vars.items():
                 said[str(name)] = {"every": every, **results.ends(variable)}
         kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
         title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"
@@ -161,6 +161,14 @@ def tabulated(course: Course, watch: tuple[Instrument, ...], readings: dict, fir
         at = Marks(marks.times[due], None if marks.steps is None else marks.steps[due])
         tables[every] = table(quantities_of(course, watch, every), {name: np.asarray(value)[: len(due)] for name, value in values.items()}, at)
     return tables
+
+
+def dataset_of(course: Course, tables: "dict[int, xr.Dataset]", first: int, reached: int) -> "xr.Dataset":
+    """Tables of several cadences on one time axis; where nothing was watched, the marks `first` to `reached` - 1 alone."""
+    if tables:
+        return joined(tables.values())
+    due = due_marks(1, first, reached)
+    return table((), {}, Marks(course.marks.times[due], None if course.marks.steps is None else course.marks.steps[due]))
 
 
 def due_marks(every: int, first: int, reached: int) -> np.ndarray:

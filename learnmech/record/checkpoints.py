@@ -2,6 +2,7 @@
 
 import io
 import math
+import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -10,6 +11,7 @@ import jax
 import numpy as np
 
 from learnmech import trees
+from learnmech.record import sealed
 from learnmech.stages import Checkpoint, Course
 
 BUDGET = 2**30
@@ -86,8 +88,8 @@ class OnDisk:
     def _files(self):
         found = {}
         for file in self.folder.glob("*-*-*.npz"):
-            place, done, crc = file.stem.split("-")
-            if place.isdigit() and done.isdigit():
+            place, done, crc = file.stem.split("-", 2)
+            if place.isdecimal() and done.isdecimal() and len(place + done) < 30:
                 found[int(place), int(done)] = file, crc
         return found
 
@@ -99,22 +101,22 @@ class OnDisk:
         """The checkpoint there, None where it is damaged."""
         file, crc = self._files().get(key, (None, ""))
         try:
+            if file is None or not file.is_file():
+                return None
             stored = file.read_bytes()
-        except (OSError, AttributeError):
-            return None
-        if f"{zlib.crc32(stored):08x}" != crc:
-            return None
-        checkpoint = unpacked(stored, course, self.run)
+            if f"{zlib.crc32(stored):08x}" != crc:
+                return None
+            checkpoint = unpacked(stored, course, self.run)
+        except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
+            return None  # whole, and yet none of this run
         return checkpoint if checkpoint is not None and (checkpoint.place, checkpoint.done) == key else None
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write one; it is there whole or not at all."""
         stored = packed(checkpoint, self.run)
-        self.folder.mkdir(exist_ok=True)
-        target = self.folder / f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz"
-        part = target.with_suffix(".part")
-        part.write_bytes(stored)
-        part.replace(target)
+        sealed.inside(self.folder.parent, self.folder.name).mkdir(exist_ok=True)
+        sealed.put(self.folder, f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz", stored)
+        sealed.bring_all([self.folder, self.folder.parent])
 
 
 def nearest(kept: InMemory | OnDisk, place: int, done: int, course: Course) -> Checkpoint | None:

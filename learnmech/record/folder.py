@@ -10,6 +10,7 @@ final.npz                          the parameters at the end
 """
 
 import dataclasses
+import io
 import json
 import shutil
 import time
@@ -24,9 +25,9 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
-from learnmech.record import identity, sealed
+from learnmech.record import forms, identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
-from learnmech.record.checkpoints import OnDisk
+from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.tables import Table, broken_chunks, read_table
 from learnmech.stages import Course
 
@@ -35,6 +36,8 @@ xr = late("xarray")
 FORMAT = 3
 """3: sums of what is committed, own code and data by content. 2 (that of 0.4) is read too, and does not tell these."""
 READ = (2, 3)
+# Seconds until a run's commits are first brought to the disk, before it is known how long that takes.
+FIRST_WAIT = 0.5
 
 
 class Writer:
@@ -46,6 +49,8 @@ class Writer:
         self.progress = progress_of(folder, said)
         self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
         self._tables: dict[int, Table] = {}
+        self._fresh: list[Path] = []
+        self._lasts, self._wait = self._began, FIRST_WAIT
 
     @classmethod
     def create(
@@ -93,14 +98,19 @@ class Writer:
         return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
 
     def __enter__(self) -> "Writer":
+        sealed.check_own(self.folder)
         self._lock = sealed.lock(self.folder)
         self._lock.__enter__()
+        self._fresh = [self.folder.parent, *self.folder.rglob("*")]
         self.progress = progress_of(self.folder, self.said)
         self._before = self.progress["wall_seconds"]
         return self
 
     def __exit__(self, *about):
         self._lock.__exit__(*about)
+        with sealed.said_if_it_fails(str(self.folder), f"Free some space or give it back; learnmech resume {self.folder} goes on from what is committed"):
+            if isinstance(about[1], OSError):
+                raise about[1]
 
     def append(self, first: int, readings: dict[int, dict[str, np.ndarray]], reached: int) -> None:
         """Write a block of readings that begins at mark `first`, then the mark up to which all is committed."""
@@ -108,20 +118,33 @@ class Writer:
             if every not in self._tables:
                 self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr", self._sums(every))
             offset = len(due_marks(every, self.said["first"], first))
-            self._tables[every].write(offset, values)
-        self.commit(marks=reached)
+            self._fresh += self._tables[every].write(offset, values)
+        self.commit(lasting=time.perf_counter() - self._lasts >= self._wait, marks=reached)
 
     def _sums(self, every):
+        if self.said["format"] == 2:
+            return None
         return self.progress.setdefault("sums", {}).setdefault(str(every), {})
 
-    def commit(self, **changed) -> None:
-        """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it."""
+    def commit(self, lasting: bool = True, **changed) -> None:
+        """Say how far it is; the file is renamed into place. What is written again below the mark that is committed moves `mending` up to it.
+
+        What is committed survives a kill at once, and a power cut from the next `lasting` commit on, before which all
+        that was written is brought to the disk: every twenty times as long as that takes, so at most 5% of a run.
+        """
         if "status" not in changed and changed["marks"] < self.progress["marks"]:
             changed = {"mending": changed["marks"]} if "mending" in self.progress else {}
         else:
             self.progress.pop("mending", None)
         self.progress |= {"wall_seconds": round(self._before + time.perf_counter() - self._began, 3)} | changed
-        sealed.write(self.folder, "progress.json", self.progress)
+        began = time.perf_counter()
+        if lasting:
+            sealed.bring_all(self._fresh)
+            self._fresh = []
+        sealed.write(self.folder, "progress.json", self.progress, lasting)
+        if lasting:
+            self._lasts = time.perf_counter()
+            self._wait = PATIENCE * (self._lasts - began)
 
     def mended(self, found: "Found", shapes: dict) -> int:
         """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
@@ -132,23 +155,25 @@ class Writer:
             if any((self.folder / name).is_relative_to(path) for name in found.damaged):
                 tables[every], sound = None, self.said["first"]
                 continue
-            sums = self._sums(every) if self.said["format"] > 2 else None
+            sums = self._sums(every)
             tables[every] = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)), sums)
             sound = min([sound, *(int(due[row]) for row, _ in tables[every])])
         if sound < self.progress["marks"]:
             self.progress["mending"] = sound
+        for every, broken in tables.items():
+            if broken is None:
+                (self._sums(every) or {}).clear()
+            else:
+                Table(self.folder / "record" / f"every-{every}.zarr", self._sums(every)).cut(len(due_marks(every, self.said["first"], sound)))
         for name in ("run.json", "progress.json"):
             sealed.write(self.folder, name, self.said if name == "run.json" else self.progress)
         if "experiment.toml" in found.damaged:
-            (self.folder / "experiment.toml").write_text(self.said["experiment"], encoding="utf-8")
+            sealed.put(self.folder, "experiment.toml", self.said["experiment"].encode())
         for every, broken in tables.items():
             path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
             for _, chunk in broken or ():
                 chunk.unlink(missing_ok=True)
-            if broken is not None:
-                Table(path, self._sums(every)).cut(len(due_marks(every, self.said["first"], sound)))
-            else:
-                self._sums(every).clear()
+            if broken is None:
                 shutil.rmtree(path, ignore_errors=True)
                 Table.create(path, quantities_of(self.course, self.watch, every), shapes[every], self.course.marks, due, -(-self.said["block"] // every))
         return sound
@@ -158,10 +183,9 @@ class Writer:
         if status == "interrupted":  # perhaps within a block, of which some quantities were written and none is committed
             for every, table in self._tables.items():
                 table.cut(len(due_marks(every, self.said["first"], marks)))
-        part = self.folder / ".final.npz.part"
-        with part.open("wb") as file:
-            np.savez(file, **final)
-        part.replace(self.folder / "final.npz")
+        packed = io.BytesIO()
+        np.savez(packed, **final)
+        sealed.put(self.folder, "final.npz", packed.getbuffer())
         self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
 
 
@@ -173,7 +197,8 @@ def run_of(said: dict) -> str:
 def progress_of(folder: Path, said: dict) -> dict:
     """How far a run is, from its folder."""
     begun = {"marks": said["first"], "status": "running", "notes": [], "wall_seconds": 0.0, "run": run_of(said)}
-    return sealed.read(folder, "progress.json") or begun
+    found = sealed.read(folder, "progress.json")
+    return found if found and forms.misfit(found, forms.PROGRESS) is None else begun
 
 
 def committed(progress: dict) -> int:
@@ -183,7 +208,8 @@ def committed(progress: dict) -> int:
 
 def conclude(folder: Path, result: dict) -> None:
     """Add what was concluded from a run to its folder."""
-    sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
+    with sealed.said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} says again what was concluded"):
+        sealed.write(folder, "progress.json", (sealed.read(folder, "progress.json") or {}) | {"result": json.loads(json.dumps(result))})
 
 
 def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> Path:
@@ -237,8 +263,12 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     said = sealed.read(folder, "run.json")
     if said is None:
         raise refused(who, "a whole run folder", f"{folder}, {_older(folder)}", "Restore it, or run again")
-    if said["format"] not in READ:
-        raise refused(who, f"a record of format {FORMAT}", f"format {said['format']}", "Read it with the version of learnmech that wrote it, or run again")
+    if said.get("format") not in READ:
+        remedy = "Read it with the version of learnmech that wrote it, or run again"
+        raise refused(who, f"a record of format {FORMAT}", f"format {said.get('format')}", remedy)
+    odd = forms.misfit(said, forms.RUN)
+    if odd is not None:
+        raise refused(who, "a run folder of learnmech", f"{folder}, whose run.json has another {odd}", "Restore it, or run again")
     progress = progress_of(folder, said)
     if said["format"] > 2 and progress["run"] != run_of(said):
         raise refused(who, "a whole run folder", f"{folder}, whose run.json and progress.json are of two runs", "Restore it, or run again")
@@ -251,9 +281,8 @@ def facts(folder: str | Path, who: str = "load") -> Found:
 
 def _older(folder):
     try:
-        made = json.loads((folder / "run.json").read_text(encoding="utf-8"))["provenance"]["learnmech"]
-        return f"a record of learnmech {made}, another version"
-    except (OSError, ValueError, KeyError, TypeError):
+        return f"a record of learnmech {sealed.plain_json(folder / 'run.json')['provenance']['learnmech']}, another version"
+    except (KeyError, TypeError):
         return "damaged: run.json and its copy do not agree with their checksums"
 
 
@@ -266,8 +295,8 @@ def load(folder: str | Path, sound: bool = False) -> Record:
         return _loaded(facts(folder), sound)
     except Refused:
         raise
-    except (OSError, KeyError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).splitlines()[0]}", "Restore it, or run again") from None
+    except (OSError, KeyError, TypeError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).partition(chr(10))[0]}", "Restore it, or run again") from None
 
 
 def _of_other_content(found, experiment):
@@ -297,7 +326,7 @@ def _loaded(found: Found, sound: bool) -> Record:
         if any(Path(name).is_relative_to(path.relative_to(folder)) for name in found.damaged):
             notes.append(f"damaged: the description of table every-{every}, which is left out; learnmech resume {folder} writes it again")
             continue
-        due = len(due_marks(every, said["first"], committed(progress)))
+        due = max(-(-committed(progress) // every) + -said["first"] // every, 0)  # multiples of `every` among the marks
         sums = progress.get("sums", {}).get(str(every), {}) if said["format"] > 2 else None
         tables[every], bad = read_table(path, names, due, sound, sums)
         if bad:
@@ -319,4 +348,7 @@ def _loaded(found: Found, sound: bool) -> Record:
         watch = found.watch
     except Refused:
         watch = ()  # instruments of a user's own file that is not at hand; what they read is there
-    return Record(experiment, tables, final, provenance, tuple(notes), progress.get("result", {}), watch, committed(progress), kept, folder)
+    result = progress.get("result", {})
+    if forms.misfit(result, forms.RESULT) is not None:
+        notes, result = [*notes, f"what was concluded is of another make and left out; learnmech report {folder} says it again"], {}
+    return Record(experiment, tables, final, provenance, tuple(notes), result, watch, committed(progress), kept, folder)

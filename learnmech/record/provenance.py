@@ -11,8 +11,8 @@ import numpy as np
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.record import identity
+from learnmech.version import VERSION
 
-VERSION = "0.4.0"
 BITS = {"device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 

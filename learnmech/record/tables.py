@@ -23,10 +23,11 @@ Sums = dict[str, list[int]]
 
 
 class Table:
-    """The table of one cadence, being written; `sums` are kept up with what is written."""
+    """The table of one cadence, being written; `sums` are kept up with what is written (None: a record of 0.4 has none)."""
 
-    def __init__(self, path: Path, sums: Sums):
-        self.group, self.sums = zarr.open_group(path, mode="r+", zarr_format=3), sums
+    def __init__(self, path: Path, sums: Sums | None):
+        self.path, self.group = path, zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
+        self.sums = sums
         self._arrays: dict = {}
 
     @classmethod
@@ -52,19 +53,26 @@ class Table:
                 config={"write_empty_chunks": True},
             )
 
-    def write(self, offset: int, values: dict[str, np.ndarray]) -> None:
-        """Rows from `offset` on, where those that were written before end."""
+    def write(self, offset: int, values: dict[str, np.ndarray]) -> list[Path]:
+        """Rows from `offset` on, where those that were written before end; gives the files that were written and the folders
+        that hold their names."""
+        written: list[Path] = []
         for name, rows in values.items():
             if len(rows):
                 if name not in self._arrays:
                     # a chunk of nothing but NaN is written too, or it would be missed when it is read
                     self._arrays[name] = self.group[name].with_config({"write_empty_chunks": True})
                 self._arrays[name][offset : offset + len(rows)] = rows
-                _add(self.sums.setdefault(name, []), self._arrays[name], offset, rows)
+                if self.sums is not None:
+                    _add(self.sums.setdefault(name, []), self._arrays[name], offset, rows)
+                folder, length = self.path / name, self._arrays[name].chunks[0]
+                chunks = range(offset // length * length, offset + len(rows), length)
+                written += [folder, *(folder / _key(self._arrays[name], row) for row in chunks)]
+        return written
 
     def cut(self, rows: int) -> None:
         """Only the first `rows` rows stay summed; what comes after is written again."""
-        for name, sums in self.sums.items():
+        for name, sums in (self.sums or {}).items():
             array = self.group[name]
             whole, rest = divmod(rows, array.chunks[0])
             del sums[whole:]
@@ -101,7 +109,7 @@ def _chunk_rows(weight, count, block):
 def broken_chunks(path: Path, names: list[str], rows: int, sums: Sums | None) -> list[tuple[int, Path]]:
     """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is
     missing, or holds other rows than were committed."""
-    group, broken = zarr.open_group(path, mode="r", zarr_format=3), []
+    group, broken = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False), []
     for name in names:
         array = group[name]
         legible = array.nbytes <= EAGER_BYTES and _legible(array, array.shape[0])
@@ -131,9 +139,11 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sum
 
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
-    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3).arrays())
+    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
     coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in names}
     variables, damaged, stored = {}, [], None
+    if any(name not in arrays or arrays[name].shape[0] < rows for name in names):
+        raise ValueError(f"{path.name} has fewer rows than are committed")
     for name in names:
         array = arrays[name]
         if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows, sums, name)):

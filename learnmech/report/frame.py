@@ -3,6 +3,7 @@
 import html
 
 from learnmech.display.table import as_html
+from learnmech.errors import plain
 from learnmech.figures.style import svg
 
 STYLE = """
@@ -31,7 +32,7 @@ figure { margin: 1rem 0 } figure svg, figure img { width: 100%; height: auto } d
 
 def safe(value) -> str:
     """A text as text in HTML."""
-    return html.escape(str(value), quote=True)
+    return html.escape(plain(value), quote=True)
 
 
 def page_of(title: str, parts: list[str]) -> str:

@@ -12,6 +12,7 @@ from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
 from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown, draw_overlay
+from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
 from learnmech.schedules import Constant
 
@@ -21,8 +22,9 @@ PANELS = 6  # quantities to a figure
 def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
     """figure.svg and report.html into a folder that exists; `theories` as `domains.survey` gives them, where they are known."""
     figure = shown.figure()
-    (folder / "figure.svg").write_text(svg(figure), encoding="utf-8")
-    (folder / "report.html").write_text(page(shown, untitled(figure), theories), encoding="utf-8")
+    with said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} makes the page again"):
+        put(folder, "figure.svg", svg(figure).encode())
+        put(folder, "report.html", page(shown, untitled(figure), theories).encode())
 
 
 def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:

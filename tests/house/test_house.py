@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "backend", "quantity", "doors"},
+    {"errors", "late", "logs", "version", "backend", "quantity", "doors"},
     {"catalog", "digest", "display", "memory", "parts", "trees"},
     {"addresses", "clock", "guests", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
@@ -29,6 +29,7 @@ FLOORS = [
     {"gallery"},
     {"report", "contracts"},
     {"cli"},
+    {"__main__"},
 ]
 
 

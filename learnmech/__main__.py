@@ -1,0 +1,6 @@
+"""`python -m learnmech`: the command `learnmech`."""
+
+from learnmech.cli import main
+
+if __name__ == "__main__":
+    main()
