@@ -31,8 +31,9 @@ from learnmech.parts import Part
 from learnmech.quantity import exponent
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import fork, run
+from learnmech.runs import fork, run, stream
 from learnmech.scalings import NTK
+from learnmech.state import replaced
 from learnmech.sweeps import sweep
 from learnmech.theories.base import Theory
 
@@ -190,6 +191,8 @@ def _instrument(example):
         yield _exact(f"{quantity.name} has its axes {quantity.axes}", shaped)
         yield _exact(f"{quantity.name} is finite", bool(np.isfinite(seen).all()))
         yield _exact(f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values()))
+    claim = "what it reads of a state that is no number is none either (arrays are shown as they are)"
+    yield _exact(claim, not _numbers_of_none(start, (Loss(), example) if not isinstance(example, Loss) else (example,), example))
     if not isinstance(example, Loss):
         half = GradientDescent(rate=float(plain.rule.rate) / 2)
         doubled = run(dataclasses.replace(plain, loss=Squared(scaling="mean"), rule=half), watch=(example,))
@@ -198,6 +201,22 @@ def _instrument(example):
             gap = np.abs(doubled[quantity.name].values - power * watched[quantity.name].values).max()
             size = np.abs(watched[quantity.name].values).max() or 1.0
             yield Check(f"{quantity.name} scales with the loss as its units say", float(gap / size), 0.0, 1e-9, "round-off over 20 steps in float64")
+
+
+def _numbers_of_none(start, watch, example) -> set[str]:
+    """The readings of an instrument that are numbers although a weight, of each array in turn, or every one is NaN or infinite."""
+    leaves = trees.leaves_by_path(start.state.params)
+    spoiled = [{path: np.asarray(leaf).copy()} for path, leaf in leaves.items()] + [{path: np.asarray(leaf).copy() for path, leaf in leaves.items()}]
+    found = set()
+    for arrays in spoiled:
+        for value in (np.nan, np.inf):
+            for array in arrays.values():
+                array[(slice(None) if len(arrays) > 1 else 0,) * array.ndim] = value
+            at = dataclasses.replace(start, state=replaced(start.state, {path: jnp.asarray(array) for path, array in arrays.items()}))
+            read = next(stream(at, watch)).readings.get(example.every, {})
+            names = [q.name for q in example.quantities(start.system, start.state.params) if example.rests_on(q.name) != "nothing"]
+            found |= {name for name in names if np.isfinite(read[name][0]).any()}
+    return found
 
 
 def _theory(cls, experiment):

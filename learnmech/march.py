@@ -10,7 +10,7 @@ from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech import trees
 from learnmech.freezing import Frozen, Narrowed
-from learnmech.instruments.base import Instrument, Moment
+from learnmech.instruments.base import Instrument, Moment, Sound
 from learnmech.rules.base import Rule
 from learnmech.state import State
 from learnmech.system import System
@@ -122,7 +122,7 @@ def _after(system, rule, state, update, span, moving, frozen):
 def _read(instruments, moment):
     readings = {}
     for instrument in instruments:
-        readings |= instrument.read(moment)
+        readings |= instrument.seen(moment)
     return readings
 
 
@@ -211,6 +211,8 @@ def march(
         loss, gradient, update, next_memory = jax.lax.optimization_barrier(_here(system, rule, here, frozen))
         moment = Moment(system, here, rule, origin, loss, gradient, update)
         at_mark = (position[jnp.minimum(mark, marks - 1)] == turn) & ~again
+        # once for all that is read here, and for whether the run goes on
+        sound = jax.lax.cond(at_mark, lambda: Sound.of(params, loss), lambda: Sound(jnp.array(True), jnp.array(True)))
         filled = {}
         for every, group in groups.items():
             due = at_mark if every == 1 else at_mark & ((first + mark) % every == 0)
@@ -220,10 +222,10 @@ def march(
             for instrument, read in zip(group, shapes[every], strict=True):
                 # a condition of its own for each, so that a reading is compiled the same whatever else is read
                 def write(buffer, i=instrument, p=place):
-                    return jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, p, 0), buffer, i.read(moment))
+                    return jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, p, 0), buffer, i.seen(moment, sound))
 
                 filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in read})
-        stop = ~jnp.isfinite(loss)
+        stop = ~(jnp.isfinite(loss) & sound.params)
         if until is not None:
             stop = stop | until.met(filled[1][until.quantity][mark])
         if together:
@@ -234,7 +236,7 @@ def march(
         return _Walk(turn + 1, mark + at_mark, reached, params, memory, filled, halted, again)
 
     sample = eqx.filter_eval_shape(_sample, system, rule, state, origin)
-    shapes = {every: [jax.eval_shape(instrument.read, sample) for instrument in group] for every, group in groups.items()}
+    shapes = {every: [jax.eval_shape(instrument.seen, sample) for instrument in group] for every, group in groups.items()}
     zero, no = jnp.zeros((), jnp.int64), jnp.array(False)
     walk = _Walk(zero, zero, zero, state.params, state.memory, _blank(shapes, marks), no, no)
     walk = _in_legs(body, walk, total, turns) if legs else jax.lax.while_loop(going, body, walk)

@@ -1,11 +1,12 @@
 """What every instrument promises, and the moment it looks at."""
 
 import zlib
+from typing import NamedTuple
 
 import equinox as eqx
 import jax
 import jax.numpy as jnp
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 
 from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
 from learnmech.errors import refused
@@ -33,8 +34,35 @@ class Moment(eqx.Module):
     update: Params
 
 
+class Sound(NamedTuple):
+    """Whether a state is made of numbers: every parameter, and beside them the loss of what the network makes of them."""
+
+    params: Bool[Array, ""]
+    outputs: Bool[Array, ""]
+
+    @classmethod
+    def of(cls, params: Params, loss: Float[Array, ""]) -> "Sound":
+        """Of parameters and the training loss there; an infinite loss may be that of outputs which are numbers, an infinite parameter is none."""
+        whole = finite(params)
+        return cls(whole, whole & ~jnp.isnan(loss))
+
+
+def finite(tree) -> Bool[Array, ""]:
+    """Whether every entry of a tree's arrays of floats is a finite number."""
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(jnp.result_type(leaf), jnp.inexact)]
+    return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in floats])) if floats else jnp.array(True)
+
+
+def where_finite(reading, *seen):
+    """A reading that is made by comparing: NaN where what it is made of is not all numbers, since a comparison with NaN is as good an answer as any."""
+    return jnp.where(finite(seen), reading, jnp.nan)
+
+
 class Instrument(Part):
-    """Moment -> named quantities, without memory. Subclasses give `quantities` and `read`; `every` k reads at each k-th mark of the clock."""
+    """Moment -> named quantities, without memory. Subclasses give `quantities` and `read`; `every` k reads at each k-th mark of the clock.
+
+    What a record keeps is `seen`: what was read, and NaN where the state it was read of is no number.
+    """
 
     every: int = structure(1, at_least=1, kw_only=True)
 
@@ -46,8 +74,43 @@ class Instrument(Part):
         """{quantity name: array of its axes' shape}."""
         raise NotImplementedError
 
+    def rests_on(self, quantity: str) -> str:
+        """What must be made of numbers for this reading to be one.
+
+        `outputs`: the parameters and what the network makes of them; `params`: the parameters alone; `itself`: the parameters, but a value that is no number
+        is shown as it is, infinite or NaN; `nothing`: an array is shown as it is, whatever is in it.
+        """
+        return "outputs"
+
+    def seen(self, moment: Moment, sound: Sound | None = None) -> dict[str, Array]:
+        """What is read, in floats, with NaN over all that rests on what is no number: the one place where this is decided.
+
+        A network can turn a NaN into a number (a rectifier, a largest entry, a comparison, a rank), so that no instrument would notice by itself.
+        """
+        sound = Sound.of(moment.state.params, moment.loss) if sound is None else sound
+
+        def look():
+            return {name: _laid(jnp.asarray(value), self.rests_on(name), sound) for name, value in self.read(moment).items()}
+
+        shapes = jax.eval_shape(look)
+        rests = {self.rests_on(name) for name in shapes}
+        if not rests or rests & {"itself", "nothing"}:
+            return look()
+        # not looked at in vain: LAPACK's singular vectors of a matrix with an infinite entry never come to an end
+        blank = {name: jnp.full(one.shape, jnp.nan, one.dtype) for name, one in shapes.items()}
+        return jax.lax.cond(sound.outputs if rests == {"outputs"} else sound.params, look, lambda: blank)
+
     def check(self, system: System) -> None:
         """Refuse a system this instrument cannot look at."""
+
+
+def _laid(value, rests, sound):
+    if not jnp.issubdtype(value.dtype, jnp.inexact):
+        value = value.astype(jnp.float64)  # whole numbers and truth values know no NaN
+    if rests == "nothing":
+        return value
+    whole = sound.outputs if rests == "outputs" else sound.params
+    return jnp.where(whole if rests != "itself" else whole | ~jnp.isfinite(value), value, jnp.nan)
 
 
 def relative_size(moved, size):

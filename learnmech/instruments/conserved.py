@@ -34,6 +34,9 @@ class Balance(Instrument):
         interfaces = (("interface", tuple(f"layer{i}-layer{i + 1}" for i in range(1, len(layers)))),)
         return (*found, Quantity("balance_drift", ("interface",), "1", "|B - B_0|/|W|^2", "change of the balance over the size of its layers", interfaces))
 
+    def rests_on(self, quantity):
+        return "params"
+
     def read(self, moment):
         weights = [layer["weight"] for layer in trees.layers_of(moment.state.params).values()]
         now, origin = (_balances(params) for params in (moment.state.params, moment.origin))
@@ -71,6 +74,9 @@ class Charges(Instrument):
             Quantity("charge_drift", ("symmetry",), "1", "|Q - Q_0|/size", "change of each charge over the size of what it is made of at the start", names),
         )
 
+    def rests_on(self, quantity):
+        return "outputs" if quantity.startswith("breaking_") else "params"
+
     def read(self, moment):
         system, params = moment.system, moment.state.params
         found, factors = symmetries(system.architecture, system.loss_function, params), system.architecture.rate_factors(params, "sgd")
@@ -99,6 +105,9 @@ class Turning(Instrument):
             Quantity("turning", ("group",), "1", "-ln cos Δ", "turning of a step", labels),
             Quantity("unit_gradient", ("group",), "loss", "|w||g|", "norm of their gradient at unit size", labels),
         )
+
+    def rests_on(self, quantity):
+        return "params" if quantity == "scale_norm" else "outputs"
 
     def read(self, moment):
         system, params, update = moment.system, moment.state.params, moment.update

@@ -5,7 +5,7 @@ All are of the traced kernel on the training inputs, the mean over outputs of T_
 
 import jax.numpy as jnp
 
-from learnmech.instruments.base import OfKernel, relative_size
+from learnmech.instruments.base import OfKernel, relative_size, where_finite
 from learnmech.kernels.alignment import cka, target_alignment
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel
@@ -74,7 +74,9 @@ class KernelSpectrum(OfKernel):
         return (Quantity("kernel_eigenvalue", ("eigenmode",), "output^2/param^2", "λ(T)", "eigenvalues of the tangent kernel", labels),)
 
     def read(self, moment):
-        return {"kernel_eigenvalue": jnp.linalg.eigvalsh(self.now(moment))[::-1][: self.count or None]}
+        here = self.now(moment)
+        # LAPACK makes some numbers of a matrix with one NaN
+        return {"kernel_eigenvalue": where_finite(jnp.linalg.eigvalsh(here)[::-1][: self.count or None], here)}
 
 
 class InfiniteKernel(OfKernel):

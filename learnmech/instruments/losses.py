@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.instruments.base import Instrument
+from learnmech.instruments.base import Instrument, where_finite
 from learnmech.losses.base import refuse_where
 from learnmech.quantity import Quantity
 
@@ -14,6 +14,9 @@ class Loss(Instrument):
 
     def quantities(self, system, params):
         return (Quantity("loss", (), "loss", "L", "training loss"),)
+
+    def rests_on(self, quantity):
+        return "itself"
 
     def read(self, moment):
         whole_view = not getattr(moment.rule, "batch", 0) and not moment.system.architecture.draws
@@ -25,6 +28,9 @@ class BatchLoss(Instrument):
 
     def quantities(self, system, params):
         return (Quantity("batch_loss", (), "loss", "L_B", "loss of the step's own batch"),)
+
+    def rests_on(self, quantity):
+        return "itself"
 
     def read(self, moment):
         return {"batch_loss": moment.loss}
@@ -41,6 +47,9 @@ class TestLoss(Instrument):
 
     def quantities(self, system, params):
         return (Quantity("test_loss", (), "loss", "L_test", "test loss"),)
+
+    def rests_on(self, quantity):
+        return "itself"
 
     def read(self, moment):
         return {"test_loss": moment.system.test_loss(moment.state.params)}
@@ -84,7 +93,7 @@ def _of_classes(Y):
 
 def _share(outputs, Y):
     chosen, right = ((side[:, 0] > 0) if side.shape[1] == 1 else jnp.argmax(side, axis=1) for side in (outputs, Y))
-    return jnp.mean(chosen == right, dtype=outputs.dtype)
+    return where_finite(jnp.mean(chosen == right, dtype=outputs.dtype), outputs)
 
 
 class Outputs(Instrument):
@@ -94,6 +103,9 @@ class Outputs(Instrument):
         train = Quantity("outputs", ("sample", "output"), "output", "f", "outputs on the training inputs")
         test = Quantity("test_outputs", ("test_sample", "output"), "output", "f_test", "outputs on the test inputs")
         return (train,) if system.test is None else (train, test)
+
+    def rests_on(self, quantity):
+        return "params"
 
     def read(self, moment):
         system, params = moment.system, moment.state.params

@@ -20,6 +20,9 @@ class EndToEnd(Instrument):
     def quantities(self, system, params):
         return (Quantity("end_to_end", ("output", "input"), "output/input", "W", "end-to-end map"),)
 
+    def rests_on(self, quantity):
+        return "params"
+
     def read(self, moment):
         return {"end_to_end": moment.system.architecture.matrix(moment.state.params)}
 
@@ -55,6 +58,9 @@ class SingularValues(Counted):
     def quantities(self, system, params):
         labels = ("rank", tuple(range(1, self.kept(system) + 1)))
         return (Quantity("singular_value", ("rank",), "output/input", "sigma", "singular values of the end-to-end map", (labels,)),)
+
+    def rests_on(self, quantity):
+        return "params"
 
     def read(self, moment):
         s = jnp.linalg.svd(moment.system.architecture.matrix(moment.state.params), compute_uv=False)

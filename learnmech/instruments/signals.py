@@ -8,11 +8,12 @@ from learnmech import state as states
 from learnmech import trees
 from learnmech.addresses import Address
 from learnmech.errors import nearest, refused
-from learnmech.instruments.base import Instrument
+from learnmech.instruments.base import Instrument, where_finite
 from learnmech.parts import structure
 from learnmech.quantity import Quantity
 
 REDUCTIONS = ("none", "norm", "mean", "histogram", "covariance", "singular-values")
+SIGNALS = ("pre", "normed", "post", "output")
 UNITS = {"gradient.": "loss/param", "update.": "param"}
 SQUARED = {"1": "1", "param": "param^2", "loss/param": "loss^2/param^2", "loss": "loss^2"}
 
@@ -63,6 +64,13 @@ class Watch(Instrument):
             found.append(Quantity(f"{self.reduce}({label})", short[self.reduce], units, f"{self.reduce} {where}", f"{self.reduce} of {where}"))
         return tuple(found)
 
+    def rests_on(self, quantity):
+        array = Address.parse(self.path).array
+        if array.startswith(("gradient.", "update.")):
+            return "outputs"
+        held = array.startswith("memory.") or array.rsplit(".", 1)[-1] not in SIGNALS
+        return "nothing" if self.reduce == "none" and held else "params"
+
     def read(self, moment):
         system, params = moment.system, moment.state.params
         shapes = self._arrays(system, params)
@@ -110,9 +118,9 @@ class Watch(Instrument):
         return index, tuple(kept)
 
     def _units(self, name):
-        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in ("pre", "normed", "post", "output"):
+        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in SIGNALS:
             return "loss"
-        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in ("pre", "normed", "post", "output") else "param"
+        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in SIGNALS else "param"
         return next((units for start, units in UNITS.items() if name.startswith(start)), own)
 
     def _values(self, moment, shapes):
@@ -141,11 +149,11 @@ class Watch(Instrument):
             return jnp.mean(x)
         if self.reduce == "histogram":
             place = jnp.clip(jnp.floor((x - self.low) / (self.high - self.low) * self.count), 0, self.count - 1)
-            return jnp.stack([jnp.mean(place == b, dtype=x.dtype) for b in range(self.count)])
+            return where_finite(jnp.stack([jnp.mean(place == b, dtype=x.dtype) for b in range(self.count)]), x)
         if self.reduce == "covariance":
             centered = x - jnp.mean(x, axis=0)
             return centered.T @ centered / x.shape[0]
-        return jnp.linalg.svd(x, compute_uv=False)[: self.count]
+        return where_finite(jnp.linalg.svd(x, compute_uv=False)[: self.count], x)
 
 
 def signal_gradients(system, params, names: list[str], view: str = "train") -> dict:

@@ -49,6 +49,9 @@ class Ranks(Instrument):
             found += [Quantity(f"map_{kind}_rank", (), "1", f"{kind[:3]} W", f"{kind} rank of the end-to-end map") for kind in ("effective", "stable")]
         return tuple(found)
 
+    def rests_on(self, quantity):
+        return "outputs" if quantity.startswith("update_") else "params"
+
     def read(self, moment):
         seen = {}
         for of, tree in (("weight", moment.state.params), ("update", moment.update)):
@@ -86,11 +89,15 @@ class Alignment(Instrument):
             Quantity("output_alignment", (), "1", "(u.u_1)^2", "alignment of the last layer with the top output mode of the data"),
         )
 
+    def rests_on(self, quantity):
+        return "params"
+
     def read(self, moment):
         weights = [layer["weight"] for layer in _matrices(moment.state.params).values()]
         pairs = [_share(after @ before, after, before) for before, after in zip(weights[:-1], weights[1:])]
         modes = moment.system.modes
-        first, last = jnp.linalg.svd(weights[0], full_matrices=False), jnp.linalg.svd(weights[-1], full_matrices=False)
+        # of a matrix with an infinite entry LAPACK looks for singular vectors for ever; under vmap it is given those too which are then laid over
+        first, last = (jnp.linalg.svd(jnp.where(jnp.isfinite(w), w, 0), full_matrices=False) for w in (weights[0], weights[-1]))
         return {
             "layer_alignment": jnp.stack(pairs) if pairs else jnp.zeros((0,)),
             "input_alignment": jnp.dot(first[2][0], modes.V[:, 0]) ** 2,

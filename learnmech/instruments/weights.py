@@ -25,6 +25,9 @@ class Weights(Instrument):
         leaves = trees.leaves_by_path(params).items()
         return tuple(Quantity(path, trees.axes_of(path, leaf.ndim), "param", path, f"parameters {path}") for path, leaf in leaves)
 
+    def rests_on(self, quantity):
+        return "nothing"
+
     def read(self, moment):
         return trees.leaves_by_path(moment.state.params)
 
@@ -39,6 +42,9 @@ class Norms(Instrument):
             layer_quantity("update_norm", "param", "|dW|", "norm of each layer's update (for flows: velocity)", params),
         )
 
+    def rests_on(self, quantity):
+        return "params" if quantity == "weight_norm" else "outputs"
+
     def read(self, moment):
         seen = {"weight_norm": moment.state.params, "gradient_norm": moment.gradient, "update_norm": moment.update}
         return {name: per_layer(trees.norm, tree) for name, tree in seen.items()}
@@ -52,6 +58,9 @@ class Distance(Instrument):
             layer_quantity("distance", "param", "|W - W_0|", "distance of each layer from its start", params),
             layer_quantity("relative_distance", "1", "|W - W_0|/|W_0|", "distance of each layer from its start over the start's norm", params),
         )
+
+    def rests_on(self, quantity):
+        return "params"
 
     def read(self, moment):
         moved = per_layer(lambda w, w0: trees.norm(trees.subtract(w, w0)), moment.state.params, moment.origin)
