@@ -15,14 +15,27 @@ Square = Float[np.ndarray, "n n"]
 Outputs = Float[np.ndarray, "n k"]
 Cross = Float[np.ndarray, "m n"]
 
+# Of eigenvalues that are 0 round-off leaves up to 0.4 n eps of the largest (of the kernels of thousands of repeated inputs, through four layers)
+MARGIN = 10
+
+
+def resolved_eigenvalue(values: Float[np.ndarray, " n"], precision: np.dtype | type = np.float64) -> float:
+    """The size up to which an eigenvalue is 0 to round-off, 10 n eps of the largest in size, eps that of the precision the kernel came in.
+
+    The rank of a kernel is how many are larger: what is decided by it does not hang on whether a factorization happens to pass.
+    """
+    kind = np.dtype(precision)
+    eps = float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
+    return MARGIN * len(values) * eps * float(np.abs(values).max(initial=0.0))
+
 
 @dataclasses.dataclass(frozen=True)
 class KernelLearner:
     """f(t) for loss c sum_i |f_i - y_i|^2 and a fixed kernel T = U diag(values) U' on the training inputs, every output with the same kernel.
 
     df/dt = -2c T (f - Y): with rates h = 2c values, train f = Y + U left(h) U'(f_0 - Y), elsewhere f = f_0 + 2c T_x U gain(h) U'(Y - f_0) with gain =
-    (1 - left)/h (`kernels.decay`), which needs no inverse: a singular kernel is no trouble at finite times. Eigenvalues below round-off, n eps of the
-    largest, count as 0; nothing is added to the kernel.  Source: Jacot et al. 2018; Lee et al. 2019.
+    (1 - left)/h (`kernels.decay`), which needs no inverse: a singular kernel is no trouble at finite times. Eigenvalues below round-off
+    (`resolved_eigenvalue`) count as 0, `rank` is how many do not; nothing is added to the kernel.  Source: Jacot et al. 2018; Lee et al. 2019.
     """
 
     values: Float[np.ndarray, " n"]
@@ -34,6 +47,7 @@ class KernelLearner:
     @classmethod
     def of(cls, kernel: Square, Y: Outputs, c: float, start: Outputs | None = None) -> "KernelLearner":
         """From the kernel between the training inputs (None: outputs that start at 0)."""
+        precision = np.asarray(kernel).dtype
         kernel, Y = np.asarray(kernel, np.float64), np.asarray(Y, np.float64)
         begun, n = np.zeros_like(Y) if start is None else np.asarray(start, np.float64), len(Y) if Y.ndim else 0
         if kernel.shape != (n, n) or Y.ndim != 2 or not Y.size:
@@ -51,13 +65,18 @@ class KernelLearner:
         values, vectors = linalg.eigh(kernel, driver="evd")
         if values[0] < -1e-6 * values[-1]:
             raise refused("KernelLearner", "a kernel without negative eigenvalues", f"{values[0]:.3g}", "Give a kernel, or check how it was computed")
-        floor = n * np.finfo(float).eps * values[-1]
+        floor = resolved_eigenvalue(values, precision)
         return cls(np.where(values > floor, values, 0.0), vectors, Y, begun, float(c))
 
     @property
     def rates(self) -> Float[np.ndarray, " n"]:
         """h = 2c values: how fast the residual decays in each eigendirection."""
         return 2 * self.c * self.values
+
+    @property
+    def rank(self) -> int:
+        """How many eigenvalues of the kernel are not 0 to round-off."""
+        return int((self.values > 0).sum())
 
     @property
     def condition_number(self) -> float:
@@ -103,13 +122,71 @@ class KernelLearner:
 
         Refuses a kernel that is singular to round-off where no ridge is given.
         """
+        self._check_ridge(ridge)
+        if not self._invertible(ridge):
+            remedy = "Give a ridge, drop repeated inputs, or ask for a finite time"
+            raise refused("Kernel regression", "an invertible kernel", f"one of rank {self.rank} of {len(self.values)}, condition number inf", remedy)
+        return start + (self._seen(cross) / (self.values + ridge)) @ (self.vectors.T @ (self.Y - self.start))
+
+    def leverages(self, ridge: float = 0.0) -> Float[np.ndarray, " n"]:
+        """How much each output on the training inputs follows its own target: the diagonal of T (T + ridge I)^{-1}, between 0 and 1.
+
+        Their sum is the effective number of parameters. Without a ridge the diagonal of the projection on the range of T: 1 throughout where T is
+        invertible, and of least squares where it is not.  Source: Hoaglin & Welsch 1978.
+        """
+        self._check_ridge(ridge)
+        share = self.values / (self.values + ridge) if self._invertible(ridge) else (self.values > 0).astype(float)
+        return (self.vectors**2) @ share
+
+    def leave_one_out(self, ridge: float = 0.0) -> Outputs:
+        """What kernel regression on all training inputs but one says at that one, for each: y_i - a_i/B_ii, B = (T + ridge I)^{-1}, a = B (Y - f_0).
+
+        Without a ridge on a singular T that of least squares (of least norm), y_i - r_i/(1 - leverage_i), r the residual; an input whose direction no
+        other has is told by the others' fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
+        """
+        self._check_ridge(ridge)
+        gap = self.Y - self.start
+        if self._invertible(ridge):
+            inverse = 1 / (self.values + ridge)
+            weights = (self.vectors * inverse) @ (self.vectors.T @ gap)
+            return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
+        null = self.values == 0
+        residual, free = self.vectors[:, null] @ (self.vectors[:, null].T @ gap), (self.vectors[:, null] ** 2).sum(axis=1)
+        kernel, told = (self.vectors * self.values) @ self.vectors.T, np.empty_like(gap)
+        for i in range(len(gap)):
+            if free[i] > np.sqrt(np.finfo(float).eps):
+                told[i] = gap[i] - residual[i] / free[i]
+            else:
+                others = np.arange(len(gap)) != i
+                part = kernel[np.ix_(others, others)]
+                cut = resolved_eigenvalue(self.values) / max(float(self.values[-1]), np.finfo(float).tiny)
+                told[i] = kernel[i, others] @ np.linalg.pinv(part, rcond=cut, hermitian=True) @ gap[others]
+        return self.start + told
+
+    def log_marginal_likelihood(self, noise: float = 0.0) -> Float[np.ndarray, " k"]:
+        """ln p(Y) of each output under y = f + noise, f ~ GP(f_0, T): -(1/2) g'C^{-1}g - (1/2) ln det C - (n/2) ln 2 pi, C = T + noise^2 I, g = Y - f_0.
+
+        Refuses a C that is singular to round-off, under which data have no density.  Source: Rasmussen & Williams 2006, eq. 2.30.
+        """
+        if not 0 <= noise < np.inf:
+            raise refused("The marginal likelihood", "noise >= 0", noise, "Give the standard deviation of the noise")
+        values = self.values + noise**2
+        if not values[0] > resolved_eigenvalue(values):
+            rank = int((values > resolved_eigenvalue(values)).sum())
+            raise refused(
+                "The marginal likelihood", "an invertible covariance", f"one of rank {rank} of {len(values)}", "Give a noise, or drop repeated inputs"
+            )
+        along = self.vectors.T @ (self.Y - self.start)
+        return -0.5 * (np.sum(along**2 / values[:, None], axis=0) + np.sum(np.log(values)) + len(values) * np.log(2 * np.pi))
+
+    def _invertible(self, ridge):
+        """Whether T + ridge I is: a ridge that is itself round-off beside T adds nothing."""
+        return self.values[0] + ridge > resolved_eigenvalue(self.values)
+
+    @staticmethod
+    def _check_ridge(ridge):
         if not 0 <= ridge < np.inf:
             raise refused("Kernel regression", "ridge >= 0", ridge, "Give a ridge of 0 or more")
-        if not ridge and not self.values[0] > 0:
-            rank = int((self.values > 0).sum())
-            remedy = "Give a ridge, drop repeated inputs, or ask for a finite time"
-            raise refused("Kernel regression", "an invertible kernel", f"one of rank {rank} of {len(self.values)}, condition number inf", remedy)
-        return start + (self._seen(cross) / (self.values + ridge)) @ (self.vectors.T @ (self.Y - self.start))
 
     def ensemble(self, decay: Decay, nngp: Square, cross: Cross, nngp_cross: Cross, nngp_test: Float[np.ndarray, "q q"]) -> "Ensemble":
         """Mean and covariance over random starts f_0 ~ GP(0, K) at every mark, for the same output at two inputs.
@@ -156,11 +233,12 @@ class Ensemble:
 
 @dataclasses.dataclass(frozen=True)
 class Posterior:
-    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, and the condition number of what was inverted."""
+    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, the condition number of what was inverted, and ln p(Y) of each output."""
 
     mean: Float[np.ndarray, "q k"]
     cov: Float[np.ndarray, "q q"]
     condition_number: float
+    log_marginal_likelihood: Float[np.ndarray, " k"]
 
 
 def posterior(nngp: Square, Y: Outputs, cross: Float[np.ndarray, "q n"], own: Float[np.ndarray, "q q"], noise: float = 0.0) -> Posterior:
@@ -168,16 +246,15 @@ def posterior(nngp: Square, Y: Outputs, cross: Float[np.ndarray, "q n"], own: Fl
 
     Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.  Source: Lee et al. 2018.
     """
-    nngp, own = np.asarray(nngp, np.float64), np.asarray(own, np.float64)
+    own, nngp = np.asarray(own, np.float64), np.asarray(nngp)
     if not 0 <= noise < np.inf:
         raise refused("The posterior", "noise >= 0", noise, "Give the standard deviation of the noise")
     if nngp.ndim != 2 or nngp.shape[0] != nngp.shape[1] or own.shape != 2 * np.shape(cross)[:1]:
         got = f"shapes {nngp.shape}, {np.shape(cross)} and {own.shape}"
         raise refused("The posterior", "kernels (n, n), (q, n) and (q, q)", got, "Give them between and among the training and the other inputs")
-    learner = KernelLearner.of(nngp + noise**2 * np.eye(len(nngp)), Y, 0.5)
+    learner = KernelLearner.of(nngp + (noise**2 * np.eye(len(nngp))).astype(nngp.dtype), Y, 0.5)
     if not learner.values[0] > 0:
-        rank = int((learner.values > 0).sum())
         remedy = "Give a noise, or drop repeated inputs"
-        raise refused("The posterior", "an invertible kernel", f"one of rank {rank} of {len(learner.values)}, condition number inf", remedy)
+        raise refused("The posterior", "an invertible kernel", f"one of rank {learner.rank} of {len(learner.values)}, condition number inf", remedy)
     mean, half = learner.limit(cross), (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values)
-    return Posterior(mean, own - half @ half.T, learner.condition_number)
+    return Posterior(mean, own - half @ half.T, learner.condition_number, learner.log_marginal_likelihood())

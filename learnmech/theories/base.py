@@ -80,7 +80,15 @@ class Theory(Part):
     tolerance: ClassVar[float] = 1e-6
 
     def domain(self, start: Start) -> Iterable[Condition]:
-        """The conditions of validity that are known at the start at once, from what the experiment is."""
+        """The conditions of validity, decided at the start wherever possible: all that are `known`, and where those hold what is `further` needed, up to
+        the first that fails. A theory whose conditions cost nothing gives them here; one of which some are dear gives `known` and `further` instead."""
+        known = tuple(self.known(start))
+        if not all(condition.holds for condition in known):
+            return known
+        return (*known, *_up_to_the_first(self.further(start)))
+
+    def known(self, start: Start) -> Iterable[Condition]:
+        """The conditions that are known at once, from what the experiment is."""
         raise NotImplementedError
 
     def further(self, start: Start) -> Iterable[Condition]:
@@ -88,8 +96,7 @@ class Theory(Part):
         return ()
 
     def conditions(self, start: Start) -> tuple[Condition, ...]:
-        """Its domain; that it speaks of the events on the way, and that no step draws a network of its own; and, where all that holds, what is `further`
-        needed, up to the first that does not hold.
+        """Its domain; that it speaks of the events on the way, and that no step draws a network of its own. These come before what is `further` needed.
 
         This never raises: a refusal within, or an arithmetic surprise, is a condition that does not hold, and says so.
         """
@@ -97,10 +104,11 @@ class Theory(Part):
         undisturbed = (Condition("nothing is changed on the way (events)", count, 0, False),) if count and not self.of_events else ()
         network = start.system.architecture
         same = (Condition("every step sees the same network (no dropout)", repr(network), "no dropout", False),) if network.draws else ()
-        known = (*_asked(lambda: self.domain(start)), *undisturbed, *same)
-        if not all(condition.holds for condition in known):
+        whole = type(self).domain is not Theory.domain
+        known = (*_asked(lambda: self.domain(start) if whole else self.known(start)), *undisturbed, *same)
+        if whole or not all(condition.holds for condition in known):
             return known
-        return (*known, *_asked(lambda: self.further(start), to_the_first=True))
+        return (*known, *_asked(lambda: _up_to_the_first(self.further(start))))
 
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""
@@ -111,15 +119,21 @@ class Theory(Part):
         return seen
 
 
-def _asked(ask: Callable[[], Iterable[Condition]], to_the_first: bool = False) -> tuple[Condition, ...]:
-    """The conditions as they come, each settled; what is raised on the way is one more, that does not hold. `to_the_first`: that fails, which is the last."""
+def _up_to_the_first(conditions: Iterable[Condition]) -> Iterable[Condition]:
+    """The conditions up to the first that does not hold: those behind it are not asked."""
+    for one in conditions:
+        yield one
+        if not one.settled().holds:
+            return
+
+
+def _asked(ask: Callable[[], Iterable[Condition]]) -> tuple[Condition, ...]:
+    """The conditions as they come, each settled; what is raised on the way is one more, that does not hold."""
     found: list[Condition] = []
     try:
         with np.errstate(all="ignore"):  # what comes of it, a NaN, is said as undecided
             for one in ask():
                 found.append(one.settled())
-                if to_the_first and not found[-1].holds:
-                    break
     except Refused as refusal:
         found.append(Condition("what its conditions look at can be had here", str(refusal), "so", False))
     except Exception as surprise:  # one theory never ends the others; what is not a refusal is told by its own name, since it may be a fault of ours

@@ -284,7 +284,7 @@ class CentralFlow(Theory):
     window: int = structure(400, at_least=2)
     most: int = structure(3, at_least=2)
 
-    def domain(self, start):
+    def known(self, start):
         return *self._meant(start), *self._readable(start)
 
     def further(self, start):

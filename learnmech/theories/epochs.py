@@ -93,7 +93,7 @@ class ModifiedEpochs(Theory):
     over_seeds: ClassVar[bool] = True
     tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate
 
-    def domain(self, start):
+    def known(self, start):
         return rule_is(start, SGD), _whole_epochs(start)
 
     def further(self, start):

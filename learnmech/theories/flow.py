@@ -150,7 +150,7 @@ class Flow(Theory):
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0),)
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
 
-    def domain(self, start):
+    def known(self, start):
         return has_flow(start), *forgetting(start)
 
     def further(self, start):
@@ -196,7 +196,7 @@ class ModifiedFlow(Theory):
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
-    def domain(self, start):
+    def known(self, start):
         return (rule_is(start, GradientDescent),)
 
     def further(self, start):

@@ -73,7 +73,7 @@ class InfiniteWidth(Theory):
     limits: ClassVar[tuple[Limit, ...]] = (Limit("architecture.width", -0.5, quantity="outputs"),)
     tolerance: ClassVar[float] = 0.1  # a limit: what counts is the order
 
-    def domain(self, start):
+    def known(self, start):
         return *in_function_space(start), has_limit(start), stands_still(start), drawn_as_prescribed(start)
 
     def further(self, start):
@@ -143,8 +143,8 @@ class EnsembleMean(Theory):
     from_start: ClassVar[bool] = False
     tolerance: ClassVar[float] = 4.5  # standard errors: the largest of a few hundred draws of a normal variable stays below
 
-    def domain(self, start):
-        return InfiniteWidth().domain(start)
+    def known(self, start):
+        return InfiniteWidth().known(start)
 
     def further(self, start):
         return InfiniteWidth().further(start)

@@ -11,6 +11,7 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Outputs
 from learnmech.kernels.decay import momentum_decay
+from learnmech.kernels.learner import KernelLearner
 from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, rule_is, squared_loss
@@ -44,10 +45,33 @@ def minimum_norm(X: Matrix, Y: Matrix) -> Matrix:
 
 
 def ridge_solution(X: Matrix, Y: Matrix, c: float, rho: float) -> Matrix:
-    """W = ((H + rho I)^-1 2c X'Y)' (k, d), the minimum of c|XW' - Y|^2 + (rho/2)|W|^2; in kernel form X'(XX' + rho/(2c) I)^-1 Y."""
+    """W = ((H + rho I)^-1 2c X'Y)' (k, d), the minimum of c|XW' - Y|^2 + (rho/2)|W|^2; in kernel form X'(XX' + rho/(2c) I)^-1 Y.
+
+    At rho = 0 that of least norm, at any rank of X.
+    """
+    if not rho:
+        return minimum_norm(X, Y)
     if len(X) < X.shape[1]:
         return (X.T @ np.linalg.solve(X @ X.T + rho / (2 * c) * np.eye(len(X)), Y)).T
     return np.linalg.solve(2 * c * X.T @ X + rho * np.eye(X.shape[1]), 2 * c * X.T @ Y).T
+
+
+def leverages(X: Matrix, c: float = 0.5, rho: float = 0.0) -> Float[np.ndarray, " n"]:
+    """The diagonal of X (X'X + rho/(2c) I)^{-1} X' (n,): how much each fitted output follows its own target; at rho = 0 of the projection on X's columns."""
+    return _as_kernel(X, np.zeros((len(X), 1)), c).leverages(rho / (2 * c))
+
+
+def leave_one_out(X: Matrix, Y: Matrix, c: float = 0.5, rho: float = 0.0) -> Matrix:
+    """What the fit to all samples but one says at that one (n, k), for each: y_i - r_i/(1 - leverage_i), r the residual; rho and c as in `ridge_solution`.
+
+    The ridge per sample stays as it is when one is left out: rho/(2c) beside X'X. At rho = 0 the fit is that of least norm.
+    """
+    return _as_kernel(X, Y, c).leave_one_out(rho / (2 * c))
+
+
+def _as_kernel(X, Y, c):
+    X = np.asarray(X, np.float64)
+    return KernelLearner.of(X @ X.T, np.asarray(Y, np.float64), c)
 
 
 def critical_rate(top: float, momentum: float = 0.0, kind: str = "heavy-ball") -> float:

@@ -63,7 +63,7 @@ class ScaleEquilibrium(Theory):
     source: ClassVar[str] = "van Laarhoven 2017; Li et al. 2020; Kosson et al. 2024; the exact angle derived here"
     predicts: ClassVar[tuple[str, ...]] = ("angular_step", "turning")
 
-    def domain(self, start):
+    def known(self, start):
         return *self._needed(start), _long_enough(start), _steady()
 
     def further(self, start):

@@ -135,7 +135,7 @@ class SgdFlatness(Theory):
     over_seeds: ClassVar[bool] = True
     tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate and noise
 
-    def domain(self, start):
+    def known(self, start):
         return rule_is(start, SGD), _fresh_batches(start), _small(start), _one_rate(start)
 
     def further(self, start):
@@ -143,7 +143,7 @@ class SgdFlatness(Theory):
         yield from _at_a_minimum(start)
 
     def predict(self, start, clock=None):
-        need(self, start, *self.domain(start), mean_of_samples(start), *_at_a_minimum(start))
+        need(self, start, *self.domain(start))
         marks, system = start.marked(clock), trees.cast(start.system, jnp.float64)
         rate, spread = float(start.rule.rate), _spread(start)
         path = _drifting(system, start.params, marks.times, rate, spread)

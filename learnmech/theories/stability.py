@@ -161,7 +161,7 @@ class EdgeOfStability(Theory):
     predicts: ClassVar[tuple[str, ...]] = ("sharpness", "preconditioned_sharpness")
     tolerance: ClassVar[float] = 0.1  # it hovers: some percent above while the loss still oscillates, some below after a burst
 
-    def domain(self, start):
+    def known(self, start):
         rule = start.rule
         claim = "a rule of all samples at a constant rate, without clipping or coupled decay, that has a threshold"
         known = _steady(rule) and decays(rule)[0] == 0 and threshold(rule) is not None
@@ -175,7 +175,7 @@ class EdgeOfStability(Theory):
         )
 
     def predict(self, start, clock=None):
-        need(self, start, *self.domain(start)[:2])
+        need(self, start, *self.known(start)[:2])
         quantities = [one.quantities(start.system, start.params)[0] for one in (Sharpness(), PreconditionedSharpness())]
         if not self._bare(start):
             quantities = quantities[1:]

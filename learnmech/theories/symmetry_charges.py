@@ -41,14 +41,14 @@ class SymmetryCharges(Theory):
     source: ClassVar[str] = "Kunin et al. 2021; Tanaka & Kunin 2021"
     predicts: ClassVar[tuple[str, ...]] = ("charge_*",)
 
-    def domain(self, start):
+    def known(self, start):
         return *symmetric(start, ridge_of(start)), rule_is(start, GradientFlow)
 
     def further(self, start):
         yield still_along(start)
 
     def predict(self, start, clock=None):
-        need(self, start, *self.domain(start), still_along(start))
+        need(self, start, *self.domain(start))
         marks, ridge, (found, factors) = start.marked(clock), ridge_of(start), charged(start)
         courses = []
         for one in found:
@@ -77,7 +77,7 @@ class ChargeDrift(Theory):
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0, bound=True, quantity="charge_drift"),)
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
-    def domain(self, start):
+    def known(self, start):
         return *symmetric(start, pulled(start)), _descends(start)
 
     def further(self, start):

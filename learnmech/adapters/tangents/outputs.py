@@ -11,9 +11,10 @@ from jaxtyping import Float
 
 from learnmech.adapters.tangents.empirical import axes_of
 from learnmech.errors import refused
+from learnmech.kernels.learner import MARGIN
 from learnmech.trees import Array
 
-SINGULAR = "Give diag_reg > 0, or ask for a finite t"
+SINGULAR = "Give diag_reg > 0, drop repeated inputs, or ask for a finite t"
 
 
 class Outputs(NamedTuple):
@@ -91,23 +92,40 @@ def regularized(K: Float[Array, "m m"], diag_reg: float, absolute: bool) -> Floa
     return K + diag_reg * (1.0 if absolute else library.trace(K) / len(K)) * library.eye(len(K))
 
 
-def eigen(K: Float[Array, "m m"]) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Eigenvalues, those below round-off as 0, and eigenvectors."""
+def _finite(K, who):
+    if _known(K) and not np.isfinite(np.asarray(K)).all():
+        raise refused(who, "a train-train kernel of finite numbers", "NaN or infinity", "Remove or replace the bad entries")
+
+
+def eigen(K: Float[Array, "m m"], precision=None) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
+    """Eigenvalues, those that are 0 to the round-off of the `precision` the kernel came in as 0, and eigenvectors."""
+    _finite(K, "predict")
     values, vectors = scipy.linalg.eigh(np.asarray(K)) if _known(K) else jnp.linalg.eigh(K)
     library = np if _known(K) else jnp
-    return library.where(values > len(K) * np.finfo(float).eps * library.abs(values).max(), values, 0), vectors
+    return library.where(values > _floor(values, K, precision), values, 0), vectors
 
 
-def solver(K: Float[Array, "m m"], who: str):
-    """b -> K^-1 b by a Cholesky factor; refuses a singular kernel."""
+def _floor(values, K, precision):
+    """`resolved_eigenvalue`, traced or not."""
+    kind = np.dtype(K.dtype if precision is None else precision)
+    return MARGIN * len(K) * float(np.finfo(kind if kind.kind == "f" else np.float64).eps) * (np if _known(K) else jnp).abs(values).max()
+
+
+def solver(K: Float[Array, "m m"], who: str, precision=None):
+    """b -> K^-1 b by a Cholesky factor; refuses a kernel that is singular to round-off, by its rank: a factor may pass or not. Traced, it gives NaN there."""
+    _finite(K, who)
     if not _known(K):
+        values = jnp.linalg.eigvalsh(jax.lax.stop_gradient(K))
+        whole = values[0] > _floor(values, K, precision)
         factor = jax.scipy.linalg.cho_factor(K, lower=True)
-        return lambda b: jax.scipy.linalg.cho_solve(factor, b)
-    try:
-        lower = np.linalg.cholesky(np.asarray(K))
-    except np.linalg.LinAlgError:
-        values = np.linalg.eigvalsh(np.asarray(K))
-        raise refused(who, "a train-train kernel that is positive definite", f"eigenvalues from {values[0]:.3g} to {values[-1]:.3g}", SINGULAR) from None
+        return lambda b: jnp.where(whole, jax.scipy.linalg.cho_solve(factor, b), jnp.nan)
+    K = np.asarray(K)
+    values = np.linalg.eigvalsh(K)
+    if not values[0] > _floor(values, K, precision):
+        rank = int((values > _floor(values, K, precision)).sum())
+        got = f"one of rank {rank} of {len(values)}, eigenvalues from {values[0]:.3g} to {values[-1]:.3g}"
+        raise refused(who, "a train-train kernel that is positive definite", got, SINGULAR)
+    lower = np.linalg.cholesky(K)
 
     def solved(b):
         return jnp.asarray(scipy.linalg.cho_solve((lower, True), b)) if _known(b) else jax.scipy.linalg.cho_solve((jnp.asarray(lower), True), b)

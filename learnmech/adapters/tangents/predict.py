@@ -5,6 +5,7 @@ learning_rate * t, df/dt = -learning_rate/y.size K (f - y). t=None is infinity. 
 so that with k outputs this time is k times longer: learning_rate * t = k * time. Leading axes of t come first in what is returned.
 """
 
+import inspect
 from typing import NamedTuple
 
 import jax.numpy as jnp
@@ -72,14 +73,16 @@ def gradient_descent_mse(
     y = _targets(y_train)
     outputs = Outputs.of(y, trace_axes)
     K = regularized(outputs.matrix(k_train_train), diag_reg, diag_reg_absolute_scale)
-    parts = _once(lambda name: eigen(K) if name == "eigen" else solver(K, "gradient_descent_mse"))
+    kind = jnp.asarray(k_train_train).dtype
+    parts = _once(lambda name: eigen(K, kind) if name == "eigen" else solver(K, "gradient_descent_mse", kind))
 
     def predict_fn(t=None, fx_train_0=0.0, fx_test_0=None, k_test_train=None):
         if fx_test_0 is not None and k_test_train is None:
             raise refused("predict_fn", "k_test_train for predictions on a test set", "None", "Give kernel_fn(x_test, x_train, 'ntk')")
         gap = outputs.rows(y - jnp.broadcast_to(0.0 if fx_train_0 is None else jnp.asarray(fx_train_0), y.shape))
         if t is None:
-            left, moved = jnp.zeros_like(gap), None if fx_test_0 is None else parts("solver")(gap)
+            # a singular kernel does not come to rest at the targets, nor does it say where elsewhere
+            left, moved = jnp.zeros_like(gap), parts("solver")(gap)
         else:
             values, vectors = parts("eigen")
             time = jnp.asarray(t, float) * learning_rate / y.size
@@ -97,9 +100,13 @@ def gradient_descent_mse(
     return predict_fn
 
 
+def _is_array(kernel) -> bool:
+    return hasattr(kernel, "shape") and hasattr(kernel, "dtype")
+
+
 def _part(kernel, name, who="predict"):
     """The kernel of that name, of a Kernel or namedtuple; an array is whatever it is asked for."""
-    if hasattr(kernel, "shape") and hasattr(kernel, "dtype"):
+    if _is_array(kernel):
         return kernel
     found = getattr(kernel, name, None)
     if found is None:
@@ -118,11 +125,12 @@ def gp_inference(k_train_train, y_train: Float[Array, "..."], diag_reg: float = 
     y = _targets(y_train)
     outputs = Outputs.of(y, trace_axes)
     train = _once(lambda name: outputs.matrix(_part(k_train_train, name)))
-    solve = _once(lambda name: solver(regularized(train(name), diag_reg, diag_reg_absolute_scale), "gp_inference"))
+    solve = _once(lambda name: solver(regularized(train(name), diag_reg, diag_reg_absolute_scale), "gp_inference", train(name).dtype))
 
     def one(name, k_test_train, k_test_test):
         kind = "ntk" if name == "ntkgp" else name
         if k_test_train is None:
+            solve(kind)  # which refuses a singular kernel: trained for ever it does not come to rest at y
             m = len(train(kind))
             return y if k_test_test is None else Gaussian(y, zipped(jnp.zeros((m, m)), outputs.sizes))
         if name == "ntk" and k_test_test is not None and any(hasattr(kernel, "dtype") for kernel in (k_train_train, k_test_train)):
@@ -163,19 +171,22 @@ def gradient_descent_mse_ensemble(
     ntk: all layers trained. With T regularized, E = exp(-learning_rate t/y.size T), S = T_sd T^-1 (1 - E), K the nngp: mean S y,
     covariance K_ss + S K S' - S K_ds - K_sd S'; of the training set (x_test=None) (1 - E) y and E K E.
     nngp: the last layer alone trained, K in place of T throughout (in the covariance regularized): K_ss - K_sd K^-1 (1 - E^2) K_ds; K E^2.
-    kernel_kwargs go to kernel_fn(x1, x2, get, ...), for instance params of an empirical one.
+    kernel_kwargs go to kernel_fn(x1, x2, get, ...), for instance params of an empirical one. A kernel_fn of your own that gives an array serves where one
+    kernel is asked for; where two are, it gives a namedtuple or Kernel with nngp and ntk.
     """
     y = _targets(y_train)
     outputs = Outputs.of(y, trace_axes)
     kwargs = dict(kernel_kwargs)
     rate = learning_rate / y.size
 
+    _check_signature(kernel_fn, kwargs)
+
     def train_kernel(name):
-        return jnp.asarray(getattr(kernel_fn(x_train, None, (name,), **kwargs), name))
+        return jnp.asarray(_part(kernel_fn(x_train, None, (name,), **kwargs), name, "gradient_descent_mse_ensemble"))
 
     raw = _once(train_kernel)
     matrix = _once(lambda name: outputs.matrix(np.asarray(raw(name)), "gradient_descent_mse_ensemble", "k_train_train"))
-    modes = _once(lambda name: eigen(regularized(matrix(name), diag_reg, diag_reg_absolute_scale)))
+    modes = _once(lambda name: eigen(regularized(matrix(name), diag_reg, diag_reg_absolute_scale), matrix(name).dtype))
 
     def at(name, time, test):
         values, vectors = modes(name)
@@ -184,8 +195,8 @@ def gradient_descent_mse_ensemble(
         if test is None:
             mean = outputs.back(vectors @ ((1 - kept)[..., None] * along), outputs.sizes)
             return mean, lambda: zipped(_left(vectors, values, kept, matrix("nngp") if name == "ntk" else None), outputs.sizes)
-        across = outputs.matrix(getattr(test[0], name), name="k_test_train")
-        sizes = outputs.others(getattr(test[0], name))
+        cross = jnp.asarray(_part(test[0], name))
+        across, sizes = outputs.matrix(cross, name="k_test_train"), outputs.others(cross)
         mean = outputs.back(across @ vectors @ (filled[..., None] * along), sizes)
         return mean, lambda: zipped(_spread(name, across @ vectors, vectors, kept, filled, outputs, test, matrix), sizes)
 
@@ -212,7 +223,21 @@ def _of_test(kernel_fn, x_train, x_test, names, compute_cov, kwargs, test_kwargs
     if any(isinstance(value, tuple) for value in merged.values()):
         raise refused("gradient_descent_mse_ensemble", "the same keyword arguments for all inputs", "a tuple of them", "Bind them to kernel_fn beforehand")
     across = kernel_fn(x_test, x_train, names, **merged)
-    return across, kernel_fn(x_test, None, ("nngp",), **merged).nngp if compute_cov else None
+    if _is_array(across) and len(names) > 1:
+        remedy = 'Give a namedtuple with nngp and ntk, or ask for get="nngp" alone'
+        raise refused("gradient_descent_mse_ensemble", f"a kernel_fn that gives {' and '.join(names)}", "an array", remedy)
+    return across, _part(kernel_fn(x_test, None, ("nngp",), **merged), "nngp") if compute_cov else None
+
+
+def _check_signature(kernel_fn, kwargs):
+    """Refuse a kernel function that cannot be called as kernel_fn(x1, x2, get, ...), before it is."""
+    try:
+        inspect.signature(kernel_fn).bind(None, None, ("nngp",), **kwargs)
+    except ValueError:  # its signature cannot be seen
+        return
+    except TypeError as reason:
+        remedy = "Let it take kernel_fn(x1, x2=None, get=None) and give an array, or a namedtuple with nngp and ntk"
+        raise refused("gradient_descent_mse_ensemble", "a kernel_fn(x1, x2, get)", f"{kernel_fn!r}: {reason}", remedy) from None
 
 
 def _left(vectors, values, kept, K):
