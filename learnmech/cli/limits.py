@@ -93,7 +93,7 @@ def _values(experiment: Experiment, knob: str, values: list) -> list:
         experiment.with_value(knob, value)
     if knob == "rule.rate" and experiment.clock.time is None:
         remedy = "Add clock={time = 2.0, marks = 21}, so that all rates are compared at the same times"
-        raise refused("limit", "a clock in time along rule.rate", f"steps = {int(experiment.clock.steps)}", remedy)
+        raise refused("limit", "a clock in time along rule.rate", repr(experiment.clock), remedy)
     return values
 
 
