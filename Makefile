@@ -40,6 +40,7 @@ peers: .venv-nt/.made .venv-nt-old/.made .venv-th/.made
 	.venv-nt-old/bin/python -m pip install --quiet --disable-pip-version-check jax==0.4.25 jaxlib==0.4.25 neural-tangents==0.6.5 'numpy<2' 'scipy<1.13'
 	touch $@
 
+# PyTorch alone serves most: it trains beside theory-scale, theory-all-weights, theory-lean-peer, sweep64, linear-reduced and ntk-torch-func.
 .venv-th/.made:
 	$(PYTHON) -m venv .venv-th
 	.venv-th/bin/python -m pip install --quiet --disable-pip-version-check torch==2.14.1 pyhessian==0.1 curvlinops-for-pytorch==3.0.1 scipy

@@ -12,7 +12,7 @@ from benchmarks.base import Row, measure
 # Whether a benchmark is pinned to one core; what spreads over the cores by itself is not.
 MODULES = {"theory_scale": True, "overhead": True, "recording": False, "linear_reduced": True, "sweep64": False, "flow": True, "startup": False}
 MODULES |= {"infinite_kernel": False, "empirical_kernel": False, "curvature": False, "rule_steps": True}
-SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy", "torch")
+SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
 LINE = "{:<16} {:>9} {:>9} {:>8} {:>9} {:>4}  {:<17} {}"
 
@@ -59,10 +59,14 @@ def main(names: list[str]) -> None:
     print(f"Python {platform.python_version()}, " + ", ".join(f"{package} {version(package)}" for package in SHOWN))
     print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores; load before {load()}")
     print(LINE.format(*COLUMNS, "note"), flush=True)
+    alone = 0
     for module in asked:
         if module in MODULES:
             for row in in_a_process(module, MODULES[module]):
+                alone += row.note.startswith("not compared")
                 print(line(row), flush=True)
+    if alone:
+        print(f"{alone} rows have nothing to be held against: make peers sets up what they want (or name where that is: LEARNMECH_PEERS=DIR).")
     print(f"load after {load()}. Ratio is peer/ours where the goal is >=, ours/peer where it is <=; medians; differences under 15% are noise.")
 
 

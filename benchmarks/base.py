@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from benchmarks.foreign import NoPeer
+
 
 class Goal(NamedTuple):
     """What is to be reached: a speed-up (peer/ours, at least), an overhead (ours/peer, at most), or seconds, MB, kernels or results (of ours, at most)."""
@@ -77,7 +79,12 @@ def wall(call: Callable[[], Any]) -> float:
 def measured(benchmark: Benchmark) -> Row:
     """Medians of the two sides, warmed up and then timed in turn, so that a busy machine slows both."""
     timed, goal = benchmark.timed or wall, benchmark.goal
-    note = benchmark.says(benchmark.ours(), None if benchmark.peer is None else benchmark.peer())
+    try:
+        beside = None if benchmark.peer is None else benchmark.peer()
+    except NoPeer as missing:
+        benchmark.ours()
+        return Row(benchmark.name, statistics.median(timed(benchmark.ours) for _ in range(3)), goal=goal, note=f"not compared: {missing}")
+    note = benchmark.says(benchmark.ours(), beside)
     ours, peers = [], []
     for _ in range(benchmark.repetitions):
         ours.append(timed(benchmark.ours))

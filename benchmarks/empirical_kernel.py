@@ -2,6 +2,9 @@
 
 import concurrent.futures
 import multiprocessing
+import os
+import tempfile
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -9,6 +12,7 @@ import numpy as np
 
 from benchmarks.base import Benchmark, Goal, peak
 from benchmarks.foreign import Peer
+from benchmarks.torch_training import TORCH, written
 from learnmech import architectures, scalings
 from learnmech.kernels.empirical import full_kernel, traced_kernel
 
@@ -53,23 +57,16 @@ def _in_a_fresh_process(measure, argument):
 
 
 def _by_torch():
-    """Jacobian contraction in torch.func, as its documentation writes it: per-sample Jacobians, then one einsum per parameter."""
-    import torch
-    from torch.func import functional_call, jacrev, vmap
-
-    _, params, X = drawn()
-    layers = [torch.nn.Linear(w["weight"].shape[1], w["weight"].shape[0], bias=False) for w in params.values()]
-    network = torch.nn.Sequential(*(part for layer in layers for part in (layer, torch.nn.Tanh())))[:-1]
-    for layer, w in zip(layers, params.values(), strict=True):
-        layer.weight.data = torch.tensor(np.asarray(w["weight"])) / w["weight"].shape[1] ** 0.5
-    scale = [float(w["weight"].shape[1]) for w in params.values()]
-    leaves, x = {name: leaf.detach() for name, leaf in network.named_parameters()}, torch.tensor(np.asarray(X))
+    """Jacobian contraction in torch.func, in a process of its own."""
+    made = []
 
     def call():
-        jacobian = vmap(jacrev(lambda p, one: functional_call(network, p, (one[None],))[0]), (None, 0))(leaves, x)
-        blocks = (j.flatten(2) for j in jacobian.values())
-        # the weights here are the ntk scaling's over sqrt(fan_in), so that the kernel of each layer is divided by it
-        return float(sum(torch.einsum("Naf,Maf->NM", j, j) / s for j, s in zip(blocks, scale, strict=True))[0, 1] / OUTPUTS)
+        if not made:
+            _, params, X = drawn()
+            peer, folder = Peer(TORCH, "training.py"), tempfile.TemporaryDirectory()
+            file = written(Path(folder.name), 0, params, X, X)
+            made.extend((peer.ready(kind="kernel", files=[file], layers=len(params), threads=os.cpu_count()), folder))
+        return made[0].call()
 
     return call
 
@@ -101,10 +98,7 @@ def benchmarks() -> list[Benchmark]:
         "ntk-structured": (1.2, _peer(".venv-nt-old", "STRUCTURED_DERIVATIVES")),
     }
     found = [Benchmark(name, Goal("speed-up", goal), ours, peer, says=says) for name, (goal, peer) in peers.items()]
-    try:
-        found.insert(1, Benchmark("ntk-torch-func", Goal("speed-up", 60), ours, _by_torch(), says=says, repetitions=3))
-    except ModuleNotFoundError:
-        pass
+    found.insert(1, Benchmark("ntk-torch-func", Goal("speed-up", 60), ours, _by_torch(), says=says, repetitions=3))
     found.append(Benchmark("ntk-memory", Goal("MB", 20), lambda: None, timed=_in_a_fresh_process(grown, None), repetitions=3))
     found.append(Benchmark("ntk-full-memory", Goal("results", 2), lambda: None, timed=_in_a_fresh_process(full_in_memory, 1000), repetitions=1))
     return found

@@ -3,6 +3,7 @@
 import learnmech as lm
 from benchmarks.base import Benchmark, Goal
 from benchmarks.theory_scale import farthest
+from benchmarks.torch_training import Trained
 from learnmech import architectures, data, instruments, rules
 
 STEPS, PEER_STEPS, RATE = 20_000, 200, 0.05
@@ -21,25 +22,20 @@ def experiment(steps: int) -> lm.Experiment:
 
 def benchmarks() -> list[Benchmark]:
     """20,000 steps with the loss at 201 marks, the reduction included; the peer does a hundredth of them."""
-    import torch
-
-    from benchmarks.torch_training import trained
-
-    torch.set_num_threads(1)
     whole = experiment(STEPS)
     start = lm.prepare(whole)
-    view = start.data.train
+    peer = Trained([start], RATE, PEER_STEPS, bent=False)
 
-    def says(record, weights):
+    def says(*_):
         final = lm.run(experiment(PEER_STEPS), watch=(instruments.Loss(),)).final
-        return f"peer {PEER_STEPS} of {STEPS} steps, scaled; weights there differ by {farthest(final.values(), weights):.1e}"
+        return f"peer {PEER_STEPS} of {STEPS} steps, scaled; weights there differ by {farthest(final.values(), peer.weights()[0]):.1e}"
 
     return [
         Benchmark(
             "linear-reduced",
             Goal("speed-up", 50),
             lambda: lm.run(lm.prepare(whole), watch=(instruments.Loss(),)),
-            lambda: trained(start.params, view.X, view.Y, RATE, PEER_STEPS),
+            peer,
             peer_share=PEER_STEPS / STEPS,
             says=says,
         )

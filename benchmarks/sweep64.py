@@ -5,6 +5,7 @@ import numpy as np
 import learnmech as lm
 from benchmarks.base import Benchmark, Goal
 from benchmarks.theory_scale import experiment, farthest
+from benchmarks.torch_training import Trained
 from learnmech import instruments
 
 STEPS, SEEDS, PEER_RUNS = 2_000, 4, 2
@@ -13,21 +14,15 @@ RATES = [float(rate) for rate in np.geomspace(0.005, 0.1, 16)]
 
 def benchmarks() -> list[Benchmark]:
     """16 rates and 4 seeds, 2,000 steps each, loss and weights at 11 marks, on all cores, by each backend; the peer does 2 of the 64 runs."""
-    import torch
-
-    from benchmarks.torch_training import trained
-
-    torch.set_num_threads(1)  # its second thread finds no work in so small a network, and on a busy machine waits in a loop
     base = experiment(lm.Clock(steps=STEPS, marks=11))
     starts = [lm.prepare(base.with_value("seed", seed)) for seed in range(PEER_RUNS)]
     watch = (instruments.Loss(), instruments.Weights())
 
-    def peer():
-        return [trained(s.params, s.data.train.X, s.data.train.Y, RATES[-1], STEPS, torch.nn.Tanh) for s in starts]
+    peer = Trained(starts, RATES[-1], STEPS)
 
-    def says(grid, runs):
+    def says(grid, _):
         mine = [[grid[f"layer{i}.weight"].values[-1, seed, -1] for i in (1, 2, 3)] for seed in range(PEER_RUNS)]
-        apart = max(farthest(a, b) for a, b in zip(mine, runs, strict=True))
+        apart = max(farthest(a, b) for a, b in zip(mine, peer.weights(), strict=True))
         return f"{grid.attrs['backend']}; peer {PEER_RUNS} of 64 runs, scaled; last weights differ by {apart:.1e}"
 
     def ours(backend):

@@ -4,6 +4,7 @@ import numpy as np
 
 import learnmech as lm
 from benchmarks.base import Benchmark, Goal
+from benchmarks.torch_training import Trained
 from learnmech import architectures, data, instruments, rules
 
 STEPS, PEER_STEPS, RATE = 20_000, 2_000, 0.05
@@ -27,23 +28,13 @@ def farthest(ours, peer) -> float:
 
 def benchmarks() -> list[Benchmark]:
     """The loss at each of 20,000 steps, then all weights as well; the peer, usual and leanest, does a tenth of them and records nothing."""
-    import torch
-
-    from benchmarks.torch_training import trained, trained_leanly
-
-    torch.set_num_threads(1)
     start, marked = lm.prepare(experiment(lm.Clock(steps=STEPS, every=1))), lm.prepare(experiment(lm.Clock(steps=PEER_STEPS)))
-    view = start.data.train
     there = [lm.run(marked, watch=(instruments.Loss(),)).final[f"layer{i}.weight"] for i in (1, 2, 3)]
 
-    def says(record, weights):
-        return f"peer {PEER_STEPS} of {STEPS} steps, scaled; weights there differ by {farthest(there, weights):.1e}"
+    usual, lean = (Trained([start], RATE, PEER_STEPS, how=how) for how in ("usual", "lean"))
 
-    def usual():
-        return trained(start.params, view.X, view.Y, RATE, PEER_STEPS, torch.nn.Tanh)
-
-    def lean():
-        return trained_leanly(start.params, view.X, view.Y, RATE, PEER_STEPS)
+    def says(peer):
+        return lambda *_: f"peer {PEER_STEPS} of {STEPS} steps, scaled; weights there differ by {farthest(there, peer.weights()[0]):.1e}"
 
     def ours(*watch):
         return lambda: lm.run(start, watch=watch)
@@ -51,4 +42,4 @@ def benchmarks() -> list[Benchmark]:
     loss, weights = instruments.Loss(), instruments.Weights()
     rows = {"theory-scale": (ours(loss), usual), "theory-all-weights": (ours(loss, weights), usual), "theory-lean-peer": (ours(loss), lean)}
     share = PEER_STEPS / STEPS
-    return [Benchmark(name, Goal("speed-up", 25), mine, peer, peer_share=share, says=says) for name, (mine, peer) in rows.items()]
+    return [Benchmark(name, Goal("speed-up", 25), mine, peer, peer_share=share, says=says(peer)) for name, (mine, peer) in rows.items()]

@@ -1,48 +1,47 @@
-"""The peer of the training benchmarks: full-batch gradient descent in PyTorch eager, recording nothing."""
+"""The peer of the training benchmarks: full-batch gradient descent in PyTorch eager, recording nothing, in a process of its own."""
 
-import itertools
+import tempfile
+from pathlib import Path
 
 import numpy as np
-import torch
+
+from benchmarks.foreign import Peer
+
+TORCH = ".venv-th"
 
 
-def _single(values) -> torch.Tensor:
-    return torch.tensor(np.asarray(values, np.float32))
+def written(folder: Path, number: int, params: dict, X, Y) -> str:
+    """Weights and samples in float32 in a file for the peer."""
+    file = folder / f"{number}.npz"
+    weights = {f"weight{i}": np.asarray(params[f"layer{i + 1}"]["weight"], np.float32) for i in range(len(params))}
+    np.savez(file, X=np.asarray(X, np.float32), Y=np.asarray(Y, np.float32), **weights)
+    return str(file)
 
 
-def _layers(params: dict) -> list[torch.Tensor]:
-    return [_single(params[f"layer{i}"]["weight"]) for i in range(1, len(params) + 1)]
+class Trained:
+    """So many steps from each of these starts, one after the other, on |f - Y|^2 / 2n in float32: `how` is `usual` or `lean`, `bent` with tanh between.
 
+    The process is made ready at the first call.
+    """
 
-def trained(params: dict, X, Y, rate: float, steps: int, activation: type[torch.nn.Module] | None = None) -> list[np.ndarray]:
-    """The weights after so many steps on |f - Y|^2 / 2n in float32 from the given ones, as one writes it: Sequential, backward, SGD, step."""
-    dense = [torch.nn.Linear(weight.shape[1], weight.shape[0], bias=False) for weight in _layers(params)]
-    for layer, weight in zip(dense, _layers(params), strict=True):
-        layer.weight.data = weight
-    between = [] if activation is None else [activation() for _ in dense[1:]]
-    network = torch.nn.Sequential(*(part for pair in itertools.zip_longest(dense, between) for part in pair if part is not None))
-    optimizer = torch.optim.SGD(network.parameters(), lr=rate)
-    X, Y = _single(X), _single(Y)
-    for _ in range(steps):
-        optimizer.zero_grad()
-        loss = ((network(X) - Y) ** 2).sum() / (2 * len(X))
-        loss.backward()
-        optimizer.step()
-    return [layer.weight.detach().numpy() for layer in dense]
+    def __init__(self, starts: list, rate: float, steps: int, bent: bool = True, how: str = "usual"):
+        self.starts, self.peer, self.folder = starts, None, None
+        self.task = {"kind": "training", "how": how, "rate": rate, "steps": steps, "bent": bent}
 
+    def __call__(self) -> float:
+        """Do it once."""
+        if self.peer is None:
+            peer = Peer(TORCH, "training.py")
+            self.folder = tempfile.TemporaryDirectory()
+            views = [(s.params, s.data.train.X, s.data.train.Y) for s in self.starts]
+            files = [written(Path(self.folder.name), number, *view) for number, view in enumerate(views)]
+            self.peer = peer.ready(**self.task, files=files, layers=len(self.starts[0].params))
+        return self.peer.call()
 
-def trained_leanly(params: dict, X, Y, rate: float, steps: int, activation=torch.tanh) -> list[np.ndarray]:
-    """The same with no module and no optimizer: the fastest loop that PyTorch eager allows here."""
-    weights = [weight.requires_grad_() for weight in _layers(params)]
-    X, Y = _single(X), _single(Y)
-    for _ in range(steps):
-        h = X
-        for weight in weights[:-1]:
-            h = activation(h @ weight.T)
-        loss = ((h @ weights[-1].T - Y) ** 2).sum() / (2 * len(X))
-        loss.backward()
-        with torch.no_grad():
-            for weight in weights:
-                weight -= rate * weight.grad
-                weight.grad = None
-    return [weight.detach().numpy() for weight in weights]
+    def weights(self) -> list[list[np.ndarray]]:
+        """The weights after the last call, of each start."""
+        file = Path(self.folder.name) / "weights.npz"
+        self.peer.told(f"keep {file}")
+        with np.load(file) as held:
+            layers = range(len(self.starts[0].params))
+            return [[held[f"{run}-{layer}"] for layer in layers] for run in range(len(self.starts))]
