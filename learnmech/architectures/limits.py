@@ -1,6 +1,7 @@
 """Limits: what an architecture does to the kernels of its signals as its widths go to infinity, step by step."""
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -34,7 +35,7 @@ class Activate(eqx.Module):
     slope takes off along z, and what a layer norm takes off as the mean, are of order 1/width.
     """
 
-    activation: str = eqx.field(static=True)
+    activation: str | Callable = eqx.field(static=True)
     unit: bool = eqx.field(static=True, default=False)
 
 

@@ -1,6 +1,7 @@
 """The dual of an activation by its name, and its values at pairs of variances."""
 
 import functools
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -18,10 +19,10 @@ A = Float[Array, "..."]
 
 
 class Quadrature:
-    """An activation without a closed form, by Hermite series."""
+    """An activation without a closed form, of a name or any smooth function of one number, by Hermite series."""
 
-    def __init__(self, name: str):
-        self.name, self.s = name, activation(name)
+    def __init__(self, name: str | Callable):
+        self.name, self.s = name, name if callable(name) else activation(name)
 
     def mean(self, a: A) -> A:
         """E s(u)."""
@@ -33,8 +34,10 @@ class Quadrature:
 
 
 @functools.cache
-def dual(name: str) -> Closed | Rough | Quadrature:
-    """What the activation of that name becomes at infinite width."""
+def dual(name: str | Callable) -> Closed | Rough | Quadrature:
+    """What the activation of that name, or a smooth function of one number, becomes at infinite width."""
+    if callable(name):
+        return Quadrature(name)
     activation(name)
     base, _, number = name.partition(":")
     if base in ("relu", "leaky-relu"):

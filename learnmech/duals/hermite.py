@@ -47,7 +47,7 @@ def _rule(terms: int) -> tuple[np.ndarray, np.ndarray]:
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _weighed(s, power, a, z, weights):
     """s(sqrt(a) z)^power times the weights, summed over z. The rule is an argument: as a constant a long one would be copied into every program."""
-    return s(jnp.sqrt(a)[..., None] * z) ** power @ weights
+    return s(jnp.expand_dims(jnp.sqrt(a), -1) * jnp.expand_dims(z, tuple(range(jnp.ndim(a))))) ** power @ weights
 
 
 def mean(s, a: A) -> A:
@@ -69,16 +69,17 @@ def coefficients(s, a: Float[Array, " m"], terms: int) -> Float[Array, "m terms"
 
 @functools.partial(jax.jit, static_argnums=0)
 def left_out(s, a: Float[Array, " m"], alpha: Float[Array, "m terms"]) -> Float[Array, ""]:
-    """The largest part of E ss' or of E s's' that a series leaves out, each relative to its own E s^2 or E s'^2."""
+    """The largest part of E ss' or of E s's' that a series leaves out, each relative to its own E s^2 or E s'^2 (where that is 0, to 1)."""
     slope = jax.vmap(jax.grad(s))
     z, weights = _rule(SHORTEST)
-    u = jnp.sqrt(a)[:, None] * z
+    u = jnp.sqrt(a)[:, None] * z[None]
     whole, steep = (value**2 @ weights[:, 0] for value in (s(u), slope(u.ravel()).reshape(u.shape)))
-    seen = jnp.sum(alpha**2, axis=1), jnp.sum(np.arange(alpha.shape[1]) * alpha**2, axis=1) / a
-    return jnp.max(jnp.stack([jnp.abs(part - total) / total for part, total in zip(seen, (whole, steep), strict=True)]))
+    seen = jnp.sum(alpha**2, axis=1), jnp.sum(np.arange(alpha.shape[1])[None] * alpha**2, axis=1) / a
+    parts = zip(seen, (whole, steep), strict=True)
+    return jnp.max(jnp.stack([jnp.abs(part - total) / jnp.where(total > 0, total, 1) for part, total in parts]))
 
 
-def enough(who: str, s, a: Float[np.ndarray, " m"], accuracy: float = ACCURACY) -> int:
+def enough(who, s, a: Float[np.ndarray, " m"], accuracy: float = ACCURACY) -> int:
     """How many terms leave out less than `accuracy` at variances up to max(a); refuses where the longest series leaves out more."""
     worst = np.asarray([np.max(a)], float)
     terms = SHORTEST
@@ -88,7 +89,10 @@ def enough(who: str, s, a: Float[np.ndarray, " m"], accuracy: float = ACCURACY) 
             return terms
         if terms == LONGEST:
             said = f"{rest:.1g} at variance {float(worst[0]):.3g} with {terms} terms"
-            raise refused(f"The dual of {who}", f"an accuracy of {accuracy:g}", said, "Lower the variance of the weights, or the size of the inputs")
+            remedy = "Lower the variance of the weights, or the size of the inputs; a function with a kink has no series that gets there"
+            raise refused(
+                f"The dual of {who if isinstance(who, str) else getattr(who, '__name__', 'a function')}", f"an accuracy of {accuracy:g}", said, remedy
+            )
         terms *= 2
 
 
@@ -128,7 +132,7 @@ def pair(one: Series, two: Series, rho: A, size: A, outer: bool = True) -> tuple
 def _summed(a, b, x, outer):
     """(sum_i a_i b_i x^i, its derivative by x)."""
     powers = np.arange(1, a.shape[1])
-    return _horner(a, b, x, outer), _horner(a[:, 1:] * powers, b[:, 1:], x, outer)
+    return _horner(a, b, x, outer), _horner(a[:, 1:] * powers[None], b[:, 1:], x, outer)
 
 
 def _horner(a, b, x, outer):
@@ -139,7 +143,7 @@ def _horner(a, b, x, outer):
     def onward(value, some):
         one, two = some
         for i in range(UNROLLED):
-            value = value * x + (one[i][:, None] * two[i] if outer else one[i] * two[i])
+            value = value * x + (one[i][:, None] * two[i][None] if outer else one[i] * two[i])
         return value, None
 
     return jax.lax.scan(onward, jnp.zeros_like(x), (left, right))[0]

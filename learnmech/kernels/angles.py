@@ -73,7 +73,8 @@ def series_of(steps: tuple, variance: float) -> Series | None:
         found[:, 0] /= 2
         noise = np.abs(found[:, -degree // 4 :]).max(axis=1, keepdims=True)
         if (noise <= SETTLED * np.abs(found).max(axis=1, keepdims=True)).all():
-            length = int(np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))[-1]) + 1  # what lies in the noise of the values says nothing
+            seen = np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))  # what lies in the noise of the values says nothing
+            length = int(seen[-1]) + 1 if len(seen) else 1  # none where the signals are 0
             found = found[:, : -(-length // STRIDE) * STRIDE]  # lengths of few kinds share their compiled programs
             powers = np.zeros_like(found)
             for row, one in zip(powers, map(np.polynomial.chebyshev.cheb2poly, found), strict=True):

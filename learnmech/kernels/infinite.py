@@ -82,7 +82,7 @@ def _differentiable(steps, X1, X2, tangent):
     rows, columns = (tables(steps, variances(X), hermite.UNSEEN) for X in (X1, other))
     gap = (None, None)
     if rough(steps):
-        gap = tuple(jax.lax.map(lambda x, s=sign: jnp.sum((x + s * other) ** 2, axis=1) / d, X1) for sign in (-1, 1))
+        gap = tuple(jax.lax.map(lambda x, s=sign: jnp.sum((x[None] + s * other) ** 2, axis=1) / d, X1) for sign in (-1, 1))
     k = X1 @ other.T / d
     pair = walked(steps, rows, columns, Pair(k, jnp.zeros_like(k) if tangent else None, *gap))
     return pair.k, pair.t
@@ -144,7 +144,7 @@ def _angles(X1, X2):
 # a program of its own, or the compiler works the angle out again for each kernel
 @functools.partial(jax.jit, static_argnames="powers")
 def _summed_tile(coefficients, powers, theta, sizes1, sizes2):
-    size = sizes1[:, None] * sizes2
+    size = sizes1[:, None] * sizes2[None, :]
     return tuple(size * angles.summed(one, theta, powers) for one in coefficients)
 
 
@@ -167,7 +167,7 @@ def _of_layers(steps, X, tangent):
 @eqx.filter_jit
 def _walked_tile(steps, here, there, X1, X2, sizes1, sizes2, tangent):
     c = jnp.clip(X1 @ X2.T, -1, 1)
-    pair = walked(steps, here, there, _begun(steps, 1 - c, 1 + c, sizes1[:, None], sizes2, tangent))
+    pair = walked(steps, here, there, _begun(steps, 1 - c, 1 + c, sizes1[:, None], sizes2[None, :], tangent))
     return *((pair.k, pair.t) if tangent else (pair.k,)), jnp.max(jnp.abs(c))
 
 

@@ -85,7 +85,9 @@ def _activated(name, variance, terms):
     if isinstance(one, Quadrature):
         # inputs that are all 0 have a constant signal; the series begins at the smallest variance that can be divided by
         variance = jnp.maximum(variance, 1e-300) if isinstance(variance, jax.core.Tracer) else np.maximum(variance, 1e-300)
-        series = hermite.series(one.s, variance, terms or hermite.enough(name, one.s, np.asarray(variance)))
+        unseen = isinstance(variance, jax.core.Tracer)
+        terms = terms or (hermite.UNSEEN if unseen else hermite.enough(name, one.s, np.asarray(variance)))
+        series = hermite.series(one.s, variance, terms)
     unit = Side(*alone(name, variance))
     return unit if isinstance(unit.variance, jax.core.Tracer) else Side(*map(np.asarray, unit)), series
 

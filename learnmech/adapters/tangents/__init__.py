@@ -4,6 +4,7 @@
 """
 
 from learnmech.adapters.tangents import predict, stax
+from learnmech.adapters.tangents.blocks import batch
 from learnmech.adapters.tangents.empirical import (
     NtkImplementation,
     empirical_kernel_fn,
@@ -13,9 +14,8 @@ from learnmech.adapters.tangents.empirical import (
     linearize,
     taylor_expand,
 )
-from learnmech.adapters.tangents.infinite import batch
+from learnmech.adapters.tangents.kernel import Kernel
 from learnmech.adapters.tangents.sampling import monte_carlo_kernel_fn
-from learnmech.adapters.tangents.signals import Kernel
 
 __all__ = [
     "Kernel",

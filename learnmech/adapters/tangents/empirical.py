@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float, PyTree
 
-from learnmech.adapters.tangents.signals import given, wanted
+from learnmech.adapters.tangents.kernel import given, wanted
 from learnmech.errors import refused
 from learnmech.trees import Array, Params, add, subtract
 
@@ -170,17 +170,28 @@ def _slopes(f, params, x, kwargs, vmap_axes):
         found = jax.jacrev(flat)(params, x, kwargs)
     else:
         into, out, named = vmap_axes if isinstance(vmap_axes, tuple) and len(vmap_axes) == 3 else (vmap_axes, vmap_axes, {})
-        if not (isinstance(into, int) and isinstance(out, int)):
-            raise refused("empirical_ntk_fn", "vmap_axes that are whole numbers", vmap_axes, "Give 0 for examples along the first axis, or None")
+        x = jax.tree.map(jnp.asarray, x)
+        intos = jax.tree.unflatten(jax.tree.structure(x), _for_each(into, len(jax.tree.leaves(x)), vmap_axes))
+        outs = _for_each(out, len(shapes), vmap_axes)
         mapped = {name: jnp.asarray(kwargs[name]) for name in named if name in kwargs}
         rest = {name: value for name, value in kwargs.items() if name not in mapped}
 
         def single(w, x, own):
             kept = {name: jnp.expand_dims(value, named[name]) for name, value in own.items()}
-            return [jnp.squeeze(leaf, out) for leaf in flat(w, jnp.expand_dims(x, into), {**rest, **kept})]
+            whole = jax.tree.map(jnp.expand_dims, x, intos)
+            return [jnp.squeeze(leaf, axis) for leaf, axis in zip(flat(w, whole, {**rest, **kept}), outs, strict=True)]
 
         axes = {name: named[name] for name in mapped}
-        found = jax.vmap(lambda x, own: jax.jacrev(single)(params, x, own), in_axes=(into, axes), out_axes=0)(jnp.asarray(x), mapped)
-        places = [out % len(shape) for shape in shapes]
+        found = jax.vmap(lambda x, own: jax.jacrev(single)(params, x, own), in_axes=(intos, axes), out_axes=0)(x, mapped)
+        places = [axis % len(shape) for axis, shape in zip(outs, shapes, strict=True)]
         found = [jax.tree.map(lambda J, place=place: jnp.moveaxis(J, 0, place), tree) for tree, place in zip(found, places, strict=True)]
     return [jax.tree.leaves(tree) for tree in found], shapes, jax.tree.structure(outputs)
+
+
+def _for_each(axes, count, given):
+    """An axis for each of so many arrays, of one number or of a number for each."""
+    found = [axes] * count if isinstance(axes, int) else jax.tree.leaves(axes)
+    if len(found) != count or not all(isinstance(axis, int) for axis in found):
+        what = "vmap_axes that are whole numbers, one for all arrays or one for each"
+        raise refused("empirical_ntk_fn", what, given, "Give 0 for examples along the first axis, or None")
+    return found

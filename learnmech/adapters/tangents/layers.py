@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.adapters.tangents.signals import Kernel, Law, summed, through
+from learnmech.adapters.tangents.signals import Law, Signals, summed, through
 from learnmech.architectures.limits import Activate, Affine
 from learnmech.errors import refused
 
@@ -33,6 +33,10 @@ class Layer:
         """Outputs on a batch (n, channels)."""
         return inputs
 
+    def activations(self) -> list:
+        """The activations in it, by name or as functions; of straight layers."""
+        return []
+
     def law(self, law):
         """The law of its outputs from that of its inputs; refuses what has no limit."""
         return law
@@ -41,15 +45,15 @@ class Layer:
         """What it does to kernels, as steps; of straight layers."""
         return ()
 
-    def on(self, kernel):
-        """The kernel of its outputs from that of its inputs."""
-        return through(self.steps(_alone(kernel).law), kernel, self.law(kernel.law))
+    def on(self, signals):
+        """The kernels of its outputs from those of its inputs."""
+        return through(self.steps(_alone(signals).law), signals, self.law(signals.law))
 
 
-def _alone(kernel):
-    if not isinstance(kernel, Kernel):
-        raise refused("A layer", "one kernel", f"{len(kernel)}", "Add the branches by FanInSum() first, or use parallel")
-    return kernel
+def _alone(signals):
+    if not isinstance(signals, Signals):
+        raise refused("A layer", "one kernel", f"{len(signals)}", "Add the branches by FanInSum() first, or use parallel")
+    return signals
 
 
 class Dense(Layer):
@@ -88,8 +92,10 @@ class Dense(Layer):
         return (affine(signal, bias, signal, bias),)
 
 
-def kind(activation: str) -> str:
+def kind(activation: str | Callable) -> str:
     """rough, smooth or linear: what becomes of the distances between signals."""
+    if callable(activation):
+        return "smooth"
     base = activation.partition(":")[0]
     return "rough" if base in ("relu", "leaky-relu") else "linear" if base == "linear" else "smooth"
 
@@ -97,11 +103,14 @@ def kind(activation: str) -> str:
 class Activation(Layer):
     """h = size s(stretch z) + shift, s odd where there is a shift: K -> size^2 E s s + shift^2."""
 
-    def __init__(self, function: Callable, activation: str, size: float = 1.0, stretch: float = 1.0, shift: float = 0.0):
+    def __init__(self, function: Callable, activation: str | Callable, size: float = 1.0, stretch: float = 1.0, shift: float = 0.0):
         self.function, self.activation, self.size, self.stretch, self.shift = function, activation, size, stretch, shift
 
     def apply(self, params, inputs, **kwargs):
         return self.function(inputs)
+
+    def activations(self):
+        return [self.activation]
 
     def law(self, law):
         if isinstance(law, list) or not law.is_gaussian:
@@ -114,9 +123,9 @@ class Activation(Layer):
         after = () if self.size == 1 and self.shift == 0 else (affine(self.size**2, self.shift**2),)
         return (*before, Activate(self.activation), *after)
 
-    def on(self, kernel):
-        law = self.law(_alone(kernel).law)
-        return through(self.steps(kernel.law), kernel.replace(apart=None, joint=None) if kind(self.activation) == "smooth" else kernel, law)
+    def on(self, signals):
+        law = self.law(_alone(signals).law)
+        return through(self.steps(signals.law), signals.replace(apart=None, joint=None) if kind(self.activation) == "smooth" else signals, law)
 
 
 class Wave(Layer):
@@ -134,8 +143,8 @@ class Wave(Layer):
     def law(self, law):
         return self.parts[0].law(law)
 
-    def on(self, kernel):
-        return summed([part.on(kernel) for part in self.parts], self.law(_alone(kernel).law))
+    def on(self, signals):
+        return summed([part.on(signals) for part in self.parts], self.law(_alone(signals).law))
 
 
 class Flatten(Layer):
@@ -167,8 +176,8 @@ class FanOut(Layer):
     def law(self, law):
         return [law._replace(is_fresh=False)] * self.num
 
-    def on(self, kernel):
-        return [kernel.replace(law=law) for law in self.law(_alone(kernel).law)]
+    def on(self, signals):
+        return [signals.replace(law=law) for law in self.law(_alone(signals).law)]
 
 
 class FanInSum(Layer):
@@ -197,9 +206,9 @@ class FanInSum(Layer):
             )
         return Law(law[0].width, all(branch.is_gaussian for branch in law), shared == 0)
 
-    def on(self, kernel):
-        law = self.law(kernel.law if isinstance(kernel, Kernel) else [one.law for one in kernel])
-        return summed(kernel, law)
+    def on(self, signals):
+        law = self.law(signals.law if isinstance(signals, Signals) else [one.law for one in signals])
+        return summed(signals, law)
 
 
 class Parallel(Layer):
@@ -228,8 +237,49 @@ class Parallel(Layer):
     def law(self, law):
         return [layer.law(one) for layer, one in self._each(law)]
 
-    def on(self, kernel):
-        return [layer.on(one) for layer, one in self._each(kernel)]
+    def on(self, signals):
+        return [layer.on(one) for layer, one in self._each(signals)]
+
+
+class Repeat(Layer):
+    """A layer n times, each with parameters of its own, stacked along a new first axis."""
+
+    def __init__(self, layer: Layer, n: int):
+        self.layer, self.n, self.straight = layer, n, layer.straight
+
+    def activations(self):
+        return self.layer.activations()
+
+    def init(self, key, input_shape):
+        shape, _ = self.layer.init(key, input_shape)
+        if shape != input_shape:
+            raise refused("repeat", "a layer whose outputs are of the shape of its inputs", f"{input_shape} to {shape}", "Write serial(*[layer] * n)")
+
+        def drawn(key, _):
+            key, own = jax.random.split(key)
+            return key, self.layer.init(own, input_shape)[1]
+
+        return shape, jax.lax.scan(drawn, key, None, self.n)[1]
+
+    def apply(self, params, inputs, **kwargs):
+        return jax.lax.scan(lambda x, own: (self.layer.apply(own, x, **kwargs), None), inputs, params, self.n)[0]
+
+    def law(self, law):
+        for _ in range(self.n):
+            law = self.layer.law(law)
+        return law
+
+    def steps(self, law):
+        found = []
+        for _ in range(self.n):
+            found += self.layer.steps(law)
+            law = self.layer.law(law)
+        return tuple(found)
+
+    def on(self, signals):
+        for _ in range(self.n):
+            signals = self.layer.on(signals)
+        return signals
 
 
 class Serial(Layer):
@@ -246,8 +296,7 @@ class Serial(Layer):
 
     def activations(self) -> list[str]:
         """The activations in it, straight layers only."""
-        inner = [layer.activations() if isinstance(layer, Serial) else [getattr(layer, "activation", None)] for layer in self.layers]
-        return [name for names in inner for name in names if name is not None]
+        return [name for layer in self.layers for name in layer.activations()]
 
     def init(self, key, input_shape):
         params = []
@@ -274,7 +323,7 @@ class Serial(Layer):
             law = layer.law(law)
         return tuple(found)
 
-    def on(self, kernel):
+    def on(self, signals):
         for layer in self.layers:
-            kernel = layer.on(kernel)
-        return kernel
+            signals = layer.on(signals)
+        return signals

@@ -5,17 +5,19 @@ learning_rate * t, df/dt = -learning_rate/y.size K (f - y). t=None is infinity. 
 so that with k outputs this time is k times longer: learning_rate * t = k * time. Leading axes of t come first in what is returned.
 """
 
+import functools
 import inspect
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
 from learnmech.adapters.tangents.descent import ODEState, gradient_descent
 from learnmech.adapters.tangents.empirical import axes_of
+from learnmech.adapters.tangents.kernel import given, wanted
 from learnmech.adapters.tangents.outputs import Outputs, eigen, flat, regularized, solver, zipped
-from learnmech.adapters.tangents.signals import given, wanted
 from learnmech.errors import refused
 from learnmech.trees import Array
 
@@ -40,6 +42,17 @@ def _once(make):
         return made[name]
 
     return get
+
+
+def _broadcasting(function):
+    """A function in which arrays broadcast also where the user has forbidden it (`jax_numpy_rank_promotion`)."""
+
+    @functools.wraps(function)
+    def called(*args, **kwargs):
+        with jax.numpy_rank_promotion("allow"):
+            return function(*args, **kwargs)
+
+    return called
 
 
 def _targets(y_train):
@@ -76,6 +89,7 @@ def gradient_descent_mse(
     kind = jnp.asarray(k_train_train).dtype
     parts = _once(lambda name: eigen(K, kind) if name == "eigen" else solver(K, "gradient_descent_mse", kind))
 
+    @_broadcasting
     def predict_fn(t=None, fx_train_0=0.0, fx_test_0=None, k_test_train=None):
         if fx_test_0 is not None and k_test_train is None:
             raise refused("predict_fn", "k_test_train for predictions on a test set", "None", "Give kernel_fn(x_test, x_train, 'ntk')")
@@ -149,6 +163,7 @@ def gp_inference(k_train_train, y_train: Float[Array, "..."], diag_reg: float = 
             covariance = test - across @ answer
         return Gaussian(mean, zipped(covariance, sizes))
 
+    @_broadcasting
     def predict_fn(get=None, k_test_train=None, k_test_test=None):
         names = wanted("gp_inference", get, ("nngp", "ntk", "ntkgp"), KINDS)
         return given(get, names, (one(name, k_test_train, k_test_test) for name in names))
@@ -200,6 +215,7 @@ def gradient_descent_mse_ensemble(
         mean = outputs.back(across @ vectors @ (filled[..., None] * along), sizes)
         return mean, lambda: zipped(_spread(name, across @ vectors, vectors, kept, filled, outputs, test, matrix), sizes)
 
+    @_broadcasting
     def predict_fn(t=None, x_test=None, get=None, compute_cov=False, **test_kwargs):
         names = wanted("gradient_descent_mse_ensemble", get, KINDS, KINDS)
         needed = tuple(sorted({*names, *(("nngp",) if compute_cov else ())}))

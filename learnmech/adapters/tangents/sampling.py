@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import jax
 import jax.numpy as jnp
 
+from learnmech.adapters.tangents.blocks import batch
 from learnmech.adapters.tangents.empirical import KINDS, NtkImplementation, empirical_kernel_fn
-from learnmech.adapters.tangents.infinite import batch
-from learnmech.adapters.tangents.signals import given, wanted
+from learnmech.adapters.tangents.kernel import as_inputs, given, wanted
 from learnmech.errors import refused
 
 
@@ -45,14 +45,14 @@ def monte_carlo_kernel_fn(
         onward, total = key, None
         for count in range(1, max(marks) + 1):
             onward, own = jax.random.split(onward)
-            _, params = init_fn(jax.random.split(own)[0], jnp.shape(x1))
+            _, params = init_fn(jax.random.split(own)[0], jax.tree.map(jnp.shape, x1))
             drawn = one(x1, x2, names, params, kwargs)
             total = drawn if total is None else jax.tree.map(lambda a, b: a + b, total, drawn)
             if count in marks:
                 yield given(get, names, jax.tree.map(lambda x, count=count: x / count, total))
 
     def kernel_fn(x1, x2=None, get=None, **kwargs):
-        found = means(x1, x2, get, kwargs)
+        found = means(as_inputs(x1), None if x2 is None else as_inputs(x2), get, kwargs)
         return next(found) if isinstance(n_samples, int) else found
 
     return kernel_fn

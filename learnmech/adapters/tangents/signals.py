@@ -1,128 +1,90 @@
 """Signals: the kernels of what passes between two layers of infinite width, what is known of their law, and how steps act on them."""
 
-import collections
 import dataclasses
-import functools
 from typing import NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from learnmech.errors import nearest, refused
 from learnmech.kernels.recursion import Pair, rough, tables, walked
 from learnmech.trees import Array
 
 
 class Law(NamedTuple):
-    """What is known of signals: their number, whether they are Gaussian, and whether the weights that made them have made nothing else."""
+    """What is known of signals: their number (None: not known), whether they are Gaussian, and
+    whether the weights that made them have made nothing else; the `grid` of their positions, and
+    whether kernels are `full`, of all pairs of positions."""
 
-    width: int
+    width: int | None
     is_gaussian: bool = False
     is_fresh: bool = False
     is_input: bool = False
+    grid: tuple[int, ...] = ()
+    full: bool = False
 
 
-class Kernel(eqx.Module):
-    """The kernels of signals of infinite width between the rows of x1 (n1) and of x2 (n2), as kernel_fn returns them when asked for nothing less.
+class Signals(eqx.Module):
+    """The kernels of signals of infinite width between the rows of x1 (n1) and of x2 (n2), as layers hand them on.
 
-    nngp = E h(x)h(x') of one unit, ntk = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2); cov1 = E h(x)^2 over x1, cov2 over x2 (None: x1 again).
+    k = E h(x)h(x') of one unit, t = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2); own1 = E h(x)^2 over x1, own2 over x2 (None: x1 again).
     `apart` and `joint` are E (h(x) -+ h(x'))^2, where they are known better than by difference.
     """
 
-    nngp: Float[Array, "n1 n2"]
-    ntk: Float[Array, "n1 n2"] | None
-    cov1: Float[Array, " n1"]
-    cov2: Float[Array, " n2"] | None
-    x1_is_x2: bool = eqx.field(static=True)
+    k: Float[Array, "n1 n2"]
+    t: Float[Array, "n1 n2"] | None
+    own1: Float[Array, " n1"]
+    own2: Float[Array, " n2"] | None
+    same: bool = eqx.field(static=True)
     law: Law = eqx.field(static=True)
     apart: Float[Array, "n1 n2"] | None = None
     joint: Float[Array, "n1 n2"] | None = None
 
     @property
-    def is_gaussian(self) -> bool:
-        """Whether the units are independent Gaussians of covariance nngp."""
-        return self.law.is_gaussian
+    def counts(self) -> tuple[int, int]:
+        """(n1, n2)."""
+        return len(self.own1), len(self.other)
 
     @property
-    def is_input(self) -> bool:
-        """Whether these are the inputs themselves."""
-        return self.law.is_input
+    def other(self) -> Float[Array, " n2"]:
+        """own2, also where x1 is x2."""
+        return self.own1 if self.own2 is None else self.own2
 
-    @property
-    def shape1(self) -> tuple[int, int]:
-        """(n1, width)."""
-        return (len(self.cov1), self.law.width)
-
-    @property
-    def shape2(self) -> tuple[int, int]:
-        """(n2, width)."""
-        return (len(self.variance2), self.law.width)
-
-    @property
-    def variance2(self) -> Float[Array, " n2"]:
-        """cov2, also where x1 is x2."""
-        return self.cov1 if self.cov2 is None else self.cov2
-
-    def replace(self, **changes) -> "Kernel":
+    def replace(self, **changes) -> "Signals":
         """The same with other values in some fields."""
         return dataclasses.replace(self, **changes)
-
-
-READABLE = ("nngp", "ntk", "cov1", "cov2", "x1_is_x2", "is_gaussian", "is_input", "shape1", "shape2")
-
-
-@functools.cache
-def named(names: tuple[str, ...]):
-    """The class of namedtuples with these fields."""
-    return collections.namedtuple("Kernels", names)
-
-
-def wanted(who: str, get, among: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
-    """The names asked for by `get`, one name, several or None."""
-    names = default if get is None else (get,) if isinstance(get, str) else tuple(get)
-    for name in names:
-        if name not in among:
-            raise refused(who, f"get of {', '.join(among)}, or a tuple of them", repr(name), nearest(str(name), among))
-    return names
-
-
-def given(get, names: tuple[str, ...], values):
-    """One value for a name, a namedtuple for a tuple of names or None."""
-    values = tuple(values)
-    return values[0] if isinstance(get, str) else named(names)(*values)
 
 
 _walked = eqx.filter_jit(walked)
 
 
-def through(steps: tuple, kernel: Kernel, law: Law) -> Kernel:
-    """The kernel after the steps. A smooth activation leaves no distances: a rough one after it takes them by difference."""
+def through(steps: tuple, signals: Signals, law: Law) -> Signals:
+    """The kernels after the steps. A smooth activation leaves no distances: a rough one after it takes them by difference."""
     if not steps:
-        return kernel.replace(law=law)
-    if rough(steps) and kernel.apart is None:
-        kernel = with_distances(kernel)
-    rows, columns = tables(steps, kernel.cov1), tables(steps, kernel.variance2)
-    pair = _walked(steps, rows, columns, Pair(kernel.nngp, kernel.ntk, kernel.apart, kernel.joint))
-    cov1, cov2 = jnp.asarray(rows[-1].after.variance), None if kernel.cov2 is None else jnp.asarray(columns[-1].after.variance)
-    return Kernel(pair.k, pair.t, cov1, cov2, kernel.x1_is_x2, law, pair.apart, pair.joint)
+        return signals.replace(law=law)
+    if rough(steps) and signals.apart is None:
+        signals = with_distances(signals)
+    rows, columns = tables(steps, signals.own1), tables(steps, signals.other)
+    pair = _walked(steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint))
+    own1, own2 = jnp.asarray(rows[-1].after.variance), None if signals.own2 is None else jnp.asarray(columns[-1].after.variance)
+    return Signals(pair.k, pair.t, own1, own2, signals.same, law, pair.apart, pair.joint)
 
 
-def with_distances(kernel: Kernel) -> Kernel:
+def with_distances(signals: Signals) -> Signals:
     """E (h -+ h')^2 = E h^2 + E h'^2 -+ 2 E hh', to round-off of E h^2; 0 of an input and itself."""
-    whole = kernel.cov1[:, None] + kernel.variance2
-    apart = jnp.maximum(whole - 2 * kernel.nngp, 0)
-    if kernel.x1_is_x2:
-        apart = apart * (1 - jnp.eye(len(kernel.cov1)))
-    return kernel.replace(apart=apart, joint=jnp.maximum(whole + 2 * kernel.nngp, 0))
+    whole = signals.own1[:, None] + signals.other[None, :]
+    apart = jnp.maximum(whole - 2 * signals.k, 0)
+    if signals.same:
+        apart = apart * (1 - jnp.eye(len(signals.own1)))
+    return signals.replace(apart=apart, joint=jnp.maximum(whole + 2 * signals.k, 0))
 
 
-def summed(kernels, law: Law) -> Kernel:
-    """The kernel of the sum of signals whose cross-covariances vanish: kernels add, and so do all their parts."""
+def summed(branches, law: Law) -> Signals:
+    """The kernels of the sum of signals whose cross-covariances vanish: they add, and so do all their parts."""
 
     def total(name):
-        values = [getattr(kernel, name) for kernel in kernels]
+        values = [getattr(branch, name) for branch in branches]
         return None if any(value is None for value in values) else sum(values)
 
-    fields = {name: total(name) for name in ("nngp", "ntk", "cov1", "cov2", "apart", "joint")}
-    return Kernel(x1_is_x2=kernels[0].x1_is_x2, law=law, **fields)
+    fields = {name: total(name) for name in ("k", "t", "own1", "own2", "apart", "joint")}
+    return Signals(same=branches[0].same, law=law, **fields)

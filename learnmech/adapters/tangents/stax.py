@@ -7,6 +7,7 @@ A key draws the same parameters as there, where x64 is on there too. Dense netwo
 # ruff: noqa: N802 (the names are that library's)
 
 import math
+from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
@@ -20,14 +21,12 @@ from learnmech.errors import refused
 ELSEWHERE = (
     ("Conv ConvLocal ConvTranspose AvgPool SumPool GlobalAvgPool GlobalSumPool ImageResize GlobalSelfAttention PositionalEmbedding Aggregate", "convolutions"),
     ("Dropout LayerNorm FanInProd FanInConcat Index Slice DotGeneral MaskedArray mask_fn unmask_fn", "Dense layers"),
-    ("Elementwise ElementwiseNumerical Exp ExpNormalized Gabor Gaussian Hermite Polynomial Rbf RectifiedMonomial Sign", "an activation with a dual here"),
-    ("repeat", "layers one by one"),
+    ("Elementwise Exp ExpNormalized Gabor Gaussian Hermite Polynomial Rbf RectifiedMonomial Sign", "an activation with a dual here"),
 )
 REMEDIES = {
     "convolutions": "Use Dense layers after Flatten()",
     "Dense layers": "Use Dense, an activation, serial, parallel, FanOut and FanInSum",
-    "an activation with a dual here": "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial or Sigmoid_like",
-    "layers one by one": "Write serial(*[layer] * times)",
+    "an activation with a dual here": "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial, Sigmoid_like, or ElementwiseNumerical(function, deg)",
 }
 
 
@@ -91,6 +90,16 @@ def Dense(
 def serial(*layers_: Triple) -> Triple:
     """Layers one after another; params a list with an entry for each. Layer i draws by the second half of the i-th split of the key, as there."""
     return _triple(layers.Serial([_layer(one) for one in layers_]))
+
+
+def repeat(layer: Triple, n: int) -> Triple:
+    """The layer n times, its outputs of the shape of its inputs: params are those of the n layers, stacked; a key draws what it draws there.
+
+    Its kernels are those of serial(*[layer] * n).
+    """
+    if n < 1 or int(n) != n:
+        raise refused("repeat", "a whole n >= 1", n, "Give how many times")
+    return _triple(layers.Repeat(_layer(layer), int(n)))
 
 
 def parallel(*layers_: Triple) -> Triple:
@@ -182,3 +191,13 @@ def Monomial(degree: int) -> Triple:
     if degree not in range(1, 6):
         raise refused("Monomial", "a degree from 1 to 5", degree, "Give a whole number")
     return _triple(layers.Activation(lambda z: z**degree, "linear" if degree == 1 else f"monomial:{degree}"))
+
+
+def ElementwiseNumerical(fn: Callable[[float], float], deg: int, df: Callable[[float], float] | None = None) -> Triple:
+    """A smooth function of one number, of which jax can take derivatives; its kernels by Hermite series to 1e-12.
+
+    A kink is refused, which no series resolves. deg, there the number of nodes of a quadrature, and df have nothing to do.
+    """
+    if not callable(fn) or deg < 1:
+        raise refused("ElementwiseNumerical", "a function and deg >= 1", f"{type(fn).__name__} and {deg}", "Give a function of one number")
+    return _triple(layers.Activation(fn, fn))
