@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from learnmech.errors import nearest, refused
+from learnmech.syntax import parsed
 
 HOUSE = Path(__file__).parent
 FAMILIES = {
@@ -30,7 +31,6 @@ FAMILIES = {
 }
 
 
-_READING = threading.Lock()
 _IMPORTING: dict[str, threading.RLock] = {}
 
 
@@ -55,15 +55,7 @@ def _summary(node) -> str:
 
 
 def _parsed(path: Path) -> ast.Module:
-    """A file as a tree. One at a time: Python 3.11 raises SystemError where two threads parse at once."""
-    text = path.read_text(encoding="utf-8-sig")
-    with _READING:
-        try:
-            return ast.parse(text)
-        except (RecursionError, MemoryError):
-            raise SyntaxError("too deep to be read") from None
-        except ValueError as error:  # null bytes
-            raise SyntaxError(str(error)) from None
+    return parsed(path.read_text(encoding="utf-8-sig"))
 
 
 def _classes(path: Path):

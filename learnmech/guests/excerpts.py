@@ -15,6 +15,7 @@ from typing import NamedTuple
 
 from learnmech.digest import in_library
 from learnmech.errors import refused
+from learnmech.syntax import parsed
 
 
 class Sources(NamedTuple):
@@ -83,7 +84,7 @@ def _imports(source, name, package):
     """Every module that a source imports, wherever in it."""
     found = set()
     base = name.split(".") if package else name.split(".")[:-1]
-    for node in ast.walk(ast.parse(source)):
+    for node in ast.walk(parsed(source)):
         if isinstance(node, ast.Import):
             found |= {one.name for one in node.names}
         elif isinstance(node, ast.ImportFrom):
@@ -121,7 +122,7 @@ def _text_of(cls, module):
 
 def _parses(text):
     try:
-        return ast.parse(text) is not None
+        return parsed(text) is not None
     except (SyntaxError, ValueError):
         return False
 
@@ -129,7 +130,7 @@ def _parses(text):
 def _excerpt(text, cls):
     """The last definition of a class in a text, and of every name at the top of the text that it needs."""
     lines = text.splitlines()
-    body = _unguarded(ast.parse(text).body)
+    body = _unguarded(parsed(text).body)
     defines = {name: index for index, node in enumerate(body) for name in _defined(node)}
     first = defines.get(cls.__name__) if "<locals>" not in cls.__qualname__ else None
     nested = None if first is not None else _nested(text, cls)
@@ -179,7 +180,7 @@ def _nested(text, cls):
     """A class that is made within a function: the definition of its name in which the lines of its methods lie."""
     codes = [inspect.unwrap(one).__code__ for one in vars(cls).values() if hasattr(inspect.unwrap(one), "__code__")]
     lines = {code.co_firstlineno for code in codes if not code.co_filename.startswith("<")}
-    named = [n for n in ast.walk(ast.parse(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__]
+    named = [n for n in ast.walk(parsed(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__]
     within = [n for n in named if any(n.lineno <= line <= n.end_lineno for line in lines)]
     return (within or named or [None])[-1]
 

@@ -92,7 +92,7 @@ class Writer:
                 "until": until,
                 "first": first,
                 "block": block,
-                "crc32": {str(file.relative_to(work)): sealed.crc_of(file) for file in once},
+                "crc32": {file.relative_to(work).as_posix(): sealed.crc_of(file) for file in once},
             }
             sealed.write(work, "run.json", said)
         return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
@@ -115,9 +115,10 @@ class Writer:
     def append(self, first: int, readings: dict[int, dict[str, np.ndarray]], reached: int) -> None:
         """Write a block of readings that begins at mark `first`, then the mark up to which all is committed."""
         for every, values in readings.items():
+            offset = len(due_marks(every, self.said["first"], first))
             if every not in self._tables:
                 self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr", self._sums(every))
-            offset = len(due_marks(every, self.said["first"], first))
+                self._tables[every].cut(offset)  # a resumed run reads again what lies behind its checkpoint, and sums it once
             self._fresh += self._tables[every].write(offset, values)
         self.commit(lasting=time.perf_counter() - self._lasts >= self._wait, marks=reached)
 
@@ -270,7 +271,7 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     if odd is not None:
         raise refused(who, "a run folder of learnmech", f"{folder}, whose run.json has another {odd}", "Restore it, or run again")
     progress = progress_of(folder, said)
-    if said["format"] > 2 and progress["run"] != run_of(said):
+    if said["format"] > 2 and progress.get("run") != run_of(said):
         raise refused(who, "a whole run folder", f"{folder}, whose run.json and progress.json are of two runs", "Restore it, or run again")
     damaged = [name for name in ("run.json", "progress.json") if sealed.damaged(folder, name)]
     for name, crc in said["crc32"].items():

@@ -31,11 +31,13 @@ COMPARISON = {"theory": str, "source": str, "verdict": str, "rows": [ROW], "cond
 RESULT = {"comparisons?": [COMPARISON]}
 PARENT = {"fingerprint": str, "made": str, "place": Count, "at": (float, int), "folder?": str}
 PROVENANCE = {name: str for name in ("fingerprint", "learnmech", "jax", "device", "precision", "made")}
-PROVENANCE |= {"cores": (int, None), "parent?": (PARENT, None)}
+GUEST = {name: str for name in ("family", "kind", "name", "digest", "module")}
+CODE = {"python": str, "guests": [GUEST], "files": {Name: str}}
+PROVENANCE |= {"cores": (int, None), "parent?": (PARENT, None), "code?": CODE, "data?": [{"knob": str, "file": str, "sha256": str}]}
 RUN = {"format": int, "provenance": PROVENANCE, "experiment": str, "watch": [str], "names": {Size: [str]}, "until": (str, None)}
 RUN |= {"first": Count, "block": Size, "crc32": {Name: str}}
 PROGRESS = {"marks": Count, "status": str, "notes": [str], "wall_seconds": (float, int)}
-PROGRESS |= {"mending?": Count, "final?": str, "result?": dict}
+PROGRESS |= {"run?": str, "sums?": {Size: {str: [int]}}, "mending?": Count, "final?": str, "result?": dict}
 
 
 def misfit(value, form, where: str = "") -> str | None:

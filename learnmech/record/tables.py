@@ -1,5 +1,6 @@
 """Tables on disk: Zarr arrays over the marks, a checksum in every chunk, read through xarray as far as they are committed."""
 
+import re
 import zlib
 from pathlib import Path
 
@@ -22,6 +23,21 @@ Sums = dict[str, list[int]]
 """{name: crc32 of the committed rows of each chunk, in order}."""
 
 
+# What some system does not take in the name of a file, and the names that Windows keeps for devices.
+UNTAKEN = re.compile(r'[<>:"/\\|?*%\x00-\x1f]|[. ]$|^(?=(con|prn|aux|nul|com\d|lpt\d)(\.|$))', re.I)
+
+
+def stored_as(name: str) -> str:
+    """The name of a quantity as that of a folder on every system: `layer1.weight[0,:]` is stored as `layer1.weight[0,%3A]`."""
+    return UNTAKEN.sub(lambda found: f"%{ord(found[0]):02X}" if found[0] else "%", name)
+
+
+def _there(name, arrays):
+    """What it is stored as here: earlier versions took names as they are."""
+    stored = stored_as(name)
+    return stored if stored == name or stored in arrays else name
+
+
 class Table:
     """The table of one cadence, being written; `sums` are kept up with what is written (None: a record of 0.4 has none)."""
 
@@ -41,7 +57,7 @@ class Table:
             shape, dtype = readings[quantity.name].shape, np.dtype(readings[quantity.name].dtype)
             rows = _chunk_rows(dtype.itemsize * int(np.prod(shape, dtype=np.int64)), len(due), block)
             group.create_array(
-                quantity.name,
+                stored_as(quantity.name),
                 shape=(len(due), *shape),
                 chunks=(rows, *(max(size, 1) for size in shape)),
                 dtype=dtype,
@@ -61,11 +77,11 @@ class Table:
             if len(rows):
                 if name not in self._arrays:
                     # a chunk of nothing but NaN is written too, or it would be missed when it is read
-                    self._arrays[name] = self.group[name].with_config({"write_empty_chunks": True})
+                    self._arrays[name] = self.group[_there(name, self.group)].with_config({"write_empty_chunks": True})
                 self._arrays[name][offset : offset + len(rows)] = rows
                 if self.sums is not None:
                     _add(self.sums.setdefault(name, []), self._arrays[name], offset, rows)
-                folder, length = self.path / name, self._arrays[name].chunks[0]
+                folder, length = self.path / self._arrays[name].basename, self._arrays[name].chunks[0]
                 chunks = range(offset // length * length, offset + len(rows), length)
                 written += [folder, *(folder / _key(self._arrays[name], row) for row in chunks)]
         return written
@@ -73,7 +89,7 @@ class Table:
     def cut(self, rows: int) -> None:
         """Only the first `rows` rows stay summed; what comes after is written again."""
         for name, sums in (self.sums or {}).items():
-            array = self.group[name]
+            array = self.group[_there(name, self.group)]
             whole, rest = divmod(rows, array.chunks[0])
             del sums[whole:]
             if rest:
@@ -111,10 +127,10 @@ def broken_chunks(path: Path, names: list[str], rows: int, sums: Sums | None) ->
     missing, or holds other rows than were committed."""
     group, broken = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False), []
     for name in names:
-        array = group[name]
+        array = group[_there(name, group)]
         legible = array.nbytes <= EAGER_BYTES and _legible(array, array.shape[0])
         for row in range(0, array.shape[0], array.chunks[0]):
-            file = path / name / _key(array, row)
+            file = path / array.basename / _key(array, row)
             there = file.is_file()
             bad = there and not legible and not _legible(array, row + 1, row)
             if bad or (row < rows and not (there and _as_committed(array, name, row, rows, sums))):
@@ -140,17 +156,18 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sum
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
     arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
-    coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in names}
+    held = {name: _there(name, arrays) for name in names}
+    coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in held.values()}
     variables, damaged, stored = {}, [], None
-    if any(name not in arrays or arrays[name].shape[0] < rows for name in names):
+    if any(name not in arrays or arrays[name].shape[0] < rows for name in held.values()):
         raise ValueError(f"{path.name} has fewer rows than are committed")
     for name in names:
-        array = arrays[name]
-        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, path / name, rows, sums, name)):
+        array, folder = arrays[held[name]], path / held[name]
+        if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, folder, rows, sums, name)):
             stored = stored or xr.open_zarr(path, consolidated=False, chunks=None).isel(time=slice(0, rows))
-            variables[name] = stored[name].variable
+            variables[name] = stored[held[name]].variable
             continue
-        values, bad = _rows(array, path / name, rows, None if sound else sums, name)
+        values, bad = _rows(array, folder, rows, None if sound else sums, name)
         if bad:
             damaged.append(f"{name} in rows {', '.join(bad)}")
         variables[name] = (array.metadata.dimension_names, values, dict(array.attrs))
