@@ -19,6 +19,14 @@ def plain(words: object) -> str:
     return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(words))
 
 
+def written(value: object) -> str:
+    """Its repr; of a whole number of thousands of digits, which Python does not write, that it is one."""
+    try:
+        return repr(value)
+    except ValueError:
+        return "a number of thousands of digits"
+
+
 def _line(words: object) -> str:
     return plain(words).replace("\n", " ")
 

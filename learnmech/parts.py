@@ -13,7 +13,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from learnmech.errors import nearest, refused
+from learnmech.errors import nearest, refused, written
 
 Knob = np.ndarray
 """A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
@@ -313,7 +313,7 @@ def show_value(value) -> str:
         return repr(value.item()) if value.ndim == 0 else f"array{value.shape}"
     if isinstance(value, tuple):
         return "(" + ", ".join(show_value(v) for v in value) + ("," if len(value) == 1 else "") + ")"
-    return repr(value)
+    return written(value)
 
 
 def _accepts(annotation, value) -> bool:

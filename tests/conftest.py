@@ -12,6 +12,8 @@ install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beart
 
 from learnmech.backend import relieve, remember_compilations  # noqa: E402  (the hook must stand before the first import)
 
+# a fault of a command's own is seen where it stands
+os.environ.setdefault("LEARNMECH_TRACEBACK", "1")
 CACHE = Path(os.environ.get("LEARNMECH_TEST_CACHE", Path(__file__).parent.parent / ".cache" / "compiled"))
 remember_compilations(CACHE)
 

@@ -6,11 +6,8 @@ from pathlib import Path
 from learnmech import catalog, comparison, report, text
 from learnmech.cli.works import applying, ready, whole
 from learnmech.comparison import Check
-from learnmech.errors import refused
-from learnmech.figures.style import svg
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.record.base import Record
-from learnmech.record.sealed import appear
 from learnmech.theories.base import Theory
 
 
@@ -21,19 +18,14 @@ def report_again(folder: Path, out: Path | None) -> dict:
     holds is enough, so that it does not matter whether the first report was ever written, or is whole.
     """
     ready()
-    if out is not None and (out.exists() or out.suffix != ".html"):
-        what = "a file that does not exist yet" if out.exists() else "a file ending in .html"
-        raise refused("report", what, str(out), "Choose another name")
+    if out is not None:
+        report.check_page(out)
     shown = shown_of(whole(folder), Path(folder).name)
     if out is None:
         report.write(shown, Path(folder))
         out = Path(folder) / "report.html"
     else:
-        page = report.page(shown, svg(shown.figure()))
-        try:
-            appear(lambda part: part.write_text(page, encoding="utf-8"), out)
-        except OSError as error:
-            raise refused("report", f"a place to write {out}", error.strerror or str(error), "Choose another place") from None
+        report.save(shown, out)
     return {"file": str(out), "bytes": out.stat().st_size}
 
 

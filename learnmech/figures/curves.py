@@ -33,8 +33,6 @@ def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...
     """
     all_names = drawn_names(record)
     names = all_names[:PANELS] if names is None else list(names)
-    if not names and not all_names:
-        raise refused("show", "a record in which something was watched", "one of nothing", "Give watch for example ('loss',)")
     known = record.names if isinstance(record, Record) else list(map(str, record.data_vars))
     start = record.course.start if isinstance(record, Record) else None
     columns = 1 if len(names) < 2 else 2
@@ -44,6 +42,8 @@ def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...
         curve_panel(axis, record[name], None if band is None else record[band], start)
     for axis in axes[len(names) :]:
         axis.set_axis_off()
+    if not all_names:  # a report is made of such a run too
+        axes[0].text(0.5, 0.5, "nothing was watched", ha="center", transform=axes[0].transAxes)
     left = f" ({len(names)} of {len(all_names)} quantities)" if title and len(names) < len(all_names) and names == all_names[: len(names)] else ""
     return titled(figure, title + left if title else f"{len(names)} of {len(all_names)} quantities" if len(names) < len(all_names) else "")
 
@@ -70,6 +70,8 @@ def show(what: "Record | Comparison | xr.Dataset", title: str = "", paths: str |
         return what.figure()
     if not isinstance(what, (Record, xr.Dataset)):
         raise refused("show", "a record, a comparison or a Dataset", type(what).__name__, "Give what lm.run, lm.compare, lm.sweep or lm.twins give")
+    if not drawn_names(what):
+        raise refused("show", "a record in which something was watched", "one of nothing", "Give watch for example ('loss',)")
     return curves(what, title)
 
 

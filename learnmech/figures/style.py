@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+import warnings
 
 import numpy as np
 
@@ -76,6 +77,7 @@ def svg(figure: "Figure") -> str:
     from matplotlib import rc_context
 
     out = io.StringIO()
-    with rc_context(RC):
+    with rc_context(RC), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # whoever looks at the page has the letter, or not
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

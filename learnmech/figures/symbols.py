@@ -3,6 +3,8 @@
 import functools
 import re
 
+from learnmech import errors
+
 GREEK = ("alpha beta gamma delta epsilon eta theta kappa lambda mu nu xi pi rho sigma tau phi chi psi omega").split()
 LETTERS = dict(zip("αβγδεηθκλμνξπρστφχψωΔΣ", [*GREEK, "Delta", "Sigma"], strict=True))
 # Words that are no product of letters stand upright; what is written in text for a sign becomes it.
@@ -14,7 +16,7 @@ POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 def plain(text: object) -> str:
     """A text of anybody's as it is, where matplotlib would otherwise read mathematics or leave it out of a legend."""
-    shown = str(text).replace("$", r"\$")
+    shown = errors.plain(text).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
 
 

@@ -2,6 +2,6 @@
 
 from learnmech.report.grid import write_grid
 from learnmech.report.page import conventions, page, write
-from learnmech.report.save import save
+from learnmech.report.save import check_page, save
 
-__all__ = ["conventions", "page", "save", "write", "write_grid"]
+__all__ = ["check_page", "conventions", "page", "save", "write", "write_grid"]

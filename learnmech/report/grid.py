@@ -8,6 +8,7 @@ import numpy as np
 from learnmech.display.table import Table, as_html, number
 from learnmech.figures.grid import draw, knobs_of, last_values, scalars_of
 from learnmech.figures.style import svg
+from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled
 
 ROWS = 400
@@ -15,10 +16,9 @@ ROWS = 400
 
 def write_grid(grid: "xr.Dataset", folder: Path, title: str = "Sweep") -> Path:
     """figure.svg and report.html of a sweep's Dataset into a folder that exists; the path of the page."""
-    (folder / "figure.svg").write_text(svg(draw(grid, title=title)), encoding="utf-8")
-    path = folder / "report.html"
-    path.write_text(grid_page(grid, title), encoding="utf-8")
-    return path
+    with said_if_it_fails(str(folder), "Free some space, and give the same sweep again: its points are kept"):
+        put(folder, "figure.svg", svg(draw(grid, title=title)).encode())
+        return put(folder, "report.html", grid_page(grid, title).encode())
 
 
 def grid_page(grid: "xr.Dataset", title: str) -> str:

@@ -9,6 +9,7 @@ from learnmech.figures.grid import is_grid
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.late import late
 from learnmech.record.base import Record
+from learnmech.record.sealed import appear
 from learnmech.report.frame import untitled
 from learnmech.report.grid import grid_page
 from learnmech.report.page import page
@@ -22,16 +23,22 @@ def save(what: "Record | Shown | xr.Dataset", file: str | Path, theories: "tuple
     Over a record are laid the `theories` given (None: all that apply and speak of what was watched). Refuses a file that exists
     and a name that does not end in .html.
     """
+    file = check_page(file)
+    try:
+        written = _written(what, theories, title or file.stem)
+        appear(lambda part: part.write_text(written, encoding="utf-8"), file)
+    except OSError as error:
+        raise refused("report", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+    return file
+
+
+def check_page(file: str | Path) -> Path:
+    """The path of a page to be written; refuses a name that does not end in .html, and a file that is there."""
     file = Path(file)
     if file.suffix not in (".html", ".htm"):
         raise refused("report", "a file ending in .html", str(file), "Write for example record.report('run.html')")
     if file.exists():
         raise refused("report", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
-    try:
-        written = _written(what, theories, title or file.stem)
-        file.write_text(written, encoding="utf-8")
-    except OSError as error:
-        raise refused("report", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
     return file
 
 
