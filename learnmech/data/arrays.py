@@ -60,19 +60,20 @@ class Arrays(Given):
     weight: np.ndarray | None = _array(None)
     X_test: np.ndarray | None = _array(None)
     Y_test: np.ndarray | None = _array(None)
-    labels: tuple[str, ...] = structure(())
+    labels: tuple[str, ...] | None = structure(None)
     classes: bool = structure(False)
 
     def __post_init__(self):
+        self.labels = None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels
         if self.classes is True and not (isinstance(_held(self.Y), np.ndarray) and isinstance(_held(self.Y_test), np.ndarray | type(None))):
             named = [_names("Y", self.Y), *([] if self.Y_test is None else [_names("Y_test", self.Y_test)])]
-            self.labels, codes = _coded(named, self.labels)
+            self.labels, codes = _coded(named, self.labels or ())
             self.Y, self.Y_test = codes[0], codes[1] if len(codes) > 1 else None
 
     def coherent(self):
         if (self.X_test is None) != (self.Y_test is None):
             raise refused("Arrays", "X_test and Y_test together", "one of them", "Give both, or neither")
-        if len(set(self.labels)) != len(self.labels):
+        if len(set(self.labels or ())) != len(self.labels or ()):
             raise refused("Arrays", "different labels", self.labels, "Rename them")
         held, _ = self.samples()
         if self.labels and not self.classes and len(self.labels) != held.Y.shape[1]:
@@ -81,7 +82,7 @@ class Arrays(Given):
     def samples(self):
         found = {name: getattr(self, name) for name in ("X", "Y", "weight", "X_test", "Y_test")}
         found = {name: values for name, values in found.items() if values is not None}
-        return of_arrays("Arrays", "the arrays", found, self.classes, self.labels)
+        return of_arrays("Arrays", "the arrays", found, self.classes, self.labels or ())
 
     @classmethod
     def from_frame(cls, frame: object, targets: object = None, inputs: object = None, classes: int | str | None = None, **knobs: object) -> "Arrays":
@@ -95,12 +96,12 @@ class Arrays(Given):
         found = columns.samples("from_frame", _table(frame), **listed, classes=classes)
         if found.classes is None:
             return cls(found.X, found.Y, **knobs)
-        labels, (codes,) = _coded([found.classes.tolist()], tuple(knobs.pop("labels", ())))
+        labels, (codes,) = _coded([found.classes.tolist()], tuple(knobs.pop("labels", None) or ()))
         return cls(found.X, codes, labels=labels, classes=True, **knobs)
 
     @classmethod
     def example(cls):
-        return cls([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, -1.0], [0.5, 0.5]], [1.0, 2.0, 3.0, 3.0, 1.5], test=1)
+        return cls([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, -1.0], [0.5, 0.5]], [1.0, 2.0, 3.0, 3.0, 2.0], test=1)
 
 
 def _names(key, values):
