@@ -8,7 +8,7 @@ import numpy as np
 
 from learnmech.data import columns
 from learnmech.data.base import Given
-from learnmech.data.cells import class_names, sorted_names
+from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
@@ -43,7 +43,8 @@ def _held(value):
     return found
 
 
-def _array(default=dataclasses.MISSING):
+def array_with_gaps(default=dataclasses.MISSING):
+    """A field that holds an array of numbers of the user's own, NaN where one is missing."""
     return eqx.field(converter=_held, default=default, metadata={"role": "array", "bounds": {}, "gaps": True})
 
 
@@ -55,20 +56,23 @@ class Arrays(Given):
     they name the outputs. A missing number is NaN (`missing`). The identity is the content: a text names files of these arrays and their sha256.
     """
 
-    X: np.ndarray = _array()
-    Y: np.ndarray = _array()
-    weight: np.ndarray | None = _array(None)
-    X_test: np.ndarray | None = _array(None)
-    Y_test: np.ndarray | None = _array(None)
+    X: np.ndarray = array_with_gaps()
+    Y: np.ndarray = array_with_gaps()
+    weight: np.ndarray | None = array_with_gaps(None)
+    X_test: np.ndarray | None = array_with_gaps(None)
+    Y_test: np.ndarray | None = array_with_gaps(None)
     labels: tuple[str, ...] | None = structure(None)
     classes: bool = structure(False)
 
     def __post_init__(self):
         self.labels = None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels
-        if self.classes is True and not (isinstance(_held(self.Y), np.ndarray) and isinstance(_held(self.Y_test), np.ndarray | type(None))):
+        if self.classes is True and not all(getattr(_held(values), "dtype", None) == np.float64 for values in (self.Y, self.Y_test) if values is not None):
             named = [_names("Y", self.Y), *([] if self.Y_test is None else [_names("Y_test", self.Y_test)])]
             self.labels, codes = _coded(named, self.labels or ())
             self.Y, self.Y_test = codes[0], codes[1] if len(codes) > 1 else None
+
+        elif self.classes is False and "name" in _kinds(self.Y):
+            raise refused("Arrays", "numbers in Y, or to be told that it holds classes", "texts", "Set classes=True")
 
     def coherent(self):
         if (self.X_test is None) != (self.Y_test is None):
@@ -102,6 +106,12 @@ class Arrays(Given):
     @classmethod
     def example(cls):
         return cls([[0.0, 1.0], [1.0, 0.0], [1.0, 1.0], [2.0, -1.0], [0.5, 0.5]], [1.0, 2.0, 3.0, 3.0, 2.0], test=1)
+
+
+def _kinds(values):
+    """What the first of some texts are."""
+    cells = values.tolist() if hasattr(values, "tolist") else values
+    return {kind(one) for one in cells[:1] if isinstance(one, str)} if isinstance(cells, (list, tuple)) else set()
 
 
 def _names(key, values):
