@@ -48,7 +48,7 @@ class Completion(Data):
 
 
 class GivenCompletion(Data):
-    """Entries of a given `matrix` (rows, columns); `mask`, of the same shape, is 1 where an entry is trained on and 0 where it is not.
+    """Entries of a given `matrix` (rows, columns); `mask`, of the same shape, is 0 where an entry is not trained on and 1, or another weight, where it is.
 
     Entries that nobody knows are NaN. Without a mask all known ones are trained on. Inputs, targets and weights are those of `Completion`; the test view weighs
     the entries that are known and not trained on, and there is none where all are.
@@ -63,24 +63,25 @@ class GivenCompletion(Data):
             raise refused("GivenCompletion", "a matrix of two rows and columns or more", f"shape {shape}", "Give a matrix")
         if np.isinf(self.matrix).any():
             raise refused("GivenCompletion", "a matrix of numbers, NaN where unknown", "infinity", "Remove or replace the bad entries")
-        if self.mask is not None and (self.mask.shape != shape or not np.isin(self.mask, (0, 1)).all()):
-            got = f"shape {self.mask.shape}" if self.mask.shape != shape else "other values"
-            raise refused("GivenCompletion", f"a mask of zeros and ones of shape {shape}", got, "Write 1 where an entry is trained on")
+        if self.mask is not None and (self.mask.shape != shape or not ((self.mask >= 0) & np.isfinite(self.mask)).all()):
+            got = f"shape {self.mask.shape}" if self.mask.shape != shape else "a negative or missing one"
+            raise refused("GivenCompletion", f"a mask of numbers >= 0 of shape {shape}", got, "Write 1 where an entry is trained on, else 0")
         if np.isnan(self.matrix[self._seen]).any():
             row, column = (int(place) for place in np.argwhere(self._seen & np.isnan(self.matrix))[0])
             got = f"NaN in row {row}, column {column} (from 0)"
-            raise refused("GivenCompletion", "known entries where mask is 1", got, "Give it, or set mask to 0 there")
+            raise refused("GivenCompletion", "known entries where mask is not 0", got, "Give it, or set mask to 0 there")
         if not self._seen.any():
             raise refused("GivenCompletion", "at least one entry to train on", "none", "Give more entries, or change mask")
 
     @property
     def _seen(self):
-        return ~np.isnan(self.matrix) if self.mask is None else self.mask == 1
+        return ~np.isnan(self.matrix) if self.mask is None else self.mask > 0
 
     def draw(self, rng):
         known, seen = ~np.isnan(self.matrix.T), self._seen.T
         X, Y, hidden = np.eye(len(seen)), np.where(known, self.matrix.T, 0.0), known & ~seen
-        train, test = (View(X, Y, weight.astype(np.float64)) for weight in (seen, hidden))
+        weight = seen.astype(np.float64) if self.mask is None else self.mask.T
+        train, test = View(X, Y, weight.copy()), View(X, Y, hidden.astype(np.float64))
         return Drawn(train, test if hidden.any() else None, said=self.described())
 
     def described(self):
