@@ -82,6 +82,8 @@ def _like_names(first, over, body, decimal):
     cells = [row[place].strip() for row in body for place in columns if place < len(row)]
     numbers = [cell for cell in cells if NUMBER[decimal].fullmatch(cell)]
     fractions = [not cell.lstrip("+-").isdigit() for cell in numbers]
-    steps = {later - earlier for earlier, later in zip(whole, whole[1:])}
-    in_a_row = steps == {1} or (len(steps) == 1 and len(whole) > 2 and steps != {0})
-    return whole == list(range(len(whole))) or all(fractions) or (in_a_row and (any(fractions) or min(whole) >= 1000))
+    rising, step = all(one < later for one, later in zip(whole, whole[1:])), {later - one for one, later in zip(whole, whole[1:])}
+    if whole[0] == 0 and step == {1} or all(fractions) or (rising and whole[0] >= 1000):
+        return True
+    # 1, 2, 3 is a row that people make up, in a short table of whole numbers
+    return len(step) == 1 and (len(whole) > 2 or step == {1}) and step != {0} and (any(fractions) or (len(whole) > 2 and len(body) > 4))

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from learnmech.data.cells import MISSING, NUMBER
+from learnmech.data.cells import MISSING, NUMBER, kind
 from learnmech.data.columns import Table
 from learnmech.data.header import Asked, names_over
 from learnmech.data.samples import brief, counted
@@ -55,12 +55,12 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
     said += ["decimal comma"] if decimal == "," else []
     known = f"{name} ({'; '.join(said)})"
     first, *body = [one for one, _ in _cells(sample, separator, quoted, strict=False)]
-    names = names_over(who, known, rows[0], first, body, asked, decimal)
-    start = 0 if names is None else 1
+    named = _named_by_comment(who, known, lines, comments, separator, quoted, len(body[0] if body else first))
+    above = named is not None and asked.header is not False and "number" in map(kind, first)
+    names = named if above else names_over(who, known, rows[0], first, body, asked, decimal)
+    start = 0 if names is None or above else 1
     if len(rows) == start:
         raise refused(who, "at least one row of numbers", f"none under the header of {known}", "Give a table of samples")
-    if names is None and comments and asked.header is None:
-        names = _named_by_comment(who, known, lines, comments, separator, len(first))
     said = ["no header" if names is None else f"header: {brief([name or '(no name)' for name in names])}", *said]
     said += [f"{counted(len(comments), 'line')} of comment in front"] if comments else []
     plain = separator and cells is None and not quoted and decimal == "."
@@ -216,10 +216,11 @@ def _numbers(lines, separator, width):
     return matrix if matrix.shape == (len(lines), width) and np.isfinite(matrix).all() else None
 
 
-def _named_by_comment(who, known, lines, comments, separator, width):
+def _named_by_comment(who, known, lines, comments, separator, quoted, width):
     """Names over the columns in the last line of a comment in front, as numpy.savetxt writes them; None where it holds none."""
+    cells = []
     for row in comments:
-        cells = [cell.strip() for cell in _cells([lines[row - 1].strip().lstrip("# ")], separator, False, strict=False)[0][0]]
+        cells = [cell.strip() for cell in _cells([lines[row - 1].strip().lstrip("# ")], separator, quoted, strict=False)[0][0]]
         numbers = sum(NUMBER["."].fullmatch(cell) is not None for cell in cells)
         if len(cells) == width and 2 * numbers >= width:
             got = f"row {row} of {known}, which starts with #"
