@@ -250,9 +250,11 @@ def _check_arguments(cls, args, kwargs):
 class Part(eqx.Module, metaclass=_Asked):
     """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made.
 
-    `follows`: {knob: knobs that are of the old value alone, and dropped from its text when the knob is turned}.
+    `hint`: of a family, which of its parts may be meant where something else was given. `follows`: {knob: knobs that are of the
+    old value alone, and dropped from its text when the knob is turned}.
     """
 
+    hint: typing.ClassVar[str] = ""
     follows: typing.ClassVar[dict[str, tuple[str, ...]]] = {}
 
     def __check_init__(self):
@@ -344,7 +346,7 @@ def _wanted(annotation) -> str:
     if origin in (typing.Union, types.UnionType):
         return " or ".join(_wanted(o) for o in typing.get_args(annotation) if o is not type(None))
     if origin is tuple:
-        return "a list of " + NAMES.get(typing.get_args(annotation)[0], "values").removeprefix("a ") + "s"
+        return "a list of " + NAMES.get(typing.get_args(annotation)[0], "value").removeprefix("a ") + "s"
     name = str(getattr(annotation, "__name__", annotation))
     return NAMES.get(annotation, f"{'an' if name[0] in 'AEIO' else 'a'} {name}")
 
@@ -359,12 +361,19 @@ def _check(part, field, value):
         if value is None and _accepts(field.type, None):
             return
         if not (isinstance(value, np.ndarray) and value.dtype == np.float64) and not is_traced(value):
-            raise refused(who, f"{field.name} to be an array of numbers", show_value(value), f"Give numbers, all rows of one length, in {field.name}")
-        if isinstance(value, np.ndarray) and not np.isfinite(value).all():
+            raise refused(who, f"{field.name} to be an array of numbers", _brief(value), f"Give numbers, all rows of one length, in {field.name}")
+        if isinstance(value, np.ndarray) and not field.metadata.get("gaps") and not np.isfinite(value).all():
             raise refused(who, f"finite numbers in {field.name}", "NaN or infinity", "Remove or replace the bad entries")
     elif isinstance(field.type, type) and issubclass(field.type, Part) and not isinstance(value, field.type):
         if not _is_traced_stand_in(value):
-            raise refused(who, f"{field.name} to be {_wanted(field.type)}", show_value(value), f"Give one of the {field.type.__name__} kinds")
+            remedy = f"Give one of the {field.type.__name__} kinds" + (f". {field.type.hint}" if field.type.hint else "")
+            raise refused(who, f"{field.name} to be {_wanted(field.type)}", _brief(value), remedy)
+
+
+def _brief(value) -> str:
+    """A value that was not asked for: as it is written where that is short, else its type."""
+    shown = show_value(value)
+    return shown if len(shown) <= 80 and "\n" not in shown else f"a {type(value).__module__}.{type(value).__name__}".replace(" builtins.", " ")
 
 
 def _is_traced_stand_in(value) -> bool:

@@ -1,13 +1,16 @@
 """What every data source promises, the drawn data, and its card."""
 
 import dataclasses
+from typing import ClassVar
 
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.data import samples
+from learnmech.data.samples import Samples, brief, counted
 from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import refused
-from learnmech.parts import Knob, Part, knob
+from learnmech.parts import Knob, Part, knob, structure
 from learnmech.trees import Array
 
 
@@ -21,21 +24,102 @@ class View(Part):
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What a source gives: the training view, a test view or None, and the names of the outputs where they have any."""
+    """What a source gives: the training view, a test view or None, the names of the outputs where they have any, and how the source was understood."""
 
     train: View
     test: View | None = None
     labels: tuple[str, ...] = ()
+    said: str = ""
 
 
 class Data(Part):
     """A source of samples. Subclasses give `draw`; the seed is the data's own, so that sweeping the experiment's seed moves the start alone."""
+
+    hint: ClassVar[str] = "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame, data.File(path) a file"
 
     seed: Knob = knob(0, whole=True, at_least=0, kw_only=True)
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """The samples, as float64 numpy arrays."""
         raise NotImplementedError
+
+    def described(self) -> str:
+        """How the source is understood, in a line: what was found in a file, what is left out; empty where there is nothing to understand."""
+        return ""
+
+
+class Given(Data):
+    """Samples that are given, in a file or in hand. Subclasses give `samples`, which are made ready here.
+
+    `train` takes so many training samples, drawn at random (0: all that are not held back). `test` holds back so many, drawn at
+    random; of a test set of their own it takes so many (0: all). `missing` is what becomes of a sample with a missing number: `refuse`
+    it, `drop` it, or `mean`, which fills in the mean of that input over the training samples. `coding` is how classes become targets: `one-hot`,
+    `signs` (+1 for the own class and -1 for every other), or for two classes `sign` (+1 for the first and -1 for the second, in one column).
+    `divide_by` divides the inputs by a number, such as 255. `standardize` brings every input to mean 0 and standard deviation 1 over the training
+    samples, an input that never varies there to 0. `standardize_targets` does so with the targets. `center` subtracts the training means of X and Y.
+    `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
+    """
+
+    train: int = structure(0, at_least=0, kw_only=True)
+    test: int = structure(0, at_least=0, kw_only=True)
+    missing: str = structure("refuse", choices=("refuse", "drop", "mean"), kw_only=True)
+    coding: str = structure("one-hot", choices=("one-hot", "signs", "sign"), kw_only=True)
+    divide_by: Knob = knob(1.0, above=0, kw_only=True)
+    standardize: bool = structure(False, kw_only=True)
+    standardize_targets: bool = structure(False, kw_only=True)
+    center: bool = structure(False, kw_only=True)
+    whitened: bool = structure(False, kw_only=True)
+
+    def samples(self) -> tuple[Samples, Samples | None]:
+        """The samples as they were given, and a test set of their own or None."""
+        raise NotImplementedError
+
+    def described(self):
+        own = (one for one in self._coded() if one is not None)
+        return "; test: ".join("; ".join(one.said) for one in own)
+
+    def draw(self, rng):
+        who, (held, own) = type(self).__name__, self._coded()
+        train, test = samples.split(who, held, own, self.train, self.test, rng)
+        train = train.telling(f"{len(train)} for training" + (f", {len(test)} for the test" if test is not None else ""))
+        train, test = (None if one is None else one.numeric() for one in (train, test))
+        train, test = samples.filled(who, train, test)
+        scale, said = self._scaled(who, train)
+        views = [None if one is None else View(*scale(one.X, one.Y), _weight(one)) for one in (train, test)]
+        return Drawn(*views, train.labels, "; ".join((*train.said, *said)))
+
+    def _coded(self):
+        who, given = type(self).__name__, [one for one in self.samples() if one is not None]
+        given = samples.coded(who, [samples.complete(who, one, self.missing) for one in given], self.coding)
+        return given[0], given[1] if len(given) > 1 else None
+
+    def _scaled(self, who, train):
+        """(the transformation of X and Y that the training samples ask for, what is to be said of it)."""
+        X, Y, said = train.X / float(self.divide_by), train.Y, []
+        shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
+        if self.standardize:
+            shift_x, unit_x, constant = samples.standard(who, "inputs", X)
+            if constant.any():
+                said = [f"{counted(int(constant.sum()), 'input')} that never vary 0: {brief([train.inputs[i] for i in np.flatnonzero(constant)])}"]
+        if self.standardize_targets:
+            shift_y, unit_y, constant = samples.standard(who, "targets", Y)
+            if constant.any():
+                raise refused(who, "targets that vary, to be standardized", f"a constant {train.targets[int(np.argmax(constant))]}", "Do not standardize")
+        X, Y = (X - shift_x) / unit_x, (Y - shift_y) / unit_y
+        mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
+        transform = whiten(X - mean_x)[1] if self.whitened else None
+        if transform is not None and not transform.shape[1]:
+            raise refused(who, "inputs that vary, to be whitened", f"only zeros{' after centering' if self.center else ''}", "Do not whiten")
+
+        def scale(X, Y):
+            X, Y = (X / float(self.divide_by) - shift_x) / unit_x - mean_x, (Y - shift_y) / unit_y - mean_y
+            return X if transform is None else X @ transform, Y
+
+        return scale, said
+
+
+def _weight(given):
+    return None if given.weight is None else np.broadcast_to(given.weight, given.Y.shape).copy()
 
 
 @dataclasses.dataclass(frozen=True)

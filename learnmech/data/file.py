@@ -1,156 +1,179 @@
-"""A file of the user's own: samples from an npz or a csv."""
+"""A file of the user's own: samples from a table, from arrays or from images with labels."""
 
-import csv
 import hashlib
 import os
-import zipfile
 from pathlib import Path
 from typing import ClassVar
 
-import numpy as np
-
-from learnmech.data.base import Data, Drawn, View, finite, whiten
+from learnmech.data import columns, formats, separated
+from learnmech.data.base import Given
+from learnmech.data.columns import Table
+from learnmech.data.header import Asked
+from learnmech.data.packed import of_archive
+from learnmech.data.samples import brief
 from learnmech.errors import refused
 from learnmech.parts import Outside, structure
 
+Place = int | str
+PLACES = {"path": "sha256", "targets_path": "targets_sha256", "test_path": "test_sha256", "test_targets_path": "test_targets_sha256"}
 
-class File(Data):
-    """Samples from `path`: an .npz with arrays X (n, d), Y (n, k) and perhaps X_test, Y_test, or a .csv whose last `targets` columns are Y.
 
-    A csv may have one header line. `test` holds back so many samples, drawn at random, where the file has no test set of its own. `center`
-    subtracts the training means of X and Y, `whitened` makes S_xx = I within the span of the training inputs.
+class File(Given):
+    """Samples from a file: a table (csv, tsv, text), a NumPy array or archive (.npy, .npz), or images with labels (IDX, as MNIST); gzip or not.
 
-    `path` says where the file is, `sha256` what it is: that of its bytes, found when the part is made where it is not given. A file that has changed
-    since is refused.
+    A table's last column is its target; `targets` is a number, so many of the last columns, or the columns themselves by name or place (from 0, -1 the
+    last). `inputs` are columns by name or place; left out, all others. `classes` is the column that holds classes, names or whole numbers, which become
+    targets (`coding`); true: what is the target is the class. `row_names` is the column that names the rows, left out of the inputs. What is not given of
+    a table's format is found from its content, and said (`described()`): `header`, whether its first row names the columns; `separator`, the comma,
+    semicolon, tab, | or space between cells; `decimal`, the point or comma within numbers; and `encoding`, UTF-8 unless it is marked otherwise.
+
+    An .npz holds X (n, d), Y (n, k) and perhaps X_test, Y_test and weight (n, k). `targets_path` is a file that holds the targets of the samples in `path`;
+    `test_path`, with `test_targets_path`, one that holds a test set.
+
+    A path says where a file is, `sha256` what it is: that of its bytes, found when the part is made where it is not given, as `targets_sha256`, `test_sha256`
+    and `test_targets_sha256` are. A file that has changed since is refused.
     """
 
-    follows: ClassVar = {"path": ("sha256",)}
+    follows: ClassVar = {path: (sha,) for path, sha in PLACES.items()}
 
     path: str = structure("", where=True)
-    targets: int = structure(1, at_least=1)
-    test: int = structure(0, at_least=0)
-    center: bool = structure(False)
-    whitened: bool = structure(False)
+    targets: int | str | tuple[Place, ...] | None = structure(None)
+    inputs: str | tuple[Place, ...] | None = structure(None)
+    classes: bool | int | str | None = structure(None)
+    row_names: int | str | None = structure(None)
+    header: bool | None = structure(None)
+    separator: str | None = structure(None)
+    decimal: str | None = structure(None)
+    encoding: str | None = structure(None)
+    targets_path: str | None = structure(None, where=True)
+    test_path: str | None = structure(None, where=True)
+    test_targets_path: str | None = structure(None, where=True)
     sha256: str | None = structure(None)
+    targets_sha256: str | None = structure(None)
+    test_sha256: str | None = structure(None)
+    test_targets_sha256: str | None = structure(None)
 
     def __post_init__(self):
-        if isinstance(self.path, os.PathLike):
-            self.path = os.fspath(self.path)
-        if self.sha256 is None and isinstance(self.path, str) and self.path:
-            self.sha256 = hashlib.sha256(_bytes(self.path)).hexdigest()
+        self.separator = {"\t": "tab", " ": "space"}.get(self.separator, self.separator) if isinstance(self.separator, str) else self.separator
+        for field, sha in PLACES.items():
+            path = getattr(self, field)
+            if isinstance(path, os.PathLike):
+                path = os.fspath(path)
+                setattr(self, field, path)
+            if getattr(self, sha) is None and isinstance(path, str) and path:
+                setattr(self, sha, hashlib.sha256(_bytes(field, path)).hexdigest())
+
+    def coherent(self):
+        for knob, known in (("separator", tuple(separated.SEPARATORS)), ("decimal", (".", ",")), ("encoding", separated.ENCODINGS)):
+            said = getattr(self, knob)
+            if said is not None and said not in known:
+                raise refused("File", f"{knob} to be one of {' '.join(known)}", repr(said), f"Change {knob}, or leave it out to have it found")
+        for field, sha in PLACES.items():
+            if getattr(self, sha) is not None and not getattr(self, field):
+                raise refused("File", f"{field}, where {sha} is given", "none", f"Give {field}, or drop {sha}")
+        if self.test_targets_path and not (self.test_path and self.targets_path):
+            raise refused("File", "targets_path and test_path beside test_targets_path", "not both", "Give them, or drop test_targets_path")
+        if self.test_path and bool(self.targets_path) != bool(self.test_targets_path):
+            raise refused("File", "test_targets_path beside targets_path and test_path", "no test_targets_path", "Give the targets of the test set")
 
     @classmethod
     def placed(cls, values, folder="."):
-        path = values.get("path")
-        if not isinstance(path, str) or not path or Path(folder) == Path("."):
+        if Path(folder) == Path("."):
             return values
-        beside = os.path.join(os.path.abspath(folder), path)  # an absolute path stays what it is
-        return values | {"path": path if not os.path.exists(beside) and os.path.exists(path) else beside}
+        paths = {field: values[field] for field in PLACES if isinstance(values.get(field), str) and values[field]}
+        return values | {field: _placed(path, folder) for field, path in paths.items()}
 
     def outside(self):
-        return (Outside("path", Path(self.path), self.sha256),) if self.path else ()
+        named = [(field, getattr(self, field), getattr(self, sha)) for field, sha in PLACES.items()]
+        return tuple(Outside(field, Path(path), sha) for field, path, sha in named if path)
 
-    def draw(self, rng):
-        X, Y, held = self._read()
-        if held is None:
-            if self.test >= len(X):
-                raise refused("File", f"test < n = {len(X)}", self.test, "Hold back fewer samples")
-            order = rng.permutation(len(X)) if self.test else np.arange(len(X))
-            train, rest = order[self.test :], order[: self.test]
-            X, Y, held = X[train], Y[train], (X[rest], Y[rest]) if self.test else None
-        mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
-        transform = whiten(X - mean_x)[1] if self.whitened else np.eye(X.shape[1])
-        if not transform.shape[1]:
-            raise refused("File", "inputs that vary, to be whitened", f"only zeros{' after centering' if self.center else ''}", "Do not whiten")
-        train, *test = (View((x - mean_x) @ transform, y - mean_y) for x, y in ((X, Y), *([held] if held else [])))
-        return Drawn(train, test[0] if test else None)
+    def samples(self):
+        held, test = self._read("path", "targets_path")
+        if not self.test_path:
+            return held, test
+        if test is not None:
+            raise refused("File", "one test set", f"one in {Path(self.path).name}, another in test_path", "Drop test_path")
+        test, more = self._read("test_path", "test_targets_path")
+        if more is not None:
+            raise refused("File", "one test set", f"two in {Path(self.test_path).name}", "Give an archive with X and Y alone")
+        for what, mine, its in (("inputs", held.X, test.X), ("targets", held.Y, test.Y)):
+            if mine is not None and mine.shape[1] != its.shape[1]:
+                raise refused("File", f"as many {what} in the test set, {mine.shape[1]}", f"{its.shape[1]} in {test.name}", "Give the same columns in both")
+        if any(" (from 0)" not in name for name in (*held.inputs, *test.inputs)) and held.inputs != test.inputs:
+            raise refused("File", f"the same inputs in {test.name} as in {held.name}", brief(test.inputs), "Give the same columns in both, in one order")
+        return held, test
 
-    def _read(self):
-        path, held = Path(self.path), hashlib.sha256(_bytes(self.path)).hexdigest()
-        if self.sha256 and held != self.sha256:
-            remedy = f"{path.name} has changed: restore it, or make the File anew, without that sha256"
-            raise refused("File", f"{self.path} with sha256 {self.sha256[:16]}...", f"{held[:16]}...", remedy)
-        if path.suffix == ".csv":
-            return self._csv(path)
-        if path.suffix == ".npz":
-            return _npz(path)
-        raise refused("File", "a file ending in .npz or .csv", path.name, "Convert it, for example by numpy.savez(path, X=X, Y=Y)")
+    def _read(self, field, targets_field):
+        """(samples, a test set in the same file or None)."""
+        name, content = self._content(field, self.inputs, self.row_names, *(() if getattr(self, targets_field) else (self.targets, self.classes)))
+        if isinstance(content, dict):
+            self._refuse_knobs(name, "an .npz archive", targets_field)
+            return of_archive("File", name, content, self.classes is True)
+        knobs = {"inputs": self.inputs, "targets": self.targets, "classes": self.classes, "row_names": self.row_names}
+        if not getattr(self, targets_field):
+            if not isinstance(content, Table):
+                self._refuse_images(name, content, field)
+                content = formats.matrix("File", name, content)
+            return columns.samples("File", content, **knobs), None
+        if not isinstance(content, Table):
+            content = formats.matrix("File", name, content, flatten=True)
+        beside, targets = self._content(targets_field, self.targets, self.classes)
+        if isinstance(targets, dict):
+            raise refused("File", "targets in a table, .npy or IDX", f"an .npz archive, {beside}", "Give X and Y in one archive")
+        targets = targets if isinstance(targets, Table) else formats.matrix("File", beside, targets)
+        return columns.samples("File", content, **knobs, beside=targets), None
 
-    def _csv(self, path):
-        try:
-            rows = [row for row in csv.reader(path.read_text(encoding="utf-8-sig").splitlines()) if row]
-        except UnicodeDecodeError:
-            raise refused("File", "text in UTF-8", path.name, "Save the table as UTF-8 csv") from None
-        head = 1 if rows and any(_number(cell) is None for cell in rows[0]) else 0
-        if len(rows) == head:
-            raise refused("File", "at least one row of numbers", f"none in {path.name}", "Give a table of samples")
-        width = len(rows[head])
-        if width <= self.targets:
-            raise refused("File", f"more than {self.targets} columns, the last {self.targets} being the targets", width, "Add inputs, or lower data.targets")
-        for place, row in enumerate(rows[head:], head + 1):
-            if len(row) != width:
-                raise refused("File", f"{width} columns in every row", f"{len(row)} in row {place} of {path.name}", "Complete or remove that row")
-            bad = next((cell for cell in row if _number(cell) is None), None)
-            if bad is not None:
-                raise refused("File", "numbers in every cell", f"{bad!r} in row {place} of {path.name}", "Replace or remove it")
-        values = np.array([[_number(cell) for cell in row] for row in rows[head:]])
-        finite("File", table=values)
-        return values[:, : -self.targets], values[:, -self.targets :], None
+    def _content(self, field, *named):
+        """(its name, a table, an array or {name: array})."""
+        path, sha = getattr(self, field), getattr(self, PLACES[field])
+        raw, name = _bytes(field, path), Path(path).name
+        held = hashlib.sha256(raw).hexdigest()
+        if sha and held != sha:
+            remedy = f"{name} has changed: restore it, or make the File anew, without that sha256"
+            raise refused("File", f"{path} with sha256 {sha[:16]}...", f"{held[:16]}...", remedy)
+        raw = formats.unpacked("File", name, raw)
+        if not formats.is_text("File", name, raw):
+            return name, formats.arrays("File", name, raw)
+        names = [one for wanted in named for one in (wanted if isinstance(wanted, tuple) else (wanted,)) if isinstance(one, str)]
+        asked = Asked(self.header, tuple(names), self.row_names if self.row_names in named else None)
+        return name, separated.read("File", name, raw, asked, self.separator, self.decimal, self.encoding)
+
+    def _refuse_knobs(self, name, what, targets_field):
+        knobs = ("inputs", "targets", "row_names", "header", "separator", "decimal", "encoding", targets_field)
+        given = [knob for knob in knobs if getattr(self, knob) is not None]
+        given += [] if self.classes in (None, True, False) and not isinstance(self.classes, str) else ["classes"]
+        if given:
+            raise refused("File", f"knobs that go with {what}", f"{given[0]} for {name}", "Drop it: X and Y say which is which")
+
+    def _refuse_images(self, name, content, field):
+        """IDX and arrays of images hold no targets: name the file that may."""
+        if content.dtype.names or content.ndim <= 2 or content.dtype.kind not in "fiub":
+            return
+        beside = Path(getattr(self, field)).parent / name.replace("images", "labels").replace("idx3", "idx1")
+        there = beside.name != name and beside.is_file()
+        remedy = f"Set {'test_' if field == 'test_path' else ''}targets_path to the file of the labels" + (f", it may be {beside}" if there else "")
+        raise refused("File", "targets beside images", f"an array of shape {content.shape} alone in {name}", remedy)
 
     @classmethod
     def example(cls):
-        """Iris, the csv that comes with scikit-learn: four measures and the species as a number, under a header of names."""
+        """Iris, the csv that comes with scikit-learn: four measures and the species as a number, under a header of counts and names."""
         import sklearn.datasets
 
-        return cls(path=str(Path(sklearn.datasets.__file__).parent / "data" / "iris.csv"), center=True)
+        return cls(path=str(Path(sklearn.datasets.__file__).parent / "data" / "iris.csv"), header=True, center=True)
 
 
-def _bytes(path: str) -> bytes:
+def _placed(path, folder):
+    """Where a path in a text leads to: from the folder of the text, or where nothing is there from the working directory."""
+    beside = os.path.join(os.path.abspath(folder), path)  # an absolute path stays what it is
+    return path if not os.path.exists(beside) and os.path.exists(path) else beside
+
+
+def _bytes(field: str, path: str) -> bytes:
     if not os.path.isfile(path):
-        raise refused("File", "an existing file of data", f"none at {os.path.abspath(path)}", "Set data.path to one")
+        there = "a folder" if os.path.isdir(path) else "no plain file" if os.path.exists(path) else "none"
+        remedy = f"Set data.{field} to one" if path else "Set data.path to a csv, .npz, .npy or IDX file"
+        raise refused("File", "an existing file of data", f"{there} at {os.path.abspath(path)!r}" if path else "none", remedy)
     try:
         return Path(path).read_bytes()
-    except OSError as error:
-        raise refused("File", "a file that can be read", f"{path}: {error.strerror}", "Set data.path to one") from None
-
-
-def _number(cell: str) -> float | None:
-    try:
-        return float(cell)
-    except ValueError:
-        return None
-
-
-def _npz(path):
-    try:
-        with np.load(path, allow_pickle=False) as held:
-            arrays = {name: held[name] for name in held.files}
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
-        raise refused("File", "an .npz archive of plain arrays", f"{path.name}: {error}", "Write it by numpy.savez(path, X=X, Y=Y)") from None
-    views = []
-    for x, y in (("X", "Y"), ("X_test", "Y_test")):
-        if x not in arrays and x == "X_test":
-            continue
-        missing = [name for name in (x, y) if name not in arrays]
-        if missing:
-            raise refused("File", f"an array {missing[0]}", f"{', '.join(arrays) or 'nothing'} in {path.name}", "Write it by numpy.savez(path, X=X, Y=Y)")
-        views.append(tuple(_matrix(name, arrays[name]) for name in (x, y)))
-    (X, Y), *held = views
-    for name, size in (("sample", len(X)), ("input", X.shape[1]), ("target", Y.shape[1]), ("test sample", len(held[0][0]) if held else 1)):
-        if not size:
-            raise refused("File", f"at least one {name}", f"none in {path.name}", f"Give some {name}s")
-    for inputs, targets in views:
-        if len(inputs) != len(targets) or inputs.shape[1] != X.shape[1] or targets.shape[1] != Y.shape[1]:
-            raise refused(
-                "File", "X (n, d) and Y (n, k) of the same n, and of the same d and k for the test", f"{inputs.shape} and {targets.shape}", "Mend them"
-            )
-    return X, Y, held[0] if held else None
-
-
-def _matrix(name, values):
-    if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
-        raise refused("File", f"numbers in a matrix {name}", f"{values.dtype} of shape {values.shape}", "Write float arrays of two axes")
-    values = values.astype(np.float64)
-    values = values[:, None] if values.ndim == 1 else values
-    finite("File", **{name: values})
-    return values
+    except (OSError, MemoryError) as error:
+        raise refused("File", "a file that can be read", f"{path}: {getattr(error, 'strerror', '') or error}", f"Set data.{field} to one") from None
