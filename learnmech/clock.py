@@ -51,7 +51,7 @@ class Clock(Part):
         metadata={
             "role": "structure",
             "choices": None,
-            "bounds": {"at_least": 0},
+            "bounds": {},
             "meaning": "the moments to look at, ascending, in place of `marks` and `spacing`: steps, or times where the end is in time",
         },
     )
@@ -72,6 +72,8 @@ class Clock(Part):
             raise refused("Clock", "one of at and every", "both", "Drop every")
         if not np.isfinite(found).all():
             raise refused("Clock", "finite moments in at", f"{self.at}", "Remove what is no number")
+        if len(found) and found[0] < 0:
+            raise refused("Clock", "moments from 0 on in at", f"{self.at[0]}", "Remove what is before the start")
         if not len(found) or found[-1] == 0:
             raise refused("Clock", "a moment after 0 in at", f"{self.at}", "Give for example at=(0, 10, 100)")
         if (np.diff(found) <= 0).any():
