@@ -11,6 +11,7 @@ from learnmech import architectures, catalog, comparison, data, initial, instrum
 from learnmech.cli import works
 from learnmech.comparison import Check, Comparison, Row, relative_error
 from learnmech.errors import Refused, refused
+from learnmech.experiment import stream_of
 from learnmech.theories.base import Condition, Theory
 
 
@@ -19,32 +20,31 @@ def examples(family):
 
 
 THEORIES = [catalog.find("theories", kind)() for kind in catalog.members("theories")]
-SAMPLES = {
-    "numbers": (data.Gaussian(n=6, d=3, k=2), data.Gaussian(n=5, d=1, k=1, whitened=True), data.Gaussian(n=1, d=1, k=1, map=np.zeros((1, 1)))),
-    "signs": (data.Digits(train=6, classes=(0, 1), components=3, targets="sign"),),
-    "classes": (data.Digits(train=6, classes=(0, 1), components=3),),
-}
+NUMBERS = (data.Gaussian(n=6, d=3, k=2), data.Gaussian(n=5, d=1, k=1, whitened=True), data.Gaussian(n=1, d=1, k=1, map=np.zeros((1, 1))))
+SIGNS, CLASSES = (data.Digits(train=6, classes=(0, 1), components=3, targets=targets) for targets in ("sign", "one-hot"))
+FITTING = {"squared": NUMBERS, "logistic": (SIGNS,), "hinge": (SIGNS,), "cross-entropy": (CLASSES,)}
 STARTS = (initial.Gaussian(), initial.Gaussian(scale=0.0), initial.Balanced(), initial.ZeroReadout())
+
+
+DRAWN = {id(source): source.draw(stream_of(source.seed, "data")) for source in (*NUMBERS, SIGNS, CLASSES)}
 
 
 def start_of(architecture, rule, loss, source, begun):
     """The start, None where these parts do not go together, which is said before anything is run."""
     clock = lm.Clock(time=1.0, marks=3) if rule.flows else lm.Clock(steps=4)
     try:
-        return lm.prepare(lm.Experiment(architecture, source, rule, clock, begun, loss))
+        return lm.prepare(lm.Experiment(architecture, source, rule, clock, begun, loss), DRAWN[id(source)])
     except Refused:
         return None
 
 
 def covering():
-    """A design in which every architecture meets every rule, and every loss, every start and every kind of data meets each of both."""
+    """A design in which every architecture meets every rule; losses, starts and data come by turns."""
+    known = catalog.members("losses")
+    places = [(catalog.find("losses", kind).example(), source) for kind in known for source in FITTING.get(kind, (*NUMBERS, SIGNS, CLASSES))]
     found = []
-    places = [(loss, source) for loss in examples("losses") for kind in SAMPLES for source in SAMPLES[kind]]
-    turns = itertools.count()
-    for architecture, rule in itertools.product(examples("architectures"), examples("rules")):
-        turn = next(turns)
-        # those that fit come at the same rate for each pair, whatever does not
-        for step in range(len(places) * len(STARTS)):
+    for turn, (architecture, rule) in enumerate(itertools.product(examples("architectures"), examples("rules"))):
+        for step in range(len(places) * len(STARTS)):  # the first that go together
             loss, source = places[(turn + step) % len(places)]
             start = start_of(architecture, rule, loss, source, STARTS[(turn // 3 + step) % len(STARTS)])
             if start is not None:
