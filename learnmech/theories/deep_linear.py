@@ -86,9 +86,11 @@ def _gap(before, after, lam):
 
 def balanced(start: Start) -> Condition:
     """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
-    tolerance = resolved(start, 1e-9)
-    off = imbalance(weights(start)) if plain_layers(start).holds else float("nan")
-    return Condition("balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", off, tolerance, off <= tolerance)
+    claim, tolerance = "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", resolved(start, 1e-9)
+    if not plain_layers(start).holds:
+        return Condition(claim, "of no deep linear network", tolerance, False)
+    off = imbalance(weights(start))
+    return Condition(claim, off, tolerance, off <= tolerance)
 
 
 OF_MAPS = ("end_to_end", "mode_strength", "singular_value", "loss", "test_loss")

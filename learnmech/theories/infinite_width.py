@@ -69,7 +69,7 @@ class InfiniteWidth(Theory):
     """
 
     source: ClassVar[str] = "Jacot et al. 2018; Lee et al. 2019"
-    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss")
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss", "accuracy", "test_accuracy")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("architecture.width", -0.5, quantity="outputs"),)
     tolerance: ClassVar[float] = 0.1  # a limit: what counts is the order
 
@@ -131,14 +131,27 @@ def ensemble(start: Start, clock: Clock | None = None) -> Ensemble:
     return learner.ensemble(decay_of(start, learner.rates, marks), between, cross.ntk, cross.nngp, own)
 
 
-class EnsembleMean(Theory):
-    """The mean of the outputs over random starts at infinite width: (I - e^{-2cTt}) Y on the training inputs, T_x T^{-1} (I - e^{-2cTt}) Y elsewhere.
+def _variances(start, learner, decayed) -> dict[str, np.ndarray]:
+    """The trace of the covariance of one output over random starts at every mark, on the training view and where there is one on the test view."""
+    architecture, data = start.experiment.architecture, start.data
+    between = kernel(architecture, data.train.X, get="nngp")
+    if data.test is None:
+        # tr(E K E'), E = U left U'
+        return {"loss": decayed.left**2 @ np.einsum("ij,ik,kj->j", learner.vectors, between, learner.vectors, optimize=True)}
+    cross = _cross(start)
+    found = learner.ensemble(decayed, between, cross.ntk, cross.nngp, kernel(architecture, data.test.X, get="nngp"))
+    return {"loss": np.trace(found.train_cov, axis1=1, axis2=2), "test_loss": np.trace(found.cov, axis1=1, axis2=2)}
 
-    For the covariance see `ensemble`. A finite network's mean is off by O(1/width).
+
+class EnsembleMean(Theory):
+    """The mean of outputs and losses over random starts at infinite width: (I - e^{-2cTt}) Y on the training inputs, T_x T^{-1} (I - e^{-2cTt}) Y elsewhere.
+
+    A mean loss is that of the mean outputs, and the variance of the outputs beside it: c [|mean - Y|^2 + k tr cov]. For the covariance see `ensemble`. A
+    finite network's means are off by O(1/width).
     """
 
     source: ClassVar[str] = "Lee et al. 2019"
-    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs")
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss")
     over_seeds: ClassVar[bool] = True
     from_start: ClassVar[bool] = False
     tolerance: ClassVar[float] = 4.5  # standard errors: the largest of a few hundred draws of a normal variable stays below
@@ -156,7 +169,12 @@ class EnsembleMean(Theory):
         decayed = decay_of(start, learner.rates, marks)
         test = None if data.test is None else learner.elsewhere(_cross(start).ntk, np.zeros_like(data.test.Y), decayed)
         said = said_of_outputs(start, marks, learner.outputs(decayed), learner.residual(decayed), test)
-        return said[[name for name in self.predicts if name in said]]
+        told = said[[name for name in self.predicts if name in said]]
+        for name, spread in _variances(start, learner, decayed).items():
+            of = start.experiment.loss.constant(len((data.train if name == "loss" else data.test).X))
+            told[name] = told[name] + of * data.train.Y.shape[1] * spread
+            told[name].attrs |= said[name].attrs
+        return told
 
     @classmethod
     def example(cls):

@@ -10,6 +10,7 @@ from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
+from learnmech.instruments.products import LayerProducts
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor, whitened_inputs
 from learnmech.theories.deep_linear import OF_MAPS, correlations, imbalance, plain_layers, said_of_maps, weights
@@ -33,11 +34,12 @@ class LambdaBalanced(Theory):
     """Two linear layers with W_2'W_2 - W_1W_1' = lam I, whitened inputs, any alignment: the whole trajectory under flow.
 
     Q = [W_1'; W_2] obeys a matrix Riccati equation with F = [[-lam/2 I, S_yx'], [S_yx, lam/2 I]], solved from mark to mark in spans short enough
-    that nothing overflows. lam = 0 is balanced (rich), |lam| large is lazy. At another c than 1/(2n), 2cn multiplies t.
+    that nothing overflows. lam = 0 is balanced (rich), |lam| large is lazy. At another c than 1/(2n), 2cn multiplies t. The blocks of QQ' are W_1'W_1, the map
+    W_2W_1 and W_2W_2'.
     """
 
     source: ClassVar[str] = "Domine et al. 2024; Braun et al. 2022"
-    predicts: ClassVar[tuple[str, ...]] = OF_MAPS
+    predicts: ClassVar[tuple[str, ...]] = (*OF_MAPS, "input_product", "output_product")
 
     def domain(self, start):
         plain = plain_layers(start)
@@ -56,13 +58,18 @@ class LambdaBalanced(Theory):
         S_yx = correlations(start.data.train)[1]
         F = np.block([[-lam / 2 * np.eye(d), S_yx.T], [S_yx, lam / 2 * np.eye(k)]])
         f, P = np.linalg.eigh(F)
-        Q, times, maps = np.concatenate([W_1.T, W_2]), time_factor(start) * marks.times, [W_2 @ W_1]
+        Q, times = np.concatenate([W_1.T, W_2]), time_factor(start) * marks.times
+        blocks = [Q @ Q.T]
         for span in np.diff(times):
             pieces = int(np.ceil(np.abs(f).max() * span)) or 1
             for _ in range(pieces):
                 Q = riccati_step(Q, P, f, span / pieces)
-            maps.append(Q[d:] @ Q[:d].T)
-        return said_of_maps(start, marks, np.array(maps))
+            blocks.append(Q @ Q.T)
+        blocks = np.array(blocks)
+        said = said_of_maps(start, marks, blocks[:, d:, :d])
+        for quantity, told in zip(LayerProducts().quantities(start.system, start.params), (blocks[:, :d, :d], blocks[:, d:, d:]), strict=True):
+            said[quantity.name] = (("time", *quantity.axes), told, quantity.attributes)
+        return said
 
     @classmethod
     def example(cls):

@@ -1,6 +1,6 @@
 """Moments of SGD on linear regression: exact mean and second moment, averaged over the draws of batches."""
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -8,7 +8,8 @@ from jaxtyping import Float
 from learnmech.architectures.linear import DeepLinear
 from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.errors import refused
+from learnmech.experiment import Experiment, Start
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.late import late
@@ -74,27 +75,106 @@ class SgdMoments(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
-        marks, c = start.marked(clock), constant(start)
-        X, Y, batch, rate = start.data.train.X, start.data.train.Y, int(start.rule.batch), float(start.rule.rate)
-        factor = 2 * batch * start.experiment.loss.constant(batch)
-        W_star = minimum_norm(X, Y)
-        residual = Y - X @ W_star.T
-        means = list(start.params["layer1"]["weight"] - W_star)
-        seconds = [np.outer(m, m) for m in means]
-        H, floor = 2 * c * X.T @ X, c * np.sum(residual**2)
-        W, loss, step = [], [], 0
-        for mark in marks.steps:
-            while step < mark:
-                moved = [second_moment_step(M, m, X, residual[:, j], factor, rate, batch) for j, (M, m) in enumerate(zip(seconds, means))]
-                seconds, means, step = [M for M, _ in moved], [m for _, m in moved], step + 1
-            W.append(W_star + np.stack(means))
-            loss.append(floor + sum(np.sum(H * M) for M in seconds) / 2)
+        marks, problem = start.marked(clock), _Problem.of(start)
+        means, seconds = problem.along(start.params["layer1"]["weight"], marks.steps)
+        W, loss = problem.solution + means, np.array([problem.loss(M) for M in seconds])
         quantities = Loss().quantities(start.system, start.state.params) + EndToEnd().quantities(start.system, start.state.params)
-        return table(quantities, {"loss": np.array(loss), "end_to_end": np.array(W)}, marks)
+        return table(quantities, {"loss": loss, "end_to_end": W}, marks)
 
     @classmethod
     def example(cls):
         return Experiment(DeepLinear(), Gaussian(n=12, d=3, k=2, noise=0.3), SGD(rate=0.2, batch=3), Clock(steps=40, every=4))
+
+
+class _Problem(NamedTuple):
+    """Least squares as SGD meets it: a solution W* (k, d), residuals (n, k), 2cn of a batch as `factor`, c of the whole loss, rate and batch."""
+
+    X: Float[np.ndarray, "n d"]
+    solution: Float[np.ndarray, "k d"]
+    residual: Float[np.ndarray, "n k"]
+    c: float
+    factor: float
+    rate: float
+    batch: int
+
+    @classmethod
+    def of(cls, start):
+        """Of a start for which the conditions of `SgdMoments` hold."""
+        X, Y, batch = start.data.train.X, start.data.train.Y, int(start.rule.batch)
+        solution = minimum_norm(X, Y)
+        factor = 2 * batch * start.experiment.loss.constant(batch)
+        return cls(X, solution, Y - X @ solution.T, constant(start), factor, float(start.rule.rate), batch)
+
+    def step(self, M, m, j):
+        """`second_moment_step` of output j."""
+        return second_moment_step(M, m, self.X, self.residual[:, j], self.factor, self.rate, self.batch)
+
+    def along(self, W, steps):
+        """(E e, E ee') of every output at these steps, (t, k, d) and (t, k, d, d), from W (k, d)."""
+        means = list(W - self.solution)
+        seconds, at, found = [np.outer(m, m) for m in means], 0, []
+        for mark in steps:
+            while at < mark:
+                moved = [self.step(M, m, j) for j, (M, m) in enumerate(zip(seconds, means, strict=True))]
+                seconds, means, at = [M for M, _ in moved], [m for _, m in moved], at + 1
+            found.append((np.stack(means), np.stack(seconds)))
+        return tuple(np.stack(part) for part in zip(*found, strict=True))
+
+    def loss(self, seconds):
+        """loss_min + sum over outputs of tr(H M)/2, H = 2c X'X."""
+        H = 2 * self.c * self.X.T @ self.X
+        return self.c * np.sum(self.residual**2) + np.sum(H * np.sum(seconds, axis=0)) / 2
+
+
+def second_moments(start: Start, clock: Clock | None = None) -> Float[np.ndarray, "t k d d"]:
+    """E ee' of each output's weights at the clock's marks, e = w - w* their distance from least squares, over the draws of batches: exact at any rate.
+
+    The covariance over the draws is this less E e E e', E e from the `end_to_end` that `SgdMoments` predicts.
+    """
+    need(SgdMoments(), start, *SgdMoments().domain(start))
+    return _Problem.of(start).along(start.params["layer1"]["weight"], start.marked(clock).steps)[1]
+
+
+class Stationary(NamedTuple):
+    """Where SGD on least squares settles: the covariance (k, d, d) of each output's weights over the draws, and the mean loss."""
+
+    covariance: Float[np.ndarray, "k d d"]
+    loss: float
+
+
+def stationary(start: Start) -> Stationary:
+    """The covariance and the mean loss at which SGD with replacement settles on one linear layer, exact at any rate, the batches' own noise included.
+
+    C = (I - rate H) C (I - rate H) + (rate^2/batch) [(2cn)^2 (1/n) sum_i x_i x_i' (x_i'C x_i + r_i^2) - H C H], solved as one linear system in the entries of C
+    within the span of the inputs; outside it nothing moves. For small rates HC + CH = (rate/batch) (2cn)^2 (1/n) sum_i r_i^2 x_i x_i'. Refuses a rate at or
+    above `mean_square_threshold`, where second moments do not settle.  Source: textbook; Ziyin et al. 2022.
+    """
+    need(SgdMoments(), start, *SgdMoments().domain(start))
+    problem = _Problem.of(start)
+    _, s, V = np.linalg.svd(problem.X, full_matrices=False)
+    V = V[s > s.max(initial=0.0) * max(problem.X.shape) * np.finfo(float).eps]
+    q, k = len(V), problem.solution.shape[0]
+    if not q:
+        return Stationary(np.zeros((k, *problem.X.shape[1:], problem.X.shape[1])), float(problem.loss(np.zeros((k, 1, 1)))))
+    inside = problem._replace(X=problem.X @ V.T)
+    growth = mean_square_growth(inside.X, problem.factor, problem.rate, problem.batch)
+    if not growth < 1:
+        got = f"rate {problem.rate:g}, at which they grow by {growth:.6g} a step"
+        raise refused("The stationary covariance", "second moments that settle", got, "Lower the rate below sgd_moments.mean_square_threshold")
+    rows, columns = np.triu_indices(q)
+    silent, basis = inside._replace(residual=0 * problem.residual), []
+    for i, j in zip(rows, columns, strict=True):
+        one = np.zeros((q, q))
+        one[i, j] = one[j, i] = 1.0
+        basis.append(silent.step(one, np.zeros(q), 0)[0][rows, columns])
+    system, found = np.eye(len(rows)) - np.array(basis).T, []
+    for output in range(k):
+        kick = inside.step(np.zeros((q, q)), np.zeros(q), output)[0]
+        C = np.zeros((q, q))
+        C[rows, columns] = C[columns, rows] = np.linalg.solve(system, kick[rows, columns])
+        found.append(V.T @ C @ V)
+    covariance = np.stack(found)
+    return Stationary(covariance, float(problem.loss(covariance)))
 
 
 def mean_square_growth(X: Float[np.ndarray, "n d"], factor: float, rate: float, batch: int) -> float:

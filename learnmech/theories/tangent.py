@@ -15,7 +15,7 @@ from learnmech.clock import Clock, Marks
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
 from learnmech.experiment import Experiment, Start
-from learnmech.instruments.losses import Loss, Outputs, TestLoss
+from learnmech.instruments.losses import Accuracy, Loss, Outputs, TestLoss
 from learnmech.kernels import decay
 from learnmech.kernels.decay import Decay
 from learnmech.kernels.empirical import full_kernel
@@ -105,7 +105,26 @@ def said_of_outputs(start: Start, marks: Marks, outputs: np.ndarray, residual: n
         view = start.data.test
         told |= {"test_outputs": test, "test_loss": start.experiment.loss.constant(len(view.X)) * np.sum((test - view.Y) ** 2, axis=(1, 2))}
         instruments.append(TestLoss())
+    right = _right(start, outputs, test)
+    if right:
+        told |= right
+        instruments.append(Accuracy())
     return table(tuple(q for one in instruments for q in one.quantities(start.system, start.state.params)), told, marks)
+
+
+def _right(start, outputs, test) -> dict[str, np.ndarray]:
+    """The shares of samples that these outputs put in the right class, on both views; nothing where the targets are no classes."""
+    try:
+        Accuracy().check(start.system)
+    except Refused:
+        return {}
+
+    def share(outputs, Y):
+        chosen, right = ((side[..., 0] > 0) if side.shape[-1] == 1 else np.argmax(side, axis=-1) for side in (outputs, Y))
+        return np.where(np.isfinite(outputs).all(axis=(1, 2)), (chosen == right).mean(axis=-1), np.nan)
+
+    train = {"accuracy": share(outputs, np.asarray(start.data.train.Y))}
+    return train if test is None else train | {"test_accuracy": share(test, np.asarray(start.data.test.Y))}
 
 
 def outputs_at_start(start: Start) -> tuple[np.ndarray, np.ndarray | None]:
@@ -129,7 +148,7 @@ class Lazy(Theory):
     """
 
     source: ClassVar[str] = "Jacot et al. 2018; Lee et al. 2019; Chizat et al. 2019"
-    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss")
+    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss", "accuracy", "test_accuracy")
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("architecture.width", -0.5, bound=True, quantity="outputs"),
         Limit("architecture.alpha", -1.0, quantity="outputs"),
