@@ -14,13 +14,14 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
+from learnmech.logs import LOG
 from learnmech.record.base import Record
 from learnmech.theories.base import Condition, Theory
 
 xr = late("xarray")
 
 RULE = (
-    "error = max |seen - said| / max |said| over all marks and entries. holds: every condition holds and every error is within its tolerance; "
+    "error = max |measured - predicted| / max |predicted| over all marks and entries. holds: every condition holds and every error is within its tolerance; "
     "fails: every condition holds and an error is not; outside domain: a condition does not hold."
 )
 
@@ -120,6 +121,7 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         if other.over_seeds:
             remedy = "Sweep over seeds and use comparison.compare_means"
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
+        LOG.info("laying %s", catalog.kebab(type(other).__name__))
         start = prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.conditions(start))
         # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show

@@ -74,7 +74,7 @@ class Experiment(Part):
                 rows.append((field.name, *_kind_and_knobs(part)))
         for event in self.events:
             rows.append(("event", *_kind_and_knobs(event)))
-        rows.append(("seed", str(int(self.seed)), self.precision))
+        rows += [("seed", str(int(self.seed)), ""), ("precision", self.precision, "")]
         return (Table(("part", "kind", "knobs"), tuple(rows), "Experiment", source=self.fingerprint[:16]),)
 
     def __str__(self):

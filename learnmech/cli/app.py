@@ -102,7 +102,8 @@ def parser() -> argparse.ArgumentParser:
     kept.add_argument("--out", type=Path, default=Path("runs"), metavar="DIR", help="the folder of run folders")
     kept.add_argument("--delete", metavar="RUN", help="delete this run folder")
 
-    command("theories", "which theories apply here, condition by condition, and for the others why not", True, "knobs to change")
+    which = command("theories", "which theories apply here, and which of the others are nearest", True, "knobs to change")
+    which.add_argument("--all", "--long", dest="long", action="store_true", help="every theory, condition by condition")
 
     checked = command("check", "run exhibits, or a user's own parts; exit status 1 if one fails")
     checked.add_argument("names", nargs="*", metavar="NAME|mine.py", help="exhibits, or Python files of your own parts (default: every exhibit)")
@@ -199,7 +200,7 @@ def _perform(a: argparse.Namespace):
         "show": lambda: (works.show(a.run), looks.show),
         "export": lambda: (works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.out, a.delete), looks.runs),
-        "theories": lambda: (works.theories(a.subject, a.changes, a.small), looks.theories),
+        "theories": lambda: (works.theories(a.subject, a.changes, a.small) | {"long": a.long}, looks.theories),
         "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
     }
     return calls[a.command]()

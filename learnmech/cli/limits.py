@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from learnmech import catalog, text
 from learnmech.cli import folders
 from learnmech.cli.forks import DRAWN, drawn_out

@@ -104,7 +104,7 @@ def perform(
     exhibit = dataclasses.replace(exhibit, seeds=min(exhibit.seeds, TWIN_SEEDS)) if small else exhibit
     start = prepare(exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})) if start is None else start
     experiment = start.experiment
-    watch = exhibit.watch if not changes else _fitting(exhibit.watch, start)
+    watch = exhibit.watch if not changes else fitting(exhibit.watch, start)
     record = run(start, watch, until, progress, folder)
     comparisons = tuple(_laid(exhibit, theory, experiment, record) for theory in exhibit.theories)
     shown = Shown(exhibit, experiment, record, comparisons)
@@ -120,7 +120,7 @@ def _laid(exhibit, theory, experiment, record):
     return compare(record, theory, exhibit.tolerance or None)
 
 
-def _fitting(watch, start):
+def fitting(watch, start):
     """The instruments that can look at a changed experiment."""
     fitting = []
     for instrument in watch:

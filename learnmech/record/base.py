@@ -117,8 +117,8 @@ class Record:
     def tables_shown(self) -> tuple[Table, ...]:
         """What was watched, as the table that `learnmech show` prints."""
         said = {}
-        for every, table in self.tables.items():
-            for name, variable in table.data_vars.items():
+        for every, read in self.tables.items():
+            for name, variable in read.data_vars.items():
                 said[str(name)] = {"every": every, **results.ends(variable)}
         kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
         title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"

@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "backend", "quantity", "doors"},
+    {"errors", "late", "backend", "quantity", "doors", "logs"},
     {"catalog", "memory", "parts", "trees", "display"},
     {"addresses", "clock", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
@@ -24,7 +24,7 @@ FLOORS = [
     {"record"},
     {"estimates", "tracking"},
     {"runs"},
-    {"comparison", "divergence"},
+    {"comparison", "divergence", "pace"},
     {"sweeps", "orders", "figures", "domains"},
     {"gallery"},
     {"report", "contracts"},
