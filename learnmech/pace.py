@@ -8,7 +8,7 @@ import jax
 import numpy as np
 
 from learnmech.estimates import Estimate, room
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.experiment import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.march import march, way_of
 from learnmech.record.base import due_marks
@@ -123,7 +123,9 @@ def estimate(
     The time is measured: the run's own program is compiled, takes a few steps from the start and reads once, which costs about one compilation
     and one reading. It holds for this machine as busy as it is now, and for steps, readings and spans of a flow like the first ones.
     """
-    course = experiment if isinstance(experiment, Course) else Course(experiment if isinstance(experiment, Start) else prepare(experiment))
+    if not isinstance(experiment, Course):
+        experiment, watch = given(experiment, watch)
+    course = experiment if isinstance(experiment, Course) else Course(prepare(experiment))
     watch = watched(watch, course.start, course.later())
     parts = measured(course, watch, until, own=True).parts(course)
     return Estimate(sum(parts.values()), *room(course, watch, budget), tuple(parts.items()))

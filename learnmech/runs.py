@@ -14,7 +14,7 @@ from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import nearest as close
 from learnmech.errors import refused
 from learnmech.estimates import check_room, room, seconds_of
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.experiment import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.march import Until
@@ -154,6 +154,7 @@ def run(
     With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
+    experiment, watch = given(experiment, watch)
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
     return _performed(course, watched(watch, course.start, course.later()), until, progress, folder, budget, None, None)
 

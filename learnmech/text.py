@@ -163,7 +163,10 @@ def parse(text: str, who: str = "The experiment") -> dict:
 
 def from_text(cls: type, text: str, folder: str | Path = ".") -> Part:
     """The part a text describes; array files are looked up in `folder`."""
-    return part_of(cls, arrays_in(parse(text), folder))
+    table = parse(text)
+    if cls.__name__ == "Experiment":  # what a file says beside its experiment
+        table = {name: value for name, value in table.items() if name not in ("watch", "theories")}
+    return part_of(cls, arrays_in(table, folder))
 
 
 def fingerprint(part: Part) -> str:

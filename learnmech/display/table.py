@@ -94,7 +94,8 @@ def as_text(*tables: Table, width: int = WIDTH) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=False, color_system=None, highlight=False)
+    # in a notebook rich would display what it is to write here
+    console = Console(file=out, width=width, force_terminal=False, force_jupyter=False, color_system=None, highlight=False)
     for table in tables:
         printed(table, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
