@@ -32,6 +32,7 @@ def expected(name: str, exhibit: Exhibit, knobs: dict, start, until: str | None,
     watch = fitting(exhibit.watch, start) if knobs else exhibit.watch
     space = room(course, watch)
     check_room("run", space[0] + space[2], target)
+    told.settle()
     told.enter("compiling")
     pace = measured(course, watch, until)
     parts = {"preparing": told.spent.get("preparing", 0.0)} | pace.parts(course)

@@ -17,6 +17,8 @@ class Phases:
     def __init__(self, name: str, bar=None):
         self.name, self.bar, self.task = name, bar, None
         self.spent: dict[str, float] = {}
+        # a mistake is answered by one sentence: lines wait until what was asked for is known to be possible
+        self._held: list[str] | None = []
         self._now, self._since, self._next = "", time.perf_counter(), FIRST_WORD
         if bar is not None:
             self.task = bar.add_task(name, total=None, said="")
@@ -29,7 +31,16 @@ class Phases:
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
         elif self._now != before or phase.startswith("laying"):  # lines are not many: one where it was looked for many theories
-            _line(f"{self.name}: {phase}")
+            self._say(f"{self.name}: {phase}")
+
+    def settle(self) -> None:
+        """What was asked for is possible: lines that waited are said, and all others as they come."""
+        held, self._held = self._held or [], None
+        for words in held:
+            _line(words)
+
+    def _say(self, words: str) -> None:
+        _line(words) if self._held is None else self._held.append(words)
 
     def leave(self) -> None:
         """The phase ends."""
@@ -43,7 +54,7 @@ class Phases:
         if self.bar is not None:
             self.bar.console.print(words, markup=False, soft_wrap=True, highlight=False)
         else:
-            _line(words)
+            self._say(words)
 
     def show(self, progress) -> None:
         """How far a run is."""
@@ -55,7 +66,7 @@ class Phases:
         spent = time.perf_counter() - self._since
         if spent >= self._next and progress.reached:
             left = spent * (progress.marks - progress.reached) / progress.reached
-            _line(f"{self.name}: {progress.reached / progress.marks:.0%}  {at}{loss}  about {left:.2g} s left")
+            self._say(f"{self.name}: {progress.reached / progress.marks:.0%}  {at}{loss}  about {left:.2g} s left")
             self._next = 3 * spent
 
 
