@@ -15,7 +15,7 @@ _FACE = {
     "stream": "runs",
     "fork": "runs",
     "resume": "runs",
-    "estimate": "estimates",
+    "estimate": "pace",
     "twins": "divergence",
     "predict": "theories.base",
     "compare": "comparison",
@@ -26,21 +26,8 @@ _FACE = {
     "Squared": "losses",
 }
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
-_ROOMS = (
-    "architectures",
-    "data",
-    "initial",
-    "interventions",
-    "instruments",
-    "rules",
-    "theories",
-    "scalings",
-    "losses",
-    "gallery",
-    "figures",
-    "catalog",
-    "report",
-)
+_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses")
+_ROOMS += ("gallery", "figures", "catalog", "report")
 __all__ = [*_FACE, *_ROOMS]
 
 

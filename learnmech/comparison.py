@@ -15,15 +15,16 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
+from learnmech.logs import LOG
 from learnmech.record.base import Record
 from learnmech.theories.base import Condition, Theory
 
 xr = late("xarray")
 
 RULE = (
-    "error = max |seen - said| / max |said| over all marks and entries (|seen - said| itself where all that is said is 0). holds: every condition holds and "
-    "every error is within its tolerance; fails: every condition holds and an error is not; outside domain: a condition does not hold; undecided: it could not "
-    "be decided whether one holds, or there was nothing to compare."
+    "error = max |measured - predicted| / max |predicted| over all marks and entries (|measured - predicted| itself where all that is predicted is 0). holds: "
+    "every condition holds and every error is within its tolerance; fails: every condition holds and an error is not; outside domain: a condition does not "
+    "hold; undecided: it could not be decided whether one holds, or there was nothing to compare."
 )
 FARTHEST = 1e150  # a size at which squares are about to overflow: where what is said has grown beyond it, it says that the run diverges
 
@@ -184,6 +185,7 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         if other.over_seeds:
             remedy = "Sweep over seeds and use comparison.compare_means"
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
+        LOG.info("laying %s", catalog.kebab(type(other).__name__))
         start = prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.conditions(start))
         name, source, default = type(other).__name__, other.source, max(other.tolerance, resolution)

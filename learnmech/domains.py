@@ -4,17 +4,26 @@ from learnmech import catalog, comparison
 from learnmech.display import plain
 from learnmech.experiment import Start
 from learnmech.instruments.base import Instrument
+from learnmech.logs import LOG
 from learnmech.text import part_of
 from learnmech.theories.base import Theory
+
+# What was found last, {fingerprint: found}: a command asks the same before a run, after it and for the report.
+_LAST: dict[str, dict] = {}
 
 
 def survey(start: Start) -> dict[str, dict]:
     """Every theory of the catalogue with its conditions here, as plain data: {kind: {applies, conditions, ...}}."""
-    found = []
-    for kind, member in catalog.members("theories").items():
-        theory = part_of(Theory, kind)
-        found.append((kind, member.summary, theory, theory.conditions(start)))
-    return plain.theories(found)
+    key = start.experiment.fingerprint + repr(list(catalog.members("theories")))
+    if key not in _LAST:
+        found = []
+        for kind, member in catalog.members("theories").items():
+            LOG.info("looking whether %s applies", kind)
+            theory = part_of(Theory, kind)
+            found.append((kind, member.summary, theory, theory.conditions(start)))
+        _LAST.clear()
+        _LAST[key] = plain.theories(found)
+    return _LAST[key]
 
 
 def applying(start: Start, watch: tuple[Instrument, ...] | None = None, surveyed: dict[str, dict] | None = None) -> tuple[Theory, ...]:

@@ -82,7 +82,7 @@ class Experiment(Part):
                 rows.append((field.name, *_kind_and_knobs(part)))
         for event in self.events:
             rows.append(("event", *_kind_and_knobs(event)))
-        rows.append(("seed", str(int(self.seed)), self.precision))
+        rows += [("seed", str(int(self.seed)), ""), ("precision", self.precision, "")]
         return (Table(("part", "kind", "knobs"), tuple(rows), "Experiment", source=self.fingerprint[:16]),)
 
     def __str__(self):
@@ -94,9 +94,14 @@ class Experiment(Part):
 
     @classmethod
     def parse(cls, written: str, folder: str | Path = ".", known: dict | None = None) -> "Experiment":
-        """The experiment a text describes; paths in it are relative to `folder`. `known` are classes that go before the
-        catalogue's, {(family, kind): class}."""
+        """The experiment a text describes; paths in it are relative to `folder`, and what such a text says beside it (`watch`,
+        `theories`) is no part of it. `known` are classes that go before the catalogue's, {(family, kind): class}."""
         return text.from_text(cls, written, folder, known)
+
+    @classmethod
+    def load(cls, path: str | Path) -> "Experiment":
+        """The experiment in a TOML file."""
+        return _loaded(path)[0]
 
 
 def _kind_and_knobs(part: Part) -> tuple[str, str]:
@@ -148,6 +153,38 @@ def _carried(experiment, folder, keep):
     return moved
 
 
+BESIDE = ("watch", "theories")
+"""What a TOML file says beside its experiment: what is watched, and which theories are laid over it."""
+
+
+def _loaded(path: str | Path) -> "tuple[Experiment, tuple | None]":
+    """(the experiment in a TOML file, what it says is watched or None)."""
+    path = Path(path)
+    if path.suffix != ".toml" or not path.is_file():
+        remedy = "Give an Experiment, or the path of an existing .toml file"
+        raise refused("The experiment", "an Experiment or its TOML file", repr(str(path)), remedy)
+    try:
+        written = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise refused("The experiment", "a TOML file in UTF-8", str(path), f"Save it as UTF-8 ({error})") from None
+    table = text.parse(written, str(path))
+    watch = table.get("watch")
+    if watch is not None and not isinstance(watch, list):
+        raise refused("watch", "a list of kinds", repr(watch), 'Write for example watch = ["loss"]')
+    return Experiment.parse(written, path.parent), None if watch is None else tuple(watch)
+
+
+def given(experiment: "Experiment | Start | str | Path", watch: tuple | None = None) -> "tuple[Experiment | Start, tuple | None]":
+    """(the experiment that is meant, what is watched): a path is that of a TOML file, which may say what to watch; anything else is refused."""
+    if isinstance(experiment, (str, Path)):
+        experiment, said = _loaded(experiment)
+        return experiment, said if watch is None else watch
+    if not isinstance(experiment, (Experiment, Start)):
+        remedy = "Make one with lm.Experiment(architecture=..., data=..., rule=..., clock=...), or give the path of a .toml file"
+        raise refused("The experiment", "an Experiment or its TOML file", type(experiment).__name__, remedy)
+    return experiment, watch
+
+
 def stream_of(seed: int, use: str) -> np.random.Generator:
     """The random numbers for one named use: split by crc32 of the name, the same on every machine."""
     return np.random.default_rng([int(seed), zlib.crc32(use.encode())])
@@ -179,6 +216,9 @@ def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | Non
     `data`, where given, are samples in place of the source's own, which the experiment's text does not know: for theories and tests. `like`, where
     given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
     """
+    experiment = given(experiment)[0]
+    if isinstance(experiment, Start):
+        return experiment
     try:
         return _prepared(experiment, data, like)
     except (MemoryError, OverflowError) as error:

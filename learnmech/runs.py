@@ -13,8 +13,8 @@ import numpy as np
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import nearest as close
 from learnmech.errors import refused
-from learnmech.estimates import check_room, estimate, seconds_of
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.estimates import check_room, room, seconds_of
+from learnmech.experiment import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.logs import LOG
@@ -132,6 +132,11 @@ def _stride(course, size):
     return max(1, -(-course.last * size // len(course.places)))
 
 
+def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
+    """Marks of the program that a run compiles: as many as it walks between two blocks."""
+    return _block_size(course, watch)
+
+
 def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
     """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings."""
     blocks = np.clip(seconds_of(course.start) / seconds, 1, 40)
@@ -154,6 +159,7 @@ def run(
     code, so that it is read back when these are gone or changed.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     """
+    experiment, watch = given(experiment, watch)
     course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
     watch = watched(watch, course.start, course.later())
     return _performed(course, watch, until, progress, folder, budget, None, None, keep_data)
@@ -232,9 +238,9 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
     if until:
         parse_until(until, watch, course.start)
     first = _first(course, after)
-    needed = estimate(course, watch, budget, first)
-    if folder is not None or needed.readings > SURELY_FITS:
-        check_room("run", needed.readings + needed.checkpoints, None if folder is None else Path(folder))
+    readings, _, checkpoints = room(course, watch, budget, first)
+    if folder is not None or readings > SURELY_FITS:
+        check_room("run", readings + checkpoints, None if folder is None else Path(folder))
     made = provenance(course.start.experiment, 0.0, parent, watch)
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)

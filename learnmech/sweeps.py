@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start, landscape_of, prepare
+from learnmech.experiment import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.logs import LOG
@@ -45,10 +45,13 @@ def sweep(
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
 
     The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
+    Which of both: `time` where all points have the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is there
+    either way, and `moving = grid["loss"].dims[len(axes) + 1]` names it.
     `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
     measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
     kept under their fingerprint and not run again. Numeric knobs share one compilation; each shape compiles once.
     """
+    experiment, watch = given(experiment, watch)
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
     axes, seeds = _axes(axes), _seed_list(seeds)

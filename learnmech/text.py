@@ -252,7 +252,10 @@ def _deep(who: str) -> Refused:
 
 def from_text(cls: type, text: str, folder: str | Path = ".", known: dict | None = None) -> Part:
     """The part a text describes; array files are looked up in `folder`, classes in `known` before the catalogue."""
-    return part_of(cls, arrays_in(parse(text), folder), known=known)
+    table = parse(text)
+    if cls.__name__ == "Experiment":  # what a file says beside its experiment
+        table = {name: value for name, value in table.items() if name not in ("watch", "theories")}
+    return part_of(cls, arrays_in(table, folder), known=known)
 
 
 def identity(part: Part) -> str:

@@ -121,7 +121,8 @@ def parser() -> argparse.ArgumentParser:
     paged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
     paged.add_argument("--out", type=Path, metavar="FILE", help="the .html file to write; it must not exist (default: report.html of the run folder)")
 
-    command("theories", "which theories apply here, condition by condition, and for the others why not", True, "knobs to change")
+    which = command("theories", "which theories apply here, and which of the others are nearest", True, "knobs to change")
+    which.add_argument("--all", "--long", dest="long", action="store_true", help="every theory, condition by condition")
 
     checked = command("check", "run exhibits, or a user's own parts; exit status 1 if one fails")
     checked.add_argument("names", nargs="*", metavar="NAME|mine.py", help="exhibits, or Python files of your own parts (default: every exhibit)")
@@ -219,7 +220,7 @@ def _perform(a: argparse.Namespace):
         "export": lambda: (works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.folder or a.out or Path("runs"), a.delete), looks.runs),
         "report": lambda: (pages.report_again(a.run, a.out), looks.written),
-        "theories": lambda: (works.theories(a.subject, a.changes, a.small), looks.theories),
+        "theories": lambda: (works.theories(a.subject, a.changes, a.small) | {"long": a.long}, looks.theories),
         "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
     }
     return calls[a.command]()

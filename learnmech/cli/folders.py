@@ -20,6 +20,8 @@ OURS = re.compile(
     r"(\.(run|progress)\.json\.copy|(run|progress)\.json|\.?final\.npz|\.?(report\.html|figure\.svg)|experiment\.toml)(\.part)?"
     r"|\.lock|record|checkpoints|data|parts|[0-9a-f]{16}\.npy"
 )
+UNSPLIT = re.compile('[,;"\\s#]+')
+"""What would split a header, or be read as a quote or a comment."""
 
 
 def kept_compilations() -> Path | None:
@@ -138,18 +140,21 @@ def _foreign(folder: Path, said: dict):
 
 
 def write_csv(dataset, path: Path) -> None:
-    """A row per mark, a column per entry: `mode_strength[mode=2]`; axes without labels count from 0."""
+    """A row per mark, a column per entry: `mode_strength[mode=2]`; axes without labels count from 0.
+
+    No name has a comma (`layer1.weight[0,:]` is layer1.weight[0 :]) or a quote, so that the header splits as simply as the rows.
+    """
     columns = {name: dataset[name].values for name in ("step", "time") if name in dataset.coords}
     for name, variable in dataset.data_vars.items():
         if "time" not in variable.dims:
             continue
         axes = [d for d in variable.dims if d != "time"]
         values = variable.transpose("time", *axes).values
-        # no commas, so that the header splits as simply as the rows
         labels = [variable[d].values if d in variable.coords else np.arange(variable.sizes[d]) for d in axes]
         for where in np.ndindex(*values.shape[1:]):
             at = " ".join(f"{d}={labels[i][where[i]]}" for i, d in enumerate(axes))
-            columns[f"{name}[{at}]" if at else str(name)] = values[(slice(None), *where)]
+            column = f"{name}[{at}]" if at else str(name)
+            columns[UNSPLIT.sub(" ", column)] = values[(slice(None), *where)]
     with path.open("w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file)
         writer.writerow(columns)

@@ -8,8 +8,10 @@ import numpy as np
 from learnmech import divergence, interventions, report, text, trees
 from learnmech.addresses import Address
 from learnmech.cli import folders
-from learnmech.cli.works import applying, bar, comparison_of, dataset_out, ends, ready, whole
+from learnmech.cli.works import bar, brief, comparison_of, dataset_out, quantities_of, ready, whole
 from learnmech.comparison import compare
+from learnmech.display.results import ends
+from learnmech.domains import applying, survey
 from learnmech.errors import Refused, refused
 from learnmech.figures import apart
 from learnmech.figures.curves import curves
@@ -141,7 +143,8 @@ def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
 
 def _concluded(made: Record, target: Path, parent: Record | None, events: list[str]) -> dict:
     claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
-    comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch))
+    surveyed = survey(made.course.start)
+    comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed))
     drawn, result = {}, {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
     if parent is not None:
         try:
@@ -152,11 +155,11 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
             result["twins"] = {"said": str(refusal)}
     interrupted = any(note.startswith("interrupted") for note in made.notes)
     result |= {"comparisons": [comparison_of(one) for one in comparisons], "notes": list(made.notes), "interrupted": interrupted}
-    result |= {"wall_seconds": made.provenance["wall_seconds"]}
+    result |= {"wall_seconds": made.provenance["wall_seconds"], "quantities": quantities_of(made)}
     conclude(target, result)
     exhibit = Exhibit(claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn)
-    report.write(Shown(exhibit, made.experiment, made, comparisons), target)
-    return result
+    report.write(Shown(exhibit, made.experiment, made, comparisons), target, surveyed)
+    return result | {"domain": brief(surveyed)}
 
 
 def drawn_out(figure, file: Path) -> None:

@@ -6,9 +6,13 @@ from pathlib import Path
 from rich import box
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
+from rich.table import Table as Grid
 
 from learnmech.cli.folders import branches
+from learnmech.display import results
+from learnmech.display.results import give_or_take as _give_or_take
+from learnmech.display.table import KINDS, STYLES, Table, number, powers, printed
+from learnmech.estimates import duration, in_parts
 
 
 class _Verdicts(dict):
@@ -18,17 +22,7 @@ class _Verdicts(dict):
         return escape(str(verdict))
 
 
-VERDICTS = _Verdicts(
-    {
-        "holds": "[green]holds[/]",
-        "fails": "[red]FAILS[/]",
-        "outside domain": "[dim]outside domain[/]",
-        "undecided": "[yellow]undecided[/]",
-        "not reached": "[yellow]not reached[/]",
-        "within": "[green]within[/]",
-        "beyond": "[red]beyond[/]",
-    }
-)
+VERDICTS = _Verdicts({verdict: f"[{STYLES[kind]}]{verdict}[/]" for verdict, kind in KINDS.items()})
 
 
 def _console() -> Console:
@@ -36,17 +30,11 @@ def _console() -> Console:
 
 
 def _number(value) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return f"{value:.6g}" if isinstance(value, (int, float)) else escape(str(value))
+    return escape(number(value))
 
 
-def _short(value) -> str:
-    return "" if value is None else f"{value:.2g}"
-
-
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+def _table(*columns: str, title: str | None = None) -> Grid:
+    table = Grid(title=title, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
     numeric = {"measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every"}
     for column in columns:
         table.add_column(column, justify="right" if column in numeric else "left")
@@ -55,53 +43,21 @@ def _table(*columns: str, title: str | None = None) -> Table:
 
 def comparison(result: dict) -> None:
     """Theory against record: rows, conditions, verdict."""
-    console = _console()
-    title = f"{escape(result['theory'])}: {VERDICTS[result['verdict']]}  [dim]{escape(result['source'])}[/]"
-    table = _table("quantity", "measured", "predicted", "at time", "error", "tolerance", "", title=title)
-    for row in result["rows"]:
-        table.add_row(
-            escape(row["quantity"]),
-            _number(row["measured"]),
-            _number(row["predicted"]),
-            _number(row["time"]),
-            _short(row["error"]),
-            _short(row["tolerance"]),
-            VERDICTS[row["verdict"]],
-        )
-    console.print(table)
+    printed(results.comparison(result), _console())
     conditions(result["conditions"])
 
 
 def conditions(rows: list[dict]) -> None:
     """Conditions and whether each holds."""
-    if not rows:
-        return
-    table = _table("condition", "value", "bound", "holds")
-    for c in rows:
-        table.add_row(escape(c["claim"]), _number(c["value"]), _number(c["bound"]), "[green]yes[/]" if c["holds"] else "[red]no[/]")
-    _console().print(table)
+    if rows:
+        printed(results.conditions(rows), _console())
 
 
 def checks(rows: list[dict]) -> None:
     """Further checks."""
-    if not rows:
-        return
-    table = _table("check", "measured", "predicted", "error", "tolerance", "")
-    signs = {"below": "< ", "above": "> ", "within": ""}
-    for c in rows:
-        within = c["bound"] == "within"
-        table.add_row(
-            escape(c["claim"]),
-            _number(c["measured"]),
-            signs[c["bound"]] + _number(c["predicted"]),
-            f"{c['error']:.2g}" if within else "",
-            f"{c['tolerance']:.2g}" if within else "",
-            VERDICTS[c["verdict"]],
-        )
-    _console().print(table)
-    # one premise is often missing from all of them
-    for words in dict.fromkeys(c["words"] for c in rows if c["words"] != c["verdict"]):
-        _console().print(f"[yellow]{escape(words)}[/]", soft_wrap=True)
+    if rows:
+        table = results.checks(rows)
+        printed(table._replace(columns=table.columns[:-1], rows=tuple(row[:-1] for row in table.rows)), _console())
 
 
 def description(result: dict) -> None:
@@ -128,9 +84,30 @@ def run(result: dict) -> None:
         console.print(f"[dim]tolerance: {escape(result['reason'])}[/]")
     if "layers" in result.get("twins", {}):
         twins(result)
+    if result.get("quantities"):
+        printed(_last_values(result["quantities"]), console)
     for note in result["notes"]:
         console.print(f"[yellow]{escape(note)}[/]")
-    console.print(f"{result['wall_seconds']:.3g} s  ->  {escape(result['folder'])}/report.html", soft_wrap=True)
+    if result.get("domain"):
+        _domain(result["domain"], console)
+    said = result.get("seconds")
+    took = f"{result['wall_seconds']:.3g} s" if said is None else f"{duration(said['all'])}{in_parts(said['parts'])}"
+    console.print(f"{took}  ->  {escape(result['folder'])}/report.html", soft_wrap=True)
+
+
+def _last_values(found: dict) -> Table:
+    """Of all that was watched the first and the last value, without what is a residual or an error of another."""
+    whole = results.quantities(found)
+    kept = tuple(row for row in whole.rows if not any(row[0].endswith(end) and row[0].removesuffix(end) in found for end in ("_residual", "_error")))
+    return whole._replace(rows=kept)
+
+
+def _domain(said: dict, console: Console) -> None:
+    """Which theories apply, and what fails of the nearest."""
+    console.print(f"theories that apply: {', '.join(said['applies']) or 'none'}", soft_wrap=True)
+    for kind, failing in said["nearest"].items():
+        word = results.counted(len(failing))
+        console.print(f"[dim]nearest: {kind}, {word}: {escape('; '.join(map(results.said_of, failing[:2])))}[/]", soft_wrap=True)
 
 
 def twins(result: dict) -> None:
@@ -165,7 +142,7 @@ def predict(result: dict) -> None:
     for name, said in result["theories"].items():
         table = _table("quantity", "entries", "start", "end", "units", title=f"{name}  [dim]{said['source']}[/]")
         for quantity, ends in said["quantities"].items():
-            table.add_row(escape(quantity), str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), escape(ends["units"]))
+            table.add_row(escape(quantity), str(ends["entries"]), _number(ends["start"]), _number(ends["end"]), powers(ends["units"]))
         _console().print(table)
         conditions(said["conditions"])
 
@@ -208,17 +185,10 @@ def limit(result: dict) -> None:
     console.print(f"->  {escape(result['file'])}", soft_wrap=True)
 
 
-def _give_or_take(value: float, error: float) -> str:
-    return f"{value:.4g}" + (f" ± {error:.2g}" if error == error else "")
-
-
 def show(result: dict) -> None:
     """A run folder."""
     console = _console()
-    table = _table("quantity", "every", "entries", "start", "end", "units", "meaning", title=escape(result["folder"]))
-    for name, q in result["quantities"].items():
-        table.add_row(escape(name), str(q["every"]), str(q["entries"]), _number(q["start"]), _number(q["end"]), escape(q["units"]), escape(q["meaning"]))
-    console.print(table)
+    printed(results.quantities(result["quantities"], result["folder"]), console)
     for one in result["result"].get("comparisons", []):
         comparison(one)
     for note in result["notes"]:
@@ -263,17 +233,23 @@ def runs(result: dict) -> None:
 
 
 def theories(result: dict) -> None:
-    """Which theories apply."""
-    console = _console()
-    for wanted, word in ((True, "[green]applies[/]"), (False, "[dim]does not apply[/]")):
-        for kind, said in result["theories"].items():
-            if said["applies"] == wanted:
-                console.print(f"[bold]{kind}[/]  {word}  {said['summary']}  [dim]{said['source']}[/]")
-                for limit in said["limits"]:
-                    console.print(f"    a limit: error ~ {limit['knob']}^{limit['order']:g}" + (" at least" if limit["bound"] else ""))
-                for c in said["conditions"]:
-                    mark = "[green]+[/]" if c["holds"] else "[red]-[/]"
-                    console.print(f"    {mark} {c['claim']}: {_number(c['value'])} (bound {_number(c['bound'])})")
+    """Which theories apply, and the nearest of the others; condition by condition where all are asked for."""
+    console, found = _console(), result["theories"]
+    if not result.get("long"):
+        printed(results.domain(found), console)
+        others = len(found) - sum(one["applies"] for one in found.values()) - 3
+        if others > 0:
+            console.print(f"[dim]{others} more do not apply; --all shows each theory condition by condition[/]", soft_wrap=True)
+        return
+    for kind in (*(k for k, one in found.items() if one["applies"]), *results.nearest_theories(found)):
+        said = found[kind]
+        word = "[green]applies[/]" if said["applies"] else f"[dim]does not apply, {results.counted(len(results.failing_conditions(said)))}[/]"
+        console.print(f"[bold]{kind}[/]  {word}  {escape(said['summary'])}  [dim]{escape(said['source'])}[/]")
+        for limit in said["limits"]:
+            console.print(f"    a limit: error ~ {limit['knob']}^{limit['order']:g}" + (" at least" if limit["bound"] else ""))
+        for c in said["conditions"]:
+            mark = "[green]+[/]" if c["holds"] else "[red]-[/]" if c.get("decided", True) else "[yellow]?[/]"
+            console.print(f"    {mark} {escape(results.said_of(c))}")
 
 
 def check(result: dict) -> None:

@@ -5,21 +5,23 @@ import dataclasses
 import inspect
 import os
 import tempfile
+import time
 from pathlib import Path
-
-import numpy as np
 
 from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
+from learnmech.cli.expected import checked_aloud, expected
 from learnmech.cli.folders import kept_compilations
+from learnmech.cli.phases import phases
 from learnmech.cli.terminal import tell
-from learnmech.errors import Refused, nearest, plain, refused
-from learnmech.estimates import estimate
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.display import plain
+from learnmech.display.results import ends, failing_conditions, nearest_theories
+from learnmech.domains import applying, survey
+from learnmech.errors import Refused, nearest, refused
+from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
-from learnmech.instruments.base import Instrument
 from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, load
@@ -109,19 +111,6 @@ def _theory(name: str):
     return text.part_of(Theory, name)
 
 
-def applying(start: Start, watch: tuple[Instrument, ...] | None = None) -> tuple[Theory, ...]:
-    """The exact theories that apply to one run and, where it is said what it watches, speak of that.
-
-    A limit or a mean over seeds is laid over a run only where it is named.
-    """
-    found = []
-    for kind in catalog.members("theories"):
-        theory = _theory(kind)
-        if not theory.over_seeds and not theory.limits and all(condition.holds for condition in theory.conditions(start)):
-            found.append(theory)
-    return tuple(theory for theory in found if watch is None or any(comparison.foretold(theory, one, start) for one in watch))
-
-
 @contextlib.contextmanager
 def bar(quiet: bool, total_text: str):
     """A progress bar on stderr; the callback takes a Progress."""
@@ -144,28 +133,7 @@ def bar(quiet: bool, total_text: str):
         yield show
 
 
-def _number(value):
-    return value.item() if isinstance(value, (np.generic, np.ndarray)) and np.ndim(value) == 0 else value
-
-
-def conditions_of(conditions) -> list[dict]:
-    """Conditions as plain data."""
-    said = ({"claim": c.claim, "value": _number(c.value), "bound": _number(c.bound)} | {"holds": bool(c.holds), "decided": bool(c.decided)} for c in conditions)
-    return list(said)
-
-
-def comparison_of(one: comparison.Comparison) -> dict:
-    """A comparison as plain data."""
-    rows = [{k: _number(getattr(row, k)) for k in ("quantity", "measured", "predicted", "time", "error", "tolerance", "verdict")} for row in one.rows]
-    return {"theory": one.theory, "source": one.source, "verdict": one.verdict, "rows": rows, "conditions": conditions_of(one.conditions)}
-
-
-def _checks_of(checks) -> list[dict]:
-    return [
-        {"claim": c.claim, "measured": _number(c.measured), "predicted": _number(c.predicted), "error": _number(c.error), "bound": c.bound}
-        | {"tolerance": _number(c.tolerance), "reason": c.reason, "holds": bool(c.holds), "verdict": c.verdict, "words": c.words}
-        for c in checks
-    ]
+comparison_of, conditions_of, _checks_of = plain.comparison, plain.conditions, plain.checks
 
 
 def describe(family: str, kind: str) -> dict:
@@ -183,36 +151,60 @@ def describe(family: str, kind: str) -> dict:
 
 
 def run(subject, changes, until, out, small, quiet) -> dict:
-    """Run, compare, and write the run folder."""
+    """Run, compare, and write the run folder; what was found is said at the end."""
+    began = time.perf_counter()
     ready()
-    name, exhibit, knobs = subject_of(subject, _changes(changes), small)
-    start = prepare(exhibit.changed(knobs))
-    if until is not None:
-        running.parse_until(until, exhibit.watch, start)
-    fingerprint = start.experiment.fingerprint
-    target = folders.free(folders.RUNS / f"{name}-{fingerprint[:8]}") if out is None else Path(out)
-    check_new(target)
-    if not quiet:
-        tell(f"{name}: {estimate(start, exhibit.watch)}")
-    with bar(quiet, name) as progress:
-        shown = perform(exhibit, changes=knobs, until=until, progress=progress, start=start, folder=target)
-    result = {
-        "name": name,
-        "claim": exhibit.claim,
-        "source": exhibit.source,
-        "folder": str(target),
-        "holds": shown.holds,
-        "verdict": shown.verdict,
-        "comparisons": [comparison_of(c) for c in shown.comparisons],
-        "checks": _checks_of(shown.checks),
-        "reason": exhibit.reason,
-        "notes": list(shown.record.notes),
-        "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
-        "wall_seconds": shown.record.provenance["wall_seconds"],
-    }
-    conclude(target, result)
-    report.write(shown, target)
-    return result
+    with phases(quiet, str(subject)) as told:
+        told.enter("preparing")
+        name, exhibit, knobs = subject_of(subject, _changes(changes), small)
+        start = prepare(exhibit.changed(knobs))
+        if until is not None:
+            running.parse_until(until, exhibit.watch, start)
+        target = folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}") if out is None else Path(out)
+        check_new(target)
+        foretold = expected(name, exhibit, knobs, start, until, target, told)
+        told.tell(f"{name}: {foretold}")
+        told.enter("running")
+        shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target)
+        told.enter("looking which theories apply", "which theories apply")
+        surveyed = survey(shown.record.course.start)
+        result = {
+            "name": name,
+            "claim": exhibit.claim,
+            "source": exhibit.source,
+            "folder": str(target),
+            "holds": shown.holds,
+            "verdict": getattr(shown, "verdict", "holds" if shown.holds else "fails"),
+            "comparisons": [comparison_of(c) for c in shown.comparisons],
+            "checks": _checks_of(shown.checks),
+            "reason": exhibit.reason,
+            "notes": list(shown.record.notes),
+            "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
+            "wall_seconds": shown.record.provenance["wall_seconds"],
+            "quantities": quantities_of(shown.record),
+        }
+        conclude(target, result)
+        told.enter("writing the report", "report")
+        report.write(shown, target, surveyed)
+        told.leave()
+    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent}
+    return result | {"domain": brief(surveyed), "seconds": seconds}
+
+
+def quantities_of(record: Record) -> dict[str, dict]:
+    """What was watched, each from its first to its last value."""
+    found = {}
+    for every, table in record.tables.items():
+        for name, variable in table.data_vars.items():
+            shape = {str(axis): int(size) for axis, size in variable.sizes.items()}
+            found[str(name)] = {"every": every, "shape": shape, **ends(variable)}
+    return found
+
+
+def brief(surveyed: dict[str, dict], nearest_few: int = 3) -> dict:
+    """Which theories apply, and the nearest of the others with what fails."""
+    near = nearest_theories(surveyed)[:nearest_few]
+    return {"applies": [kind for kind, one in surveyed.items() if one["applies"]], "nearest": {kind: failing_conditions(surveyed[kind]) for kind in near}}
 
 
 def dataset_out(dataset, file: Path) -> None:
@@ -258,17 +250,6 @@ def predict(subject, changes, names, out, small) -> dict:
     return {"name": name, "theories": said}
 
 
-def ends(variable) -> dict:
-    """The first and the last value over time, or their norms."""
-    moving = "time" in variable.dims
-    if moving and not variable.sizes["time"]:
-        entries = int(np.prod([size for axis, size in variable.sizes.items() if axis != "time"]))
-        return {"units": variable.attrs.get("units", ""), "entries": entries, "start": float("nan"), "end": float("nan")}
-    first, last = (variable.isel(time=0), variable.isel(time=-1)) if moving else (variable, variable)
-    norm = (lambda v: float(v)) if first.ndim == 0 else (lambda v: float(np.linalg.norm(v.values)))
-    return {"units": variable.attrs.get("units", ""), "entries": int(first.size), "start": norm(first), "end": norm(last)}
-
-
 def whole(folder) -> Record:
     """The record in a run folder of which nothing is damaged."""
     found = load(folder)
@@ -292,11 +273,7 @@ def compare(folder, other, tolerance) -> dict:
 def show(folder) -> dict:
     """What a run folder holds."""
     seen = whole(folder)
-    tables = {}
-    for every, table in seen.tables.items():
-        for name, variable in table.data_vars.items():
-            shape = {str(axis): int(size) for axis, size in variable.sizes.items()}
-            tables[str(name)] = {"every": every, "shape": shape, **ends(variable), "meaning": variable.attrs.get("long_name", "")}
+    tables = quantities_of(seen)
     said = {"notes": list(seen.notes), "provenance": seen.provenance, "result": seen.result}
     return {"folder": str(folder), "experiment": seen.experiment.text, "quantities": tables} | said
 
@@ -323,20 +300,7 @@ def runs(out, delete) -> dict:
 def theories(subject, changes, small) -> dict:
     """Every theory with its conditions here."""
     name, exhibit, experiment = changed_experiment(subject, _changes(changes), small)
-    start = prepare(experiment)
-    said = {}
-    for kind, member in catalog.members("theories").items():
-        theory = _theory(kind)
-        conditions = theory.conditions(start)
-        said[kind] = {
-            "summary": member.summary,
-            "source": theory.source,
-            "applies": all(c.holds for c in conditions),
-            "predicts": list(theory.predicts),
-            "limits": [{"knob": limit.knob, "order": limit.order, "bound": limit.bound} for limit in theory.limits],
-            "conditions": conditions_of(conditions),
-        }
-    return {"name": name, "theories": said}
+    return {"name": name, "theories": survey(prepare(experiment))}
 
 
 def _held(checks) -> dict:

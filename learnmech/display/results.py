@@ -1,6 +1,6 @@
 """Results as tables: each made of plain data, so that the command line, a report and a notebook show one and the same."""
 
-from learnmech.display.table import Mark, Table, number
+from learnmech.display.table import Mark, Table, number, powers
 
 SIGNS = {"below": "< ", "above": "> ", "within": ""}
 
@@ -11,8 +11,7 @@ def comparison(plain: dict) -> Table:
         (
             row["quantity"],
             *(number(row[name]) for name in ("measured", "predicted", "time")),
-            f"{row['error']:.2g}",
-            f"{row['tolerance']:.2g}",
+            *("" if row[name] is None else f"{row[name]:.2g}" for name in ("error", "tolerance")),
             Mark(row["verdict"]),
         )
         for row in plain["rows"]
@@ -48,8 +47,9 @@ def quantities(plain: dict[str, dict], title: str = "", below: tuple[str, ...] =
     """What was watched: how often, how many entries, from where to where, of many entries their norm."""
     rows = []
     for name, q in plain.items():
-        many = "|·| " if q["entries"] > 1 else ""
-        rows.append((name, str(q.get("every", 1)), str(q["entries"]), *(many + number(q[end]) for end in ("start", "end")), q["units"], q.get("meaning", "")))
+        sign = "|·| " if q["entries"] > 1 else ""
+        ends_shown = (sign + number(q[end]) for end in ("start", "end"))
+        rows.append((name, str(q.get("every", 1)), str(q["entries"]), *ends_shown, powers(q["units"]), q.get("meaning", "")))
     return Table(("quantity", "every", "entries", "start", "end", "units", "meaning"), tuple(rows), title, below=below)
 
 

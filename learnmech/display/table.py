@@ -2,6 +2,7 @@
 
 import html
 import io
+import re
 from typing import NamedTuple
 
 from learnmech.errors import plain
@@ -57,6 +58,14 @@ def number(value) -> str:
         return str(value)
 
 
+POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def powers(units: str) -> str:
+    """`loss/param^2` as loss/param²."""
+    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), units)
+
+
 def printed(table: Table, console) -> None:
     """The table in a terminal."""
     from rich import box
@@ -87,7 +96,8 @@ def as_text(*tables: Table, width: int = WIDTH) -> str:
     from rich.console import Console
 
     out = io.StringIO()
-    console = Console(file=out, width=width, force_terminal=False, color_system=None, highlight=False)
+    # in a notebook rich would display what it is to write here
+    console = Console(file=out, width=width, force_terminal=False, force_jupyter=False, color_system=None, highlight=False)
     for table in tables:
         printed(table, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")

@@ -32,7 +32,8 @@ def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...
     All of them, up to twelve; or those that are named. What is left out is said in the title.
     """
     all_names = drawn_names(record)
-    names = all_names[:PANELS] if names is None else list(names)
+    named = names is not None
+    names = list(names) if named else all_names[:PANELS]
     known = record.names if isinstance(record, Record) else list(map(str, record.data_vars))
     start = record.course.start if isinstance(record, Record) else None
     columns = 1 if len(names) < 2 else 2
@@ -44,8 +45,8 @@ def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...
         axis.set_axis_off()
     if not all_names:  # a report is made of such a run too
         axes[0].text(0.5, 0.5, "nothing was watched", ha="center", transform=axes[0].transAxes)
-    left = f" ({len(names)} of {len(all_names)} quantities)" if title and len(names) < len(all_names) and names == all_names[: len(names)] else ""
-    return titled(figure, title + left if title else f"{len(names)} of {len(all_names)} quantities" if len(names) < len(all_names) else "")
+    count = f"{len(names)} of {len(all_names)} quantities" if not named and len(names) < len(all_names) else ""
+    return titled(figure, f"{title} ({count})" if title and count else title or count)
 
 
 def show(what: "Record | Comparison | xr.Dataset", title: str = "", paths: str | tuple[str, ...] = ()) -> "Figure":

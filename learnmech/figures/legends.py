@@ -10,20 +10,20 @@ PAD = 3  # pixels kept free about a legend
 
 
 def cleared(figure: "Figure") -> "Figure":
-    """The figure with every legend off the curves, marks and words of its axes.
+    """The figure laid out, with every legend off the curves, marks and words of its axes.
 
-    Looked for in pixels, as it is laid out: matplotlib's own `best` takes the least bad of nine places.
+    Looked for in pixels: matplotlib's own `best` takes the least bad of nine places. Laying out takes as long as drawing, so it is done
+    once here and not again each time that the figure is drawn.
     """
-    legends = [axis for axis in figure.axes if axis.get_legend() is not None and axis.axison]
-    if not legends:
-        return figure
-    figure.draw_without_rendering()
-    for axis in legends:
+    laid_out(figure)
+    moved = False
+    for axis in figure.axes:
         legend = axis.get_legend()
+        if legend is None or not axis.axison:
+            continue
         legend.set_frame_on(False)
         box, drawn = legend.get_window_extent(), _drawn(axis)
-        own = figure.transFigure if legend in figure.legends else axis.bbox
-        if own is figure.transFigure or not _covers(box, drawn):
+        if not _covers(box, drawn):
             continue
         spot = next((spot for spot in INSIDE if not _covers(_at(spot, box, axis.bbox), drawn)), None)
         if spot is not None and box.width < axis.bbox.width and box.height < axis.bbox.height:
@@ -31,7 +31,18 @@ def cleared(figure: "Figure") -> "Figure":
             legend.set_loc(spot)
         else:
             beside(axis)
+            moved = True
+    if moved:
+        laid_out(figure)
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")
     return figure
+
+
+def laid_out(figure: "Figure") -> None:
+    """The figure's layout, made now."""
+    if figure.get_layout_engine() is not None:
+        figure.get_layout_engine().execute(figure)
 
 
 def beside(axis: "Axes") -> None:

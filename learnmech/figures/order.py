@@ -19,10 +19,10 @@ def order_plot(errors: "xr.Dataset", title: str = "") -> "Figure":
     single = by_value["error_by_seed"].values[:, :MOST_SEEDS]
     if single.shape[1] > 1:
         axis.loglog(values, single, ".", color="#B5B5B5", markersize=4, zorder=1, label=["one seed", *[None] * (single.shape[1] - 1)])
-    axis.errorbar(values, means, np.nan_to_num(bars), fmt="o", color=COLORS[0], capsize=3, markersize=6, zorder=4, label="seen, mean over seeds")
+    axis.errorbar(values, means, np.nan_to_num(bars), fmt="o", color=COLORS[0], capsize=3, markersize=6, zorder=4, label="measured, mean over seeds")
     grid, middle = np.geomspace(values[0], values[-1], 2), (np.exp(np.mean(np.log(values))), np.exp(np.mean(np.log(means))))
     order, slope, bar = said["declared_order"], said["slope"], said["slope_standard_error"]
-    name = f"said, order {order:g}" + (" or faster" if said["bound"] else "")
+    name = f"predicted, order {order:g}" + (" or faster" if said["bound"] else "")
     axis.plot(grid, middle[1] * (grid / middle[0]) ** order, linestyle=DASHES[1], color=COLORS[1], zorder=3, label=name)
     name = f"fitted, {slope:.3f}" + (f" ± {bar:.1g}" if bar > 0 else "")
     axis.plot(grid, middle[1] * (grid / middle[0]) ** slope, color=COLORS[0], linewidth=1, zorder=2, label=name)

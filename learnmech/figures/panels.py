@@ -114,7 +114,7 @@ def oscillates(values: np.ndarray) -> bool:
     """Whether a curve turns back at more than half of its marks, so that a mean says more."""
     steps = np.diff(values[np.isfinite(values)])
     steps = steps[steps != 0]
-    return len(steps) >= 30 and np.mean(np.sign(steps[1:]) != np.sign(steps[:-1])) > 0.5
+    return len(steps) >= 40 and np.mean(np.sign(steps[1:]) != np.sign(steps[:-1])) > 0.6
 
 
 def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:

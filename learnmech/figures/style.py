@@ -6,9 +6,9 @@ import warnings
 
 import numpy as np
 
+from learnmech.display.table import powers
 from learnmech.figures.legends import cleared
 from learnmech.figures.symbols import math, plain
-from learnmech.figures.symbols import units as written
 
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
@@ -51,7 +51,7 @@ LETTERS = 34  # of a line of a label
 def label(symbol: str, units: str, meaning: str = "", letters: int = LETTERS) -> str:
     """An axis label: meaning, symbol and units, as far as they say something, on lines of so many letters."""
     named = not meaning or meaning in (symbol, symbol.replace("_", " "))
-    unit = f" [{written(units)}]" if units and units != "1" else ""
+    unit = f" [{powers(units)}]" if units and units != "1" else ""
     if named:
         return math(symbol) + unit
     lines = textwrap.wrap(plain(meaning), letters) or [""]
@@ -63,7 +63,8 @@ def label(symbol: str, units: str, meaning: str = "", letters: int = LETTERS) ->
 
 def titled(figure: "Figure", claim: str) -> "Figure":
     """The figure with its claim above it, and its legends where they cover nothing."""
-    figure.suptitle(textwrap.fill(plain(claim), 100), fontsize=12)
+    if claim:
+        figure.suptitle(textwrap.fill(plain(claim), 100), fontsize=12)
     return cleared(figure)
 
 

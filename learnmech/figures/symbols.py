@@ -11,18 +11,12 @@ LETTERS = dict(zip("αβγδεηθκλμνξπρστφχψωΔΣ", [*GREEK, "Del
 SIGNS = {"inf": r"\infty", "sum": r"\sum", "<": r"\langle ", ">": r"\rangle "}
 ADDRESS = re.compile(r"[A-Za-z_]\w+\.\w+|\[[^\]]*[:=,\d][^\]]*\]|:")
 TOKEN = re.compile(r"[A-Za-zα-ωΔΣ]+|\d+(?:\.\d+)?|\s+|.", re.S)
-POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def plain(text: object) -> str:
     """A text of anybody's as it is, where matplotlib would otherwise read mathematics or leave it out of a legend."""
     shown = errors.plain(text).replace("$", r"\$")
     return f" {shown}" if shown.startswith("_") else shown
-
-
-def units(written: str) -> str:
-    """`loss/param^2` as loss/param²."""
-    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), written)
 
 
 @functools.lru_cache(maxsize=4096)

@@ -44,14 +44,14 @@ def _verify(shown):
 def _draw(shown):
     figure, (left, right) = sheet(1, 2, height=4.4, width=11.5)
     fine = np.linspace(0, 0.93, 100)
-    right.plot(fine, [threshold(Adam(rate=1.0, b1=b)) for b in fine], linestyle=DASHES[0], color="#333333", label="Adam, said: 2(1 + b1)/(1 - b1)")
+    right.plot(fine, [threshold(Adam(rate=1.0, b1=b)) for b in fine], linestyle=DASHES[0], color="#333333", label="Adam, predicted: 2(1 + b1)/(1 - b1)")
     for place, (name, (steps, top, settled, rule)) in enumerate(shown.extra["courses"].items()):
         look, rate, b1 = {"color": COLORS[place], "marker": MARKERS[place]}, float(rule.rate), float(getattr(rule, "b1", 0.0))
-        left.plot(steps, top * rate, markersize=3.5, linewidth=0.8, label=f"{name}, seen", **look)
+        left.plot(steps, top * rate, markersize=3.5, linewidth=0.8, label=f"{name}, measured", **look)
         said = threshold(rule) * rate
-        left.axhline(said, color=COLORS[place], linestyle=DASHES[1], linewidth=1.3, label="said" if place == 0 else None)
+        left.axhline(said, color=COLORS[place], linestyle=DASHES[1], linewidth=1.3, label="predicted" if place == 0 else None)
         left.annotate(f"{said:.3g}", (1.0, said), (4, -4), ("axes fraction", "data"), "offset points", fontsize=10)
-        right.plot([b1], [settled * rate], markersize=8, linestyle="none", label=f"{name}, seen", **look)
+        right.plot([b1], [settled * rate], markersize=8, linestyle="none", label=f"{name}, measured", **look)
     for axis in (left, right):
         axis.set_yscale("log")
         axis.set_yticks([0.1, 1, 2, 5, 10, 20, 50], ["0.1", "1", "2", "5", "10", "20", "50"])

@@ -125,7 +125,7 @@ def perform(
     exhibit = dataclasses.replace(exhibit, seeds=min(exhibit.seeds, TWIN_SEEDS)) if small else exhibit
     start = prepare(exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})) if start is None else start
     experiment = start.experiment
-    watch = exhibit.watch if not changes else _fitting(exhibit.watch, start)
+    watch = exhibit.watch if not changes else fitting(exhibit.watch, start)
     record = run(start, watch, until, progress, folder)
     comparisons = _laid(exhibit, experiment, record)
     shown = Shown(exhibit, experiment, record, comparisons)
@@ -233,7 +233,7 @@ def _laid(exhibit, experiment, record) -> tuple[Comparison, ...]:
     return tuple(told_of(theory, lambda theory=theory: means(theory)) if theory.over_seeds else laid[theory] for theory in exhibit.theories)
 
 
-def _fitting(watch, start):
+def fitting(watch, start):
     """The instruments that can look at a changed experiment."""
     fitting = []
     for instrument in watch:

@@ -92,7 +92,7 @@ def _draw(shown):
     data, fine = shown.record.course.start.data, shown.extra["fine"]
     order = np.argsort(data.test.X[:, 0])
     x, trained = data.test.X[order, 0], shown.extra["trained"][:, order]
-    for place, (name, key) in enumerate((("NTK ensemble, said", "said"), ("NNGP posterior, said", "bayes"))):
+    for place, (name, key) in enumerate((("NTK ensemble, predicted", "said"), ("NNGP posterior, predicted", "bayes"))):
         mean, size = fine[key][0], np.sqrt(np.maximum(fine[key][1], 0.0))  # 0 at the data, to round-off
         look = {"color": COLORS[place], "linestyle": DASHES[place]}
         left.plot(fine["x"], mean, label=f"{name}: mean ± 2 sd", zorder=3, **look)
@@ -107,11 +107,13 @@ def _draw(shown):
             color=COLORS[0],
             markersize=4,
             zorder=4,
-            label=f"{SEEDS} trained networks, seen" if not sign else None,
+            label=f"{SEEDS} trained networks, measured" if not sign else None,
         )
     left.plot(data.train.X[:, 0], data.train.Y[:, 0], "*", color="#333333", markersize=11, zorder=5, label="data")
     error = trained.std(0, ddof=1) / np.sqrt(2 * (SEEDS - 1))
-    right.errorbar(x[::2], trained.std(0, ddof=1)[::2], 2 * error[::2], fmt=MARKERS[0], color=COLORS[0], markersize=4, label="trained networks, seen (± 2 se)")
+    right.errorbar(
+        x[::2], trained.std(0, ddof=1)[::2], 2 * error[::2], fmt=MARKERS[0], color=COLORS[0], markersize=4, label="trained networks, measured (± 2 se)"
+    )
     left.set(xlabel="input, x [input]", ylabel="output, f [output]")
     right.set(xlabel="input, x [input]", ylabel="standard deviation of f [output]")
     for axis in (left, right):

@@ -83,7 +83,7 @@ def _draw(shown):
     axes[0].set_ylabel("training loss, L [loss]")
     axes[1].set_ylabel("tangent kernel over its start's [1]")
     for axis in axes:
-        axis.set_xlabel("step [1]; dots seen, lines said")
+        axis.set_xlabel("step [1]; dots measured, lines predicted")
     axes[1].legend(fontsize=8.5, loc=(0.58, 0.46))
     return titled(figure, shown.exhibit.claim)
 

@@ -59,7 +59,7 @@ def _verify(shown):
             there = float(comparison.seen["loss"].sel(time=(len(free.loss) - 1) * float(ran.experiment.rule.rate), method="nearest"))
             checks.append(
                 Check(
-                    "descent: loss without the oscillation where its sharpness is 1.9 times the edge, over the mean seen",
+                    "descent: loss without the oscillation where its sharpness is 1.9 times the edge, over the mean measured",
                     bare / there,
                     0.9,
                     0.0,
@@ -85,11 +85,11 @@ def _draw(shown):
             some = slice(None, None, max(1, len(seen) // 40))
             for mode in range(min(raw.shape[1], 2)):
                 first = mode == 0
-                axis.plot(looked, raw[:, mode], color="#BBBBBB", linewidth=0.7, label="seen" if first else None)
+                axis.plot(looked, raw[:, mode], color="#BBBBBB", linewidth=0.7, label="measured" if first else None)
                 axis.plot(bare[:, mode], color=COLORS[2], linestyle=DASHES[2], linewidth=1.4, label="flow without oscillation" if first else None)
-                axis.plot(marks, said[:, mode], color=COLORS[1], linewidth=1.6, label="central flow, said" if first else None)
+                axis.plot(marks, said[:, mode], color=COLORS[1], linewidth=1.6, label="central flow, predicted" if first else None)
                 style = {"color": COLORS[0], "linestyle": "", "markersize": 4.5, "markerfacecolor": "none"}
-                axis.plot(looked[some], seen[some, mode], marker=MARKERS[mode], label=f"seen, mean over {THEORY.window} steps" if first else None, **style)
+                axis.plot(looked[some], seen[some, mode], marker=MARKERS[mode], label=f"measured, mean over {THEORY.window} steps" if first else None, **style)
             axis.set_xlabel("step [1]")
         left, right = axes[2 * row : 2 * row + 2]
         lowest = min(free.loss.min(), np.nanmin(comparison.said["loss"].values))

@@ -38,9 +38,9 @@ def _verify(shown):
 def _draw(shown):
     figure, (axis,) = sheet(height=4.0)
     drifts, rates = np.array(shown.extra["drifts"]), np.array(RATES)
-    axis.loglog(rates, drifts[-1] * rates / rates[-1], color=COLORS[0], label="slope 1 said")
-    axis.loglog(rates, drifts, "o", color=COLORS[0], label="descent seen")
-    axis.axhline(shown.extra["flow"], color=COLORS[1], linestyle=(0, (5, 2)), label="flow seen (said: 0)")
+    axis.loglog(rates, drifts[-1] * rates / rates[-1], color=COLORS[0], label="slope 1 predicted")
+    axis.loglog(rates, drifts, "o", color=COLORS[0], label="descent measured")
+    axis.axhline(shown.extra["flow"], color=COLORS[1], linestyle=(0, (5, 2)), label="flow measured (predicted: 0)")
     axis.set_xlabel(RATE)
     axis.set_ylabel("largest drift of W'W - WW'\nover the layers' size [1]")
     axis.legend()

@@ -134,10 +134,10 @@ def _draw(shown):
         axis.set_xlabel("width, h [units]")
         axis.set_ylabel("move of pre-activations,\nroot mean square [1]")
         handles, labels = axis.get_legend_handles_labels()
-        axis.legend(handles[::2], [label.removesuffix(": said") for label in labels[::2]], fontsize=8.5)
+        axis.legend(handles[::2], [label.removesuffix(": predicted") for label in labels[::2]], fontsize=8.5)
         low, high = axis.get_ylim()
         axis.set_ylim(min(low, high / 100), high * 3)
-    return titled(figure, f"{shown.exhibit.claim} (dots seen, lines said)")
+    return titled(figure, f"{shown.exhibit.claim} (dots measured, lines predicted)")
 
 
 exhibit = Exhibit(

@@ -104,16 +104,22 @@ def _draw(shown):
             label=f"l = {layer + 1}",
         )
     sums = np.arange(2, 2 * depth + 1)
-    left.plot(sums, [said[max(0, t - 1 - depth), t - 2 - max(0, t - 1 - depth)] for t in sums], color="#333333", linewidth=1.2, label="said")
+    left.plot(sums, [said[max(0, t - 1 - depth), t - 2 - max(0, t - 1 - depth)] for t in sums], color="#333333", linewidth=1.2, label="predicted")
     left.set_xlabel("l + m")
     left.set_ylabel("coupling of layers l and m when learned,\nC_lm [loss/param²]")
-    left.legend(title=f"depth {depth}, seen")
+    left.legend(title=f"depth {depth}, measured")
     grid = np.geomspace(0.1, 1, 400)
-    right.plot(grid, enslaved(grid), color="#333333", linewidth=1.2, label="|2 - s/u| said")
+    right.plot(grid, enslaved(grid), color="#333333", linewidth=1.2, label="|2 - s/u| predicted")
     for place, (chain, (learned, ratio)) in enumerate(shown.extra["chains"].items()):
         shows = np.unique(np.searchsorted(learned, np.geomspace(0.1, 0.999, 16)).clip(0, len(learned) - 1))
         right.plot(
-            learned[shows], ratio[shows], linestyle="none", marker=MARKERS[place], fillstyle="none", color=COLORS[place], label=f"chain of depth {chain}, seen"
+            learned[shows],
+            ratio[shows],
+            linestyle="none",
+            marker=MARKERS[place],
+            fillstyle="none",
+            color=COLORS[place],
+            label=f"chain of depth {chain}, measured",
         )
     right.set_xlabel("share learned, u/s")
     right.set_ylabel("coupling of two layers over that\nof one with itself, C_12/C_11")

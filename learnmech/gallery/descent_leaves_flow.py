@@ -109,16 +109,16 @@ def _draw(shown):
         till = one.times <= one.said + 6
         axes[1].plot(one.times[till], one.distance[till], color=color, linewidth=1.2)
         some = slice(None, None, max(1, int(3.0 / one.rate)))
-        axes[1].plot(one.times[till][some], one.distance[till][some], MARKERS[place], color=color, markersize=5, label=f"rate {one.rate:g}, seen")
+        axes[1].plot(one.times[till][some], one.distance[till][some], MARKERS[place], color=color, markersize=5, label=f"rate {one.rate:g}, measured")
     axes[1].plot([], [], "k:", label="flow crosses 2/rate")
-    axes[1].plot([], [], color="k", linestyle="--", label=f"leaves by {FAR}, said")
+    axes[1].plot([], [], color="k", linestyle="--", label=f"leaves by {FAR}, predicted")
     for one in shown.extra["runs"]:
         if one.precision == "float32":
             axes[1].plot(one.said, FAR, "|", color="#333333", markersize=14, markeredgewidth=2)
             axes[1].plot(one.seen, FAR, "x", color="#333333", markersize=6)
     if any(one.precision == "float32" for one in shown.extra["runs"]):
-        axes[1].plot([], [], "|", color="#333333", markersize=10, markeredgewidth=2, label="single precision, said")
-        axes[1].plot([], [], "x", color="#333333", label="single precision, seen")
+        axes[1].plot([], [], "|", color="#333333", markersize=10, markeredgewidth=2, label="single precision, predicted")
+        axes[1].plot([], [], "x", color="#333333", label="single precision, measured")
     axes[0].set_ylabel("sharpness, λ_1 [loss/param²]")
     axes[1].set_ylabel("distance of descent from the flow [param]")
     axes[1].set_yscale("log")

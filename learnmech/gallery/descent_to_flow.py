@@ -35,8 +35,10 @@ def _draw(shown):
     figure, (axis,) = sheet(height=4.0)
     for place, ((name, order), slope) in enumerate(zip(shown.extra.items(), (1, 2), strict=True)):
         rates, errors = order.values, order.errors
-        axis.loglog(rates, errors[-1] * (rates / rates[-1]) ** slope, linestyle=DASHES[place], color=COLORS[place], label=f"slope {slope} said")
-        axis.loglog(rates, errors, MARKERS[place], color=COLORS[place], label={"Flow": "from flow, seen", "ModifiedFlow": "from modified flow, seen"}[name])
+        axis.loglog(rates, errors[-1] * (rates / rates[-1]) ** slope, linestyle=DASHES[place], color=COLORS[place], label=f"slope {slope} predicted")
+        axis.loglog(
+            rates, errors, MARKERS[place], color=COLORS[place], label={"Flow": "from flow, measured", "ModifiedFlow": "from modified flow, measured"}[name]
+        )
     axis.set_xlabel(RATE)
     axis.set_ylabel("largest difference of the loss, relative [1]")
     axis.legend()

@@ -151,11 +151,11 @@ def _phases(axis, shown):
     lines = axis.contour(squares, biases, chi, levels=(0.5, 0.7, 0.85, 1.15, 1.3), colors="#8A8A8A", linewidths=0.8)
     axis.clabel(lines, fmt="χ₁ = %g", fontsize=8, manual=[(0.95, 0.35), (1.4, 0.3), (1.9, 0.3), (3.2, 0.3), (3.75, 0.1)])
     sw, sb = critical_line("tanh", np.geomspace(1e-3, 8.0, 300))
-    axis.plot(np.asarray(sw) ** 2, np.asarray(sb) ** 2, color="#333333", linewidth=2.2, label="χ₁ = 1, said")
+    axis.plot(np.asarray(sw) ** 2, np.asarray(sb) ** 2, color="#333333", linewidth=2.2, label="χ₁ = 1, predicted")
     seen = shown.extra["rates"]["gradient"][1]
     points = np.concatenate([np.column_stack([SQUARES, np.full(len(SQUARES), BIAS), seen]), shown.extra["mapped"]])
     for place, (name, side) in enumerate((("vanish", points[:, 2] < 0), ("explode", points[:, 2] > 0))):
-        axis.plot(*points[side, :2].T, MARKERS[place], color=COLORS[place], markersize=6, label=f"gradients {name}, seen")
+        axis.plot(*points[side, :2].T, MARKERS[place], color=COLORS[place], markersize=6, label=f"gradients {name}, measured")
     axis.text(0.62, 0.13, "ordered", fontsize=13, bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.5})
     axis.text(3.2, 0.13, "chaotic", fontsize=13)
     axis.set(xlim=(0.5, 4.0), ylim=(0.0, 0.65), xlabel="variance of weights, σ_w² [1]", ylabel="variance of biases, σ_b² [1]")
@@ -169,8 +169,8 @@ def _draw(shown):
     for place, (of, (_, seen, bars)) in enumerate(shown.extra["rates"].items()):
         for side in (at - np.geomspace(at - 0.7, 0.02, 18), at + np.geomspace(0.02, 3.7 - at, 18)):
             said = [depth_scale("tanh", math.sqrt(square), sb, of) for square in side]
-            depths.plot(side, said, linestyle=DASHES[place], color=COLORS[place], label=f"{of}s, said" if side[0] < at else None)
-        depths.errorbar(SQUARES, 1 / np.abs(seen), bars / seen**2, fmt=MARKERS[place], color=COLORS[place], markersize=5, capsize=2, label=f"{of}s, seen")
+            depths.plot(side, said, linestyle=DASHES[place], color=COLORS[place], label=f"{of}s, predicted" if side[0] < at else None)
+        depths.errorbar(SQUARES, 1 / np.abs(seen), bars / seen**2, fmt=MARKERS[place], color=COLORS[place], markersize=5, capsize=2, label=f"{of}s, measured")
     depths.axvline(at, color="#333333", linewidth=1.0)
     depths.set(yscale="log", xlabel=f"variance of weights, σ_w² [1], at σ_b² = {BIAS:g}", ylabel="depth scale, ξ [layers]", ylim=(1, 150))
     depths.legend()

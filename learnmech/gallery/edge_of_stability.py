@@ -60,8 +60,8 @@ def _draw(shown):
         for place, ((_, rate), (steps, loss, top, edge)) in enumerate((key, course) for key, course in shown.extra["courses"].items() if key[0] == name):
             style = {"color": COLORS[place], "marker": MARKERS[place], "markersize": 3.5, "linewidth": 0.8}
             left.plot(steps, loss, label=f"rate {rate:g}", **style)
-            right.plot(steps, top, label=f"rate {rate:g}, seen", **style)
-            right.axhline(edge, color=COLORS[place], linestyle=DASHES[place + 1], linewidth=1.6, label=f"2/rate = {edge:.3g}, said")
+            right.plot(steps, top, label=f"rate {rate:g}, measured", **style)
+            right.axhline(edge, color=COLORS[place], linestyle=DASHES[place + 1], linewidth=1.6, label=f"2/rate = {edge:.3g}, predicted")
         left.set(yscale="log", ylabel="training loss, L [loss]", title=name)
         right.set(ylabel="sharpness, λ_1 [loss/param²]", ylim=(0, None), title=name)
         left.legend(fontsize=8.5)

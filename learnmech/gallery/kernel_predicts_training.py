@@ -60,10 +60,10 @@ def _draw(shown):
             laid(axis, seen["time"].values, seen.values, said.values, place, f"h = {width}")
         axis.set_xscale("symlog", linthresh=float(seen["time"].values[1]))
         axis.set(yscale="log", xlabel=TIME, ylabel=f"{words}, L [loss]")
-        axis.legend(title="said from the infinite kernel\nand the network's own start", title_fontsize=8.5, fontsize=8.5)
+        axis.legend(title="predicted from the infinite kernel\nand the network's own start", title_fontsize=8.5, fontsize=8.5)
     for place, (quantity, order) in enumerate(shown.extra["orders"].items()):
         middle = np.exp(np.mean(np.log(order.errors * np.sqrt(order.values))))
-        off.plot(order.values, middle / np.sqrt(order.values), linestyle=DASHES[place], color=COLORS[place], label="slope -1/2, said")
+        off.plot(order.values, middle / np.sqrt(order.values), linestyle=DASHES[place], color=COLORS[place], label="slope -1/2, predicted")
         named = f"{QUANTITIES[quantity]},\nseen, slope {order.slope:.2f} ± {order.standard_error:.2f}"
         off.errorbar(order.values, order.errors, order.bars, fmt="none", color=COLORS[place], capsize=3)
         off.plot(order.values, order.errors, MARKERS[place], color=COLORS[place], markersize=5, label=named)

@@ -69,17 +69,17 @@ def _verify(shown):
 def _draw(shown):
     figure, (left, middle, right) = sheet(1, 3, height=4.2, width=13)
     said, layers = shown.extra["said"], np.arange(1, len(shown.extra["said"]) + 1)
-    left.plot(layers, said, color="#333333", label="Hessian said")
+    left.plot(layers, said, color="#333333", label="Hessian predicted")
     for place, (size, seen) in enumerate(zip(KICKS, shown.extra["seen"], strict=True)):
         if place % 3 == 0:
-            left.plot(layers, seen, MARKERS[place], color=COLORS[place], fillstyle="none", markersize=9 - place, label=f"kick {size:g} seen")
+            left.plot(layers, seen, MARKERS[place], color=COLORS[place], fillstyle="none", markersize=9 - place, label=f"kick {size:g} measured")
     left.axvline(3, color="#9A9A9A", linewidth=0.8)
     left.set_yscale("log")
     left.set_xlabel("layer (kicked: 3)")
     left.set_ylabel("change of its gradient per unit of kick,\n|dg_l|/|dw| [loss/param²]")
     left.legend()
     errors = shown.extra["errors"]
-    middle.loglog(KICKS, errors, "o", color=COLORS[0], fillstyle="none", label="seen")
+    middle.loglog(KICKS, errors, "o", color=COLORS[0], fillstyle="none", label="measured")
     middle.loglog(KICKS, errors[-1] * np.array(KICKS) / KICKS[-1], color="#333333", label="first order")
     middle.set_xticks(KICKS, [f"{size:g}" for size in KICKS])
     middle.minorticks_off()

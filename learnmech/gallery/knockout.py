@@ -76,9 +76,9 @@ def _draw(shown):
     figure, (loss, modes) = sheet(1, 2, height=4.2, width=11)
     times = shown.record["loss"]["time"].values
     shows = np.unique(np.concatenate([np.arange(0, 40, 2), np.arange(40, len(times), 8)]))
-    loss.plot(times, shown.extra["said"], color="#333333", label="a mode to each unit: said")
-    loss.plot(times[shows], shown.record["loss"].values[shows], "o", color=COLORS[0], fillstyle="none", label="seen")
-    loss.plot(times[shows], shown.extra["healed"][shows], "s", color=COLORS[1], fillstyle="none", markersize=4, label="with spare units: seen")
+    loss.plot(times, shown.extra["said"], color="#333333", label="a mode to each unit: predicted")
+    loss.plot(times[shows], shown.record["loss"].values[shows], "o", color=COLORS[0], fillstyle="none", label="measured")
+    loss.plot(times[shows], shown.extra["healed"][shows], "s", color=COLORS[1], fillstyle="none", markersize=4, label="with spare units: measured")
     loss.axvline(SPARE_AT, color="#333333", linewidth=0.8, linestyle=":")
     loss.set_yscale("log")
     loss.set_ylim(1e-7, 20)
@@ -86,7 +86,7 @@ def _draw(shown):
     seen = shown.record["mode_strength"].values
     for mode, s in enumerate(STRENGTHS):
         modes.plot(times, s / (1 + (s / SMALL - 1) * np.exp(-2 * s * times)), linestyle=DASHES[mode], color=COLORS[mode], label=f"s = {s:g}: logistic")
-        modes.plot(times[shows], seen[shows, mode], MARKERS[mode], color=COLORS[mode], fillstyle="none", label="seen")
+        modes.plot(times[shows], seen[shows, mode], MARKERS[mode], color=COLORS[mode], fillstyle="none", label="measured")
     modes.set_ylabel("mode strength, a [output/input]")
     for axis in (loss, modes):
         axis.axvline(KNOCKED_AT, color="#333333", linewidth=0.8)

@@ -109,10 +109,10 @@ def _draw(shown):
         spread = seen.std(axis=1, ddof=1) / np.sqrt(SEEDS)
         moves.errorbar(alphas, seen.mean(axis=1), spread, fmt=MARKERS[place], color=COLORS[place], markersize=5, label=meaning)
     moves.set(xscale="log", yscale="log", xlabel="multiplier of the outputs, α [1]", ylabel="relative change by the end [1]")
-    moves.legend(title="seen; lines: first order in 1/α, said", loc="upper right")
-    losses.plot(extra["times"], extra["tangent"], color="#333333", linewidth=1.2, label="the tangent (α → ∞), said")
+    moves.legend(title="measured; lines: first order in 1/α, predicted", loc="upper right")
+    losses.plot(extra["times"], extra["tangent"], color="#333333", linewidth=1.2, label="the tangent (α → ∞), predicted")
     for place, row in enumerate(SHOWN):
-        losses.plot(extra["times"], extra["loss"][row], MARKERS[place], color=COLORS[place], markersize=4.5, label=f"α = {round(ALPHAS[row], 3):g}, seen")
+        losses.plot(extra["times"], extra["loss"][row], MARKERS[place], color=COLORS[place], markersize=4.5, label=f"α = {round(ALPHAS[row], 3):g}, measured")
     losses.set(yscale="log", xlabel=TIME, ylabel="training loss, L [loss]")
     losses.legend()
     return titled(figure, shown.exhibit.claim)

@@ -97,7 +97,7 @@ def _draw(shown):
     moves.xaxis.minorticks_off()
     low, high = moves.get_ylim()
     moves.set_ylim(low / 60, high)
-    moves.legend(loc="lower left", fontsize=8, title="seen; lines said: h^-1/2 as a bound (first two), h^-1/2, h^-1, h^-1/2", title_fontsize=8)
+    moves.legend(loc="lower left", fontsize=8, title="measured; lines predicted: h^-1/2 as a bound (first two), h^-1/2, h^-1, h^-1/2", title_fontsize=8)
     for place, (width, comparison) in enumerate(shown.extra["curves"].items()):
         seen, said = comparison.seen["outputs"], comparison.said["outputs"]
         order = np.argsort(said.values[-1, :, 0])[[0, len(said.values[-1]) // 2, -1]]

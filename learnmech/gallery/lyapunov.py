@@ -77,8 +77,8 @@ def _draw(shown):
     for place, (rate, (steps, distance, _, u)) in enumerate(shown.extra["curves"].items()):
         line = distance[0] * np.exp(np.concatenate([[0.0], said(rate, u, steps[1:]) * steps[1:]]))
         at = slice(None, None, 2) if rate == CYCLE else slice(None)
-        axis.plot(steps[at], line[at], linestyle=DASHES[place], color=COLORS[place], label=f"rate {rate:g}, {names[rate]}: said")
-        axis.plot(steps, distance, MARKERS[place], color=COLORS[place], fillstyle="none", label="seen")
+        axis.plot(steps[at], line[at], linestyle=DASHES[place], color=COLORS[place], label=f"rate {rate:g}, {names[rate]}: predicted")
+        axis.plot(steps, distance, MARKERS[place], color=COLORS[place], fillstyle="none", label="measured")
     axis.set_yscale("log")
     axis.set_xlabel("steps since the kick")
     axis.set_ylabel("distance of the twins, |dw| [param]")

@@ -85,13 +85,13 @@ def _draw(shown):
     for place, (alpha, (seen, said)) in enumerate(shown.extra["curves"].items()):
         laid(moving, seen[0][place::4], seen[1][place::4], None, place, f"α = {alpha:g}", said)
     moving.set(xlabel="time over the time to half, t/t_half [1]", ylabel="strength on the target's mode, β [output/input]")
-    moving.legend(ncols=2, title=f"width {width} seen, infinite width said", loc="lower right")
+    moving.legend(ncols=2, title=f"width {width} measured, infinite width predicted", loc="lower right")
     for place, ((name, alpha), order) in enumerate(shown.extra["orders"].items()):
         middle = np.exp(np.mean(np.log(order.errors * np.sqrt(order.values))))
         off.plot(order.values, middle / np.sqrt(order.values), linestyle=DASHES[place], color=COLORS[place])
-        off.errorbar(order.values, order.errors, order.bars, fmt=MARKERS[place], color=COLORS[place], markersize=5, label=f"{name}, α = {alpha:g}, seen")
+        off.errorbar(order.values, order.errors, order.bars, fmt=MARKERS[place], color=COLORS[place], markersize=5, label=f"{name}, α = {alpha:g}, measured")
     off.set(xscale="log", yscale="log", xlabel="width, N [1]", ylabel="largest error of the map, relative [1]")
-    off.legend(title="lines: slope -1/2, said")
+    off.legend(title="lines: slope -1/2, predicted")
     return titled(figure, shown.exhibit.claim)
 
 

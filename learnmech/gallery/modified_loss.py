@@ -109,7 +109,7 @@ def _draw(shown):
         axis.set_xlabel(RATE)
         axis.set_ylabel("difference of the loss from the flow's,\nover the loss at the start [1]")
         axis.set_ylim(top=axis.get_ylim()[1] * 6)
-        axis.legend(loc="upper left", title="flow of L alone or with a price:\nslope seen (lines: 1 and 2)", fontsize=9, title_fontsize=9)
+        axis.legend(loc="upper left", title="flow of L alone or with a price:\nslope measured (lines: 1 and 2)", fontsize=9, title_fontsize=9)
     return titled(figure, shown.exhibit.claim)
 
 

@@ -65,14 +65,14 @@ def _draw(shown):
         own = {b: course for (of, b), course in courses.items() if of == name}
         said = [threshold(KINDS[name](rate=1.0, momentum=b)) for b in fine]
         look = {"color": COLORS[place], "marker": MARKERS[place], "linestyle": "none", "markersize": 6.5}
-        right.plot(fine, said, color=COLORS[place], linestyle=DASHES[place], label=f"{name}, said")
-        right.plot(list(own), [settled * rate for *_, settled, rate in own.values()], label=f"{name}, seen", **look)
+        right.plot(fine, said, color=COLORS[place], linestyle=DASHES[place], label=f"{name}, predicted")
+        right.plot(list(own), [settled * rate for *_, settled, rate in own.values()], label=f"{name}, measured", **look)
         for shade, (b, (steps, top, _, rate)) in enumerate(own.items()):
             edge = threshold(KINDS[name](rate=rate, momentum=b))
             style = {"linestyle": DASHES[place], "linewidth": 0.8 + 0.5 * shade, "alpha": 0.85}
             left.plot(steps, top / edge, color=COLORS[place], label=name if shade == 0 else None, **style)
     left.axhline(1.0, color="#333333", linewidth=1.0)
-    left.annotate("said: 1", (0.99, 1.0), (0, 9), ("axes fraction", "data"), "offset points", ha="right", fontsize=10)
+    left.annotate("predicted: 1", (0.99, 1.0), (0, 9), ("axes fraction", "data"), "offset points", ha="right", fontsize=10)
     left.set(xlabel="step [1]; wider lines: more momentum", ylabel="sharpness over the rule's edge [1]", ylim=(0, 1.4))
     right.set(xlabel="momentum, b [1]", ylabel="settled sharpness times rate, λ_1 η [1]", yscale="log")
     right.set_yticks([1, 2, 5, 10, 20, 50], ["1", "2", "5", "10", "20", "50"])

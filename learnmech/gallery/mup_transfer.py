@@ -115,10 +115,12 @@ def _draw(shown):
     for place, (name, one) in enumerate(shown.extra["tuned"].items()):
         best = one.best.mean(1)
         line = best[-1] + one.said * np.log2(widths / widths[-1])
-        right.plot(widths, 2.0**line, linestyle=DASHES[place], color=COLORS[place], label=f"{name} said: h^{one.said:g}")
+        right.plot(widths, 2.0**line, linestyle=DASHES[place], color=COLORS[place], label=f"{name} predicted: h^{one.said:g}")
         bars = one.best.std(1, ddof=1) / np.sqrt(SEEDS)
         heights = 2.0**best * np.log(2) * bars
-        right.errorbar(widths, 2.0**best, heights, fmt=MARKERS[place], color=COLORS[place], label=f"{name} seen: {one.slope:.3f} ± {one.standard_error:.3f}")
+        right.errorbar(
+            widths, 2.0**best, heights, fmt=MARKERS[place], color=COLORS[place], label=f"{name} measured: {one.slope:.3f} ± {one.standard_error:.3f}"
+        )
     right.set_xscale("log", base=2)
     right.set_yscale("log", base=2)
     low, high = right.get_ylim()

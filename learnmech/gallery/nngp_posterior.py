@@ -138,8 +138,8 @@ def _band(axis, x, samples, fine, said):
         color, mark = COLORS[place], MARKERS[place]
         seen = (samples.mean(0) + 2 * sign * samples.std(0, ddof=1))[order][::3]
         told = sign >= 0
-        axis.plot(fine, said[0] + 2 * sign * size, linestyle=DASHES[place], color=color, zorder=3, label=f"{names[place]}, said" if told else None)
-        axis.plot(x[order][::3], seen, mark, color=color, markersize=4, zorder=4, label=f"{names[place]}, seen" if told else None)
+        axis.plot(fine, said[0] + 2 * sign * size, linestyle=DASHES[place], color=color, zorder=3, label=f"{names[place]}, predicted" if told else None)
+        axis.plot(x[order][::3], seen, mark, color=color, markersize=4, zorder=4, label=f"{names[place]}, measured" if told else None)
     for place, sample in enumerate(samples[:6]):
         axis.plot(x[order], sample[order], color="#BBBBBB", linewidth=0.8, zorder=1, label=None if place else "single networks")
     axis.set_xlabel("input, x [input]")
@@ -156,8 +156,8 @@ def _draw(shown):
     middle.set(ylabel="output, f [output]", title="readouts trained")
     middle.legend(fontsize=8.5, loc="lower right")
     widths, (seen, bars) = np.array(NARROW), extra["kurtoses"].T
-    right.plot(widths, extra["excess"] / widths, linestyle=DASHES[0], color=COLORS[0], label="said, ∝ 1/h")
-    right.errorbar(widths, seen, bars, fmt="o", color=COLORS[0], markersize=5, capsize=3, label="seen")
+    right.plot(widths, extra["excess"] / widths, linestyle=DASHES[0], color=COLORS[0], label="predicted, ∝ 1/h")
+    right.errorbar(widths, seen, bars, fmt="o", color=COLORS[0], markersize=5, capsize=3, label="measured")
     right.set(xscale="log", yscale="log", xlabel="width, h [1]", ylabel="excess kurtosis of f(x) [1]", title="how far from Gaussian")
     right.set_xticks(widths, [str(width) for width in widths])
     right.set_yticks([0.02, 0.05, 0.1, 0.2, 0.5], ["0.02", "0.05", "0.1", "0.2", "0.5"])

@@ -134,12 +134,12 @@ def _draw(shown):
     for place, (name, one) in enumerate(shown.extra["seen"].items()):
         order, color = one.order, COLORS[place]
         middle = shown.extra["size"] if place == 0 else np.exp(np.mean(np.log(order.errors * np.sqrt(order.values))))
-        words = "C/√h, said from one unit" if place == 0 else "slope -1/2, said"
+        words = "C/√h, predicted from one unit" if place == 0 else "slope -1/2, predicted"
         off.plot(order.values, middle / np.sqrt(order.values), linestyle=DASHES[place], color=color, label=f"{name}: {words}")
-        named = f"of one start, slope {order.slope:.3f} ± {order.standard_error:.3f}, seen"
+        named = f"of one start, slope {order.slope:.3f} ± {order.standard_error:.3f}, measured"
         off.errorbar(order.values, order.errors, order.bars, fmt="none", color=color, capsize=3)
         off.plot(order.values, order.errors, MARKERS[place], color=color, markersize=6, label=named)
-        off.plot(order.values, one.of_mean, MARKERS[place], color=color, fillstyle="none", markersize=6, label=f"of the mean over {SEEDS} starts, seen")
+        off.plot(order.values, one.of_mean, MARKERS[place], color=color, fillstyle="none", markersize=6, label=f"of the mean over {SEEDS} starts, measured")
     off.set(xscale="log", yscale="log", xlabel="width, h [units]", ylabel="distance from the limit, |T - T∞|/|T∞| [1]")
     off.set_xticks(order.values, [f"{int(h)}" for h in order.values])
     off.xaxis.minorticks_off()
@@ -148,9 +148,9 @@ def _draw(shown):
     off.legend(loc="upper right", fontsize=8.5)
     limit, seen = shown.extra["circle"]
     for place, (width, lines) in enumerate(seen.items()):
-        named = [f"h = {width}, {LINES} starts, seen", *[None] * (LINES - 1)]
+        named = [f"h = {width}, {LINES} starts, measured", *[None] * (LINES - 1)]
         around.plot(CIRCLE[::2], lines.T[::2], MARKERS[1 - place], color=COLORS[1 - place], fillstyle="none", markersize=3.5, label=named)
-    around.plot(CIRCLE, limit, color="#333333", linewidth=1.8, zorder=4, label="h = ∞, said")
+    around.plot(CIRCLE, limit, color="#333333", linewidth=1.8, zorder=4, label="h = ∞, predicted")
     around.set(xlabel="angle between inputs on a circle [rad]", ylabel="kernel over its largest at h = ∞ [1]")
     around.legend(loc="lower center", fontsize=9)
     return titled(figure, shown.exhibit.claim)

@@ -102,12 +102,12 @@ def _draw(shown):
             said, seen = grown[depths[-1], power][of]
             blocks = np.arange(1, len(said) + 1)
             some = np.unique(np.linspace(0, len(said) - 1, 16).astype(int))
-            axis.plot(blocks, said, label=f"{name}, said" if of == "signals" else None, **line)
-            axis.plot(blocks[some], seen.mean(0)[some], label=f"{name}, seen" if of == "signals" else None, **look)
+            axis.plot(blocks, said, label=f"{name}, predicted" if of == "signals" else None, **line)
+            axis.plot(blocks[some], seen.mean(0)[some], label=f"{name}, measured" if of == "signals" else None, **look)
         for of, end, fill in (("signals", -1, "full"), ("gradients", 0, "none")):
             axes[2].plot(depths, [grown[L, power][of][0][end] for L in depths], **line)
             seen = [grown[L, power][of][1].mean(0)[end] for L in depths]
-            axes[2].plot(depths, seen, fillstyle=fill, label=f"{of}, seen" if place == 0 else None, **look)
+            axes[2].plot(depths, seen, fillstyle=fill, label=f"{of}, measured" if place == 0 else None, **look)
     for axis, what in zip(axes, ("mean square of the stream,\nover the first block's [1]", "squared gradient at a block,\nover the last's [1]"), strict=False):
         axis.set(xlabel=f"block [1], of L = {depths[-1]}", ylabel=what, yscale="log")
     axes[2].set(xlabel="number of blocks, L [1]", ylabel="growth over all blocks, squared [1]", xscale="log", yscale="log")

@@ -79,7 +79,7 @@ def _draw(shown):
         said = np.array([depth * balanced_time(U_0, v, s, a, depth) for v in grid])
         shows = np.flatnonzero(times < 18)[:: max(1, int((times < 18).sum()) // 24)]
         laid(axis, times[shows], seen[shows], None, place, f"depth {depth}", (said, grid))
-    axis.plot(*shown.extra["limit"], color="#333333", linewidth=1, label="infinite depth said")
+    axis.plot(*shown.extra["limit"], color="#333333", linewidth=1, label="infinite depth predicted")
     axis.set_xlim(0, 18)
     axis.set_xlabel("depth times t [param²/loss]")
     axis.set_ylabel("u = w_1 ... w_L [output/input]")

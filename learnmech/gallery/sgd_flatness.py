@@ -64,7 +64,7 @@ def _verify(shown):
     error = float(np.sqrt(np.sum((away * bars / gaps) ** 2)) / np.sum(away**2))
     worst = max(float(np.abs((seen - said)[1:] / bar[1:]).max()) for _, seen, bar, said in drifts.values())
     checks = [
-        Check("mean trace of the Hessian on its way: farthest from what is said, in standard errors", worst, 4.0, 0.0, "some twenty normal numbers", "below"),
+        Check("mean trace of the Hessian on its way: farthest from the prediction, in standard errors", worst, 4.0, 0.0, "some twenty normal numbers", "below"),
         Check(
             f"its distance from the limit of small rates goes as rate^p, p (standard error over seeds {error:.1g})",
             slope,
@@ -88,7 +88,7 @@ def _ends(batch, rates, trace, ends, said, edge):
     sharpest = float((ends.max(1) * rates)[~stays].max() / (trace * edge))
     reason = "few normal numbers"
     yield Check(
-        f"batch {batch}, rates below the threshold: mean trace at the end, farthest from what is said, in standard errors", gap, 4.0, 0.0, reason, "below"
+        f"batch {batch}, rates below the threshold: mean trace at the end, farthest from the prediction, in standard errors", gap, 4.0, 0.0, reason, "below"
     )
     reason = "where the second moment grows no run stays: all end where it does not"
     yield Check(f"batch {batch}, rates above it: the sharpest end of all runs, over where the rate is the threshold", sharpest, 1.0, 0.0, reason, "below")
@@ -100,18 +100,18 @@ def _draw(shown):
     for place, (rate, (slow, seen, bars, said)) in enumerate(drifts.items()):
         axes[0].plot(slow, said, color=COLORS[place], linestyle=DASHES[place + 1])
         axes[0].errorbar(slow, seen, bars, fmt=MARKERS[place], color=COLORS[place], markersize=5, capsize=3, label=f"rate {rate:g}, mean of {SEEDS} runs")
-    axes[0].plot(slow, limit, color="#333333", linewidth=1.2, label="rate → 0, said")
-    axes[0].set_xlabel("slow time, rate × t [(param²/loss)²]; broken lines said")
+    axes[0].plot(slow, limit, color="#333333", linewidth=1.2, label="rate → 0, predicted")
+    axes[0].set_xlabel("slow time, rate × t [(param²/loss)²]; broken lines predicted")
     axes[0].set_ylabel("trace of the Hessian [loss/param²]")
     axes[0].legend(fontsize=9)
     for place, (batch, (rates, trace, ends, said, edge)) in enumerate(shown.extra["thrown"].items()):
         color = COLORS[place + 3]
         fine = np.linspace(edge, 1.25 * rates[-1], 60)
-        axes[1].plot(rates * trace, said / trace, color=color, linestyle=DASHES[place], label=f"batch {batch}: drift said")
+        axes[1].plot(rates * trace, said / trace, color=color, linestyle=DASHES[place], label=f"batch {batch}: drift predicted")
         axes[1].plot(fine * trace, edge / fine, color=color, linestyle=":", linewidth=2.2)
         axes[1].plot(rates[:, None] * trace + 0 * ends, ends / trace, MARKERS[place + 3], color=color, markersize=3.5, alpha=0.5)
     axes[1].plot([], [], "k:", linewidth=2.2, label="stable in mean square below this")
-    axes[1].plot([], [], "k.", label="runs of 2000 steps, seen")
+    axes[1].plot([], [], "k.", label="runs of 2000 steps, measured")
     axes[1].axvline(2, color="#9A9A9A", linewidth=1.2)
     axes[1].annotate("descent\nstays up\nto here", (2, 0.93), xytext=(4, 0), textcoords="offset points", fontsize=8.5, color="#555555")
     axes[1].set_xlabel("rate × trace of the Hessian at the start [1]")

@@ -25,9 +25,9 @@ def _draw(shown):
     laid = shown.comparisons[0]
     seen, said = laid.seen["loss"], laid.said["loss"]
     one = shown.record["loss"]
-    axis.plot(one["time"], one, color="#9A9A9A", linewidth=0.8, label="one run, seen")
-    axis.plot(said["time"], said, color=COLORS[0], label="mean said")
-    axis.plot(seen["time"][::2], seen[::2], "o", color=COLORS[0], markersize=4.5, label=f"mean of {shown.exhibit.seeds} runs, seen")
+    axis.plot(one["time"], one, color="#9A9A9A", linewidth=0.8, label="one run, measured")
+    axis.plot(said["time"], said, color=COLORS[0], label="mean predicted")
+    axis.plot(seen["time"][::2], seen[::2], "o", color=COLORS[0], markersize=4.5, label=f"mean of {shown.exhibit.seeds} runs, measured")
     axis.set_yscale("log")
     axis.set_xlabel(TIME)
     axis.set_ylabel("training loss, L [loss]")

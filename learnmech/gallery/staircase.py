@@ -94,10 +94,10 @@ def _draw(shown):
     figure, (left, right) = sheet(1, 2, height=4.2, width=11.0)
     x = shown.extra
     for place, (size, loss) in enumerate(x["losses"].items()):
-        left.plot(x["times"], loss, linestyle=DASHES[place], color=COLORS[place], label=f"start {size:g}, seen")
+        left.plot(x["times"], loss, linestyle=DASHES[place], color=COLORS[place], label=f"start {size:g}, measured")
     for plateau in x["plateaus"]:
         left.axhline(plateau, color="#555555", linewidth=0.8)
-    left.plot([], [], color="#555555", linewidth=0.8, label="saddles said")
+    left.plot([], [], color="#555555", linewidth=0.8, label="saddles predicted")
     left.set_xlabel(TIME)
     left.set_ylabel("training loss, L [loss]")
     left.legend()
@@ -105,8 +105,8 @@ def _draw(shown):
     for m, s in enumerate(x["s"]):
         delays = lengths / s / x["pace"]
         offset = np.mean(x["halves"][:, m] - delays)
-        right.plot(lengths, delays + offset, linestyle=DASHES[m], color=COLORS[m], label=f"mode {m + 1}, slope 1/s said")
-        right.plot(lengths, x["halves"][:, m], "os^"[m], color=COLORS[m], label=f"mode {m + 1} seen")
+        right.plot(lengths, delays + offset, linestyle=DASHES[m], color=COLORS[m], label=f"mode {m + 1}, slope 1/s predicted")
+        right.plot(lengths, x["halves"][:, m], "os^"[m], color=COLORS[m], label=f"mode {m + 1} measured")
     right.set_xlabel("ln(1/size of the start) [1]")
     right.set_ylabel("time to half strength [param²/loss]")
     right.legend(fontsize=8.5)

@@ -58,7 +58,7 @@ def _verify(shown):
         courses[words] += (np.array(ends),)
         checks.append(Check(f"{words}: descent's drift goes as rate^1", broken.slope, 1.0, 0.1, "what is of the next order in the rate over a range of 10"))
         reason = "rate times the path's own error, rate^2; crossing a kink costs one power"
-        checks.append(Check(f"{words}: the power of the rate in the error of what is said", off.slope, least, 0.0, reason, "above"))
+        checks.append(Check(f"{words}: the power of the rate in the error of what is predicted", off.slope, least, 0.0, reason, "above"))
     checks.append(Check("descent keeps the sums over the outputs' weights", linear, 0.0, 1e-13, "round-off of up to 1000 steps"))
     flow = shown.record["charge_drift"].max("symmetry")
     return tuple(checks), {"courses": courses, "flow": flow, "linear": linear}
@@ -74,8 +74,8 @@ def _draw(shown):
         against.loglog(RATES, ends[:, 0], marker, color=color, markersize=5)
         against.loglog(RATES, ends[:, 2], marker, color=color, markersize=5, markerfacecolor="none")
     flow = shown.extra["flow"]
-    along.plot(flow["time"], 1e3 * flow, "x", color=COLORS[7], markersize=5, label="flow, all charges of the first (said: 0)")
-    along.set_xlabel(f"{TIME}; marks seen, lines said")
+    along.plot(flow["time"], 1e3 * flow, "x", color=COLORS[7], markersize=5, label="flow, all charges of the first (predicted: 0)")
+    along.set_xlabel(f"{TIME}; marks measured, lines predicted")
     along.set_ylabel(f"drift of charges at rate {RATES[0]:g},\n|Q − Q₀|/size [10⁻³]")
     along.set_ylim(-0.2, 1.6e3 * max(said.max() for _, _, said, _ in shown.extra["courses"].values()))
     along.legend(fontsize=9, loc="upper left")
@@ -87,7 +87,7 @@ def _draw(shown):
         against.loglog(rates, top * (rates / rates[0]) ** slope, color=COLORS[7], linewidth=0.8)
         against.text(rates[1], 1.6 * top * (rates[1] / rates[0]) ** slope, f"slope {slope}", ha="right", fontsize=9)
     against.set_xlabel(RATE)
-    against.set_ylabel("drift at the end: full, seen; lines, said;\nopen, largest |seen − said| [1]")
+    against.set_ylabel("drift at the end: full, measured; lines, predicted;\nopen, largest |measured − predicted| [1]")
     return titled(figure, shown.exhibit.claim)
 
 

@@ -49,8 +49,9 @@ def figure_of(drawn: str, says: str) -> str:
 
 def untitled(figure: "Figure") -> str:
     """The figure as SVG without the title that the page has already."""
-    title = figure.suptitle("")
-    title.set_in_layout(False)
+    if figure.get_suptitle():
+        figure.suptitle("").set_in_layout(False)
+        figure.set_layout_engine("constrained")
     return svg(figure)
 
 

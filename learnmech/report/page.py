@@ -12,6 +12,7 @@ from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
 from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown, draw_overlay
+from learnmech.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
 from learnmech.schedules import Constant
@@ -21,7 +22,9 @@ PANELS = 6  # quantities to a figure
 
 def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
     """figure.svg and report.html into a folder that exists; `theories` as `domains.survey` gives them, where they are known."""
+    LOG.info("drawing the figure")
     figure = shown.figure()
+    LOG.info("writing the report")
     with said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} makes the page again"):
         put(folder, "figure.svg", svg(figure).encode())
         put(folder, "report.html", page(shown, untitled(figure), theories).encode())
@@ -111,7 +114,9 @@ def _watched(shown) -> str:
     left = [name for name in names if name not in drawn]
     for at in range(0, len(left), PANELS):
         some = tuple(left[at : at + PANELS])
-        parts.append(folded(", ".join(some), figure_of(untitled(curves(record, names=some)), ", ".join(some))))
+        LOG.info("drawing %s", ", ".join(some))
+        drawn = figure_of(untitled(curves(record, names=some)), ", ".join(some))
+        parts.append(folded(", ".join(some), drawn, opened=at == 0 and not by_itself))
     for at, one in enumerate(shown.comparisons):
         laid = overlaid_names(one)
         main = at == 0 and (shown.exhibit.draw is draw_overlay or shown.outside)

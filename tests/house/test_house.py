@@ -24,7 +24,7 @@ FLOORS = [
     {"record"},
     {"estimates", "tracking"},
     {"runs"},
-    {"comparison", "divergence"},
+    {"comparison", "divergence", "pace"},
     {"sweeps", "orders", "figures", "domains"},
     {"gallery"},
     {"report", "contracts"},
