@@ -13,7 +13,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.record import identity
 from learnmech.version import VERSION
 
-BITS = {"device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
+BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
 def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = ()) -> dict:
