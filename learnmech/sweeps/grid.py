@@ -2,12 +2,11 @@
 
 import contextlib
 import dataclasses
-import hashlib
 import itertools
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import equinox as eqx
@@ -24,12 +23,18 @@ from learnmech.parts import plain, show_value, whole_number
 from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import gaps_of, run
 from learnmech.stages import Course
-from learnmech.watching import watched
+from learnmech.sweeps.jobs import job_of, perform
+from learnmech.sweeps.kept import Kept
+from learnmech.watching import asked, watched
 
 xr = late("xarray")
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16
+# Seconds between two looks at what another process on the same folder has finished.
+WAIT = 0.2
+# Points for each core that a process takes at a time of what others may take too.
+SHARED = 8
 
 
 def sweep(
@@ -49,7 +54,8 @@ def sweep(
     either way, and `moving = grid["loss"].dims[len(axes) + 1]` names it.
     `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
     measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
-    kept under their fingerprint and not run again. Numeric knobs share one compilation; each shape compiles once.
+    kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points.
+    An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
     experiment, watch = given(experiment, watch)
     if backend not in BACKENDS:
@@ -59,28 +65,55 @@ def sweep(
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
     starts = _prepared(dict(enumerate(points)))
-    keep = _Kept(folder, watch) if folder is not None else None
-    tables = {} if keep is None else keep.found(points)
+    if watch is not None:
+        watch = tuple(map(asked, watch))
+    keep = Kept(folder, watch, ("map", "vmap") if backend == "fastest" else (backend,)) if folder is not None else None
+    tables = {} if keep is None else {i: found for i, point in enumerate(points) if (found := keep.find(point)) is not None}
     starts = {i: start for i, start in starts.items() if i not in tables}
-    used = set()
+    used: set[str] = set()
     LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
 
-    def finished(index, dataset):
+    def finished(index, dataset, backend="map"):
         tables[index] = dataset
         if keep is not None:
-            keep.store(points[index], dataset)
+            keep.store(points[index], dataset, backend)
         if progress is not None:
             progress(len(tables), len(points))
 
-    for group in _groups(starts).values():
-        eventful = any(starts[index].experiment.events for index in group)
-        chosen = backend if backend != "fastest" else "map" if eventful else _faster(group, starts, watch)
-        used.add(chosen)
-        if chosen == "vmap":
-            _together(group, starts, watch, executor, finished)
-        else:
-            _one_by_one(group, starts, watch, executor, finished)
+    while starts:
+        for group in _groups(starts).values():
+            eventful = any(starts[index].experiment.events for index in group)
+            chosen = backend if backend != "fastest" else "map" if eventful else _faster(group, starts, watch)
+            for some in _taken(group, keep, chosen, executor):
+                with contextlib.ExitStack() as held:
+                    # another process that works in the same folder has the others, which are looked for below
+                    mine = some if keep is None else [i for i in some if held.enter_context(keep.claimed(points[i]))]
+                    mine = [i for i in mine if not _there(i, keep, points, tables)]
+                    used |= {chosen} if mine else set()
+                    if chosen == "vmap" and mine:
+                        _together(mine, starts, watch, executor, lambda index, dataset: finished(index, dataset, "vmap"))
+                    elif mine:
+                        _one_by_one(mine, starts, watch, executor, finished)
+        starts = {i: start for i, start in starts.items() if i not in tables and not _there(i, keep, points, tables)}
+        if starts:
+            time.sleep(WAIT)
     return _gathered([tables[i] for i in range(len(points))], experiment, axes, seeds, "+".join(sorted(used)) or "kept")
+
+
+def _taken(group, keep, chosen, executor):
+    """A group as it is taken: whole, or on a folder that processes share a few points for each core at a time."""
+    if keep is None or chosen == "vmap" or executor is not None:
+        return [group]
+    size = SHARED * (os.cpu_count() or 1)
+    return [group[at : at + size] for at in range(0, len(group), size)]
+
+
+def _there(index, keep, points, tables) -> bool:
+    """Whether another process has finished a point in the meantime."""
+    found = None if keep is None or index in tables else keep.find(points[index])
+    if found is not None:
+        tables[index] = found
+    return found is not None
 
 
 def _axes(axes) -> dict[str, list]:
@@ -131,9 +164,13 @@ def _groups(starts: dict[int, Start]) -> dict:
 
 
 def _one_by_one(group, starts, watch, executor, finished):
+    if executor is not None:
+        jobs = {index: job_of(starts[index].experiment, watch) for index in group}
+        _over_cores(group, perform, finished, executor, jobs)
+        return
     first, *rest = group
     finished(first, run(starts[first], watch).dataset)  # compiles the program that the cores then share
-    _over_cores(rest, lambda index: (run(starts[index], watch).dataset,), finished, executor)
+    _over_cores(rest, lambda index: run(starts[index], watch).dataset, finished, None)
 
 
 @eqx.filter_jit
@@ -150,6 +187,8 @@ def _stack(starts: list[Start]):
     trees = [(s.system, s.rule, s.state) for s in starts]
     leaves = [jax.tree.leaves(eqx.filter(tree, eqx.is_array)) for tree in trees]
     differ = [any(one is not column[0] and not np.array_equal(one, column[0]) for one in column[1:]) for column in zip(*leaves, strict=True)]
+    if not any(differ):  # points that are all alike are still as many
+        differ[0] = True
     dynamic, static = eqx.partition(trees[0], eqx.is_array)
     structure = jax.tree.structure(dynamic)
     own = jax.tree.unflatten(structure, [np.stack([row[j] for row in leaves]) if d else None for j, d in enumerate(differ)])
@@ -179,7 +218,8 @@ def _together(group, starts, watch, executor, finished):
         block = _march_together(own, common, watch, way)
         return jax.tree.map(np.asarray, block.readings), np.asarray(block.reached)
 
-    def kept(chunk, readings, reached):
+    def kept(chunk, found):
+        readings, reached = found
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
             course, count = Course(starts[index]), int(reached[place])
@@ -189,19 +229,20 @@ def _together(group, starts, watch, executor, finished):
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
     jax.block_until_ready(_march_together(own, common, watch, way_of(np.full_like(gaps, -1), flows)).reached)
-    _over_cores(chunks, marched, kept, executor)
+    _over_cores(chunks, marched, kept, None)
 
 
-def _over_cores(jobs, work, done, executor):
-    """Each job's work on a core, and what is to be done with its result here, in order."""
+def _over_cores(jobs, work, done, executor, given=None):
+    """Each job's work on a core, and what is to be done with its result here, as they come; `given` {job: what the work is given}."""
     own = executor is None
     pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
     try:
-        for job, result in zip(jobs, pool.map(work, jobs), strict=True):
-            done(job, *result)
+        futures = {pool.submit(work, job if given is None else given[job]): job for job in jobs}
+        for future in as_completed(futures):
+            done(futures[future], future.result())
     finally:
         if own:
-            pool.shutdown()
+            pool.shutdown(cancel_futures=True)
 
 
 def _faster(group, starts, watch) -> str:
@@ -226,33 +267,6 @@ def _faster(group, starts, watch) -> str:
     together = timed(lambda: _march_together(own, common, watch, way).readings) / len(chunk)
     single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, way).readings)
     return "vmap" if together < single else "map"
-
-
-class _Kept:
-    """Finished points of a sweep, one file each under the fingerprint of experiment and watch."""
-
-    def __init__(self, folder, watch):
-        self.folder, self.watch = Path(folder), repr(watch)
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise refused("sweep", f"a place to write {folder}", error.strerror, "Choose another --out") from None
-
-    def path(self, point: Experiment) -> Path:
-        return self.folder / (hashlib.sha256((point.fingerprint + self.watch).encode()).hexdigest()[:24] + ".nc")
-
-    def found(self, points) -> "dict[int, xr.Dataset]":
-        """Those that can be read whole; a damaged one is run again."""
-        tables = {}
-        for index, point in enumerate(points):
-            with contextlib.suppress(OSError, ValueError):
-                tables[index] = xr.load_dataset(self.path(point), engine="netcdf4")
-        return tables
-
-    def store(self, point, dataset):
-        path = self.path(point)
-        dataset.to_netcdf(path.with_suffix(".part"), engine="netcdf4")
-        os.replace(path.with_suffix(".part"), path)
 
 
 def _label(value):
