@@ -280,7 +280,7 @@ class lock:
 
 
 def _why_not_new(folder: Path) -> str | None:
-    """Why nothing can be written there, None where it can: nothing is made to find it out."""
+    """Why nothing can be written there, None where it can: no name that anybody may wait for is made to find it out."""
     try:
         os.lstat(folder)
         return "taken"
@@ -291,7 +291,16 @@ def _why_not_new(folder: Path) -> str | None:
     above = next((path for path in Path(os.path.abspath(folder)).parents if path.exists()), None)
     if above is None or not above.is_dir():
         return os.strerror(errno.ENOTDIR)
-    return None if os.access(above, os.W_OK | os.X_OK) else os.strerror(errno.EACCES)
+    if not os.access(above, os.W_OK | os.X_OK):
+        return os.strerror(errno.EACCES)
+    try:
+        if above != Path(os.path.abspath(folder)).parent:  # whether folders can be made there is no matter of permission alone (/proc)
+            probe = above / f".{secrets.token_hex(8)}"
+            probe.mkdir()
+            probe.rmdir()
+    except OSError as error:
+        return error.strerror or str(error)
+    return None
 
 
 def check_new(folder: Path) -> None:
