@@ -45,6 +45,11 @@ def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
     if not values.sizes[axis]:
         return values.sum(axis) * np.nan
     times = grid.coords.get("time")
+    if any(str(dim).startswith("clock.") for dim in values.dims):
+        # a shorter clock is filled up with NaN on the axis of the longest: what is there last was its end
+        there = np.isfinite(values)
+        last = values.sizes[axis] - 1 - there.isel({axis: slice(None, None, -1)}).argmax(axis)
+        return values.isel({axis: last}).reset_coords(drop=True)
     if times is None or axis == "time" or axis not in times.dims or times.ndim == 1:
         return values.isel({axis: -1}, drop=True)
     # marks that a shorter clock does not have are filled up with NaN, in the times too

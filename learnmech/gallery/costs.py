@@ -1,4 +1,4 @@
-"""Costs: what each exhibit took where it was measured, by `python -m benchmarks.exhibits`: seconds of CPU, for estimates alone."""
+"""Costs: what the twin of each exhibit took where it was measured, by `python -m benchmarks.exhibits`: seconds of CPU, for estimates alone."""
 
-# {name: (the twin's own run with what it compiles, what its checks and theories took beyond; the same two in full)}
-COSTS: dict[str, tuple[float, float, float, float]] = {}
+# {name: (its own run with what it compiles, what its theories, its checks and their further runs took beyond)}
+COSTS: dict[str, tuple[float, float]] = {}

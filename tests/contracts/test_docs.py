@@ -37,7 +37,7 @@ def test_the_parts_of_the_docs_keep_their_contracts(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text("\n".join(blocks(ROOT / "docs" / "your-own-parts.md", "python")))
     results = contracts.of_file(mine)
-    assert len(results) == 3
+    assert len(results) == 8
     for part, checks in results.items():
         assert checks
         for check in checks:
@@ -54,3 +54,10 @@ def test_links_between_pages_lead_somewhere():
     for page in PAGES:
         for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text()):
             assert (page.parent / target).exists(), (page.name, target)
+
+
+def test_the_page_of_exhibits_is_that_of_the_catalogue():
+    from learnmech.gallery.__main__ import page
+
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == page(), "python -m learnmech.gallery > docs/gallery.md"
+    assert page().count("\n| `") >= 40
