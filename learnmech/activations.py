@@ -52,6 +52,11 @@ def gelu_tanh(z: Z) -> Z:
     return jax.nn.gelu(z, approximate=True)
 
 
+def silu(z: Z) -> Z:
+    """z/(1 + e^-z), also called swish"""
+    return jax.nn.silu(z)
+
+
 def softplus(z: Z) -> Z:
     """ln(1 + e^z)"""
     return jax.nn.softplus(z)
@@ -86,6 +91,8 @@ ACTIVATIONS = {
     "erf": erf,
     "gelu": gelu,
     "gelu-tanh": gelu_tanh,
+    "silu": silu,
+    "swish": silu,
     "softplus": softplus,
     "sin": sin,
     "cos": cos,

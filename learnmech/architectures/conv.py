@@ -8,6 +8,8 @@ from jaxtyping import Float
 
 from learnmech.activations import activation
 from learnmech.architectures.base import Dense, dense, keep, layer_scales
+from learnmech.architectures.grids import Centers, Convolve, Pool, Positions, Read, Windows
+from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_batch, check_norm, normed, with_gains
 from learnmech.errors import refused
 from learnmech.parts import Shorthand, structure
@@ -139,8 +141,36 @@ class Conv(Dense):
         return None  # a weight is met at every position
 
     def limit(self, d, tangent=True):
-        who, what = "The infinite-width limit of Conv", "kernels of two inputs at a time"
-        raise refused(who, what, "those of all pairs of their positions, which are not kept here", "Use its empirical kernels, or Mlp")
+        unit = norm_limit(self.norm, self.affine and tangent)
+        if self.pooling == "max":
+            who, what = "The infinite-width limit of Conv", "pooling by a mean, of which kernels know all"
+            raise refused(who, what, "pooling=max", "Set pooling to average or none")
+        grids, axes, depth = self.grids(d), len(self.shape or (d,)), len(self.channels) + 1
+        offsets, last = self.kernel**axes, math.prod(grids[-1]) if self.readout == "flatten" else 1
+        reads = (offsets,) * (depth - 1) + (last,)
+        affine = dense_limit(self.scaling, depth, d // math.prod(grids[0]) * offsets, self.bias, tangent, reads)
+        pooled = [self.pooling == "average"] * (depth - 1) + [self.readout == "average"]
+        steps = [Positions(grids[0], any(pooled))]
+        for grid, one, pool in zip(grids[:-1], affine[:-1], pooled[:-1], strict=True):
+            windows = self._windows(grid)
+            steps += [Convolve(windows), one, Activate(self.activation, unit)]
+            steps += [Pool(self._pools(windows.out))] if pool else []
+        steps += [Pool(Windows.whole(grids[-1]))] if pooled[-1] else []
+        if any(pooled):  # behind the last pooling positions need no kernels with each other
+            at = max(index for index, step in enumerate(steps) if isinstance(step, Pool)) + 1
+            steps = [*steps[:at], Centers(), *steps[at:]]
+        return (*steps, Read(), affine[-1])
+
+    def _windows(self, grid):
+        """What every position of a layer sees of its inputs'."""
+        axes, around = len(grid), self.kernel - 1 if self.padding != "none" else 0
+        before = around // 2
+        sides = ((self.kernel,), (self.stride,), (before,), (around - before,))
+        return Windows(grid, *(side * axes for side in sides), self.padding == "circular")
+
+    def _pools(self, grid):
+        nothing = (0,) * len(grid)
+        return Windows(grid, (self.window,) * len(grid), (self.window,) * len(grid), nothing, nothing)
 
     @classmethod
     def example(cls):

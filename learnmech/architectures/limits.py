@@ -69,18 +69,19 @@ class _Power(NamedTuple):
     exponent: float
 
 
-def _powers(scaling, index, depth, d, bias):
+def _powers(scaling, index, depth, d, bias, read=1):
     """The four powers of one layer: signal, bias, learned, learned_bias. Exponents do not depend on what knobs are turned to: traced ones are probed at 1."""
     probe = jax.tree.map(lambda leaf: np.ones(()) if isinstance(leaf, jax.core.Tracer) else leaf, scaling)
-    narrow, wide = (_strengths(probe, index, depth, d, bias, h) for h in (NARROW, WIDE))
+    narrow, wide = (_strengths(probe, index, depth, d, bias, h, read) for h in (NARROW, WIDE))
     exponents = [_exponent(float(one), float(two)) for one, two in zip(narrow, wide, strict=True)]
-    values = _strengths(scaling, index, depth, d, bias, NARROW)
+    values = _strengths(scaling, index, depth, d, bias, NARROW, read)
     return [_Power(value / NARROW**exponent if exponent > -math.inf else 0.0, exponent) for value, exponent in zip(values, exponents, strict=True)]
 
 
-def _strengths(scaling, index, depth, d, bias, h):
-    scale = scaling.layer(index, depth, d if index == 1 else h, 1.0 if index == depth else h)
-    spread, bend = scale.weight**2 * (d if index == 1 else h), scale.bias**2 * bias
+def _strengths(scaling, index, depth, d, bias, h, read):
+    fan_in = d if index == 1 else read * h
+    scale = scaling.layer(index, depth, fan_in, 1.0 if index == depth else h)
+    spread, bend = scale.weight**2 * fan_in, scale.bias**2 * bias
     return spread * scale.std**2, bend * scale.bias_std**2, spread * scale.sgd, bend * scale.bias_sgd
 
 
@@ -89,13 +90,15 @@ def _exponent(narrow, wide):
     return -math.inf if narrow == 0 or wide == 0 else round(math.log2(wide / narrow) / math.log2(WIDE / NARROW) * 12) / 12
 
 
-def dense_limit(scaling: Scaling, depth: int, d: int, bias: bool, tangent: bool = True) -> tuple[Affine, ...]:
+def dense_limit(scaling: Scaling, depth: int, d: int, bias: bool, tangent: bool = True, reads: tuple[int, ...] | None = None) -> tuple[Affine, ...]:
     """The affine steps of `depth` dense layers under a scaling, all hidden widths one h -> infinity, read off the scaling at two widths.
+
+    `reads`: of how many positions each layer reads all h channels (None: of one); d counts those of the first.
 
     Refuses a scaling whose hidden signals, or with `tangent` whose tangent kernel, have no finite limit.
     """
     who = f"The infinite-width limit of {type(scaling).__name__}"
-    layers = [_powers(scaling, index, depth, d, bias) for index in range(1, depth + 1)]
+    layers = [_powers(scaling, index, depth, d, bias, read) for index, read in enumerate(reads or (1,) * depth, 1)]
     for index, (signal, bent, _, _) in enumerate(layers, 1):
         last = index == depth
         if (signal.exponent > 0 or bent.exponent > 0) or (signal.exponent < 0 and not last):

@@ -13,10 +13,11 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.base import Architecture
+from learnmech.architectures.grids import on_grid
 from learnmech.duals import hermite
 from learnmech.duals.arcsine import angle
 from learnmech.errors import nearest, refused
-from learnmech.kernels import angles
+from learnmech.kernels import angles, positions
 from learnmech.kernels.recursion import Pair, rough, tables, walked
 from learnmech.memory import check_memory
 from learnmech.trees import Array
@@ -77,6 +78,8 @@ def variances(X: Inputs) -> Float[Array, " n"]:
 
 
 def _differentiable(steps, X1, X2, tangent):
+    if on_grid(steps):
+        return positions.at_once(steps, X1, X2, tangent)
     other = X1 if X2 is None else X2
     d = X1.shape[1]
     rows, columns = (tables(steps, variances(X), hermite.UNSEEN) for X in (X1, other))
@@ -97,8 +100,12 @@ def _tiled(steps, X1, X2, tangent):
     remedy = "Compute it in blocks of rows of X1 and X2, ask for one of the two kernels, or use fewer inputs"
     check_memory(f"The kernel of {n} by {m} inputs", needed, remedy)
     X = X1 if X2 is None else np.concatenate([X1, X2])
-    work = _of_one_angle(steps, X, tangent) or _of_layers(steps, X, tangent)
     out = tuple(np.empty((n, m)) for _ in range(1 + tangent))
+    if on_grid(steps):
+        tile, size = positions.in_tiles(steps, X, tangent, max(n, m))
+        _fill(out, X1, X2, _Work(lambda rows, columns, _: (*tile(rows, columns), 0.0), None, X), exact=False, size=size)
+        return out if tangent else (*out, None)
+    work = _of_one_angle(steps, X, tangent) or _of_layers(steps, X, tangent)
     _fill(out, X1, X2, work, exact=rough(steps))
     return out if tangent else (*out, None)
 
@@ -196,22 +203,22 @@ def _units(X):
     return X / np.where(norms > 0, norms, 1)
 
 
-def _fill(out, X1, X2, work, exact):
+def _fill(out, X1, X2, work, exact, size=TILE):
     """Every tile, two at a time; of a symmetric kernel the upper triangle, mirrored. Nearly collinear pairs are done again from their distances."""
     n, m, offset = len(X1), len(X1 if X2 is None else X2), 0 if X2 is None else len(X1)
-    starts = [(i, j) for i in range(0, n, TILE) for j in range(0, m, TILE) if X2 is not None or j >= i]
+    starts = [(i, j) for i in range(0, n, size) for j in range(0, m, size) if X2 is not None or j >= i]
 
     def done(corner):
         i, j = corner
-        rows, columns = np.arange(i, min(i + TILE, n)), np.arange(j, min(j + TILE, m)) + offset
+        rows, columns = np.arange(i, min(i + size, n)), np.arange(j, min(j + size, m)) + offset
         units = work.units[rows], work.units[columns]
         *values, closest = work.tile(rows, columns, units)
         for whole, value in zip(out, map(np.asarray, values), strict=True):
             if X2 is None and i == j:
                 value = np.triu(value) + np.triu(value, 1).T
-            whole[i : i + TILE, j : j + TILE] = value
+            whole[i : i + size, j : j + size] = value
             if X2 is None and i != j:
-                whole[j : j + TILE, i : i + TILE] = value.T
+                whole[j : j + size, i : i + size] = value.T
         if float(closest) > 1 - NEAR and (exact or (X2 is None and i == j)):
             near = np.argwhere(np.abs(_correlations(*units)) > 1 - NEAR)
             for whole, found in zip(out, _near(work, rows, columns, near), strict=True):

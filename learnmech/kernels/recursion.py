@@ -47,7 +47,7 @@ class Pair(NamedTuple):
 
 def rough(steps: tuple) -> bool:
     """Whether some activation has a kink."""
-    return any(isinstance(dual(step.activation), Rough) for step in steps if not isinstance(step, Affine))
+    return any(isinstance(dual(step.activation), Rough) for step in steps if hasattr(step, "activation"))
 
 
 def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None) -> tuple[Table | None, ...]:
@@ -96,15 +96,16 @@ def walked(steps: tuple, rows: tuple, columns: tuple, pair: Pair, outer: bool = 
     """The kernels at the end of the steps: of all pairs (outer), rows (m1, 1) by columns (1, m2), or of pairs one by one."""
     for step, here, there in zip(steps, rows, columns, strict=True):
         if isinstance(step, Affine):
-            pair = _through_affine(step, pair)
+            pair = through_affine(step, pair)
         elif isinstance(step, Activate):
-            pair = _through_activation(step.activation, here, there, pair, outer)
+            pair = through_activation(step, here, there, pair, outer)
         else:
             pair = _through_skip(step, here, there, pair, outer)
     return pair
 
 
-def _through_affine(step, pair):
+def through_affine(step: Affine, pair: Pair) -> Pair:
+    """Both kernels behind an affine map."""
     t = None if pair.t is None else step.learned * pair.k + step.learned_bias + step.backward * pair.t
     apart = None if pair.apart is None else step.signal * pair.apart
     joint = None if pair.joint is None else step.signal * pair.joint + 4 * step.bias
@@ -115,8 +116,9 @@ def _sides(one, two, outer):
     return (one[:, None], two[None, :]) if outer else (one, two)
 
 
-def _through_activation(name, here, there, pair, outer):
-    one = dual(name)
+def through_activation(step: Activate | Skip, here: Table, there: Table, pair: Pair, outer: bool) -> Pair:
+    """Both kernels behind an activation, and distances where it is rough."""
+    one = dual(step.activation)
     a, b = _sides(here.before, there.before, outer)
     if here.raw is not None:
         pair = _through_norm(*_sides(here.raw, there.raw, outer), pair)
@@ -143,7 +145,7 @@ def _through_norm(a, b, pair):
 
 
 def _through_skip(step, here, there, pair, outer):
-    branch = _through_activation(step.activation, here, there, _through_affine(step.affine, pair), outer)
+    branch = through_activation(step, here, there, through_affine(step.affine, pair), outer)
     m, n = _sides(here.stream.mean, there.stream.mean, outer)
     # what the branch adds to each stream's mean
     s, r = _sides((here.after.mean - here.stream.mean), (there.after.mean - there.stream.mean), outer)

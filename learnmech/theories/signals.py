@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from learnmech.architectures.base import Dense
 from learnmech.architectures.dialed import Dialed
+from learnmech.architectures.grids import on_grid
 from learnmech.architectures.limits import Activate, Affine
 from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
@@ -141,6 +142,8 @@ def _steps(start):
         steps = start.system.architecture.limit(start.data.train.X.shape[1], False)
     except Refused as error:
         return None, str(error)
+    if on_grid(steps):
+        return None, "signals at positions, whose kernels are not followed here"
     square = np.asarray(float(getattr(start.experiment.initial, "scale", 1.0)) ** 2)
 
     def scaled(one):

@@ -190,7 +190,7 @@ def test_a_wide_normed_network_has_the_kernels_of_its_limit():
 
 
 def test_limits_that_are_not_known_are_refused_with_the_reason():
-    cases = {"whole batch": Mlp(norm="batch"), "gains": Residual(norm="rms", affine=True, scaling=BIASED), "pairs of their positions": Conv()}
+    cases = {"whole batch": Mlp(norm="batch"), "gains": Residual(norm="rms", affine=True, scaling=BIASED), "pooling by a mean": Conv(pooling="max")}
     for reason, architecture in cases.items():
         with pytest.raises(Refused, match=reason):
             kernel(architecture, X)

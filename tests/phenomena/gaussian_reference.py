@@ -18,7 +18,7 @@ from mpmath import mp, mpf
 mp.dps = 50
 KEPT = Path(__file__).with_suffix(".json")
 CLOSED = ("linear", "relu", "leaky-relu", "leaky-relu:0.2", "erf", "gelu", "sin", "cos", "square", "cube", "monomial:4", "monomial:5")
-QUADRATURE = ("tanh", "sigmoid", "gelu-tanh", "softplus")
+QUADRATURE = ("tanh", "sigmoid", "gelu-tanh", "softplus", "silu")
 ACTIVATIONS = CLOSED + QUADRATURE
 DIGITS = 25  # of the values by quadrature
 
@@ -109,6 +109,8 @@ def pointwise(name):
         return lambda z: (s := 1 / (1 + mp.exp(-z)), s * (1 - s)), mp.pi
     if name == "softplus":
         return lambda z: (mp.log1p(e := mp.exp(-abs(z))) + max(z, 0), 1 / (1 + e) if z > 0 else e / (1 + e)), mp.pi
+    if name == "silu":
+        return lambda z: (z * (s := 1 / (1 + mp.exp(-z))), s * (1 + z * (1 - s))), mp.pi
     if name == "gelu-tanh":
         c, q = mp.sqrt(2 / mp.pi), mpf("0.044715")
         return lambda z: (z * (1 + (t := mp.tanh(c * (z + q * z**3)))) / 2, (1 + t + z * (1 - t * t) * c * (1 + 3 * q * z * z)) / 2), mpf(2)

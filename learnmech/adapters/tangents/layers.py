@@ -8,10 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.adapters.tangents.signals import Law, Signals, summed, through
+from learnmech.architectures.grids import Read
 from learnmech.architectures.limits import Activate, Affine
 from learnmech.errors import refused
-
-FLAT = "Put Flatten() first"
 
 
 def affine(signal: float, bias: float = 0.0, learned: float = 0.0, learned_bias: float = 0.0) -> Affine:
@@ -24,6 +23,8 @@ class Layer:
 
     flattens = False
     straight = True
+    pools = False
+    reads = False
 
     def init(self, key, input_shape):
         """(output_shape, params)."""
@@ -83,13 +84,20 @@ class Dense(Layer):
     def law(self, law):
         if isinstance(law, list):
             raise refused("Dense", "one signal", f"{len(law)} branches", "Add them by FanInSum() first, or use parallel")
-        return Law(self.out_dim * (self.s[1] if self.standard else 1), is_gaussian=True, is_fresh=True)
+        return law._replace(width=self.out_dim * (self.s[1] if self.standard else 1), is_gaussian=True, is_fresh=True, is_input=False)
 
     def steps(self, law):
         signal, bias = self.W_std**2, (self.b_std or 0.0) ** 2
         if self.standard:
-            return (affine(signal, bias, law.width / self.s[0], 0.0 if self.b_std is None else 1.0),)
+            return (affine(signal, bias, known_width("Dense", law) / self.s[0], 0.0 if self.b_std is None else 1.0),)
         return (affine(signal, bias, signal, bias),)
+
+
+def known_width(who: str, law: Law) -> int:
+    """How many units its inputs have."""
+    if law.width is None:
+        raise refused(who, "the width of its inputs in the standard parameterization", "a Kernel without shape1", "Give Kernel its shape1 and shape2")
+    return law.width
 
 
 def kind(activation: str | Callable) -> str:
@@ -115,8 +123,8 @@ class Activation(Layer):
     def law(self, law):
         if isinstance(law, list) or not law.is_gaussian:
             got = f"{len(law)} branches" if isinstance(law, list) else "the inputs" if law.is_input else "signals that are not Gaussian"
-            raise refused("An activation", "Gaussian signals", got, "Put a Dense layer before it")
-        return Law(law.width)
+            raise refused("An activation", "Gaussian signals", got, "Put a Dense or Conv layer before it")
+        return law._replace(is_gaussian=False, is_fresh=False)
 
     def steps(self, law):
         before = () if self.stretch == 1 else (affine(self.stretch**2),)
@@ -148,15 +156,27 @@ class Wave(Layer):
 
 
 class Flatten(Layer):
-    """(n, ...) -> (n, d), of the inputs; signals after a Dense layer are flat already."""
+    """(n, ...) -> (n, d): K -> mean over positions of K(p, p)."""
 
     flattens = True
+    reads = True
 
     def init(self, key, input_shape):
         return (input_shape[0], math.prod(input_shape[1:])), ()
 
     def apply(self, params, inputs, **kwargs):
         return inputs.reshape(len(inputs), -1)
+
+    def law(self, law):
+        if isinstance(law, list):
+            raise refused("Flatten", "one signal", f"{len(law)} branches", "Add them by FanInSum() first, or use parallel")
+        if not law.grid:
+            return law
+        width = None if law.width is None else law.width * math.prod(law.grid)
+        return law._replace(width=width, is_gaussian=False, grid=(), full=False)
+
+    def steps(self, law):
+        return (Read(),) if law.grid else ()
 
 
 class FanOut(Layer):
@@ -204,7 +224,10 @@ class FanInSum(Layer):
             raise refused(
                 "FanInSum", "branches independent of each other given their inputs", f"{shared} of {len(law)} that do not end in a Dense layer", remedy
             )
-        return Law(law[0].width, all(branch.is_gaussian for branch in law), shared == 0)
+        if len({(branch.grid, branch.full) for branch in law}) > 1:
+            shapes = " and ".join(str((*one.grid, one.width)) for one in law)
+            raise refused("FanInSum", "branches of one shape", shapes, "Give them the same strides and padding")
+        return law[0]._replace(is_gaussian=all(branch.is_gaussian for branch in law), is_fresh=shared == 0)
 
     def on(self, signals):
         law = self.law(signals.law if isinstance(signals, Signals) else [one.law for one in signals])
@@ -218,6 +241,7 @@ class Parallel(Layer):
 
     def __init__(self, layers: list[Layer]):
         self.layers = layers
+        self.pools, self.reads = (any(getattr(layer, name) for layer in layers) for name in ("pools", "reads"))
 
     def _each(self, inputs):
         several = isinstance(inputs, (list, tuple)) and not isinstance(inputs, Law) and not any(isinstance(one, int) for one in inputs)
@@ -246,6 +270,7 @@ class Repeat(Layer):
 
     def __init__(self, layer: Layer, n: int):
         self.layer, self.n, self.straight = layer, n, layer.straight
+        self.pools, self.reads = layer.pools, layer.reads
 
     def activations(self):
         return self.layer.activations()
@@ -288,6 +313,7 @@ class Serial(Layer):
     def __init__(self, layers: list[Layer]):
         self.layers = layers
         self.flattens = bool(layers) and layers[0].flattens
+        self.pools, self.reads = (any(getattr(layer, name) for layer in layers) for name in ("pools", "reads"))
 
     @property
     def straight(self):

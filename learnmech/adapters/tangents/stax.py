@@ -1,31 +1,31 @@
 """Stax: layers as triples (init_fn, apply_fn, kernel_fn), under the names and with the conventions of neural-tangents' stax.
 
 init_fn(key, input_shape) -> (output_shape, params); apply_fn(params, inputs) -> outputs; kernel_fn(x1, x2=None, get=None), see `infinite.KernelFn`.
-A key draws the same parameters as there, where x64 is on there too. Dense networks alone: the channels are the last axis, the batch the first.
+A key draws the same parameters as there, where x64 is on there too. The channels are the last axis, the batch the first.
 """
 
 # ruff: noqa: N802 (the names are that library's)
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 
 from learnmech.activations import activation
-from learnmech.adapters.tangents import layers
+from learnmech.adapters.tangents import convolutions, layers
 from learnmech.adapters.tangents.infinite import KernelFn
 from learnmech.errors import refused
 
 ELSEWHERE = (
-    ("Conv ConvLocal ConvTranspose AvgPool SumPool GlobalAvgPool GlobalSumPool ImageResize GlobalSelfAttention PositionalEmbedding Aggregate", "convolutions"),
-    ("Dropout LayerNorm FanInProd FanInConcat Index Slice DotGeneral MaskedArray mask_fn unmask_fn", "Dense layers"),
+    ("ConvLocal ConvTranspose ImageResize GlobalSelfAttention PositionalEmbedding Aggregate", "convolutions"),
+    ("Dropout FanInProd FanInConcat Index Slice DotGeneral MaskedArray mask_fn unmask_fn", "Dense layers"),
     ("Elementwise Exp ExpNormalized Gabor Gaussian Hermite Polynomial Rbf RectifiedMonomial Sign", "an activation with a dual here"),
 )
 REMEDIES = {
-    "convolutions": "Use Dense layers after Flatten()",
-    "Dense layers": "Use Dense, an activation, serial, parallel, FanOut and FanInSum",
+    "convolutions": "Use Conv, AvgPool and GlobalAvgPool",
+    "Dense layers": "Use Dense, Conv, an activation, LayerNorm, serial, parallel, FanOut and FanInSum",
     "an activation with a dual here": "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial, Sigmoid_like, or ElementwiseNumerical(function, deg)",
 }
 
@@ -126,9 +126,80 @@ def Identity() -> Triple:
     return _triple(layers.Layer())
 
 
-def Flatten() -> Triple:
-    """Inputs (n, ...) as (n, d); first in a network."""
+def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> Triple:
+    """(n, ...) as (n, d). K -> mean over positions of K(p, p)."""
+    _last("Flatten", batch_axis, -1)
+    _last("Flatten", batch_axis_out, -1)
     return _triple(layers.Flatten())
+
+
+def _last(who, batch_axis, channel_axis):
+    if batch_axis != 0 or channel_axis not in (-1, 3):
+        raise refused(who, "batch_axis 0 and channel_axis -1", f"{batch_axis} and {channel_axis}", "Transpose the inputs")
+
+
+def Conv(
+    out_chan: int,
+    filter_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "VALID",
+    W_std: float = 1.0,
+    b_std: float | None = None,
+    dimension_numbers: tuple[str, str, str] | None = None,
+    parameterization: str = "ntk",
+    s: tuple[int, int] = (1, 1),
+) -> Triple:
+    """A convolution on (n, *positions, channels); params (W, b), W (*filter_shape, channels, out_chan), b (1, ..., 1, out_chan) or None.
+
+    z(p) = W_std/sqrt(fan_in) sum over offsets o of W_o h(s p + o) + b_std b, fan_in = channels x offsets: K -> W_std^2 mean over o of
+    K(s p + o, s p' + o) + b_std^2, T likewise. padding VALID, SAME (by 0) or CIRCULAR. Parameterizations are those of Dense.
+    """
+    letters = "HWDEFG"[: len(filter_shape)]
+    if dimension_numbers is not None and tuple(dimension_numbers) != (f"N{letters}C", f"{letters}IO", f"N{letters}C"):
+        raise refused("Conv", f"dimension_numbers N{letters}C, {letters}IO, N{letters}C", repr(dimension_numbers), "Transpose the inputs")
+    if parameterization not in ("ntk", "standard"):
+        raise refused("Conv", "parameterization ntk or standard", repr(parameterization), "Choose one; for others see learnmech.scalings")
+    if not (math.isfinite(W_std) and math.isfinite(b_std or 0.0) and out_chan >= 1):
+        raise refused("Conv", "finite W_std and b_std and out_chan >= 1", f"{W_std}, {b_std} and {out_chan}", "Give positive standard deviations")
+    bias = None if b_std is None else float(b_std)
+    return _triple(convolutions.Conv(out_chan, filter_shape, strides, padding, float(W_std), bias, parameterization, tuple(s)))
+
+
+def AvgPool(
+    window_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "VALID",
+    normalize_edges: bool = False,
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Triple:
+    """Means over windows, `strides` apart (None: 1); normalize_edges: over the positions that are there. K -> mean over both windows."""
+    _last("AvgPool", batch_axis, channel_axis)
+    return _triple(convolutions.OfPools(window_shape, strides, padding, False, normalize_edges))
+
+
+def SumPool(window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: str = "VALID", batch_axis: int = 0, channel_axis: int = -1) -> Triple:
+    """Sums over windows."""
+    _last("SumPool", batch_axis, channel_axis)
+    return _triple(convolutions.OfPools(window_shape, strides, padding, True))
+
+
+def GlobalAvgPool(batch_axis: int = 0, channel_axis: int = -1) -> Triple:
+    """The mean over all positions, (n, channels)."""
+    _last("GlobalAvgPool", batch_axis, channel_axis)
+    return _triple(convolutions.GlobalPool(False))
+
+
+def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> Triple:
+    """The sum over all positions, (n, channels)."""
+    _last("GlobalSumPool", batch_axis, channel_axis)
+    return _triple(convolutions.GlobalPool(True))
+
+
+def LayerNorm(axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1) -> Triple:
+    """(h - mean)/sqrt(variance + eps) over `axis`, the channels among them: K(p, p') over r(p) r'(p'), r^2 = eps + the mean of K(p, p) along the other axes."""
+    _last("LayerNorm", batch_axis, channel_axis)
+    return _triple(convolutions.LayerNorm(axis, eps))
 
 
 def Relu(do_stabilize: bool = False) -> Triple:
