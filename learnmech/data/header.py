@@ -43,6 +43,11 @@ def names_over(who: str, known: str, row: int, first: Sequence[str], body: Seque
     return tuple(first)
 
 
+def is_data(first: Sequence[str], body: Sequence[Sequence[str]], decimal: str) -> bool:
+    """Whether the first row is told to be one of data by its own types."""
+    return _is_header([cell.strip() for cell in first], body, decimal) is False
+
+
 def _is_header(first, body, decimal):
     """Whether the first row is a header; None where it cannot be told."""
     kinds = [kind(cell, decimal) for cell in first]

@@ -8,9 +8,9 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from learnmech.data.cells import MISSING, NUMBER, kind
+from learnmech.data.cells import MISSING, NUMBER
 from learnmech.data.columns import Table
-from learnmech.data.header import Asked, names_over
+from learnmech.data.header import Asked, is_data, names_over
 from learnmech.data.samples import brief, counted
 from learnmech.errors import refused
 
@@ -41,12 +41,16 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
     text, encoded = _decoded(who, name, raw, encoding)
     lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
     separator, quoted = _first_line(lines) or separator, '"' in text
-    comments, rows = _filled(lines)
+    comments, rows = _filled(lines, separator)
     if not rows:
         raise refused(who, "at least one row of numbers", f"none in {name}", "Give a table of samples")
     kept = [lines[row - 1] for row in rows]
     sample = _sample(kept)
     separator = separator or _separator(sample, quoted)
+    if separator == "tab":  # a line of tabs is a row of empty cells
+        comments, rows = _filled(lines, separator)
+        kept = [lines[row - 1] for row in rows]
+        sample = _sample(kept)
     said, cells = [f"separator: {SAID[separator]}", *encoded], None
     if decimal is None and "," in text and (quoted or separator != ","):
         cells = _split(who, f"{name} ({said[0]})", kept, rows, separator, quoted)
@@ -56,7 +60,7 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
     known = f"{name} ({'; '.join(said)})"
     first, *body = [one for one, _ in _cells(sample, separator, quoted, strict=False)]
     named = _named_by_comment(who, known, lines, comments, separator, quoted, len(body[0] if body else first))
-    above = named is not None and asked.header is not False and "number" in map(kind, first)
+    above = named is not None and asked.header is not False and is_data(first, body, decimal)
     names = named if above else names_over(who, known, rows[0], first, body, asked, decimal)
     start = 0 if names is None or above else 1
     if len(rows) == start:
@@ -71,9 +75,10 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
     return Table(name, names, [row for _, row in cells], None, list(zip(*(one for one, _ in cells))), True, decimal, tuple(said))
 
 
-def _filled(lines):
+def _filled(lines, separator):
     """(the rows of comment in front, the rows that hold something), counted from 1."""
-    rows = [row for row, line in enumerate(lines, 1) if line and not line.isspace()]
+    blanks = " " if separator == "tab" else None
+    rows = [row for row, line in enumerate(lines, 1) if line and line.strip(blanks)]
     count = next((count for count, row in enumerate(rows) if not lines[row - 1].lstrip().startswith("#")), len(rows))
     return rows[:count], rows[count:]
 
