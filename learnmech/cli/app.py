@@ -106,7 +106,7 @@ def parser() -> argparse.ArgumentParser:
     beside.add_argument("--steps", metavar="STEPS", help="steps (for flows times of marks) as 10,20,30 or 0:100:10 (default: up to 200 common marks)")
     beside.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file, or draw it to a .png, .svg or .pdf file")
 
-    command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder, or that of a sweep")
 
     out = command("export", "a record as NetCDF, or as CSV with a column per entry")
     out.add_argument("run", type=Path, metavar="RUN", help="a run folder")
@@ -216,8 +216,8 @@ def _perform(a: argparse.Namespace):
         "resume": lambda: (forks.resume(a.run, quiet), looks.run),
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
-        "show": lambda: (works.show(a.run), looks.show),
-        "export": lambda: (works.export(a.run, a.file), looks.written),
+        "show": lambda: (grids.show(a.run), looks.grid) if grids.is_sweep(a.run) else (works.show(a.run), looks.show),
+        "export": lambda: (grids.export(a.run, a.file) if grids.is_sweep(a.run) else works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.folder or a.out or Path("runs"), a.delete), looks.runs),
         "report": lambda: (pages.report_again(a.run, a.out), looks.written),
         "theories": lambda: (works.theories(a.subject, a.changes, a.small) | {"long": a.long}, looks.theories),

@@ -1,16 +1,21 @@
 """The sweep command: axes as typed, the grid, and its last values."""
 
+import hashlib
 import itertools
 import math
 from pathlib import Path
 
 import numpy as np
 
+from learnmech import report, sweeps, text
 from learnmech import runs as running
-from learnmech import sweeps, text
 from learnmech.cli import folders
-from learnmech.cli.works import assignment, bar, changed_experiment, ready
+from learnmech.cli.works import assignment, bar, changed_experiment, dataset_out, ready
 from learnmech.errors import refused
+from learnmech.late import late
+from learnmech.record import sealed
+
+xr = late("xarray")
 
 
 def axis_values(written: str) -> list:
@@ -45,12 +50,19 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
             raise refused("sweep", "every knob, and every value of it, once", f"{path}={value} again", "Drop the repetition")
         (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
     name, exhibit, experiment = changed_experiment(subject, fixed, small)
-    target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep"
+    # one folder for each sweep: what is swept, over which values, seeds and readings
+    told = "".join([*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)])
+    mine = hashlib.sha256(told.encode()).hexdigest()[:8]
+    target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
     with bar(quiet, f"{name} sweep") as show:
         said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
         dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
     file = folders.free(target / "sweep", ".nc")
-    dataset.to_netcdf(file, engine="netcdf4")
+    part = file.with_name(f".{file.name}.part")
+    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"):
+        dataset.to_netcdf(part, engine="netcdf4")
+        part.replace(file)
+    report.write_grid(dataset, target, f"{name} over {', '.join(axes) or 'seeds'}")
     bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
     moving = "time" if "time" in dataset.dims else "mark"
     scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
@@ -59,6 +71,43 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
         at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
         rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
     return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+
+
+def is_sweep(folder: Path) -> bool:
+    """Whether a folder is that of a sweep."""
+    return (Path(folder) / "points").is_dir() and not (Path(folder) / "run.json").exists()
+
+
+def gathered(folder: Path) -> "xr.Dataset":
+    """The last Dataset of a sweep's folder."""
+    files = sorted(Path(folder).glob("sweep*.nc"), key=lambda file: file.stat().st_mtime)
+    if not files:
+        raise refused("learnmech", "a sweep that has ended", f"{folder}, still under way or stopped", "Give the same sweep again: its points are kept")
+    try:
+        return xr.load_dataset(files[-1], engine="netcdf4")
+    except (OSError, ValueError) as error:
+        raise refused("learnmech", "a whole sweep", f"{files[-1]}, {error}", "Delete that file, and give the same sweep again") from None
+
+
+def show(folder: Path) -> dict:
+    """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds."""
+    grid = gathered(folder)
+    table = report.table_of(grid)
+    return {"folder": str(folder), "backend": grid.attrs.get("backend", ""), "columns": list(table.columns), "rows": [list(row) for row in table.rows]}
+
+
+def export(folder: Path, file: Path) -> dict:
+    """A sweep as NetCDF, or as CSV with a row for each point and mark."""
+    grid, file = gathered(folder), Path(file)
+    if file.suffix != ".csv":
+        dataset_out(grid, file)
+        return {"file": str(file), "bytes": file.stat().st_size}
+    if file.exists():
+        raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+    scalars = [str(name) for name in grid.data_vars if set(grid[name].dims) <= {*report.knobs_of(grid), "seed", "time", "mark"}]
+    with sealed.said_if_it_fails(str(file), "Choose another place"):
+        grid[scalars].to_dataframe().to_csv(file)
+    return {"file": str(file), "bytes": file.stat().st_size}
 
 
 def _last(variable) -> float:

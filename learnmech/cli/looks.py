@@ -159,6 +159,12 @@ def sweep(result: dict) -> None:
     _console().print(f"{result['backend']}  ->  {escape(result['file'])}", soft_wrap=True)
 
 
+def grid(result: dict) -> None:
+    """A sweep: its points at the end."""
+    rows = tuple(map(tuple, result["rows"]))
+    printed(Table(tuple(result["columns"]), rows, result["folder"], source=result["backend"]), _console())
+
+
 def limit(result: dict) -> None:
     """The error of a limit value by value, its slopes, the x10 check and the verdict."""
     console, fitted, declared = _console(), result["fitted"], result["declared"]
