@@ -113,7 +113,8 @@ def at_hand(family: str, kind: str) -> list[type]:
         for cls in waiting.pop().__subclasses__():
             waiting.append(cls)
             named = catalog.kebab(cls.__name__) == kind if family else cls.__name__ == kind
-            if named and (family_of(cls) or "") == family and not in_library(cls.__module__):
+            copy = "__summoned__" in vars(cls)  # imported from what a record or a job carries
+            if named and not copy and (family_of(cls) or "") == family and not in_library(cls.__module__):
                 found.append(cls)
     return found
 

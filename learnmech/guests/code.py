@@ -159,6 +159,7 @@ def _imported(told, held):
                 said = f"{type(error).__name__}: {error}"
                 raise refused("Own code", "source that can be imported", said, "Mend it, or put it into a file of its own") from error
     for cls, guest in zip(found.values(), wanted, strict=True):
+        cls.__summoned__ = True  # a copy: not what a name means in this process
         _ORIGINS[cls] = Sources(guest["module"], held)
     return found
 

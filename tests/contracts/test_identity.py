@@ -1,0 +1,192 @@
+"""Identity by content: nothing is made of a run again by other data or other code than it was made by."""
+
+import subprocess
+import sys
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+
+import learnmech as lm
+from learnmech import architectures, catalog, data, rules, text
+from learnmech.errors import Refused
+from learnmech.sweeps import identity_of, sweep
+
+CSV = "a,b,y\n1,2,3\n2,1,4\n0,1,1\n3,1,5\n"
+OWN = '''
+from learnmech.rules import GradientDescent
+
+FACTOR = 0.5
+
+class Halved(GradientDescent):
+    """Descent whose update is a share of descent's."""
+
+    def update(self, system, gradient, memory, params):
+        import jax
+        update, memory = super().update(system, gradient, memory, params)
+        return jax.tree.map(lambda u: FACTOR * u, update), memory
+'''
+
+
+def on(source, rule=None):
+    return lm.Experiment(architectures.DeepLinear(hidden=(2,)), source, rule or rules.GradientDescent(rate=0.1), lm.Clock(steps=12, every=4))
+
+
+@pytest.fixture
+def table(tmp_path):
+    path = tmp_path / "table.csv"
+    path.write_text(CSV)
+    return path
+
+
+def test_the_fingerprint_is_of_the_content_and_not_of_the_path(table, tmp_path):
+    other = tmp_path / "elsewhere.csv"
+    other.write_text(CSV)
+    assert on(data.File(str(table))).fingerprint == on(data.File(str(other))).fingerprint
+    before = on(data.File(str(table))).fingerprint
+    table.write_text(CSV.replace("3,1,5", "3,1,50"))
+    assert on(data.File(str(table))).fingerprint != before
+
+
+def test_a_run_folder_carries_its_data_and_is_replayed_when_the_file_is_changed_or_gone(table, tmp_path):
+    run = lm.run(on(data.File(str(table))), folder=tmp_path / "run")
+    seen = run.read("loss", [7])["loss"].values
+    table.write_text(CSV.replace("3,1,5", "3,1,50"))
+    again = lm.load(tmp_path / "run")
+    assert any(note.startswith("changed: ") and "its own copy" in note for note in again.notes)
+    assert np.array_equal(again.read("loss", [7])["loss"].values, seen)
+    table.unlink()
+    assert np.array_equal(lm.load(tmp_path / "run").read("loss", [7])["loss"].values, seen)
+
+
+def test_without_a_copy_a_changed_file_is_named_and_nothing_is_replayed_on_it(table, tmp_path):
+    lm.run(on(data.File(str(table))), folder=tmp_path / "run", keep_data=False)
+    assert not (tmp_path / "run" / "data").exists()
+    table.write_text(CSV.replace("3,1,5", "3,1,50"))
+    again = lm.load(tmp_path / "run")
+    assert np.isfinite(again["loss"]).all()
+    for make in (lambda: again.at(7), lambda: again.read("loss", [7]), lambda: lm.fork(again, 4, ())):
+        with pytest.raises(Refused, match="sha256"):
+            make()
+
+
+def own_module(tmp_path, name, monkeypatch, source=OWN):
+    (tmp_path / f"{name}.py").write_text(source)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    return __import__(name)
+
+
+def test_two_classes_of_one_name_and_other_code_are_two_experiments(tmp_path, monkeypatch):
+    source = data.Gaussian(n=8, d=2)
+    prints = [
+        on(source, own_module(tmp_path, f"own_{index}", monkeypatch, OWN.replace("0.5", factor)).Halved(rate=0.1)).fingerprint
+        for index, factor in enumerate(("0.5", "0.25", "0.5  # the same"))
+    ]
+    assert prints[0] != prints[1] and prints[0] == prints[2]
+
+
+def test_a_part_of_ones_own_is_saved_loaded_and_swept_where_it_was_defined(tmp_path, monkeypatch):
+    module = own_module(tmp_path, "own_saved", monkeypatch)
+    experiment = on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1))
+    run = lm.run(experiment, folder=tmp_path / "run")
+    assert (tmp_path / "run" / "parts" / "own_saved.py").read_text() == OWN
+    loaded = lm.load(tmp_path / "run")
+    assert type(loaded.experiment.rule) is module.Halved
+    assert np.array_equal(loaded.read("loss", [7])["loss"], run.read("loss", [7])["loss"])
+    alone = sweep(experiment, {"rule.rate": [0.1, 0.2]}, folder=tmp_path / "points")
+    with ThreadPoolExecutor(2) as pool:
+        assert np.array_equal(sweep(experiment, {"rule.rate": [0.1, 0.2]}, executor=pool)["loss"], alone["loss"])
+
+
+def test_a_run_is_not_replayed_by_other_code_of_that_name(tmp_path, monkeypatch):
+    module = own_module(tmp_path, "own_changed", monkeypatch)
+    run = lm.run(on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1)), folder=tmp_path / "run")
+    monkeypatch.setattr(module, "FACTOR", 0.25)
+    for record in (run, lm.load(tmp_path / "run")):
+        with pytest.raises(Refused, match="other code"):
+            record.at(7)
+
+
+SCRIPT = f"""
+import sys
+import learnmech as lm
+from learnmech import architectures, data
+{OWN.replace("0.5", "0.75")}
+def main():
+    experiment = lm.Experiment(architectures.DeepLinear(hidden=(2,)), data.Gaussian(n=8, d=2), Halved(rate=0.1), lm.Clock(steps=12, every=4))
+    print(repr(float(lm.run(experiment, folder=sys.argv[1]).read("loss", [7])["loss"][0])))
+
+main()
+"""
+
+
+def test_a_part_defined_in_a_script_is_read_back_in_another_process_by_the_source_that_the_folder_carries(tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT)
+    made = subprocess.run([sys.executable, tmp_path / "script.py", tmp_path / "run"], capture_output=True, text=True, check=True)
+    with pytest.raises(Refused, match="--trust"):
+        lm.load(tmp_path / "run")
+    catalog.trust()
+    try:
+        seen = lm.load(tmp_path / "run").read("loss", [7])["loss"]
+    finally:
+        catalog.trust(False)
+    assert repr(float(seen[0])) == made.stdout.strip()
+
+
+def test_what_could_not_be_found_again_is_refused_before_the_run(tmp_path):
+    space: dict = {"__name__": "nowhere"}
+    exec(OWN, space)
+    experiment = on(data.Gaussian(n=8, d=2), space["Halved"](rate=0.1))
+    lm.run(experiment)  # in memory nothing has to be found again
+    with pytest.raises(Refused, match="source from which it can be made again"):
+        lm.run(experiment, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_kept_point_that_is_flipped_cut_or_anothers_is_made_again(tmp_path):
+    experiment = on(data.Gaussian(n=8, d=2))
+    axes = {"rule.rate": [0.1, 0.2]}
+    first = sweep(experiment, axes, folder=tmp_path)
+    files = sorted(tmp_path.glob("*.point"))
+    assert len(files) == 2
+    whole = files[0].read_bytes()
+    rng = np.random.default_rng(0)
+    for bad in [files[1].read_bytes(), whole[:-7], b"", *(flipped(whole, int(at)) for at in rng.integers(0, 8 * len(whole), 10))]:
+        files[0].write_bytes(bad)
+        again = sweep(experiment, axes, folder=tmp_path)
+        assert np.array_equal(again["loss"], first["loss"])
+        assert again.attrs["backend"] == "map" and files[0].read_bytes()[:16] == whole[:16]
+    assert sweep(experiment, axes, folder=tmp_path).attrs["backend"] == "kept"
+
+
+def flipped(stored, bit):
+    changed = bytearray(stored)
+    changed[bit // 8] ^= 1 << bit % 8
+    return bytes(changed)
+
+
+def test_a_sweep_on_a_changed_file_is_another_sweep(table, tmp_path):
+    axes = {"rule.rate": [0.05]}
+    first = sweep(on(data.File(str(table))), axes, folder=tmp_path / "points")
+    table.write_text(CSV.replace("3,1,5", "3,1,50"))
+    second = sweep(on(data.File(str(table))), axes, folder=tmp_path / "points")
+    assert second.attrs["backend"] == "map" and not np.array_equal(first["loss"], second["loss"])
+
+
+def test_a_point_kept_by_another_version_is_not_read(monkeypatch):
+    experiment = on(data.Gaussian(n=8, d=2))
+    before = identity_of(experiment, None)
+    monkeypatch.setattr("learnmech.record.provenance.VERSION", "0.0.1")
+    assert identity_of(experiment, None) != before
+
+
+def test_identity_says_the_code_and_leaves_out_where_files_lie(table, tmp_path, monkeypatch):
+    module = own_module(tmp_path, "own_told", monkeypatch)
+    said = text.identity(on(data.File(str(table)), module.Halved(rate=0.1)))
+    assert "# rules: halved " in said and str(table) not in said
+
+
+def test_two_points_by_vmap_on_two_cores_are_two_points():
+    grid = sweep(on(data.Gaussian(n=8, d=2)), {}, seeds=2, backend="vmap")
+    assert grid["loss"].sizes["seed"] == 2 and np.isfinite(grid["loss"]).all()
