@@ -100,7 +100,7 @@ def test_a_part_of_ones_own_is_saved_loaded_and_swept_where_it_was_defined(tmp_p
 
 
 def test_a_run_is_not_replayed_by_other_code_of_that_name(tmp_path, monkeypatch):
-    module = own_module(tmp_path, "own_changed", monkeypatch)
+    module = own_module(tmp_path, "own_changed", monkeypatch, OWN.replace("0.5", "0.3"))
     run = lm.run(on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1)), folder=tmp_path / "run")
     monkeypatch.setattr(module, "FACTOR", 0.25)
     for record in (run, lm.load(tmp_path / "run")):
@@ -112,9 +112,9 @@ SCRIPT = f"""
 import sys
 import learnmech as lm
 from learnmech import architectures, data
-{OWN.replace("0.5", "0.75")}
+{OWN.replace("Halved", "Scripted")}
 def main():
-    experiment = lm.Experiment(architectures.DeepLinear(hidden=(2,)), data.Gaussian(n=8, d=2), Halved(rate=0.1), lm.Clock(steps=12, every=4))
+    experiment = lm.Experiment(architectures.DeepLinear(hidden=(2,)), data.Gaussian(n=8, d=2), Scripted(rate=0.1), lm.Clock(steps=12, every=4))
     print(repr(float(lm.run(experiment, folder=sys.argv[1]).read("loss", [7])["loss"][0])))
 
 main()
