@@ -1,3 +1,3 @@
 """The version: the one place where it stands (pyproject.toml takes it from here)."""
 
-VERSION = "0.4.0"
+VERSION = "0.5.0"
