@@ -224,7 +224,7 @@ def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | Non
     except (MemoryError, OverflowError) as error:
         raise _too_large(error) from None
     except ValueError as error:
-        if "dimension" in str(error) and not isinstance(error, Refused):
+        if ("dimension" in str(error) or "too big" in str(error)) and not isinstance(error, Refused):
             raise _too_large(error) from None
         raise
 
