@@ -31,6 +31,8 @@ FORMULAS = {
     "gelu": lambda z: z * (1 + ERF(z / np.sqrt(2))) / 2,
     "gelu-tanh": lambda z: z * (1 + np.tanh(np.sqrt(2 / np.pi) * (z + 0.044715 * z**3))) / 2,
     "softplus": lambda z: np.log(1 + np.exp(z)),
+    "silu": lambda z: z / (1 + np.exp(-z)),
+    "swish": lambda z: z / (1 + np.exp(-z)),
     "sin": np.sin,
     "cos": np.cos,
     "square": lambda z: z**2,
