@@ -1,14 +1,77 @@
 """Tables: quantities laid out over step and time, as labelled Datasets."""
 
-from collections.abc import Iterable
+import dataclasses
+from collections.abc import Iterable, Mapping
 
 import numpy as np
 
 from learnmech.clock import Marks
+from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.quantity import Quantity
 
 xr = late("xarray")
+
+
+RESERVED = ("time", "step", "seed", "mark")
+
+
+def laid_out(quantities: Iterable[Quantity], shapes: Mapping[str, tuple[int, ...]]) -> tuple[Quantity, ...]:
+    """Quantities that fit into one table, whatever they are called: checked, and with an axis of its own for each where two would share a name.
+
+    An axis is one where name, size and labels agree. Of those that share a name and differ, the one that holds the first quantity by alphabet keeps it; the
+    others, and one that is called as a quantity is, become `quantity.axis`. So the names do not hang on the order in which things are watched.
+    """
+    quantities = tuple(quantities)
+    for quantity in quantities:
+        _check(quantity, shapes.get(quantity.name))
+    names, keepers, renamed = {q.name for q in quantities}, {}, []
+    for quantity in sorted(quantities, key=lambda q: q.name):
+        for axis, kind in _kinds(quantity, shapes[quantity.name]).items():
+            if axis in keepers and _agree(keepers[axis], kind):
+                keepers[axis] = kind if kind[1] is not None else keepers[axis]
+            else:
+                keepers.setdefault(axis, kind)
+    for quantity in quantities:
+        own = {}
+        for axis, kind in _kinds(quantity, shapes[quantity.name]).items():
+            clear = axis not in names and axis not in RESERVED and _agree(keepers[axis], kind)
+            own[axis] = axis if clear else _fresh(f"{quantity.name}.{axis}", names | set(keepers))
+        labels = tuple((own[axis], labels) for axis, labels in quantity.labels)
+        renamed.append(dataclasses.replace(quantity, axes=tuple(own[axis] for axis in quantity.axes), labels=labels))
+    return tuple(renamed)
+
+
+def _fresh(name, taken):
+    return name if name not in taken else _fresh(name + "'", taken)
+
+
+def _kinds(quantity, shape):
+    """{axis: (its size, its labels or None)}."""
+    labels = {axis: tuple(named) for axis, named in quantity.labels}
+    return {axis: (size, labels.get(axis)) for axis, size in zip(quantity.axes, shape, strict=True)}
+
+
+def _agree(one, other):
+    return one[0] == other[0] and (one[1] is None or other[1] is None or one[1] == other[1])
+
+
+def _check(quantity, shape):
+    """Refuse a quantity that its own reading does not fit, or that no table can hold."""
+    who, remedy = f"The quantity {quantity.name!r}", "Mend quantities() and read() of its instrument"
+    if quantity.name in RESERVED:
+        raise refused(who, "a name that is none of a table's own", ", ".join(RESERVED), "Choose another name")
+    if shape is None:
+        raise refused(who, "a reading under its name", "none", remedy)
+    if len(set(quantity.axes)) < len(quantity.axes):
+        raise refused(who, "axes of different names", ", ".join(quantity.axes), "Call the second sample', for example")
+    if len(quantity.axes) != len(shape):
+        raise refused(who, f"a reading with the axes ({', '.join(quantity.axes)})", f"one of shape {tuple(shape)}", remedy)
+    for axis, labels in quantity.labels:
+        size = dict(zip(quantity.axes, shape, strict=True)).get(axis)
+        if len(labels) != size or len(set(labels)) < len(labels):
+            got = f"no axis {axis}" if size is None else f"{len(labels)} labels, {len(set(labels))} of them different, for {size} entries of {axis}"
+            raise refused(who, "a label for every entry of its axes", got, remedy)
 
 
 def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks: Marks) -> "xr.Dataset":

@@ -75,6 +75,20 @@ def axes_of(path: str, ndim: int) -> tuple[str, ...]:
     return tuple(f"{layer}.{axis}" for axis in own)
 
 
+def axes_among(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
+    """{path: the names of its axes} of all arrays of a tree: those of `axes_of`, and where two arrays of a layer differ in the size of one, each its own.
+
+    {layer.ih: (6, 3), layer.hh: (6, 2)} have the axes (layer.out, layer.ih.in) and (layer.out, layer.hh.in): an axis belongs to the array. The names depend on
+    the tree alone, whatever of it is looked at.
+    """
+    named = {path: axes_of(path, len(shape)) for path, shape in shapes.items()}
+    sizes: dict[str, set] = {}
+    for path, axes in named.items():
+        for axis, size in zip(axes, shapes[path], strict=True):
+            sizes.setdefault(axis, set()).add(size)
+    return {path: tuple(axis if len(sizes[axis]) == 1 else f"{path}.{axis.rsplit('.', 1)[-1]}" for axis in axes) for path, axes in named.items()}
+
+
 def layers_of(params: Params) -> dict[str, PyTree]:
     """{layer name: its parameters} in natural order; the top level of the tree."""
     return dict(sorted(params.items(), key=lambda pair: natural(pair[0])))

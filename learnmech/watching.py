@@ -13,6 +13,8 @@ from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.signals import Watch
 from learnmech.march import shapes_of
+from learnmech.quantity import Quantity
+from learnmech.tables import laid_out
 
 
 def asked(one: Instrument | str | dict) -> Instrument:
@@ -42,7 +44,14 @@ def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Ite
             if shapes_in(after, (instrument,)) != shapes_in(start, (instrument,)):
                 remedy = "Watch a reduction of it (norm, mean), or keep the number of samples"
                 raise refused("watch", f"readings of one size all along of {type(instrument).__name__}", "another size after an event", remedy)
+    quantities_in(start, chosen)
     return chosen
+
+
+def quantities_in(start: Start, watch: tuple[Instrument, ...]) -> tuple[Quantity, ...]:
+    """All that is read, laid out so that it fits into one table; refuses what cannot."""
+    shapes = {name: one.shape for group in shapes_in(start, watch).values() for name, one in group.items()}
+    return laid_out((q for i in watch for q in i.quantities(start.system, start.state.params)), shapes)
 
 
 def shapes_in(start: Start, watch: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:

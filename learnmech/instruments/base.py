@@ -144,6 +144,10 @@ class OfKernel(Instrument):
         if self.samples > most:
             raise refused(type(self).__name__, f"samples <= {most}, those there are", self.samples, "Lower samples, or set it to 0 for all")
 
+    def axis(self, system) -> str:
+        """The name of the axis over the samples it looks at: `sample` where they are all of them."""
+        return "sample" if self.samples in (0, system.train.X.shape[0]) else f"sample[:{self.samples}]"
+
     def inputs(self, system):
         """The inputs it looks at."""
         return system.train.X[: self.samples or None]

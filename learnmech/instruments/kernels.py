@@ -20,7 +20,7 @@ class TangentKernel(OfKernel):
     by_layer: bool = structure(False)
 
     def quantities(self, system, params):
-        axes, units = ("sample", "sample'"), "output^2/param^2"
+        axes, units = (self.axis(system), self.axis(system) + "'"), "output^2/param^2"
         whole = Quantity("tangent_kernel", axes, units, "T", "tangent kernel on the training inputs")
         if not self.by_layer:
             return (whole,)

@@ -16,6 +16,12 @@ def _features(system, params):
     return features or {"output": signals["output"]}
 
 
+def feature_axis(layers: tuple[str, ...], params) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]:
+    """(the name of the axis over layers that have features, its labels): `layer` where they are those that have parameters, else an axis of its own."""
+    axis = "layer" if layers == tuple(trees.layers_of(params)) else "feature_layer"
+    return axis, ((axis, layers),)
+
+
 class FeatureMovement(Instrument):
     """|h_l(t) - h_l(0)|_F/|h_l(0)|_F on the training inputs: how far each layer's features moved from the start.
 
@@ -24,8 +30,8 @@ class FeatureMovement(Instrument):
     """
 
     def quantities(self, system, params):
-        labels = (("layer", tuple(jax.eval_shape(lambda p: _features(system, p), params))),)
-        return (Quantity("feature_movement", ("layer",), "1", "|h - h_0|/|h_0|", "change of each layer's features over their size at the start", labels),)
+        axis, labels = feature_axis(tuple(jax.eval_shape(lambda p: _features(system, p), params)), params)
+        return (Quantity("feature_movement", (axis,), "1", "|h - h_0|/|h_0|", "change of each layer's features over their size at the start", labels),)
 
     def read(self, moment):
         now, origin = (_features(moment.system, params) for params in (moment.state.params, moment.origin))

@@ -48,8 +48,9 @@ class Watch(Instrument):
 
     def quantities(self, system, params):
         found = []
+        own = self._own(params)
         for name, shape in self._arrays(system, params).items():
-            index, axes = self._index(name, shape)
+            index, axes = self._index(name, shape, own)
             kept = np.empty(shape, bool)[index].shape
             where = Address(name, self.index)
             label = str(where) if self.view == "train" else f"{where} on test"
@@ -57,7 +58,8 @@ class Watch(Instrument):
                 found.append(Quantity(label, axes, self._units(name), str(where), str(where)))
                 continue
             size = min(self.count, *kept) if self.reduce == "singular-values" and len(kept) > 1 else self.count
-            short = {"norm": (), "mean": (), "histogram": (f"bin{self.count}",), "covariance": (f"{name}.i", f"{name}.j"), "singular-values": (f"mode{size}",)}
+            short = {"norm": (), "mean": ()}
+            short |= {"histogram": (f"bin{self.count}",), "covariance": (f"{where}.i", f"{where}.j"), "singular-values": (f"mode{size}",)}
             if self.reduce in ("covariance", "singular-values") and len(kept) != 2:
                 raise refused("Watch", f"an array of two axes for its {self.reduce}", f"{where} of shape {kept}", "Choose another array or reduction")
             units = {"histogram": "1", "covariance": SQUARED[self._units(name)]}.get(self.reduce, self._units(name))
@@ -75,8 +77,8 @@ class Watch(Instrument):
         system, params = moment.system, moment.state.params
         shapes = self._arrays(system, params)
         arrays = self._values(moment, shapes)
-        quantities = self.quantities(system, params)
-        return {q.name: self._reduced(arrays[name][self._index(name, shape)[0]]) for q, (name, shape) in zip(quantities, shapes.items(), strict=True)}
+        quantities, own = self.quantities(system, params), self._own(params)
+        return {q.name: self._reduced(arrays[name][self._index(name, shape, own)[0]]) for q, (name, shape) in zip(quantities, shapes.items(), strict=True)}
 
     @property
     def index(self) -> str:
@@ -100,15 +102,24 @@ class Watch(Instrument):
             return {name: leaves[name] for name in address.among(leaves)}
         return {name: known[name] for name in address.among(known)}
 
-    def _axes(self, name, shape):
-        bare = name.removeprefix("gradient.").removeprefix("update.")
-        if bare.rsplit(".", 1)[-1] in ("pre", "normed", "post") or bare == "output":
-            return "sample" if self.view == "train" else "test_sample", f"{bare.rsplit('.', 1)[0]}.unit"
-        return trees.axes_of(bare.removeprefix("memory."), len(shape))
+    def _own(self, params):
+        """{path: the names of the axes of every parameter array}."""
+        return trees.axes_among({name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()})
 
-    def _index(self, name, shape):
+    def _axes(self, name, shape, own):
+        bare = name.removeprefix("gradient.").removeprefix("update.")
+        if bare not in own and (bare.rsplit(".", 1)[-1] in ("pre", "normed", "post") or bare == "output"):
+            return "sample" if self.view == "train" else "test_sample", f"{bare.rsplit('.', 1)[0]}.unit"
+        held = next((path for path in own if bare.endswith(f".{path}")), bare)
+        axes = own.get(held, ())
+        if len(axes) != len(shape):
+            return trees.axes_of(bare.removeprefix("memory."), len(shape))
+        before = bare[: len(bare) - len(held)].removeprefix("memory.")
+        return tuple(before + axis for axis in axes)
+
+    def _index(self, name, shape, own):
         address = Address(name, self.index)
-        axes = self._axes(name, shape)
+        axes = self._axes(name, shape, own)
         index = address.selection(shape, axes)
         kept = []
         for axis, one in zip(axes, index, strict=True):

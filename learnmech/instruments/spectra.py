@@ -41,7 +41,7 @@ class Ranks(Instrument):
     def quantities(self, system, params):
         layers = _matrices(params)
         found = [
-            layer_quantity(f"{of}_{kind}_rank", "1", f"{kind[:3]} {symbol}", f"{kind} rank of each layer's {of}", layers)
+            layer_quantity(f"{of}_{kind}_rank", "1", f"{kind[:3]} {symbol}", f"{kind} rank of each layer's {of}", layers, params)
             for of, symbol in (("weight", "W"), ("update", "dW"))
             for kind in ("effective", "stable")
         ]

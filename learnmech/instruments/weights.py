@@ -1,15 +1,18 @@
 """Weights: the parameters themselves, how large they are and how far they went."""
 
 import jax.numpy as jnp
+import numpy as np
 
 from learnmech import trees
 from learnmech.instruments.base import Instrument
 from learnmech.quantity import Quantity
 
 
-def layer_quantity(name, units, symbol, meaning, params):
-    """A quantity with one number per layer."""
-    return Quantity(name, ("layer",), units, symbol, meaning, (("layer", tuple(trees.layers_of(params))),))
+def layer_quantity(name, units, symbol, meaning, params, among=None):
+    """A quantity with one number per layer; where these are not all `among` which they are, on an axis of their own."""
+    layers = tuple(trees.layers_of(params))
+    axis = "layer" if among is None or layers == tuple(trees.layers_of(among)) else "weight_layer"
+    return Quantity(name, (axis,), units, symbol, meaning, ((axis, layers),))
 
 
 def per_layer(measure, *trees_):
@@ -22,8 +25,8 @@ class Weights(Instrument):
     """Every parameter array, under its path."""
 
     def quantities(self, system, params):
-        leaves = trees.leaves_by_path(params).items()
-        return tuple(Quantity(path, trees.axes_of(path, leaf.ndim), "param", path, f"parameters {path}") for path, leaf in leaves)
+        axes = trees.axes_among({path: np.shape(leaf) for path, leaf in trees.leaves_by_path(params).items()})
+        return tuple(Quantity(path, own, "param", path, f"parameters {path}") for path, own in axes.items())
 
     def rests_on(self, quantity):
         return "nothing"

@@ -1,8 +1,8 @@
 """Parts: frozen values with knobs, from which an experiment is put together."""
 
 from learnmech.parts.base import KNOBS, Outside, Part, Shorthand, meaning_of, told
-from learnmech.parts.checks import SAYS, show_value, unchanged
-from learnmech.parts.fields import Knob, array, is_traced, knob, part, plain, structure, whole_number
+from learnmech.parts.checks import SAYS, show_value, unchanged, whole_number
+from learnmech.parts.fields import Knob, array, is_traced, knob, part, plain, structure
 
 __all__ = [
     "KNOBS",

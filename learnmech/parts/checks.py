@@ -8,7 +8,7 @@ import equinox as eqx
 import numpy as np
 
 from learnmech.errors import refused, written
-from learnmech.parts.fields import is_traced
+from learnmech.parts.fields import is_traced, plain
 
 SAYS = {"above": ">", "at_least": ">=", "below": "<", "at_most": "<="}
 
@@ -17,6 +17,15 @@ def _within(value, bounds) -> bool:
     checks = {"above": value > bounds.get("above", value - 1), "at_least": value >= bounds.get("at_least", value)}
     checks |= {"below": value < bounds.get("below", value + 1), "at_most": value <= bounds.get("at_most", value)}
     return all(checks[name] for name in bounds)
+
+
+def whole_number(who: str, name: str, value, at_least: int = 0, at_most: int | None = None) -> int:
+    """A whole number that a function was given, as an int; refuses what is none, or is out of bounds."""
+    found = plain(value)
+    if isinstance(found, bool) or not isinstance(found, int) or found < at_least or (at_most is not None and found > at_most):
+        wanted = f">= {at_least}" if at_most is None else f"from {at_least} to {at_most}"
+        raise refused(who, f"{name} to be a whole number {wanted}", show_value(found), f"Change {name}")
+    return found
 
 
 def unchanged(value, default) -> bool:
@@ -47,7 +56,7 @@ def accepts(annotation, value) -> bool:
             return False
         if len(items) == 2 and items[1] is Ellipsis:
             return all(accepts(items[0], v) for v in value)
-        return len(items) == len(value) and all(map(_accepts, items, value))
+        return len(items) == len(value) and all(map(accepts, items, value))
     if annotation is None or annotation is type(None):
         return value is None
     if annotation is float:

@@ -7,8 +7,6 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from learnmech.errors import refused
-
 Knob = np.ndarray
 """A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
 
@@ -23,15 +21,6 @@ def plain(value):
     # a random key's type is none of NumPy's
     scalar = hasattr(value, "dtype") and not is_traced(value) and value.ndim == 0 and isinstance(value.dtype, np.dtype)
     return value.item() if scalar else value
-
-
-def whole_number(who: str, name: str, value, at_least: int = 0, at_most: int | None = None) -> int:
-    """A whole number that a function was given, as an int; refuses what is none, or is out of bounds."""
-    found = plain(value)
-    if isinstance(found, bool) or not isinstance(found, int) or found < at_least or (at_most is not None and found > at_most):
-        wanted = f">= {at_least}" if at_most is None else f"from {at_least} to {at_most}"
-        raise refused(who, f"{name} to be a whole number {wanted}", show_value(found), f"Change {name}")
-    return found
 
 
 def _as_knob(value, dtype):

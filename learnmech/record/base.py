@@ -18,6 +18,7 @@ from learnmech.record.checkpoints import InMemory, OnDisk
 from learnmech.stages import Course
 from learnmech.state import State
 from learnmech.tables import joined, table
+from learnmech.watching import quantities_in
 
 xr = late("xarray")
 
@@ -177,8 +178,9 @@ def due_marks(every: int, first: int, reached: int) -> np.ndarray:
 
 
 def quantities_of(course: Course, watch: tuple[Instrument, ...], every: int) -> tuple:
-    """What a cadence reads."""
-    return tuple(q for i in watch if i.every == every for q in i.quantities(course.start.system, course.start.state.params))
+    """What a cadence reads, on axes that do not clash with those of any other."""
+    read = {q.name for i in watch if i.every == every for q in i.quantities(course.start.system, course.start.state.params)}
+    return tuple(q for q in quantities_in(course.start, watch) if q.name in read)
 
 
 def final_of(state: State) -> dict[str, np.ndarray]:

@@ -22,7 +22,7 @@ from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.stages import Checkpoint, Course, Stage, Stretch, marched
 from learnmech.state import State
 from learnmech.tables import table
-from learnmech.watching import asked
+from learnmech.watching import asked, quantities_in
 
 # Marks of a flow that are walked over in one call: of one size, so that one compiled program serves them all.
 FLOW_MARKS = 32
@@ -135,8 +135,8 @@ def read(record, what: Instrument | str, when):
     for index in {sum(at <= place for at in course.event_places) for place in places}:
         instrument.check(course.systems[index])
     _checked(record)
-    quantities = instrument.quantities(course.start.system, course.start.state.params)
     once = dataclasses.replace(instrument, every=1)
+    quantities = quantities_in(course.start, (once,))
     seen = [readings for *_, readings in _walk(record, places, (once,))]
     if any(one[q.name].shape != seen[0][q.name].shape for one in seen for q in quantities):
         raise refused("read", "readings of one size at all these steps", "more or fewer samples after an event", "Read before and after it apart")
