@@ -92,7 +92,8 @@ class Theory(Part):
         raise NotImplementedError
 
     def further(self, start: Start) -> Iterable[Condition]:
-        """Those that take work (an eigenvalue, a kernel, a whole course), each asked only where all before it hold: `yield` them, the cheapest first."""
+        """Those that take work (an eigenvalue, a kernel, a whole course), each asked only where all before it hold: `yield` them, the cheapest
+        first, or a tuple of those that one piece of work decides."""
         return ()
 
     def conditions(self, start: Start) -> tuple[Condition, ...]:
@@ -120,10 +121,11 @@ class Theory(Part):
 
 
 def _up_to_the_first(conditions: Iterable[Condition]) -> Iterable[Condition]:
-    """The conditions up to the first that does not hold: those behind it are not asked."""
+    """The conditions up to the first that does not hold: those behind it are not asked. Those that come as a group are decided together."""
     for one in conditions:
-        yield one
-        if not one.settled().holds:
+        group = (one,) if isinstance(one, Condition) else tuple(one)
+        yield from group
+        if not all(each.settled().holds for each in group):
             return
 
 

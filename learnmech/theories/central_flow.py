@@ -292,12 +292,16 @@ class CentralFlow(Theory):
         rate, unit = float(start.rule.rate), float(np.finfo(start.experiment.precision).eps)
         yield _begins(start, self._first(start))
         told = self._told(start, int(start.marks.steps[-1]))
-        spoken, tolerance = _spoken(told, 2 / rate), self.tolerance
+        spoken = _spoken(told, 2 / rate)
         claim = "steps until as many eigenvalues as are followed have come to the edge, or are not found: at least two windows"
         yield Condition(claim, spoken, 2 * self.window, spoken >= 2 * self.window)
-        coarse = stepped(told.loss, self.window, np.asarray(start.marks.steps))
+        # the course is walked: what it decides is said together
+        yield tuple(self._of_course(start, told, rate, unit))
+
+    def _of_course(self, start, told, rate, unit):
+        tolerance = self.tolerance
         claim = "what the steps themselves leave of the mean loss, to leading order, is at most a third of the tolerance"
-        yield _at_most(claim, coarse, COARSE * tolerance)
+        yield _at_most(claim, stepped(told.loss, self.window, np.asarray(start.marks.steps)), COARSE * tolerance)
         claim = "the sharpness that the first steps lead to is the flow's within half the tolerance"
         yield _at_most(claim, hurried(start, told, self.most), tolerance / 2)
         claim = "the oscillation is small: along it the curvature changes by a small part of the edge"
