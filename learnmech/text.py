@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 import tomllib
 import typing
@@ -203,7 +204,7 @@ def arrays_in(table: dict, folder: str | Path, path: str = "") -> dict:
 
 
 def _read_array(file, sha, path):
-    if not file.is_file():
+    if not os.path.isfile(file):
         raise refused(path, "its array file", f"no file {file}", "Put the file beside the text")
     try:
         with file.open("rb") as opened:

@@ -264,6 +264,11 @@ def call(argv: list[str]) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:  # the disk's, the name's or the permission's fault
+        if "--traceback" in argv:
+            tell(traceback.format_exc())
+        what = f"{error.strerror or error}: {error.filename}" if error.filename else error.strerror or str(error)
+        return _ended(argv, str(refused("learnmech", "files that it can read and write", what, "Choose another name or place, or give permission")), 2)
     except MemoryError as error:
         return _ended(argv, str(refused("learnmech", "more memory", str(error) or "no more", "Lower widths, samples or marks")), 2)
     except Exception as error:

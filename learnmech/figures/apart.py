@@ -9,7 +9,7 @@ MAPS = (("weight_distance", "layer"), ("gradient_distance", "layer"), ("signal_d
 
 def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
     """Weights, gradients and signals as maps over time and layer, the whole and the function as curves."""
-    figure, axes = sheet(2, 2, height=3.8)
+    figure, axes = sheet(2, 2, height=3.8, width=11.0)
     steps = "step" in distances.coords
     at = distances["step" if steps else "time"].values
     over = "step" if steps else TIME
@@ -20,9 +20,8 @@ def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
     for place, name in enumerate(("distance", "function_distance")):
         values = distances[name]
         drawn = np.where(values.values > 0, values.values, np.nan)
-        lines.plot(
-            at, drawn, color=COLORS[place], linestyle=DASHES[place], label=label(values.attrs["symbol"], values.attrs["units"], values.attrs["long_name"])
-        )
+        words = label(values.attrs["symbol"], values.attrs["units"], ("parameters", "outputs")[place])
+        lines.plot(at, drawn, color=COLORS[place], linestyle=DASHES[place], label=words)
     lines.set_yscale("log")
     lines.set_xlabel(over)
     lines.set_ylabel("distance")

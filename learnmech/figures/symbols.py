@@ -41,7 +41,8 @@ def _set(symbol: str) -> str:
             out.append(f"{token}{{{inside}}}")
             at = end
             continue
-        out.append(_one(token))
+        moved = token in ("dw", "dW", "dg", "df", "dh") and tokens[at + 1 : at + 2] != ["/"]  # but df/dz
+        out.append(rf"\Delta {token[1]}" if moved else _one(token))
         at += 1
     return "".join(out)
 
@@ -57,8 +58,6 @@ def _one(token: str, script: bool = False) -> str:
         return "".join(rf"\{LETTERS[one]} " for one in token)
     if token in LETTERS:
         return rf"\{LETTERS[token]} "
-    if token in ("dw", "dW", "dg"):
-        return rf"\Delta {token[1]}"
     if token == ".":
         return r"\cdot "
     if token == "*":

@@ -352,6 +352,15 @@ def test_bytes_that_are_no_experiment_are_a_sentence(tmp_path, capsys, stored):
     assert words(capsys, "run", tmp_path / "e.toml", "--out", tmp_path / "r")[0] == 2 and not (tmp_path / "r").exists()
 
 
+@pytest.mark.parametrize("words_", [["run"], ["theories"], ["show"], ["resume"], ["fork", "--at", "3"], ["report"], ["runs", "--delete"], ["compare", "flow"]])
+def test_a_name_longer_than_any_disk_takes_is_a_sentence(capsys, words_):
+    status, out = words(capsys, *words_, "x" * 5000)
+    assert status == 2 and " needs " in out and len(out) < 2000
+    file = f'hidden = {{file = "{"a" * 5000}", sha256 = "0"}}'
+    with pytest.raises(Refused, match="its array file"):
+        lm.Experiment.parse(TEXT.partition("[arch")[1] + TEXT.partition("[arch")[2].replace("hidden = [4]", file))
+
+
 def test_a_file_of_parts_that_cannot_be_parsed_is_a_sentence(tmp_path, capsys):
     for text in ("x = " + "(" * 10_000, "\0", "class A(", "x = " + "-" * 100_000 + "1"):
         (tmp_path / "mine.py").write_text(text)
