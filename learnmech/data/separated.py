@@ -46,7 +46,7 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
         raise refused(who, "at least one row of numbers", f"none in {name}", "Give a table of samples")
     kept = [lines[row - 1] for row in rows]
     sample = _sample(kept)
-    separator = separator or _separator(sample, quoted)
+    separator = separator or _separator(who, name, sample, quoted)
     if separator == "tab":  # a line of tabs is a row of empty cells
         comments, rows = _filled(lines, separator)
         kept = [lines[row - 1] for row in rows]
@@ -173,13 +173,13 @@ def _alike(who, known, found):
     return found
 
 
-def _separator(lines, quoted):
+def _separator(who, known, lines, quoted):
     """What separates cells: what cuts every row alike, and into numbers rather than words; spaces only where nothing else does."""
     best = {}
     for name in SEPARATORS:
         rows = [cells for cells, _ in _cells(lines, name, quoted, strict=False)]
         widths = Counter(len(row) for row in rows if len(row) > 1)
-        if not widths or (name == "space" and any(alike for alike, _, _ in best.values())):
+        if not widths:
             continue
         width = max(widths, key=lambda width: (widths[width], width))
         body = [row for row in rows[1:] if len(row) == width]
@@ -188,8 +188,14 @@ def _separator(lines, quoted):
         cells = [cell for cell in cells if cell not in MISSING]
         numbers = sum(any(form.fullmatch(cell) for form in (NUMBER["."], NUMBER[","], GROUPED)) for cell in cells)
         best[name] = (alike, numbers / max(len(cells), 1), widths[width])
-    best = {name: found for name, found in best.items() if name != "space" or found[1] > 0}
-    return max(best, key=best.get) if best else None
+    spaces = best.pop("space", (0, 0.0, 0))
+    if not any(alike for alike, _, _ in best.values()) and spaces[1] > 0:
+        best["space"] = spaces
+    chosen = max(best, key=best.get) if best else None
+    if chosen not in (None, "space") and spaces[0] and spaces[1] == 1 > best[chosen][1]:
+        got = f"{lines[-1].strip()[:60]!r} in {known}, which spaces cut into numbers and a {SAID[chosen]} does not"
+        raise refused(who, "to be told what separates its cells", got, "Set separator, and decimal where it is the comma")
+    return chosen
 
 
 def _decimal(who, known, rows):
