@@ -228,7 +228,8 @@ def laid(values, frame):
     """What inputs by themselves have at every position, (n, positions, ...), as kernels lie: (n positions, ...) or (positions, n, ...)."""
     if not frame.grid:
         return values
-    return values.reshape(-1, *values.shape[2:]) if frame.full else jnp.moveaxis(values, 1, 0)
+    # sizes by themselves: what has no coefficients of a series is empty, of which -1 says nothing
+    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]) if frame.full else jnp.moveaxis(values, 1, 0)
 
 
 def walked(steps: tuple, rows: list, columns: list, pair: Pair, frame: Frame) -> Pair:
