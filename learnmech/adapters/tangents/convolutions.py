@@ -4,6 +4,7 @@ import math
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
 from learnmech.adapters.tangents.layers import Layer, affine, known_width
 from learnmech.architectures.grids import Convolve, Normed, Pool, Read, Windows
@@ -125,7 +126,8 @@ class OfPools(OfWindows):
         window, strides = (1, *self.sizes, 1), (1, *self.strides, 1)
 
         def added(x):
-            return jax.lax.reduce_window(padded(x, found), jnp.zeros((), x.dtype), jax.lax.add, window, strides, "VALID")
+            # a 0 that is known when it is traced: only then it is a sum to JAX, of which it knows the slope
+            return jax.lax.reduce_window(padded(x, found), np.zeros((), x.dtype), jax.lax.add, window, strides, "VALID")
 
         sums = added(jnp.asarray(inputs, float))
         if self.total:
