@@ -15,7 +15,8 @@ from jaxtyping import Float
 
 from learnmech.architectures.grids import Centers, Convolve, Grid, Normed, OnGrid, Pool, Positions, Read
 from learnmech.architectures.limits import Affine
-from learnmech.duals import hermite
+from learnmech.duals import dual, hermite
+from learnmech.duals.base import Quadrature
 from learnmech.kernels.recursion import Pair, Side, Table, rough, tables, through_activation, through_affine
 from learnmech.memory import check_memory
 from learnmech.trees import Array
@@ -359,6 +360,19 @@ def _walked_tile(steps, rows, columns, X1, X2, frame, tangent):
     return (pair.k, pair.t) if tangent else (pair.k,)
 
 
+@eqx.filter_jit
+def _own_at_once(steps, X, frame):
+    """The tables of inputs by themselves in one program, where no series waits for their variances."""
+    return own_walked(steps, own_of(X, frame), frame)
+
+
+def of_inputs(steps: tuple, X: Float[np.ndarray, "n d"], frame: Frame) -> tuple[list[Table], A]:
+    """What every step needs to know of these inputs by themselves, and their kernels in the end."""
+    if any(isinstance(dual(step.activation), Quadrature) for step in steps if hasattr(step, "activation")):
+        return own_walked(steps, own_of(jnp.asarray(X), frame), frame)
+    return _own_at_once(steps, jnp.asarray(X), frame)
+
+
 def _tables(steps, X, frame, entries):
     """What every step needs of every input by itself, so many inputs at a time."""
     count = max(1, min(len(X), OWN // entries))
@@ -367,7 +381,7 @@ def _tables(steps, X, frame, entries):
     for at in range(0, len(X), count):
         some = X[at : at + count]
         filled = np.concatenate([some, np.repeat(some[-1:], count - len(some), axis=0)])
-        found, _ = own_walked(steps, own_of(jnp.asarray(filled), frame), frame)
+        found, _ = of_inputs(steps, filled, frame)
         kept = len(some)
         parts.append([jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept], table) for table in found])
     return [joined(list(tables)) for tables in zip(*parts, strict=True)]

@@ -134,7 +134,7 @@ def test_tiles_do_not_show(monkeypatch):
     monkeypatch.setattr(positions, "SERIES", 10)
     for a, b in zip((*whole, *across), (*kernel(one, X), *kernel(one, X[:4], X[3:]))):
         np.testing.assert_allclose(b, a, rtol=1e-14)
-    series = network("a line, pooled", "tanh")
+    series = Conv(shape=(6,), channels=(3,), pooling="average", activation="tanh", bias=True, scaling=SCALING)
     in_parts = kernel(series, X)
     monkeypatch.undo()
     for a, b in zip(kernel(series, X), in_parts):
@@ -142,7 +142,7 @@ def test_tiles_do_not_show(monkeypatch):
 
 
 def test_kernels_of_convolutional_networks_have_derivatives():
-    one = network("an image, pooled twice", "erf")
+    one = Conv(shape=(4,), channels=(3,), pooling="average", activation="erf", bias=True, scaling=SCALING)
     X = inputs(one)
     slope = jax.grad(lambda X: jnp.sum(kernel(one, X, get="ntk")))(jnp.asarray(X))
     step = np.zeros_like(X)

@@ -139,7 +139,10 @@ def _own(line, steps, x, start, traced):
     first, *rest = line.limit(x.shape[1])
     frame = positions.Frame().after(first)
     size = len(x) if traced else max(1, positions.OWN // frame.entries)
-    parts = [positions.own_walked(rest, positions.own_of(jnp.asarray(x[at : at + size]), frame), frame)[1] for at in range(0, len(x), size)]
+    parts = [
+        (positions.own_walked(rest, positions.own_of(x, frame), frame) if traced else positions.of_inputs(rest, x[at : at + size], frame))[1]
+        for at in range(0, len(x), size)
+    ]
     return jnp.concatenate([jnp.asarray(part) for part in parts])
 
 
