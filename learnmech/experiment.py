@@ -141,7 +141,7 @@ def _carried(experiment, folder, keep):
         keep = sum(path.stat().st_size for path in files.values() if path.is_file()) <= KEPT_BYTES
     if not keep:
         return {sha: path.resolve().as_posix() for sha, path in files.items()}
-    moved = {sha: f"data/{sha[:16]}-{path.name}" for sha, path in files.items()}
+    moved = {sha: f"data/{sha[:16]}-{path.name.removeprefix(f'{sha[:16]}-')}" for sha, path in files.items()}
     for sha, path in files.items():
         held = path.read_bytes() if path.is_file() else b""
         found = hashlib.sha256(held).hexdigest()

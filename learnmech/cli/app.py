@@ -61,6 +61,8 @@ def parser() -> argparse.ArgumentParser:
     ran.add_argument("--until", metavar="QUANTITY<BOUND", help='stop at the first mark where this holds, as in "loss<1e-6"')
     ran.add_argument("--out", type=Path, metavar="DIR", help="the run folder to write; it must not exist (default: a new one in runs/)")
 
+    _keep(ran)
+
     said = command("predict", "what theory says, without running", True, "knobs to change")
     said.add_argument("--theory", action="append", default=[], help="a theory by name; repeatable (default: the exhibit's, or all that apply)")
     said.add_argument("--out", type=Path, metavar="FILE", help="write the predictions to this .nc or .csv file")
@@ -154,6 +156,11 @@ class _Event(argparse.Action):
         namespace.events = [*(getattr(namespace, "events", None) or []), (option.removeprefix("--"), value or "")]
 
 
+def _keep(one) -> None:
+    says = "copy the data files into the run folder, or do not (default: where they are under 10 MB)"
+    one.add_argument("--keep-data", action=argparse.BooleanOptionalAction, default=None, help=says)
+
+
 def _fork(one) -> None:
     one.add_argument("run", type=Path, metavar="RUN", help="the run folder to fork")
     one.add_argument("--at", type=float, required=True, metavar="STEP", help="the step (for flows the time of a mark) at which it leaves its parent")
@@ -161,6 +168,7 @@ def _fork(one) -> None:
         one.add_argument(f"--{name}", action=_Event, metavar=value, help=f"{says}; repeatable".replace("%", "%%"), dest="events")
     one.add_argument("--linearize", action=_Event, nargs=0, dest="events", help="go on with the tangent of the network here")
     one.add_argument("--memory", choices=("hold", "reset"), default="hold", help="what a thawed array's memory is: as it was held, or begun anew")
+    _keep(one)
     one.add_argument("--watch", action="append", default=[], metavar="PATH|INSTRUMENT", help="watch this too; repeatable")
     one.add_argument("--until", metavar="QUANTITY<BOUND", help="stop at the first mark where this holds")
     one.add_argument("--out", type=Path, metavar="DIR", help="the run folder to write; it must not exist (default: RUN-fork)")
@@ -207,12 +215,12 @@ def _perform(a: argparse.Namespace):
     quiet = a.quiet or a.json
     calls = {
         "list": lambda: (works.describe(a.family, a.kind), looks.description),
-        "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet), looks.run),
+        "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet, a.keep_data), looks.run),
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
         "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
         "limit": lambda: (limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, quiet), looks.limit),
         "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
-        "fork": lambda: (forks.fork(a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet), looks.run),
+        "fork": lambda: (forks.fork(a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet, a.keep_data), looks.run),
         "resume": lambda: (forks.resume(a.run, quiet), looks.run),
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),

@@ -127,7 +127,7 @@ def _transplants(value, at, parent):
         yield Transplant(where, np.asarray(arrays[name])[index], f"{donor.experiment.fingerprint[:16]} at {step}", at=at)
 
 
-def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
+def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> dict:
     """A twin of a run that goes on with interventions."""
     ready()
     record = whole(parent)
@@ -137,7 +137,7 @@ def fork(parent, said, at, memory, until, watch, out, quiet) -> dict:
     check_new(target)
     watching = (*record.watch, *watch) or None
     with bar(quiet, target.name) as progress:
-        made = forked(record, at, events, watching, until, progress, target, changes=clock)
+        made = forked(record, at, events, watching, until, progress, target, changes=clock, keep_data=keep_data)
     return _concluded(made, target, record, [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()])
 
 

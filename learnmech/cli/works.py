@@ -150,7 +150,7 @@ def describe(family: str, kind: str) -> dict:
     return {"family": family, "kind": kind, "text": inspect.getdoc(cls), "knobs": knobs}
 
 
-def run(subject, changes, until, out, small, quiet) -> dict:
+def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
     """Run, compare, and write the run folder; what was found is said at the end."""
     began = time.perf_counter()
     ready()
@@ -165,7 +165,7 @@ def run(subject, changes, until, out, small, quiet) -> dict:
         foretold = expected(name, exhibit, knobs, start, until, target, told)
         told.tell(f"{name}: {foretold}")
         told.enter("running")
-        shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target)
+        shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target, keep_data=keep_data)
         told.enter("looking which theories apply", "which theories apply")
         surveyed = survey(shown.record.course.start)
         result = {

@@ -119,14 +119,15 @@ def perform(
     progress: Callable[[Progress], None] | None = None,
     start: Start | None = None,
     folder: Path | None = None,
+    keep_data: bool | None = None,
 ) -> Shown:
     """Run an exhibit, in full or as its twin, with knobs changed, and lay its theories over the record. `start` is the changed experiment, made ready;
-    the run is written to `folder` where one is given."""
+    the run is written to `folder` where one is given, with its data files as `keep_data` says (None: small ones)."""
     exhibit = dataclasses.replace(exhibit, seeds=min(exhibit.seeds, TWIN_SEEDS)) if small else exhibit
     start = prepare(exhibit.changed({**(exhibit.twin if small else {}), **(changes or {})})) if start is None else start
     experiment = start.experiment
     watch = exhibit.watch if not changes else fitting(exhibit.watch, start)
-    record = run(start, watch, until, progress, folder)
+    record = run(start, watch, until, progress, folder, keep_data=keep_data)
     comparisons = _laid(exhibit, experiment, record)
     shown = Shown(exhibit, experiment, record, comparisons)
     return shown if exhibit.verify is None else _checked(shown, start, changes or {})
