@@ -58,10 +58,8 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
         said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
         dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
     file = folders.free(target / "sweep", ".nc")
-    part = file.with_name(f".{file.name}.part")
     with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"):
-        dataset.to_netcdf(part, engine="netcdf4")
-        part.replace(file)
+        sealed.appear(lambda part: dataset.to_netcdf(part, engine="netcdf4"), file)
     report.write_grid(dataset, target, f"{name} over {', '.join(axes) or 'seeds'}")
     bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
     moving = "time" if "time" in dataset.dims else "mark"
@@ -104,9 +102,10 @@ def export(folder: Path, file: Path) -> dict:
         return {"file": str(file), "bytes": file.stat().st_size}
     if file.exists():
         raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
-    scalars = [str(name) for name in grid.data_vars if set(grid[name].dims) <= {*report.knobs_of(grid), "seed", "time", "mark"}]
+    axes = {*report.knobs_of(grid), "seed", "time", "mark"}
+    scalars = grid.drop_dims([dim for dim in grid.dims if dim not in axes])  # where there is none, the points and marks alone
     with sealed.said_if_it_fails(str(file), "Choose another place"):
-        grid[scalars].to_dataframe().to_csv(file)
+        sealed.appear(lambda part: scalars.to_dataframe().to_csv(part), file)
     return {"file": str(file), "bytes": file.stat().st_size}
 
 

@@ -8,7 +8,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from learnmech import catalog, comparison, contracts, report, text
+from learnmech import catalog, comparison, contracts, errors, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
@@ -123,7 +123,7 @@ def bar(quiet: bool, total_text: str):
     console = Console(stderr=True)
     columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
     with Progress(*columns, console=console) as bar:
-        task = bar.add_task(plain(total_text), total=None, said="compiling")
+        task = bar.add_task(errors.plain(total_text), total=None, said="compiling")
 
         def show(progress):
             at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"

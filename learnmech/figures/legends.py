@@ -1,5 +1,8 @@
 """Legends: put where they cover nothing, beside their axes where there is no such place within."""
 
+import contextlib
+import warnings
+
 import numpy as np
 
 INSIDE = (
@@ -42,7 +45,16 @@ def cleared(figure: "Figure") -> "Figure":
 def laid_out(figure: "Figure") -> None:
     """The figure's layout, made now."""
     if figure.get_layout_engine() is not None:
-        figure.get_layout_engine().execute(figure)
+        with any_letter():
+            figure.get_layout_engine().execute(figure)
+
+
+@contextlib.contextmanager
+def any_letter():
+    """Within it nothing is said of letters that the font has not: whoever looks at the page has them, or not."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
 
 
 def beside(axis: "Axes") -> None:

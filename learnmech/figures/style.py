@@ -2,12 +2,11 @@
 
 import io
 import textwrap
-import warnings
 
 import numpy as np
 
 from learnmech.display.table import powers
-from learnmech.figures.legends import cleared
+from learnmech.figures.legends import any_letter, cleared
 from learnmech.figures.symbols import math, plain
 
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
@@ -78,7 +77,6 @@ def svg(figure: "Figure") -> str:
     from matplotlib import rc_context
 
     out = io.StringIO()
-    with rc_context(RC), warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Glyph .* missing from font")  # whoever looks at the page has the letter, or not
+    with rc_context(RC), any_letter():
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()

@@ -17,7 +17,8 @@ ROWS = 400
 def write_grid(grid: "xr.Dataset", folder: Path, title: str = "Sweep") -> Path:
     """figure.svg and report.html of a sweep's Dataset into a folder that exists; the path of the page."""
     with said_if_it_fails(str(folder), "Free some space, and give the same sweep again: its points are kept"):
-        put(folder, "figure.svg", svg(draw(grid, title=title)).encode())
+        if grid.data_vars:  # where nothing was watched there is nothing to draw
+            put(folder, "figure.svg", svg(draw(grid, title=title)).encode())
         return put(folder, "report.html", grid_page(grid, title).encode())
 
 

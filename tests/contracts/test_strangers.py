@@ -382,7 +382,8 @@ def test_a_run_that_watches_nothing_has_an_empty_table_of_its_marks(tmp_path, mo
     Path("e.toml").write_text(TEXT.replace('watch = ["loss"]', "watch = []"))
     assert words(capsys, "run", "e.toml", "--quiet", "--out", "r")[0] == 0
     swept = ["sweep", "e.toml", "rule.rate=0.01,0.02", "--quiet", "--out", "s"]
-    for command in (["export", "r", "r.csv"], ["export", "r", "r.nc"], ["show", "r"], ["report", "r"], swept):
+    of_sweep = [["show", "s"], ["export", "s", "s.csv"], ["export", "s", "s.nc"], ["runs", "."]]
+    for command in (["export", "r", "r.csv"], ["export", "r", "r.nc"], ["show", "r"], ["report", "r"], swept, *of_sweep):
         assert words(capsys, *command)[0] == 0, command
     assert Path("r.csv").read_text().splitlines()[:2] == ["step,time", "0,0.0"] and len(Path("r.csv").read_text().splitlines()) == 12
     assert list(lm.load("r").dataset.data_vars) == [] and lm.load("r").dataset.sizes["time"] == 11
