@@ -115,6 +115,8 @@ def polar_factor(G: Float[Array, "out in"], eps: float | Array) -> Float[Array, 
     """U diag(s/(s + eps)) V' of G = U diag(s) V'; modes below round-off of the largest are none."""
     if jnp.ndim(G) != 2:
         raise refused("The polar factor", "a matrix", f"an array of {jnp.ndim(G)} axes", "Choose Muon, which moves vectors by Adam")
+    # LAPACK was seen never to return from a matrix with an infinite entry; from one of NaN it does
+    G = jnp.where(jnp.isfinite(G).all(), G, jnp.nan)
     U, s, V = jnp.linalg.svd(G, full_matrices=False)
     there = s > max(G.shape) * jnp.finfo(G.dtype).eps * s[0]
     kept = jnp.where(there, s / jnp.where(there, s + jnp.asarray(eps, G.dtype), 1), 0)

@@ -91,6 +91,18 @@ def test_spectral_descent_moves_every_mode_of_the_gradient_by_the_same_amount_up
     agree(rules.SpectralDescent(rate=0.02, eps=eps), lambda g, m, w, step: ([-0.02 * polar(x) for x in g], None))
 
 
+def test_spectral_descent_with_momentum_moves_along_the_polar_factor_of_its_average():
+    def polar(G):
+        U, s, V = scipy.linalg.svd(G, full_matrices=False)
+        return U[:, :2] @ V[:2] if min(G.shape) > 2 and s[2] < 1e-10 * s[0] else U @ V
+
+    def move(g, m, w, step):
+        m = [0.8 * p + 0.2 * q for p, q in zip(m or [0.0, 0.0], g, strict=True)]
+        return [-0.02 * polar(x) for x in m], m
+
+    agree(rules.SpectralDescent(rate=0.02, momentum=0.8), move)
+
+
 def test_directions_without_a_gradient_are_not_moved_by_spectral_descent():
     # one sample and one output: each gradient has rank one, and so has every step
     experiment = lm.Experiment(TWO_LAYERS, data.Gaussian(n=1, d=4, k=1), rules.SpectralDescent(rate=0.02), lm.Clock(steps=2, every=1))
@@ -99,8 +111,8 @@ def test_directions_without_a_gradient_are_not_moved_by_spectral_descent():
         np.testing.assert_allclose(np.linalg.svd(one, compute_uv=False), [0.02, 0, 0], atol=1e-15)
 
 
-@pytest.mark.parametrize("shape, nesterov", [("width", True), ("rms", False)])
-def test_muon_iterates_newton_and_schulz_on_its_momentum(shape, nesterov):
+@pytest.mark.parametrize("shape, nesterov, debiased", [("width", True, True), ("rms", False, True), ("width", True, False), ("rms", False, False)])
+def test_muon_iterates_newton_and_schulz_on_its_momentum(shape, nesterov, debiased):
     a, b, c = 3.4445, -4.7750, 2.0315
     beta = 0.9
 
@@ -114,8 +126,10 @@ def test_muon_iterates_newton_and_schulz_on_its_momentum(shape, nesterov):
 
     def move(g, m, w, step):
         m = [beta * p + (1 - beta) * q for p, q in zip(m or [0.0, 0.0], g, strict=True)]
-        now = [p / (1 - beta ** (step + 1)) for p in m]
-        if nesterov:  # the average as it will be a step later, with this gradient once more
+        now = [p / (1 - beta ** (step + 1)) for p in m] if debiased else m
+        if nesterov and not debiased:  # as torch.optim.Muon: the average and this gradient, as they are
+            now = [beta * p + (1 - beta) * q for p, q in zip(m, g, strict=True)]
+        elif nesterov:  # the average as it will be a step later, with this gradient once more
             now = [beta * p / (1 - beta ** (step + 2)) + (1 - beta) * q / (1 - beta ** (step + 1)) for p, q in zip(m, g, strict=True)]
         updates = []
         for one in now:
@@ -124,7 +138,7 @@ def test_muon_iterates_newton_and_schulz_on_its_momentum(shape, nesterov):
             updates.append(-0.02 * factor * orthogonalized(one))
         return updates, m
 
-    agree(rules.Muon(rate=0.02, momentum=beta, nesterov=nesterov, shape=shape), move)
+    agree(rules.Muon(rate=0.02, momentum=beta, nesterov=nesterov, shape=shape, debiased=debiased), move)
 
 
 def test_vectors_are_moved_by_adam_in_the_form_of_nesterov_under_muon():
