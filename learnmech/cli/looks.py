@@ -13,6 +13,7 @@ from learnmech.display import results
 from learnmech.display.results import give_or_take as _give_or_take
 from learnmech.display.table import KINDS, STYLES, Table, number, powers, printed
 from learnmech.estimates import duration, in_parts
+from learnmech.record.identity import contents
 
 
 class _Verdicts(dict):
@@ -202,15 +203,8 @@ def show(result: dict) -> None:
     said = result["provenance"]
     where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
     console.print(f"[dim]{escape(said['made'])}  {escape(where)}  {escape(said['fingerprint'][:16])}[/]")
-    for what, sha in _content(said):
+    for what, sha in contents(said):
         console.print(f"[dim]{escape(what)}  sha256 {escape(sha[:16])}[/]", soft_wrap=True)
-
-
-def _content(said: dict) -> list[tuple[str, str]]:
-    """The data files and the own code that a run was made by, with their digests."""
-    files = [(f"data {one['file']}", one["sha256"]) for one in said.get("data") or ()]
-    code = (said.get("code") or {}).get("guests") or ()
-    return files + [(f"own code {one['family']}: {one['kind']}", one["digest"]) for one in code]
 
 
 def written(result: dict) -> None:

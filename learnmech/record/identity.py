@@ -57,6 +57,13 @@ def changes(provenance: dict, *parts: Part) -> list[str]:
     return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
 
 
+def contents(provenance: dict) -> list[tuple[str, str]]:
+    """(what, sha256) of the data files and of the user's own code that a run was made by."""
+    files = [(f"data {one['file']}", one["sha256"]) for one in provenance.get("data") or ()]
+    code = (provenance.get("code") or {}).get("guests") or ()
+    return files + [(f"own code {one['family']}: {one['kind']}", one["digest"]) for one in code]
+
+
 def moved_on(provenance: dict, experiment: Experiment) -> list[str]:
     """Which data files have another content since a record was made, and what is done about it."""
     held, notes = {one.sha256: one.path for one in text.outside_of(experiment)}, []

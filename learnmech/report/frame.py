@@ -5,6 +5,7 @@ import html
 from learnmech.display.table import as_html
 from learnmech.errors import plain
 from learnmech.figures.style import svg
+from learnmech.record.identity import contents
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --quiet: #595959; --line: #ccc; --block: #f6f6f4;
@@ -62,7 +63,8 @@ def folded(summary: str, inside: str, opened: bool = False) -> str:
 
 def provenance_of(said: dict) -> str:
     """Where it comes from, as a table."""
-    rows = "".join(f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>" for name, value in said.items())
+    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code")]
+    rows = "".join(f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>" for name, value in (*plain_facts, *contents(said)))
     return f'<h2>Provenance</h2><div class="wide"><table><tbody>{rows}</tbody></table></div>'
 
 
