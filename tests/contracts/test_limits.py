@@ -222,7 +222,7 @@ def test_a_wrong_order_ends_in_status_one_and_is_printed_as_failing(guests, caps
     assert call(words) == 1
     said = capsys.readouterr().out
     assert "fails" in said.partition("allowed")[2] and "the x10 check could not be made" in said
-    assert "said, order 2" in (tmp_path / "hasty.svg").read_text()
+    assert "predicted, order 2" in (tmp_path / "hasty.svg").read_text()
 
 
 def test_the_measurement_is_written_as_a_table(asked, tmp_path, guests):
