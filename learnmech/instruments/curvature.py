@@ -8,6 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech import trees
+from learnmech.curvature.copies import ends_with_copies
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import balanced, columns, flattened, product_of
 from learnmech.curvature.spectrum import density, measures, sums
@@ -33,8 +34,9 @@ class Sharpness(OfCurvature):
     """The `k` largest and `bottom` lowest eigenvalues of the Hessian (or another curvature) of the training loss, and their residuals |Hv - lambda v|.
 
     By Lanczos with every vector orthogonalized against all others, to residuals of `tolerance` times the largest eigenvalue in size (100 round-offs where that
-    is more) within `iterations` products, from a vector drawn by the state's key and step. That vector sees each eigenspace once, so that an eigenvalue of
-    multiplicity m comes once above 64 parameters.  Source: Cohen et al. 2021, sec. 2; Lanczos 1950.
+    is more) within `iterations` products, from a vector drawn by the state's key and step. Where more than one is asked of an end, copies of repeated
+    eigenvalues are searched for from further vectors, each search within `iterations` products; what this leaves open is NaN.
+    Source: Cohen et al. 2021, sec. 2; Lanczos 1950.
     """
 
     k: int = structure(1, at_least=1)
@@ -65,7 +67,11 @@ class Sharpness(OfCurvature):
 
     def read(self, moment):
         params, key = moment.state.params, self.key(moment)
-        found = extremes(self.product(moment), _drawn(key, params), self.k, self.bottom, self.iterations, self.tolerance)
+
+        def drawn(index):
+            return _drawn(key if isinstance(index, int) and index == 0 else jax.random.fold_in(key, index), params)
+
+        found = ends_with_copies(self.product(moment), drawn, self.k, self.bottom, self.iterations, self.tolerance)
         values, residuals = found.said, found.residuals
         start = "" if self.of == "hessian" else f"{self.name}_"
         seen = {f"{start}sharpness": values[0], f"{start}sharpness_residual": residuals[0]}

@@ -213,6 +213,21 @@ def test_no_eigenvalue_comes_twice_that_is_there_once_among_many_maps_at_once():
         assert products > 45  # past the first restart, at 40 vectors
 
 
+@pytest.mark.parametrize("k, bottom", [(4, 0), (6, 0), (7, 2), (0, 5)])
+def test_the_eigenvalues_of_a_run_come_as_often_as_they_are(k, bottom):
+    # a linear layer with three outputs: every eigenvalue of S_xx thrice, also where a group is cut
+    made = {"architecture": architectures.DeepLinear(), "data": data.Gaussian(n=60, d=30, k=3, covariance="power-law")}
+    experiment = lm.Experiment(**made, rule=rules.GradientDescent(rate=0.1), clock=lm.Clock(steps=1))
+    record = lm.run(experiment, (instruments.Sharpness(k=max(k, 1), bottom=bottom, iterations=90),))
+    X = record.course.start.data.train.X
+    every = np.repeat(np.linalg.eigvalsh(X.T @ X / len(X))[::-1], 3)
+    # residuals of 1e-6 of the largest bound the errors of eigenvalues
+    if k:
+        np.testing.assert_allclose(record["hessian_eigenvalue"][0], every[:k], atol=2e-6)
+    if bottom:
+        np.testing.assert_allclose(record["hessian_lowest"][0], every[::-1][:bottom], atol=2e-6)
+
+
 def test_one_vector_sees_each_eigenspace_once_and_copies_finds_the_others(regression):
     start, expected = regression
     once = eigenpairs(start.system, start.params, 6)
