@@ -119,7 +119,7 @@ class Writer:
             if every not in self._tables:
                 self._tables[every] = Table(self.folder / "record" / f"every-{every}.zarr", self._sums(every))
                 self._tables[every].cut(offset)  # a resumed run reads again what lies behind its checkpoint, and sums it once
-            self._fresh += self._tables[every].write(offset, values)
+            self._tables[every].write(offset, values)
         self.commit(lasting=time.perf_counter() - self._lasts >= self._wait, marks=reached)
 
     def _sums(self, every):
@@ -140,8 +140,10 @@ class Writer:
         self.progress |= {"wall_seconds": round(self._before + time.perf_counter() - self._began, 3)} | changed
         began = time.perf_counter()
         if lasting:
-            sealed.bring_all(self._fresh)
+            sealed.bring_all([*self._fresh, *(path for table in self._tables.values() for path in table.written)])
             self._fresh = []
+            for table in self._tables.values():
+                table.written = []
         sealed.write(self.folder, "progress.json", self.progress, lasting)
         if lasting:
             self._lasts = time.perf_counter()

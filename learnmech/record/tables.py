@@ -43,7 +43,7 @@ class Table:
 
     def __init__(self, path: Path, sums: Sums | None):
         self.path, self.group = path, zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
-        self.sums = sums
+        self.sums, self.written = sums, []
         self._arrays: dict = {}
 
     @classmethod
@@ -69,10 +69,9 @@ class Table:
                 config={"write_empty_chunks": True},
             )
 
-    def write(self, offset: int, values: dict[str, np.ndarray]) -> list[Path]:
-        """Rows from `offset` on, where those that were written before end; gives the files that were written and the folders
-        that hold their names."""
-        written: list[Path] = []
+    def write(self, offset: int, values: dict[str, np.ndarray]) -> None:
+        """Rows from `offset` on, where those that were written before end; `written` gathers the files, and the folders that hold
+        their names, until they are brought to the disk."""
         for name, rows in values.items():
             if len(rows):
                 if name not in self._arrays:
@@ -83,8 +82,7 @@ class Table:
                     _add(self.sums.setdefault(name, []), self._arrays[name], offset, rows)
                 folder, length = self.path / self._arrays[name].basename, self._arrays[name].chunks[0]
                 chunks = range(offset // length * length, offset + len(rows), length)
-                written += [folder, *(folder / _key(self._arrays[name], row) for row in chunks)]
-        return written
+                self.written += [folder, *(folder / _key(self._arrays[name], row) for row in chunks)]
 
     def cut(self, rows: int) -> None:
         """Only the first `rows` rows stay summed; what comes after is written again."""
