@@ -415,7 +415,7 @@ def shelf(wholes, tmp_path_factory):
     home = tmp_path_factory.mktemp("shelf")
     shutil.copytree(wholes["sgd"].folder, home / "done")
     (home / "empty").mkdir()
-    for name, said in (("future", {"format": 3}), ("past", {"format": 1})):
+    for name, said in (("future", {"format": 4}), ("past", {"format": 1})):
         shutil.copytree(home / "done", home / name)
         sealed.write(home / name, "run.json", sealed.read(home / name, "run.json") | said)
     shutil.copytree(home / "done", home / "older")
