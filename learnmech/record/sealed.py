@@ -181,7 +181,8 @@ def write(folder: Path, name: str, said: dict, lasting: bool = True) -> None:
     """
     body = json.dumps(said, sort_keys=True)
     text = json.dumps({"crc32": f"{zlib.crc32(body.encode()):08x}", "said": said}, indent=1, sort_keys=True)
-    for form in COPIES if lasting else COPIES[:1]:
+    # the copy first: a disk that fails between the two leaves what is read, and goes on from it, as it was
+    for form in reversed(COPIES) if lasting else COPIES[:1]:
         put(folder, form.format(name=name), text.encode(), lasting)
     if lasting:
         bring(folder)
