@@ -10,8 +10,13 @@ Square = Float[Array, "n n"]
 
 
 def centered(kernel: Square) -> Square:
-    """H K H, H = I - 11'/n."""
-    return kernel - jnp.mean(kernel, axis=0) - jnp.mean(kernel, axis=1)[:, None] + jnp.mean(kernel)
+    """H K H, H = I - 11'/n; 0 of a constant."""
+    return _varying(kernel - jnp.mean(kernel, axis=0) - jnp.mean(kernel, axis=1)[:, None] + jnp.mean(kernel), kernel)
+
+
+def _varying(center, kernel):
+    """What is left of a kernel once it is centered, 0 where that is round-off: an alignment would be that of the round-off of a constant."""
+    return jnp.where(jnp.linalg.norm(center) <= 16 * jnp.finfo(kernel.dtype).eps * jnp.linalg.norm(kernel), 0, center)
 
 
 def u_centered(kernel: Square) -> Square:
@@ -23,7 +28,7 @@ def u_centered(kernel: Square) -> Square:
     off = 1 - jnp.eye(n, dtype=kernel.dtype)
     bare = kernel * off
     rows = jnp.sum(bare, axis=1)
-    return off * (bare - (rows[:, None] + rows[None, :]) / (n - 2) + jnp.sum(rows) / ((n - 1) * (n - 2)))
+    return _varying(off * (bare - (rows[:, None] + rows[None, :]) / (n - 2) + jnp.sum(rows) / ((n - 1) * (n - 2))), bare)
 
 
 def hsic(one: Square, two: Square, debiased: bool = False) -> Float[Array, ""]:
