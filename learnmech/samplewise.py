@@ -1,6 +1,8 @@
-"""Sample by sample: the gradient of every sample's own loss, and the slopes of every output, at parameters where one stands.
+"""Sample by sample: the gradient of every sample's own loss, and the slopes of every output, at
+parameters where one stands.
 
-Of a network that mixes samples (a batch norm) no sample has a loss of its own, and both are refused.
+Of a network that mixes samples (a batch norm) no sample has a loss of its own, and both are
+refused.
 """
 
 import functools
@@ -29,23 +31,28 @@ def check_apart(who: str, system: System) -> None:
 
 
 def loss_of_one(system: System, params: Params, sample: View) -> Float[Array, ""]:
-    """The loss of one sample alone, x (d,), y (k,) and its weight, without the ridge: that of a batch which it alone is."""
+    """The loss of one sample alone, x (d,), y (k,) and its weight, without the ridge: that of a
+    batch which it alone is."""
     weight = None if sample.weight is None else sample.weight[None]
     return system.loss_function.value(system.architecture.forward(params, sample.X[None]), sample.Y[None], weight)
 
 
 def rows_at_once(system: System, params: Params, copies: int = 1) -> int:
-    """How many samples' slopes, `copies` times the parameters each, are held at once: a function of shapes alone, so that bits do not depend on free memory."""
+    """How many samples' slopes, `copies` times the parameters each, are held at once: a function of
+    shapes alone, so that bits do not depend on free memory."""
     size = copies * sum(np.size(leaf) * leaf.dtype.itemsize for leaf in jax.tree.leaves(params))
     return max(1, min(system.train.X.shape[0], BLOCK_BYTES // size))
 
 
 def sample_gradients(system: System, params: Params, samples: np.ndarray | list[int] | None = None) -> Params:
-    """The gradient of each training sample's own loss, {layer: {name: (n, *shape)}} as numpy arrays [loss/param].
+    """The gradient of each training sample's own loss, {layer: {name: (n, *shape)}} as numpy arrays
+    [loss/param].
 
-    `samples` are the places of those wanted (None: all n). The loss of a sample is what a batch of it alone would cost, without the ridge: where the loss is a
-    mean over samples (`half-mean`, `mean`), the mean of the gradients is that of the training loss; where it is a sum, their sum is. Made in blocks of samples,
-    so that little more than the result is held; refuses what does not fit into memory, and a network that mixes samples.
+    `samples` are the places of those wanted (None: all n). The loss of a sample is what a batch of
+    it alone would cost, without the ridge: where the loss is a mean over samples (`half-mean`,
+    `mean`), the mean of the gradients is that of the training loss; where it is a sum, their sum
+    is. Made in blocks of samples, so that little more than the result is held; refuses what does
+    not fit into memory, and a network that mixes samples.
     """
     who = "sample_gradients"
     check_apart(who, system)
@@ -57,10 +64,12 @@ def sample_gradients(system: System, params: Params, samples: np.ndarray | list[
 
 
 def jacobian(system: System, params: Params, X: Float[Array, "n d"] | None = None) -> Params:
-    """The slope of each output of each sample, df_c(x)/dw, {layer: {name: (n, k, *shape)}} as numpy arrays [output/param].
+    """The slope of each output of each sample, df_c(x)/dw, {layer: {name: (n, k, *shape)}} as numpy
+    arrays [output/param].
 
-    X (n, d) are the inputs (None: the training inputs). JJ', with the factors of the scaling, is the tangent kernel (`System.tangent_kernel`), which needs no
-    Jacobian. Made in blocks of samples; refuses what does not fit into memory, and a network that mixes samples.
+    X (n, d) are the inputs (None: the training inputs). JJ', with the factors of the scaling, is
+    the tangent kernel (`System.tangent_kernel`), which needs no Jacobian. Made in blocks of
+    samples; refuses what does not fit into memory, and a network that mixes samples.
     """
     who = "jacobian"
     check_apart(who, system)

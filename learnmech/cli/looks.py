@@ -207,6 +207,14 @@ def show(result: dict) -> None:
         console.print(f"[dim]{escape(what)}  sha256 {escape(sha[:16])}[/]", soft_wrap=True)
 
 
+def staircase(result: dict) -> None:
+    """When each mode of the data was learned, and the plateaus of the loss."""
+    for table in results.staircase(result):
+        printed(table, _console())
+    if result["file"]:
+        _console().print(f"->  {escape(result['file'])}", soft_wrap=True)
+
+
 def written(result: dict) -> None:
     """A file that was written."""
     _console().print(f"{escape(result['file'])}  {_size(result['bytes'])}", soft_wrap=True)

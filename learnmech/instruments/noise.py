@@ -13,12 +13,14 @@ from learnmech.samplewise import check_apart, loss_of_one, rows_at_once
 
 
 class GradientNoise(Instrument):
-    """The gradients g_i of the loss of each training sample alone: their norms, their scatter, and the batch at which it is as large as their mean.
+    """The gradients of the loss of single training samples: their norms, their scatter, its size.
 
-    `sample_gradient_norm` is |g_i|. `gradient_noise` is the trace of their covariance, tr S = sum_i |g_i - g|^2/(n - 1) with g their mean: a batch of B drawn
-    with replacement has a gradient of variance (n - 1)/n tr S/B. `gradient_noise_scale` is tr S/|g|^2, the B at which the scatter is as large as the
-    gradient; infinite where g is 0. Without the ridge. In blocks of samples, so that the n gradients are never held at once.
-    Source: McCandlish et al. 2018, sec. 2.2.
+    `sample_gradient_norm` is |g_i|, g_i that of sample i alone. `gradient_noise` is the trace of
+    their covariance, tr S = sum_i |g_i - g|^2/(n - 1) with g their mean: a batch of B drawn with
+    replacement has a gradient of variance (n - 1)/n tr S/B. `gradient_noise_scale` is tr S/|g|^2,
+    the B at which the scatter is as large as the gradient; infinite where g is 0. Without the
+    ridge. In blocks of samples, so that the n gradients are never held at once. Source: McCandlish
+    et al. 2018, sec. 2.2.
     """
 
     def check(self, system):

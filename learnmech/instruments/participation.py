@@ -1,4 +1,5 @@
-"""Participation: over how many directions features, the tangent kernel and the curvature are spread, (sum λ)^2/sum λ^2 of their eigenvalues."""
+"""Participation: over how many directions features, the tangent kernel and the curvature are
+spread, (sum λ)^2/sum λ^2 of their eigenvalues."""
 
 import jax
 import jax.numpy as jnp
@@ -13,17 +14,19 @@ from learnmech.quantity import Quantity
 
 
 def participation_ratio(matrix):
-    """(tr C)^2/|C|_F^2 = (sum λ)^2/sum λ^2 of a symmetric matrix: m where m eigenvalues are equal and the others 0, and 0 where all are 0. No eigenvalue is
-    looked for."""
+    """(tr C)^2/|C|_F^2 = (sum λ)^2/sum λ^2 of a symmetric matrix: m where m eigenvalues are equal
+    and the others 0, and 0 where all are 0. No eigenvalue is looked for."""
     size = jnp.sum(matrix * matrix)
     return jnp.where(size == 0, 0, jnp.trace(matrix) ** 2 / jnp.where(size == 0, 1, size))
 
 
 class Participation(Instrument):
-    """The participation ratio of each layer's features over the training inputs: how many directions of their covariance carry it.
+    """The participation ratio of each layer's features: how many directions of their covariance
+    carry it.
 
-    (tr C_l)^2/|C_l|_F^2 with C_l = (h_l - mean)'(h_l - mean)/n, h_l (n, h) being `layerK.post`, or `layerK.pre` where a layer has no other signal; from 1, where
-    all features move together, to min(n - 1, h). 0 where nothing varies.  Source: Gao et al. 2017; Litwin-Kumar et al. 2017.
+    (tr C_l)^2/|C_l|_F^2 with C_l = (h_l - mean)'(h_l - mean)/n, h_l (n, h) being `layerK.post`, or
+    `layerK.pre` where a layer has no other signal; from 1, where all features move together, to
+    min(n - 1, h). 0 where nothing varies.  Source: Gao et al. 2017; Litwin-Kumar et al. 2017.
     """
 
     def quantities(self, system, params):
@@ -40,7 +43,7 @@ class Participation(Instrument):
 
 
 class KernelParticipation(OfKernel):
-    """The participation ratio (tr T)^2/|T|_F^2 of the tangent kernel on the training inputs: over how many of its eigenvectors learning is spread.
+    """The participation ratio (tr T)^2/|T|_F^2 of the tangent kernel on the training inputs.
 
     Source: Gao et al. 2017.
     """
@@ -53,10 +56,12 @@ class KernelParticipation(OfKernel):
 
 
 class CurvatureParticipation(OfCurvature):
-    """The participation ratio (tr C)^2/|C|_F^2 of a curvature of the training loss, the Gauss-Newton matrix unless another is asked for, and its standard error.
+    """The participation ratio (tr C)^2/|C|_F^2 of a curvature of the training loss, and its error.
 
-    Exact, with error 0, up to `exact_up_to` parameters; above from `probes` vectors, as Trace is, to first order in their errors. Of a Hessian with negative
-    eigenvalues it is less than the number of directions that are curved: they cancel in the trace.  Source: Gao et al. 2017; Hutchinson 1990.
+    Of the Gauss-Newton matrix unless another is asked for. Exact, with error 0, up to `exact_up_to`
+    parameters; above from `probes` vectors, as Trace is, to first order in their errors. Of a
+    Hessian with negative eigenvalues it is less than the number of directions that are curved: they
+    cancel in the trace.  Source: Gao et al. 2017; Hutchinson 1990.
     """
 
     of: str = structure("gauss-newton", choices=KINDS, kw_only=True)

@@ -1,4 +1,5 @@
-"""Similarity: how alike what two layers make of the inputs is, and how much of it depends on each other."""
+"""Similarity: how alike what two layers make of the inputs is, and how much of it depends on each
+other."""
 
 import jax
 import jax.numpy as jnp
@@ -25,13 +26,15 @@ def enough(instrument, samples: int) -> None:
 
 
 class LayerSimilarity(Instrument):
-    """Centered kernel alignment (CKA) of every layer's features with every other's, with its own at the start and with the targets.
+    """Centered kernel alignment (CKA) of the features of layers, with each other, the start and the targets.
 
-    The kernel of layer l is h_l h_l' (n, n) of its features h_l on the first `samples` training inputs (0: all): `layerK.post`, or `layerK.pre` where it has no
-    other signal. `layer_cka` (layer, layer') is the linear CKA of two layers, `layer_cka_start` (layer) that with the start's, `layer_cka_targets` (layer) that
-    with YY'. `with_hsic` adds the criterion itself, `layer_hsic` (layer, layer'), and `layer_hsic_targets` (layer). `debiased` takes HSIC_1 in place of HSIC_0
-    and adds `_debiased` to the names: the other nears 1 for any two wide layers on few samples.
-    Source: Gretton et al. 2005; Song et al. 2012; Kornblith et al. 2019.
+    The kernel of layer l is h_l h_l' (n, n) of its features h_l on the first `samples` training
+    inputs (0: all): `layerK.post`, or `layerK.pre` where it has no other signal. `layer_cka`
+    (layer, layer') is the linear CKA of two layers, `layer_cka_start` (layer) that with the
+    start's, `layer_cka_targets` (layer) that with YY'. `with_hsic` adds the criterion itself,
+    `layer_hsic` (layer, layer'), and `layer_hsic_targets` (layer). `debiased` takes HSIC_1 in place
+    of HSIC_0 and adds `_debiased` to the names: the other nears 1 for any two wide layers on few
+    samples. Source: Gretton et al. 2005; Song et al. 2012; Kornblith et al. 2019.
     """
 
     samples: int = structure(0, at_least=0, meaning="how many of the training inputs it looks at, 0: all")

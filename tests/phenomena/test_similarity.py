@@ -110,13 +110,13 @@ def test_layers_are_compared_with_each_other_with_their_start_and_with_the_targe
     first, last = (list(map(gram, features(record, record.at(step).params))) for step in (0, 6))
     Y = gram(np.asarray(record.course.start.data.train.Y))
     for end, dependence in (("", biased), ("_debiased", of_the_paper)):
-        for l, m in itertools.product(range(3), repeat=2):
-            np.testing.assert_allclose(record[f"layer_hsic{end}"][-1, l, m], dependence(last[l], last[m]), rtol=1e-10)
-            np.testing.assert_allclose(record[f"layer_cka{end}"][-1, l, m], hand_cka(last[l], last[m], dependence), rtol=1e-10)
-        for l in range(3):
-            np.testing.assert_allclose(record[f"layer_cka_start{end}"][-1, l], hand_cka(last[l], first[l], dependence), rtol=1e-10)
-            np.testing.assert_allclose(record[f"layer_cka_targets{end}"][-1, l], hand_cka(last[l], Y, dependence), rtol=1e-9)
-            np.testing.assert_allclose(record[f"layer_hsic_targets{end}"][-1, l], dependence(last[l], Y), rtol=1e-9, atol=1e-14)
+        for one, two in itertools.product(range(3), repeat=2):
+            np.testing.assert_allclose(record[f"layer_hsic{end}"][-1, one, two], dependence(last[one], last[two]), rtol=1e-10)
+            np.testing.assert_allclose(record[f"layer_cka{end}"][-1, one, two], hand_cka(last[one], last[two], dependence), rtol=1e-10)
+        for layer in range(3):
+            np.testing.assert_allclose(record[f"layer_cka_start{end}"][-1, layer], hand_cka(last[layer], first[layer], dependence), rtol=1e-10)
+            np.testing.assert_allclose(record[f"layer_cka_targets{end}"][-1, layer], hand_cka(last[layer], Y, dependence), rtol=1e-9)
+            np.testing.assert_allclose(record[f"layer_hsic_targets{end}"][-1, layer], dependence(last[layer], Y), rtol=1e-9, atol=1e-14)
     np.testing.assert_allclose(record["layer_cka_start"][0], 1, rtol=1e-13)
     assert record["layer_cka"].dims == ("time", "layer", "layer'") and record["layer_cka"]["layer'"].values.tolist() == ["layer1", "layer2", "layer3"]
     T = record["tangent_kernel"].values
@@ -128,8 +128,8 @@ def ratio(values):
 
 
 def test_participation_is_the_ratio_of_the_eigenvalues(record):
-    for l, h in enumerate(features(record, record.at(6).params)):
-        np.testing.assert_allclose(record["feature_participation"][-1, l], ratio(np.linalg.eigvalsh(np.cov(h.T))), rtol=1e-11)
+    for layer, h in enumerate(features(record, record.at(6).params)):
+        np.testing.assert_allclose(record["feature_participation"][-1, layer], ratio(np.linalg.eigvalsh(np.cov(h.T))), rtol=1e-11)
     np.testing.assert_allclose(record["kernel_participation"][-1], ratio(np.linalg.eigvalsh(record["tangent_kernel"][-1].values)), rtol=1e-11)
     system, params = record.course.start.system, record.at(6).params
     H = hessian_matrix(system, params)
