@@ -18,7 +18,8 @@ class GradientNoise(Instrument):
     `sample_gradient_norm` is |g_i|, g_i that of sample i alone. `gradient_noise` is the trace of
     their covariance, tr S = sum_i |g_i - g|^2/(n - 1) with g their mean: a batch of B drawn with
     replacement has a gradient of variance (n - 1)/n tr S/B. `gradient_noise_scale` is tr S/|g|^2,
-    the B at which the scatter is as large as the gradient; infinite where g is 0. Without the
+    the B at which the scatter is as large as the gradient; infinite where g is 0 and they
+    are not. Without the
     ridge. In blocks of samples, so that the n gradients are never held at once. Source: McCandlish
     et al. 2018, sec. 2.2.
     """
@@ -48,4 +49,4 @@ class GradientNoise(Instrument):
 
         norms, squares = jax.lax.map(sizes, view, batch_size=rows_at_once(system, params, 2))
         scatter, size = jnp.sum(squares) / (n - 1), trees.dot(mean, mean)
-        return {"sample_gradient_norm": norms, "gradient_noise": scatter, "gradient_noise_scale": scatter / size}
+        return {"sample_gradient_norm": norms, "gradient_noise": scatter, "gradient_noise_scale": jnp.where(scatter == 0, 0, scatter / size)}

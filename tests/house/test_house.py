@@ -23,7 +23,7 @@ FLOORS = [
     {"march", "theories", "adapters"},
     {"stages", "watching"},
     {"record"},
-    {"estimates", "tracking"},
+    {"endings", "estimates", "tracking"},
     {"runs"},
     {"comparison", "divergence", "pace", "staircases"},
     {"sweeps", "orders", "figures", "domains"},
