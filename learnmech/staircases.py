@@ -126,7 +126,7 @@ def staircase(record: Record, count: int = 0) -> Staircase:
     half), `one mode alone`; `not reached within the clock: modes 3, 4`, those that have not come to
     90 %; or `undecided`, where a mode came to 90 % and the next to 10 % between the same two marks.
     A loss that is convex in time has no plateau. Times are in the units of the clock,
-    param^2/loss.  Source: Saxe et al. 2014; Jacot et al. 2021.
+    param²/loss.  Source: Saxe et al. 2014; Jacot et al. 2021.
     """
     fractions, loss = (_read(record, name, instrument) for name, instrument in (("mode_fraction", ModeFractions()), ("loss", Loss())))
     values, most = np.asarray(fractions.values, float), fractions.shape[1]

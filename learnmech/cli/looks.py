@@ -11,8 +11,9 @@ from rich.table import Table as Grid
 from learnmech.cli.folders import branches
 from learnmech.display import results
 from learnmech.display.results import give_or_take as _give_or_take
-from learnmech.display.table import KINDS, STYLES, Table, number, powers, printed
+from learnmech.display.table import KINDS, STYLES, Table, number, printed
 from learnmech.estimates import duration, in_parts
+from learnmech.quantity import powers
 from learnmech.record.identity import contents
 
 

@@ -1,6 +1,7 @@
 """Results as tables: each made of plain data, so that the command line, a report and a notebook show one and the same."""
 
-from learnmech.display.table import Mark, Table, number, powers
+from learnmech.display.table import Mark, Table, number
+from learnmech.quantity import powers
 
 SIGNS = {"below": "< ", "above": "> ", "within": ""}
 

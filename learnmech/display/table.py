@@ -2,7 +2,6 @@
 
 import html
 import io
-import re
 from typing import NamedTuple
 
 from learnmech.errors import plain
@@ -56,14 +55,6 @@ def number(value) -> str:
         return value if isinstance(value, str) else f"{float(value):.6g}"
     except (TypeError, ValueError):
         return str(value)
-
-
-POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def powers(units: str) -> str:
-    """`loss/param^2` as loss/param²."""
-    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), units)
 
 
 def printed(table: Table, console) -> None:
