@@ -19,7 +19,7 @@ from learnmech.logs import LOG
 from learnmech.march import Until
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
-from learnmech.record.folder import Writer, facts, load
+from learnmech.record.folder import Writer, facts, finished_before, load
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import checkpoint_at, place_of
@@ -136,8 +136,11 @@ def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
 
 
 def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
-    """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings."""
-    blocks = np.clip(seconds_of(course.start) / seconds, 1, 40)
+    """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings.
+
+    Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met half way, not at the end.
+    """
+    blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
     return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, np.ceil(len(course.places) / blocks)))
 
 
@@ -153,6 +156,8 @@ def run(
     """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from which every state can be replayed.
 
     With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
+    A folder that holds this very run, finished (`finished_before`), is read instead, and the record's notes say so: a notebook
+    can be run again from its top.
     The folder carries a copy of the data files that are read (`keep_data`; None: where they are under 10 MB) and of the user's own
     code, so that it is read back when these are gone or changed.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
@@ -240,6 +245,9 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
     if folder is not None or readings > SURELY_FITS:
         check_room("run", readings + checkpoints, None if folder is None else Path(folder))
     made = provenance(course.start.experiment, 0.0, parent, watch)
+    if folder is not None and parent is None and finished_before(folder, course.start.experiment, watch, until):
+        found = load(folder)
+        return dataclasses.replace(found, notes=(*found.notes, f"not run again: {folder} holds this very run, made {found.provenance['made']}"))
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
     shapes, size = shapes_in(course.start, watch), _block_size(course, watch)

@@ -28,6 +28,7 @@ from learnmech.late import late
 from learnmech.record import forms, identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
+from learnmech.record.provenance import DECISIVE, decisive
 from learnmech.record.tables import Table, broken_chunks, read_table
 from learnmech.stages import Course
 
@@ -308,6 +309,20 @@ def load(folder: str | Path, sound: bool = False) -> Record:
         raise
     except (OSError, KeyError, TypeError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
         raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).partition(chr(10))[0]}", "Restore it, or run again") from None
+
+
+def finished_before(folder: str | Path, experiment: Experiment, watch: tuple[Instrument, ...], until: str | None) -> bool:
+    """Whether a folder holds this very run from its start to its end, whole: the same experiment with the same data files and own
+    code, watched as now, by the versions and on the device of now. Anything else in its place is no such run."""
+    try:
+        found = facts(folder)
+        made, now = found.said["provenance"], decisive(experiment, watch)
+        if "parent" in made or found.said["until"] != until or found.damaged or found.progress["status"] != "finished":
+            return False
+        here = {name: made.get(name) for name in DECISIVE}
+        return here == now["surroundings"] and decisive(found.experiment, found.watch) == now and not load(folder).damaged
+    except (Refused, OSError, KeyError, TypeError, ValueError):
+        return False
 
 
 def _of_other_content(found, experiment):

@@ -8,11 +8,14 @@ import jax
 import jaxlib
 import numpy as np
 
+from learnmech import text
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.record import identity
 from learnmech.version import VERSION
 
+# Other cores or another minor release of Python move the last bits at most; what belongs to a run's numbers is the rest.
+DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "precision")
 BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
@@ -37,6 +40,17 @@ def surroundings(experiment: Experiment) -> dict:
         "device": device.device_kind if device.platform != "cpu" else f"cpu {platform.machine()}",
         "cores": os.cpu_count(),
         "precision": experiment.precision,
+    }
+
+
+def decisive(experiment: Experiment, watch: tuple[Instrument, ...] | None) -> dict:
+    """All that decides the numbers of a run, as plain text: the experiment with the content of its files and of the user's own
+    code, what is watched (None: what the experiment watches by itself), the versions, the device."""
+    here = surroundings(experiment)
+    return {
+        "experiment": text.identity(experiment),
+        "watch": None if watch is None else [text.identity(one) for one in watch],
+        "surroundings": {name: here[name] for name in DECISIVE},
     }
 
 

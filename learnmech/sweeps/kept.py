@@ -14,34 +14,24 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import text
 from learnmech.errors import refused
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.logs import LOG
 from learnmech.record import sealed
-from learnmech.record.provenance import surroundings
+from learnmech.record.provenance import decisive
 
 xr = late("xarray")
 
 LAYOUT = 1
 MAGIC = b"learnmech point\n"
-# Other cores or another minor release of Python move the last bits at most; what belongs to a point is the rest.
-DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "precision")
 
 
 def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend: str = "map") -> str:
     """sha256 of all that decides the numbers of a point: the experiment with the content of its files and the user's own code, what is
     watched, the versions, the device, how it is computed, and the layout of what is kept."""
-    here = surroundings(point)
-    said = {
-        "experiment": text.identity(point),
-        "watch": None if watch is None else [text.identity(one) for one in watch],
-        "surroundings": {name: here[name] for name in DECISIVE},
-        "backend": "vmap" if backend == "vmap" else "map",
-        "layout": LAYOUT,
-    }
+    said = decisive(point, watch) | {"backend": "vmap" if backend == "vmap" else "map", "layout": LAYOUT}
     return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
 
 

@@ -70,6 +70,30 @@ def test_without_a_copy_a_changed_file_is_named_and_nothing_is_replayed_on_it(ta
             make()
 
 
+def test_a_run_that_is_finished_in_its_folder_is_read_and_no_other_is_taken_for_it(table, tmp_path):
+    folder, made = tmp_path / "run", on(data.File(str(table)))
+    first = lm.run(made, ("loss",), folder=folder)
+    again = lm.run(made, ("loss",), folder=folder)
+    assert again.provenance["made"] == first.provenance["made"] and np.array_equal(again["loss"], first["loss"])
+    assert any("not run again" in note for note in again.notes)
+    for other in ({"watch": ("loss", "norms")}, {"watch": ("loss",), "until": "loss<1e-9"}):
+        with pytest.raises(Refused, match="does not exist yet"):
+            lm.run(made, folder=folder, **other)
+    table.write_text(CSV.replace("3,1,5", "3,1,50"))
+    with pytest.raises(Refused, match="does not exist yet"):
+        lm.run(on(data.File(str(table))), ("loss",), folder=folder)
+
+
+@pytest.mark.parametrize("harm", ["record/every-1.zarr/loss/c.0", "run.json", "final.npz"])
+def test_a_finished_run_that_is_damaged_is_not_taken_for_a_whole_one(tmp_path, harm):
+    made = on(data.Gaussian(n=8, d=2, k=1))
+    lm.run(made, ("loss",), folder=tmp_path / "run")
+    file = tmp_path / "run" / harm
+    file.write_bytes(file.read_bytes()[:-9] + b"x" * 9)
+    with pytest.raises(Refused, match="does not exist yet"):
+        lm.run(made, ("loss",), folder=tmp_path / "run")
+
+
 def own_module(tmp_path, name, monkeypatch, source=OWN):
     (tmp_path / f"{name}.py").write_text(source)
     monkeypatch.syspath_prepend(str(tmp_path))
