@@ -273,7 +273,7 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
                 blocks.append(block.readings)
             else:
                 writer.append(block.first, block.readings, block.progress.reached)
-            losses += [np.asarray(values["loss"], float) for values in block.readings.values() if "loss" in values]
+            losses += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
             last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
             schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
             if progress is not None:

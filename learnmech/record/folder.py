@@ -156,7 +156,8 @@ class Writer:
         rows = 0 if every is None else len(due_marks(int(every), self.said["first"], mark))
         if not rows:
             return np.zeros(0)
-        return read_table(self.folder / "record" / f"every-{every}.zarr", [name], rows, sound=True)[0][name].values.astype(float)
+        values = read_table(self.folder / "record" / f"every-{every}.zarr", [name], rows, sound=True)[0][name].values
+        return values.astype(float) if values.ndim == 1 else np.zeros(0)
 
     def mended(self, found: "Found", shapes: dict) -> int:
         """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
