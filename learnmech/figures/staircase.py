@@ -18,7 +18,7 @@ def draw(stairs: Staircase) -> "Figure":
     for place, one in enumerate(shown):
         look = {"color": COLORS[place % len(COLORS)], "linestyle": DASHES[place % len(DASHES)]}
         handles += left.plot(stairs.times, drawable(stairs.fractions[:, place]), **look)
-        passed = [(at, level) for at, level in zip((one.tenth, one.half, one.ninetieth), (0.1, 0.5, 0.9), strict=True) if at == at]
+        passed = [(at, level) for at, level in zip((one.tenth, one.half, one.ninetieth), (0.1, 0.5, 0.9), strict=True) if at == at and one.start < level]
         if passed:
             left.plot(*np.transpose(passed), MARKERS[place % len(MARKERS)], color=COLORS[place % len(COLORS)], markersize=4)
     left.axhline(1, color="#555555", linewidth=0.8)
