@@ -17,6 +17,7 @@ _FACE = {
     "resume": "runs",
     "estimate": "pace",
     "twins": "divergence",
+    "staircase": "staircases",
     "predict": "theories.base",
     "compare": "comparison",
     "compare_means": "comparison",
@@ -26,6 +27,7 @@ _FACE = {
     "Squared": "losses",
 }
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
+doors.hang(staircase="learnmech.figures.staircase:draw")
 _ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses")
 _ROOMS += ("gallery", "figures", "catalog", "report")
 __all__ = [*_FACE, *_ROOMS]

@@ -19,7 +19,8 @@ def linear(z: Z) -> Z:
 
 def relu(z: Z) -> Z:
     """max(z, 0), of derivative 0 at 0"""
-    return jnp.where(z > 0, z, 0)
+    # asked this way round NaN stays NaN, which `z > 0` would make 0 of; elsewhere the bits are the same, those of slopes too, and the time is
+    return jnp.where(z <= 0, 0, z)
 
 
 def leaky_relu(z: Z, slope: float = 0.01) -> Z:

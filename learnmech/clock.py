@@ -39,7 +39,7 @@ class Clock(Part):
     """
 
     steps: Knob | None = knob(None, whole=True, at_least=1, meaning="the end, in steps")
-    time: Knob | None = knob(None, above=0, meaning="the end, in time: the sum of the base rates, in param^2/loss")
+    time: Knob | None = knob(None, above=0, meaning="the end, in time: the sum of the base rates, in param²/loss")
     every: Knob | None = knob(None, whole=True, at_least=1, meaning="steps from a mark to the next, in place of a number of `marks`")
     marks: int = structure(201, at_least=2, meaning="how many moments are looked at, 0 and the end among them")
     spacing: str = structure("linear", choices=("linear", "log"), meaning="whether marks are evenly or geometrically spaced")

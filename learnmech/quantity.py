@@ -3,6 +3,16 @@
 import dataclasses
 import re
 
+POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
+
+def powers(units: str) -> str:
+    """Units as they are shown, in tables, figures and labels of a Dataset alike: `loss/param^2` as loss/param²."""
+    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), units)
+
+
+TIME_UNITS = powers("param^2/loss")
+
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
@@ -17,8 +27,8 @@ class Quantity:
 
     @property
     def attributes(self) -> dict[str, str]:
-        """The attributes its variable carries in a Dataset."""
-        return {"long_name": self.meaning, "units": self.units, "symbol": self.symbol}
+        """The attributes its variable carries in a Dataset, its units as they are shown."""
+        return {"long_name": self.meaning, "units": powers(self.units), "symbol": self.symbol}
 
 
 def exponent(units: str, unit: str) -> int:

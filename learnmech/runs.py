@@ -6,11 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 
-from learnmech.curvature.eigenpairs import sharpness
+from learnmech.endings import climbing, ending
 from learnmech.errors import nearest as close
 from learnmech.errors import refused
 from learnmech.estimates import check_room, room, seconds_of
@@ -263,16 +261,19 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
     schedule = Schedule(course, budget, time.perf_counter)
     notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
+    # a run that goes on is told of as one that never stopped
+    losses = [np.zeros(0) if writer is None else writer.committed_values("loss", _first(course, after))]
     if after is not None and writer is None:
         kept.keep(after)
-    where = "in memory" if writer is None else str(writer.folder)
-    LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, where)
+    kept_in = "in memory" if writer is None else str(writer.folder)
+    LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, kept_in)
     try:
         for block in stream(course, watch, until, after=after):
             if writer is None:
                 blocks.append(block.readings)
             else:
                 writer.append(block.first, block.readings, block.progress.reached)
+            losses += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
             last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
             schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
             if progress is not None:
@@ -283,9 +284,13 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         status = "interrupted"
         kept.keep(last.checkpoint)
         notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
-    notes += _ending(course, last, until)
+    if last.halted:
+        where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
+        notes.append(ending(course.start, last.state.params, where, until))
+    if status == "finished" and not any(note.startswith("diverged") for note in notes):
+        notes += climbing(course, last.checkpoint, np.concatenate(losses))
     final, reached = final_of(last.state), last.progress.reached
-    LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), where)
+    LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), kept_in)
     for note in notes:
         LOG.warning("run %.16s: %s", made["fingerprint"], note)
     if writer is not None:
@@ -305,23 +310,3 @@ def _first(course, after):
 
 def _joined(blocks):
     return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
-
-
-def _ending(course, last, until):
-    if not last.halted:
-        return []
-    start = course.start
-    where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
-    finite = all(bool(jnp.isfinite(leaf).all()) for leaf in jax.tree.leaves(last.state.params))
-    loss = float(start.system.loss(last.state.params))
-    if finite and np.isfinite(loss):
-        return [f"stopped at {where} because {until} was met"]
-    if start.rule.flows:
-        return [f"the solver did not reach its tolerance before {where}: raise rule.rtol or rule.max_steps, or shorten the clock"]
-    said = f"diverged at {where}: the loss is no longer finite. rate {float(start.rule.rate):.4g}"
-    top = sharpness(start.system, start.state.params)
-    plain = all(float(f) == 1 for f in jax.tree.leaves(start.system.architecture.rate_factors(start.state.params, start.rule.family)))
-    edge = start.rule.edge(top) if plain and start.rule.plain and top > 0 else None
-    if edge is not None:
-        return [f"{said} against {edge[0]} = {edge[1]:.4g} at the start"]
-    return [f"{said}; sharpness at the start {top:.4g}"]

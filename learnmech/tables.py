@@ -8,7 +8,7 @@ import numpy as np
 from learnmech.clock import Marks
 from learnmech.errors import refused
 from learnmech.late import late
-from learnmech.quantity import Quantity
+from learnmech.quantity import TIME_UNITS, Quantity
 
 xr = late("xarray")
 
@@ -79,7 +79,7 @@ def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks
 
     A value whose first axis has the marks' length moves with time; one of the quantity's own shape stands still.
     """
-    data, coords = {}, {"time": ("time", np.asarray(marks.times, np.float64), {"units": "param^2/loss", "long_name": "time, sum of base rates"})}
+    data, coords = {}, {"time": ("time", np.asarray(marks.times, np.float64), {"units": TIME_UNITS, "long_name": "time, sum of base rates"})}
     if marks.steps is not None:
         coords["step"] = ("time", np.asarray(marks.steps, np.int64), {"units": "step", "long_name": "step"})
     for quantity in quantities:

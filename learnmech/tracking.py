@@ -13,6 +13,7 @@ from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.late import late
 from learnmech.parts import whole_number
+from learnmech.quantity import TIME_UNITS, powers
 from learnmech.stages import Course, Stretch, marched
 from learnmech.system import System
 from learnmech.trees import Params
@@ -91,11 +92,11 @@ def tracked(experiment: Experiment | Start, every: int = 10, tracker: Tracker | 
         end = min(place + every - place % every, course.end_of(stage), course.last)
         state, place = marched(course, stage, state, (), Stretch(0, end - place, np.asarray([-1]), end)).state, end
     steps, times, values, residuals, products = map(np.array, zip(*seen, strict=True))
-    units, axes = "loss^2/param^2" if tracker.of == "empirical-fisher" else "loss/param^2", ("time", "mode")
+    units, axes = powers("loss^2/param^2" if tracker.of == "empirical-fisher" else "loss/param^2"), ("time", "mode")
     variables = {
         "sharpness": (axes, values, {"long_name": f"largest eigenvalues of the {tracker.of}", "units": units, "symbol": "λ_i"}),
         "residual": (axes, residuals, {"long_name": "residuals of the eigenvalues", "units": units, "symbol": "|Hv - λ_i v|"}),
         "products": ("time", products, {"long_name": "products of the curvature with vectors", "units": "1", "symbol": "products"}),
     }
-    coords = {"time": ("time", times, {"units": "param^2/loss"}), "step": ("time", steps, {"units": "step"}), "mode": np.arange(1, tracker.k + 1)}
+    coords = {"time": ("time", times, {"units": TIME_UNITS}), "step": ("time", steps, {"units": "step"}), "mode": np.arange(1, tracker.k + 1)}
     return xr.Dataset(variables, coords, {"replayable": "no: each reading begins where the last one ended"})

@@ -108,6 +108,11 @@ def parser() -> argparse.ArgumentParser:
     beside.add_argument("--steps", metavar="STEPS", help="steps (for flows times of marks) as 10,20,30 or 0:100:10 (default: up to 200 common marks)")
     beside.add_argument("--out", type=Path, metavar="FILE", help="write it to this .nc or .csv file, or draw it to a .png, .svg or .pdf file")
 
+    risen = command("staircase", "when each mode of the data was learned in a run, in which order, and whether in a staircase")
+    risen.add_argument("run", type=Path, metavar="RUN", help="a run folder; what was not watched in it is replayed")
+    risen.add_argument("--modes", type=int, default=0, metavar="N", help="of the N strongest modes (default: all)")
+    risen.add_argument("--out", type=Path, metavar="FILE", help="draw it to this .png, .svg or .pdf file")
+
     command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder, or that of a sweep")
 
     out = command("export", "a record as NetCDF, or as CSV with a column per entry")
@@ -210,7 +215,7 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import forks, grids, limits, looks, pages, works
+    from learnmech.cli import forks, grids, limits, looks, pages, stairs, works
 
     quiet = a.quiet or a.json
     calls = {
@@ -225,6 +230,7 @@ def _perform(a: argparse.Namespace):
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
         "show": lambda: (grids.show(a.run), looks.grid) if grids.is_sweep(a.run) else (works.show(a.run), looks.show),
+        "staircase": lambda: (stairs.stairs(a.run, a.modes, a.out), looks.staircase),
         "export": lambda: (grids.export(a.run, a.file) if grids.is_sweep(a.run) else works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.folder or a.out or Path("runs"), a.delete), looks.runs),
         "report": lambda: (pages.report_again(a.run, a.out), looks.written),

@@ -11,8 +11,9 @@ from rich.table import Table as Grid
 from learnmech.cli.folders import branches
 from learnmech.display import results
 from learnmech.display.results import give_or_take as _give_or_take
-from learnmech.display.table import KINDS, STYLES, Table, number, powers, printed
+from learnmech.display.table import KINDS, STYLES, Table, number, printed
 from learnmech.estimates import duration, in_parts
+from learnmech.quantity import powers
 from learnmech.record.identity import contents
 
 
@@ -205,6 +206,14 @@ def show(result: dict) -> None:
     console.print(f"[dim]{escape(said['made'])}  {escape(where)}  {escape(said['fingerprint'][:16])}[/]")
     for what, sha in contents(said):
         console.print(f"[dim]{escape(what)}  sha256 {escape(sha[:16])}[/]", soft_wrap=True)
+
+
+def staircase(result: dict) -> None:
+    """When each mode of the data was learned, and the plateaus of the loss."""
+    for table in results.staircase(result):
+        printed(table, _console())
+    if result["file"]:
+        _console().print(f"->  {escape(result['file'])}", soft_wrap=True)
 
 
 def written(result: dict) -> None:

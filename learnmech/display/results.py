@@ -1,6 +1,7 @@
 """Results as tables: each made of plain data, so that the command line, a report and a notebook show one and the same."""
 
-from learnmech.display.table import Mark, Table, number, powers
+from learnmech.display.table import Mark, Table, number
+from learnmech.quantity import powers
 
 SIGNS = {"below": "< ", "above": "> ", "within": ""}
 
@@ -117,3 +118,18 @@ def ends(variable) -> dict:
 
 def _size(values) -> float:
     return float(values) if values.ndim == 0 else float((abs(values) ** 2).sum(skipna=False)) ** 0.5
+
+
+def staircase(plain: dict) -> tuple[Table, ...]:
+    """When each mode was learned, and the plateaus of the loss."""
+    names = ("strength", "start", "tenth", "half", "ninetieth", "rise")
+    rows = []
+    for one in plain["modes"]:
+        times = ("" if one[name] != one[name] else f"{one[name]:.5g}" for name in names)
+        rows.append((str(one["mode"]), *times, str(one["step"] or "")))
+    columns = ("mode", "strength", "at start", "at 10 %", "at half", "at 90 %", "rise", "step")
+    order = f"order: {', '.join(map(str, plain['order'])) or 'none has come to half'}"
+    modes = Table(columns, tuple(rows), plain["title"], Mark(plain["verdict"]), below=(order, *plain["decided"], *plain["notes"], plain["rule"]))
+    rests = tuple((*(f"{one[name]:.5g}" for name in ("start", "end")), number(one["loss"]), f"{one['fall']:.5g}") for one in plain["plateaus"])
+    below = (plain["plateau_rule"],) if rests else ("The loss has no plateau.", plain["plateau_rule"])
+    return modes, Table(("plateau from", "to", "loss", "then 5 % in"), rests, below=below)

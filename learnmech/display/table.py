@@ -2,19 +2,18 @@
 
 import html
 import io
-import re
 from typing import NamedTuple
 
 from learnmech.errors import plain
 
 NUMERIC = {
     "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every",
-    "local slope", "marks",
+    "local slope", "marks", "strength", "at start", "at 10 %", "at half", "at 90 %", "rise", "plateau from", "to", "loss", "then 5 % in",
 }  # fmt: skip
 KINDS = {
-    "holds": "good", "within": "good", "yes": "good", "applies": "good",
+    "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
-    "undecided": "open", "not reached": "open",
+    "undecided": "open", "not reached": "open", "not reached within the clock": "open",
     "outside domain": "quiet", "does not apply": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}
@@ -25,14 +24,14 @@ WIDTH = 120
 
 
 class Mark(NamedTuple):
-    """A verdict in a table: its word, and of what kind it is."""
+    """A verdict in a table: its word, with more behind a colon, and of what kind it is."""
 
     word: str
 
     @property
     def kind(self) -> str:
         """good, bad, open or quiet."""
-        return KINDS.get(self.word, "quiet")
+        return KINDS.get(self.word.partition(":")[0], "quiet")
 
 
 class Table(NamedTuple):
@@ -56,14 +55,6 @@ def number(value) -> str:
         return value if isinstance(value, str) else f"{float(value):.6g}"
     except (TypeError, ValueError):
         return str(value)
-
-
-POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-
-
-def powers(units: str) -> str:
-    """`loss/param^2` as loss/param²."""
-    return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), units)
 
 
 def printed(table: Table, console) -> None:

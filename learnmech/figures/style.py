@@ -5,9 +5,9 @@ import textwrap
 
 import numpy as np
 
-from learnmech.display.table import powers
 from learnmech.figures.legends import any_letter, cleared
 from learnmech.figures.symbols import math, plain
+from learnmech.quantity import TIME_UNITS, powers
 
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
@@ -42,8 +42,8 @@ def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9
     return figure, [axis for row in axes for axis in row]
 
 
-TIME = "time, $t$ [param²/loss]"
-RATE = "rate, $\\eta$ [param²/loss]"
+TIME = f"time, $t$ [{TIME_UNITS}]"
+RATE = f"rate, $\\eta$ [{TIME_UNITS}]"
 LETTERS = 34  # of a line of a label
 
 

@@ -6,6 +6,7 @@ All are of the traced kernel on the training inputs, the mean over outputs of T_
 import jax.numpy as jnp
 
 from learnmech.instruments.base import OfKernel, relative_size, where_finite
+from learnmech.instruments.similarity import ending, enough
 from learnmech.kernels.alignment import cka, target_alignment
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel
@@ -36,21 +37,30 @@ class TangentKernel(OfKernel):
         return {"tangent_kernel": jnp.sum(stacked, axis=0), "layer_kernel": stacked}
 
 
+DEBIASED = "whether alignment is by the estimate without bias (`kernels.alignment.cka`), then read as kernel_cka_..._debiased"
+
+
 class KernelDrift(OfKernel):
     """How far the tangent kernel is from the start's: |T - T_0|_F/|T_0|_F, and their centered alignment (CKA), 1 where only the scale has moved.
 
-    The drift is infinite where a kernel that began at zero has moved.
+    The drift is infinite where a kernel that began at zero has moved. `debiased` alignment has no bias from few samples.
     """
+
+    debiased: bool = structure(False, since="0.5", meaning=DEBIASED)
+
+    def check(self, system):
+        super().check(system)
+        enough(self, self.inputs(system).shape[0])
 
     def quantities(self, system, params):
         return (
             Quantity("kernel_drift", (), "1", "|T - T_0|/|T_0|", "change of the tangent kernel since the start"),
-            Quantity("kernel_cka_start", (), "1", "CKA(T, T_0)", "alignment of the tangent kernel with the start's"),
+            Quantity(f"kernel_cka_start{ending(self)}", (), "1", "CKA(T, T_0)", "alignment of the tangent kernel with the start's"),
         )
 
     def read(self, moment):
         here, there = self.now(moment), self.now(moment, moment.origin)
-        return {"kernel_drift": relative_size(here - there, there), "kernel_cka_start": cka(here, there)}
+        return {"kernel_drift": relative_size(here - there, there), f"kernel_cka_start{ending(self)}": cka(here, there, self.debiased)}
 
 
 class KernelTarget(OfKernel):
@@ -80,22 +90,29 @@ class KernelSpectrum(OfKernel):
 
 
 class InfiniteKernel(OfKernel):
-    """How far the tangent kernel is from that of the infinitely wide network: |T - T_inf|_F/|T_inf|_F, and their centered alignment (CKA)."""
+    """How far the tangent kernel is from that of the infinitely wide network: |T - T_inf|_F/|T_inf|_F, and their centered alignment (CKA).
+
+    `debiased` alignment has no bias from few samples.
+    """
+
+    debiased: bool = structure(False, since="0.5", meaning=DEBIASED)
 
     def check(self, system):
         super().check(system)
+        enough(self, self.inputs(system).shape[0])
         system.architecture.limit(system.train.X.shape[1])
 
     def quantities(self, system, params):
         return (
             Quantity("off_infinite_kernel", (), "1", "|T - T_inf|/|T_inf|", "distance of the tangent kernel from that of infinite width"),
-            Quantity("kernel_cka_infinite", (), "1", "CKA(T, T_inf)", "alignment of the tangent kernel with that of infinite width"),
+            Quantity(f"kernel_cka_infinite{ending(self)}", (), "1", "CKA(T, T_inf)", "alignment of the tangent kernel with that of infinite width"),
         )
 
     def read(self, moment):
         here, X = self.now(moment), self.inputs(moment.system)
         there = kernel(moment.system.architecture, X, get="ntk").astype(here.dtype)
-        return {"off_infinite_kernel": jnp.linalg.norm(here - there) / jnp.linalg.norm(there), "kernel_cka_infinite": cka(here, there)}
+        off = jnp.linalg.norm(here - there) / jnp.linalg.norm(there)
+        return {"off_infinite_kernel": off, f"kernel_cka_infinite{ending(self)}": cka(here, there, self.debiased)}
 
     @classmethod
     def example(cls):

@@ -8,7 +8,7 @@ from learnmech.instruments.base import Instrument, relative_size
 from learnmech.quantity import Quantity
 
 
-def _features(system, params):
+def features(system, params) -> dict:
     """{layer: its features on the training inputs}: the signal after its nonlinearity, else the one before; in natural order. Without layers the outputs."""
     signals = system.architecture.signals(params, system.train.X)
     layers = sorted({name.rpartition(".")[0] for name in signals if name.endswith((".pre", ".post"))}, key=trees.natural)
@@ -30,11 +30,11 @@ class FeatureMovement(Instrument):
     """
 
     def quantities(self, system, params):
-        axis, labels = feature_axis(tuple(jax.eval_shape(lambda p: _features(system, p), params)), params)
+        axis, labels = feature_axis(tuple(jax.eval_shape(lambda p: features(system, p), params)), params)
         return (Quantity("feature_movement", (axis,), "1", "|h - h_0|/|h_0|", "change of each layer's features over their size at the start", labels),)
 
     def read(self, moment):
-        now, origin = (_features(moment.system, params) for params in (moment.state.params, moment.origin))
+        now, origin = (features(moment.system, params) for params in (moment.state.params, moment.origin))
         return {"feature_movement": jnp.stack([relative_size(h - origin[layer], origin[layer]) for layer, h in now.items()])}
 
 

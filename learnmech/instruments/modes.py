@@ -48,6 +48,28 @@ class ModeStrengths(Counted):
         return {"mode_strength": jnp.einsum("km,kd,dm->m", modes.U[:, :count], W, modes.V[:, :count])}
 
 
+class ModeFractions(Counted):
+    """c_m = u_m'(F'X/n)v_m/s_m: the fraction of each singular mode of S_yx = Y'X/n = U diag(s) V' that the outputs F on the training inputs hold.
+
+    1 where a mode is learned, on any inputs: at the least squares of a linear network, and wherever the data are fitted, F'X/n = S_yx.
+    NaN for modes that are not there, s_m below 100 round-offs of the first. `count` keeps the strongest (0: all).
+    What is to be made of it over a run says `lm.staircase`.  Source: Saxe et al. 2014, 2019.
+    """
+
+    def quantities(self, system, params):
+        labels = ("mode", tuple(range(1, self.kept(system) + 1)))
+        return (Quantity("mode_fraction", ("mode",), "1", "c", "fraction of each singular mode of the target that is learned", (labels,)),)
+
+    def read(self, moment):
+        system, count = moment.system, self.kept(moment.system)
+        U, s, V = (part[..., :count] for part in (system.modes.U, system.modes.s, system.modes.V))
+        X = system.train.X
+        # u'(F'X/n)v mode by mode, so that no (k, d) matrix is made of many inputs
+        learned = jnp.sum((system.outputs(moment.state.params, X) @ U) * (X @ V), axis=0) / X.shape[0]
+        there = s > 100 * jnp.finfo(s.dtype).eps * s[:1]
+        return {"mode_fraction": jnp.where(there, learned / jnp.where(there, s, 1), jnp.nan)}
+
+
 class SingularValues(Counted):
     """Singular values of the end-to-end map of a linear network, the largest first (`count`, 0: all)."""
 

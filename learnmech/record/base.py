@@ -108,6 +108,18 @@ class Record:
 
         return replay.read(self, what, when)
 
+    def sample_gradients(self, when: float, samples: "np.ndarray | list[int] | None" = None) -> dict:
+        """The gradient of each training sample's own loss at a step (for flows the time of a mark), {layer: {name: (n, *shape)}} (`samplewise`)."""
+        from learnmech.record import replay
+
+        return replay.sample_gradients(self, when, samples)
+
+    def jacobian(self, when: float, X: "np.ndarray | None" = None) -> dict:
+        """The slope of each output of each sample at a step (for flows the time of a mark), {layer: {name: (n, k, *shape)}} (`samplewise`)."""
+        from learnmech.record import replay
+
+        return replay.jacobian(self, when, X)
+
     def linearized(self, at: float = 0) -> Experiment:
         """An experiment like the run's on the tangent of the network at a step (for flows at the time of a mark), from the parameters there.
 

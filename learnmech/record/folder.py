@@ -150,6 +150,15 @@ class Writer:
             self._lasts = time.perf_counter()
             self._wait = PATIENCE * (self._lasts - began)
 
+    def committed_values(self, name: str, mark: int) -> np.ndarray:
+        """What was committed of a quantity with one number at each mark, before a mark; nothing where it is not watched."""
+        every = next((every for every, names in self.said["names"].items() if name in names), None)
+        rows = 0 if every is None else len(due_marks(int(every), self.said["first"], mark))
+        if not rows:
+            return np.zeros(0)
+        values = read_table(self.folder / "record" / f"every-{every}.zarr", [name], rows, sound=True)[0][name].values
+        return values.astype(float) if values.ndim == 1 else np.zeros(0)
+
     def mended(self, found: "Found", shapes: dict) -> int:
         """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
         marks = committed(self.progress)

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learnmech import samplewise
 from learnmech.architectures.base import flat_of
 from learnmech.architectures.linearized import Linearized
 from learnmech.clock import Marks
@@ -143,6 +144,18 @@ def read(record, what: Instrument | str, when):
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
     steps = None if course.flows else np.asarray(places)
     return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))
+
+
+def sample_gradients(record, when: float, samples=None):
+    """`samplewise.sample_gradients` of the landscape in force at a step or time, at the state there."""
+    stage, state = next(stages_at(record, [place_of(record, when)]))
+    return samplewise.sample_gradients(stage.system, state.params, samples)
+
+
+def jacobian(record, when: float, X=None):
+    """`samplewise.jacobian` of the landscape in force at a step or time, at the state there."""
+    stage, state = next(stages_at(record, [place_of(record, when)]))
+    return samplewise.jacobian(stage.system, state.params, X)
 
 
 HOOKS = ("data", "system", "frozen")

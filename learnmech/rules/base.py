@@ -48,7 +48,7 @@ class SteppingRule(Rule):
     `decay_scaled` a layer loses factor * rate * decay, as in PyTorch where a group with a rate of its own keeps the decay of the others.
     """
 
-    rate: Knob = knob(0.1, above=0, meaning="base rate: what the update is multiplied by, in param^2/loss")
+    rate: Knob = knob(0.1, above=0, meaning="base rate: what the update is multiplied by, in param²/loss")
     schedule: Schedule = part(Constant(), kw_only=True, meaning="factor on the whole step, as a function of the step count")
     decay: Knob | None = knob(None, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
     coupled: bool = structure(False, kw_only=True, meaning="whether decay * params is added to the gradient instead, as an L2 penalty would be")

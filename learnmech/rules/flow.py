@@ -27,7 +27,7 @@ class MomentumFlow(FlowRule):
     becomes gradient flow in time t/(1 - momentum).  Source: Qian 1999; Kovachki & Stuart 2021; the start is ours.
     """
 
-    rate: Knob = knob(0.02, above=0, kw_only=True, meaning="rate of the heavy ball that it follows, in param^2/loss")
+    rate: Knob = knob(0.02, above=0, kw_only=True, meaning="rate of the heavy ball that it follows, in param²/loss")
     momentum: Knob = knob(0.9, at_least=0, below=1, kw_only=True, meaning="momentum of the heavy ball that it follows")
 
     def init(self, params):

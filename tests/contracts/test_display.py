@@ -17,9 +17,10 @@ from learnmech.figures import grid as grids
 from learnmech.figures.curves import drawn_names
 from learnmech.figures.legends import _covers, _drawn, cleared
 from learnmech.figures.panels import band_of, in_order, oscillates
-from learnmech.figures.style import label, sheet
+from learnmech.figures.style import TIME, label, sheet
 from learnmech.figures.symbols import math
 from learnmech.orders import fitted_order
+from learnmech.quantity import exponent, powers
 
 WATCH = ("loss", "mode-strengths", instruments.Sharpness(k=2, every=5))
 
@@ -256,3 +257,10 @@ def test_a_reading_that_costs_more_is_said_to(experiment):
     wide = experiment.with_value("architecture.hidden", [60]).with_value("data.n", 200)
     few, many = (dict(lm.estimate(wide, watch=("loss", instruments.Sharpness(every=every))).parts)["instruments"] for every in (20, 1))
     assert many > 2 * few
+
+
+def test_units_are_spelled_alike_in_labels_of_a_dataset_in_tables_and_in_figures(record):
+    assert record["loss"]["time"].attrs["units"] in TIME and record["loss"]["time"].attrs["units"] == "param²/loss"
+    sharp = record.read("sharpness", [0])["sharpness"]
+    assert sharp.attrs["units"] == "loss/param²" and "^" not in str(record)
+    assert exponent("loss/param^2", "param") == -2 and powers(powers("loss^2/param^-2")) == "loss²/param⁻²"

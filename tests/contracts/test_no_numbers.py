@@ -9,14 +9,22 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, catalog, data, instruments, losses, rules, trees
+from learnmech.activations import ACTIVATIONS
 from learnmech.instruments import Watch
 from learnmech.instruments.base import Instrument, Moment
 from learnmech.march import march, way_of
 from learnmech.quantity import Quantity
 
-# A rectifier makes 0 of a NaN, a sign and a largest entry make a class of it.
+
+def hiding(z):
+    """A rectifier that makes 0 of a NaN, as ones of one's own may."""
+    return jnp.where(z > 0, z, 0)
+
+
+# This rectifier makes 0 of a NaN, a sign and a largest entry make a class of it.
+ACTIVATIONS["hiding"] = hiding
 SIGNS = lm.Experiment(
-    architectures.Mlp(hidden=(4,), activation="relu", scaling=lm.scalings.NTK()),
+    architectures.Mlp(hidden=(4,), activation="hiding", scaling=lm.scalings.NTK()),
     data.Digits(train=8, classes=(3, 8), targets="sign"),
     rules.GradientDescent(rate=0.1),
     lm.Clock(steps=8),
@@ -101,6 +109,18 @@ def test_a_rectifier_makes_a_number_of_the_loss_where_a_weight_is_none(signs):
     assert np.isfinite(jnp.maximum(X, 0) @ params["layer2"]["weight"].T).all()
     read = instruments.Norms().read(Moment(start.system, dataclasses.replace(start.state, params=params), start.rule, params, jnp.zeros(()), params, params))
     assert np.isfinite(read["weight_norm"]).tolist() == [False, True], "each layer's own norm does not see the other"
+
+
+def test_the_rectifier_of_the_house_makes_no_number_of_a_weight_that_is_none(signs):
+    start, _, _ = signs
+    for name, value in (("hiding", True), ("relu", False)):
+        system = lm.prepare(dataclasses.replace(SIGNS, architecture=architectures.Mlp(hidden=(4,), activation=name, scaling=lm.scalings.NTK()))).system
+        assert bool(jnp.isfinite(system.loss(spoiled(start.state.params, "layer1.weight", np.nan)))) == value
+    z = jnp.asarray([np.nan, -np.inf, -5e-324, -0.0, 0.0, 5e-324, 2.0, np.inf])
+    slopes = jax.vmap(jax.grad(ACTIVATIONS["relu"]))
+    for derived, other in ((ACTIVATIONS["relu"](z), hiding(z)), (slopes(z), jax.vmap(jax.grad(hiding))(z))):
+        assert np.asarray(derived[1:]).tobytes() == np.asarray(other[1:]).tobytes()
+    assert np.isnan(ACTIVATIONS["relu"](z)[0])
 
 
 def test_outputs_that_overflow_are_in_no_class_although_every_weight_is_a_number(signs):
