@@ -39,22 +39,27 @@ def scalars_of(grid: "xr.Dataset") -> list[str]:
 
 
 def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
-    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no number, as where it diverged before the end."""
+    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no number, as where it diverged before the end,
+    and where a point of the sweep is not there."""
     values = grid[name]
     axis = _moving(values)
     if not values.sizes[axis]:
         return values.sum(axis) * np.nan
+    if "reached" in grid.coords and set(grid["reached"].dims) <= set(values.dims):
+        reached = grid["reached"]
+        ends = values.isel({axis: np.maximum(reached, 1) - 1}).reset_coords(drop=True).where(reached.variable > 0)
+        return ends if "diverged_at" not in grid.coords else ends.where(np.isnan(grid["diverged_at"].variable))
     times = grid.coords.get("time")
-    if any(str(dim).startswith("clock.") for dim in values.dims):
-        # a shorter clock is filled up with NaN on the axis of the longest: what is there last was its end
-        there = np.isfinite(values)
-        last = values.sizes[axis] - 1 - there.isel({axis: slice(None, None, -1)}).argmax(axis)
-        return values.isel({axis: last}).reset_coords(drop=True)
     if times is None or axis == "time" or axis not in times.dims or times.ndim == 1:
         return values.isel({axis: -1}, drop=True)
     # marks that a shorter clock does not have are filled up with NaN, in the times too
     last = np.maximum(np.isfinite(times).sum(axis) - 1, 0)
     return values.isel({axis: last}).reset_coords(drop=True)
+
+
+def diverged(grid: "xr.Dataset") -> "xr.DataArray | None":
+    """Where each run that diverged was first seen to, as a step (for flows a time), NaN for the others; None where none did."""
+    return grid["diverged_at"] if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any() else None
 
 
 def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.DataArray | None]":
@@ -228,6 +233,11 @@ def _positions(axis, set_ticks, set_scale, values):
             set_ticks(at, [f"{one:.3g}" for one in at])
             set_ticks([], minor=True)
     return at
+
+
+def place_of(axis, values) -> np.ndarray:
+    """Where the values of a knob stand on the horizontal axis, whose ticks are set for them."""
+    return _positions(axis, axis.set_xticks, axis.set_xscale, values)
 
 
 def _along(axis, mean, bars, knob, values, count) -> None:
