@@ -1,5 +1,7 @@
 """Grid: what a sweep gave, point by point over time, and its last values over the knobs."""
 
+import textwrap
+
 import numpy as np
 
 from learnmech.errors import nearest, refused
@@ -62,6 +64,21 @@ def diverged(grid: "xr.Dataset") -> "xr.DataArray | None":
     return grid["diverged_at"] if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any() else None
 
 
+def diverged_words(grid: "xr.Dataset") -> str:
+    """How many of the points diverged, and where the first did; empty where none did."""
+    ends = diverged(grid)
+    if ends is None:
+        return ""
+    gone = ends.values[np.isfinite(ends.values)]
+    unit = "step" if "step" in grid.coords else "time"
+    return f"{gone.size} of {ends.size} points diverged, seen from {unit} {gone.min():g} on"
+
+
+def words_of_note(grid: "xr.Dataset") -> str:
+    """What is to be said of a grid that is not whole: which points are missing or damaged; empty of one that is."""
+    return str(grid.attrs.get("note", ""))
+
+
 def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.DataArray | None]":
     """(mean over seeds, standard error of the mean or None where there is one seed)."""
     values = grid[quantity]
@@ -90,6 +107,8 @@ def draw(grid: "xr.Dataset", quantity: "str | tuple[str, ...] | None" = None, kn
     said = [title] if title else []
     said += [f"mean over {', '.join(others)}"] if others else []
     said += [f"not shown: {', '.join(left)}"] if left else []
+    said += [words_of_note(grid), *([] if title else [diverged_words(grid)])]
+    said = [one for one in said if one]
     return titled(figure, "; ".join(said))
 
 
@@ -145,8 +164,13 @@ def short(knob: str) -> str:
 
 
 def value_of(value) -> str:
-    """A knob's value as it is written."""
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else plain(value)
+    """A knob's value as it is written; a part by its kind and knobs, on short lines."""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
+    words = str(value)
+    if words.startswith("{"):
+        words = words.strip("{}").replace("'kind': ", "").replace("'", "").replace(": ", " ")
+    return plain(textwrap.fill(textwrap.shorten(words, 60, placeholder=" ..."), 20))
 
 
 def _curves(axis, grid, name) -> None:

@@ -81,8 +81,8 @@ def _map(figure, axis, one) -> None:
     axis.set_facecolor("#DDDDDD")
     names = [[value_of(value) for value in values] for values in one.values]
     image = axis.pcolormesh(np.arange(len(names[0])), np.arange(len(names[1])), shown, norm=norm, cmap="cividis_r", shading="nearest", rasterized=True)
-    for ticks, written in ((axis.set_xticks, names[0]), (axis.set_yticks, names[1])):
-        every = max(1, -(-len(written) // 9))
+    for ticks, written, most in ((axis.set_xticks, names[0], 5), (axis.set_yticks, names[1], 9)):
+        every = max(1, -(-len(written) // most))
         ticks(range(0, len(written), every), written[::every])
     axis.grid(False)
     axis.set_xlabel(plain(one.knobs[0]))
@@ -134,7 +134,8 @@ def _along(figure, axis, one) -> None:
         heights = np.where(np.isfinite(shown[here]), shown[here], np.nan)
         axis.plot(at[here], heights, shape, color=color, markersize=8, linestyle="none", zorder=3, label=f"{SIGNS.get(word, '')} {word}".strip())
         gone = here & ~np.isfinite(shown)
-        axis.plot(at[gone], np.full(gone.sum(), 0.97), shape, color=color, markersize=8, fillstyle="none", clip_on=False, transform=axis.get_xaxis_transform())
+        if gone.any():
+            axis.plot(at[gone], np.full(gone.sum(), 0.97), shape, color=color, markersize=8, fillstyle="none", transform=axis.get_xaxis_transform())
     if np.isfinite(one.bound):
         axis.axhline(one.bound, color="#333333", linestyle=":", linewidth=1, label=f"tolerance {one.bound:.2g}")
     axis.set_xlabel(plain(one.knobs[0]))

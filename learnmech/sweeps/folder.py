@@ -34,7 +34,14 @@ xr = late("xarray")
 
 NAME, POINTS, FORMAT = SWEEP, "points", 1
 SAID = {"format": int, "identity": str, "made": str, "experiment": str, "precision": str, "fingerprint": str, "axes": list, "seeds": [int]}
-SAID |= {"watch": ([str], None), "points": {"map": [str], "vmap": [str]}, "surroundings": dict, "moving": {"time", "mark"}, "code": forms.CODE, "files": {forms.Name: str}}
+SAID |= {
+    "watch": ([str], None),
+    "points": {"map": [str], "vmap": [str]},
+    "surroundings": dict,
+    "moving": {"time", "mark"},
+    "code": forms.CODE,
+    "files": {forms.Name: str},
+}
 # Seconds to wait for another process that writes sweep.json or gathers.
 PATIENCE = 120.0
 

@@ -31,9 +31,7 @@ def attributes_of(asked: Asked) -> dict:
     return {"experiment": written, "asked": json.dumps(asked.plain())}
 
 
-def gathered(
-    tables: "Sequence[xr.Dataset | None]", axes: dict, seeds: Sequence[int], attributes: dict, moving: str | None = None
-) -> "xr.Dataset":
+def gathered(tables: "Sequence[xr.Dataset | None]", axes: dict, seeds: Sequence[int], attributes: dict, moving: str | None = None) -> "xr.Dataset":
     """The points' Datasets as one, in the order of the grid; None for a point that is not there, which is NaN and counted in `note`.
 
     `moving` is what the axis of time will be called once all points are there (None: what it is for those that are).

@@ -73,7 +73,10 @@ class Kept:
             file = self._file(index, backend)
             if file.is_file():
                 try:
-                    return backend, unpacked(file.read_bytes(), self.identities[backend][index])
+                    found = unpacked(file.read_bytes(), self.identities[backend][index])
+                    if "time" not in found.dims:
+                        raise ValueError("it has no time")
+                    return backend, found
                 except UNREADABLE as error:
                     (lost or _made_again)(file, str(error))
         return None
@@ -126,8 +129,6 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
         data, coords = {}, {}
         for key, (name, dims, attrs, coordinate) in said["variables"].items():
             (coords if coordinate else data)[name] = (tuple(dims), held[key], attrs)
-    if "time" not in coords and "time" not in {dim for dims, *_ in data.values() for dim in dims}:
-        raise ValueError("it has no time")
     return xr.Dataset(data, coords, said["attrs"])
 
 
