@@ -108,9 +108,12 @@ def _rows(grid, axes) -> list[dict]:
         row = {"at": {path: axes[path][place] for path, place in at.items()}}
         for q in scalars:
             values = np.atleast_1d(ends[q].isel(at).values.astype(float))
-            sem = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
-            row[q] = {"mean": float(values.mean()), "sem": sem}
+            with np.errstate(all="ignore"):
+                sem = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+                row[q] = {"mean": float(values.mean()), "sem": sem}
         found = np.atleast_1d((grid["reached"] * np.nan if ended is None else ended).isel(at).values)
+        there = np.atleast_1d(grid["reached"].isel(at).values) > 0
+        row["runs"] = {"kept": int(there.sum()), "of": int(there.size)}
         row["diverged"] = {"runs": int(np.isfinite(found).sum()), "of": int(found.size), "at": sorted(found[np.isfinite(found)].tolist())}
         rows.append(row)
     return rows
@@ -154,6 +157,10 @@ def export(folder: Path, file: Path) -> dict:
 def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> dict:
     """A theory over every point of a sweep; what it says is kept in the folder, and drawn on its page."""
     ready()
+    if tolerance is not None and not tolerance > 0:
+        raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
+    if Path(other).is_dir():
+        raise refused("compare", "a theory to lay over the points of a sweep", f"the folder {other}", "Name a theory; learnmech list theories tells them")
     folder, theory = Path(folder), text.part_of(Theory, other)
     with bar(quiet, f"{other} over {folder.name}") as shown:
         said = None if shown is None else lambda done, of: shown(running.Progress(done, of, done, 0.0, None))

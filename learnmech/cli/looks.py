@@ -154,12 +154,14 @@ def predict(result: dict) -> None:
 def sweep(result: dict) -> None:
     """The last mark of each point of a sweep; where runs diverged, at which step."""
     console, rows = _console(), result["rows"]
-    axes, quantities = list(rows[0]["at"]), [q for q in rows[0] if q not in ("at", "diverged")]
+    axes, quantities = list(rows[0]["at"]), [q for q in rows[0] if q not in ("at", "diverged", "runs")]
     gone = any(row["diverged"]["runs"] for row in rows)
-    table = _table(*map(escape, (*axes, *quantities)), *(["diverged"] if gone else []))
+    partly = result["file"] is None
+    table = _table(*map(escape, (*axes, *quantities)), *(["diverged"] if gone else []), *(["runs"] if partly else []))
     for row in rows:
-        cells = [f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
-        table.add_row(*(_number(v) for v in row["at"].values()), *cells, *([_diverged(row["diverged"])] if gone else []))
+        cells = ["" if row[q]["mean"] != row[q]["mean"] else f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
+        runs = ["{kept} of {of}".format(**row["runs"])] if partly else []
+        table.add_row(*(_number(v) for v in row["at"].values()), *cells, *([_diverged(row["diverged"])] if gone else []), *runs)
     console.print(table)
     points = result["points"]
     if result["diverged"]:

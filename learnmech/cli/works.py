@@ -257,6 +257,9 @@ def predict(subject, changes, names, out, small) -> dict:
 
 def whole(folder) -> Record:
     """The record in a run folder of which nothing is damaged."""
+    if is_sweep(folder):
+        remedy = f"Run a point of it: learnmech run {folder}/experiment.toml, with its knobs"
+        raise refused("learnmech", "a run folder", f"{folder}, that of a sweep", remedy)
     found = load(folder)
     if found.damaged:
         broken = next(note for note in found.notes if note.startswith("damaged: ")).split("; ")[0]

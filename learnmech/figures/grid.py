@@ -84,8 +84,9 @@ def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.Dat
     values = grid[quantity]
     if "seed" in values.dims:
         count = values.sizes["seed"]
-        mean = values.mean("seed", keep_attrs=True, skipna=False)
-        return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else None
+        with np.errstate(all="ignore"):  # runs that are about to diverge have squares that overflow
+            mean = values.mean("seed", keep_attrs=True, skipna=False)
+            return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else None
     bar = grid[f"{quantity}{SEM}"] if f"{quantity}{SEM}" in grid else None
     return values, None if bar is None or not np.isfinite(bar.values).any() else bar
 

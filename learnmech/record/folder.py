@@ -263,6 +263,8 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     """The facts of a run folder, each checked against its checksum."""
     folder = Path(folder)
     if not (folder / "run.json").is_file() and not (folder / ".run.json.copy").is_file():
+        if is_sweep(folder):
+            raise refused(who, "a run folder", f"{folder}, that of a sweep", "Give the same sweep again to go on with it, or run one of its points (lm.point)")
         raise refused(who, "a run folder", str(folder), "Give a folder that a run has written")
     said = sealed.read(folder, "run.json")
     if said is None:

@@ -67,6 +67,8 @@ def table_of(grid: "xr.Dataset") -> Table:
     they did, and how many of the seeds."""
     knobs, scalars, rows = [k for k in knobs_of(grid) if k in grid.dims], scalars_of(grid), []
     ends = {name: last_values(grid, name) for name in scalars}
+    reached = grid.coords.get("reached")
+    partly = reached is not None and not (reached.values > 0).all()
     gone, unit = diverged(grid), "step" if "step" in grid.coords else "time"
     points = list(itertools.product(*(range(grid.sizes[knob]) for knob in knobs)))
     for where in points[:ROWS]:
@@ -76,12 +78,14 @@ def table_of(grid: "xr.Dataset") -> Table:
         ]
         for name in scalars:
             values = np.atleast_1d(np.asarray(ends[name].isel({k: v for k, v in at.items() if k in ends[name].dims}).values, float))
-            bar = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
-            cells.append(number(float(values.mean())) + (f" ± {bar:.2g}" if np.isfinite(bar) else ""))
-        rows.append((*cells, *([] if gone is None else [_diverged_in(gone.isel(at), unit)])))
+            with np.errstate(all="ignore"):
+                bar = values.std(ddof=1) / np.sqrt(len(values)) if len(values) > 1 else np.nan
+                cells.append(number(float(values.mean())) + (f" ± {bar:.2g}" if np.isfinite(bar) else ""))
+        there = [f"{int((reached.isel(at) > 0).sum())} of {int(reached.isel(at).size)}"] if partly else []
+        rows.append((*cells, *([] if gone is None else [_diverged_in(gone.isel(at), unit)]), *there))
     below = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
     below += tuple(one for one in (diverged_words(grid), words_of_note(grid)) if one)
-    return Table((*knobs, *scalars, *([] if gone is None else ["diverged"])), tuple(rows), below=below)
+    return Table((*knobs, *scalars, *([] if gone is None else ["diverged"]), *(["runs"] if partly else [])), tuple(rows), below=below)
 
 
 def _diverged_in(ends, unit) -> str:

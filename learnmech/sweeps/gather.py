@@ -103,9 +103,10 @@ def error_bars(dataset: "xr.Dataset") -> "xr.Dataset":
 
     Where one seed has no number, as behind the mark at which it diverged, the mean has none.
     """
-    mean = dataset.mean("seed", keep_attrs=True, skipna=False)
-    count = dataset.sizes["seed"]
-    spread = dataset.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else mean * np.nan
+    with np.errstate(all="ignore"):  # runs that are about to diverge have squares that overflow
+        mean = dataset.mean("seed", keep_attrs=True, skipna=False)
+        count = dataset.sizes["seed"]
+        spread = dataset.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else mean * np.nan
     return mean.assign({f"{name}_sem": spread[name] for name in dataset.data_vars})
 
 

@@ -37,20 +37,22 @@ def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend
     """sha256 of all that decides the numbers of a point: the experiment with the content of its files and the user's own code, what is
     watched, the versions and the device (`here`, None: those of this process), how it is computed, and the layout of what is kept."""
     here = surroundings(point) if here is None else here
-    said = {
-        "experiment": text.identity(point),
-        "watch": None if watch is None else [text.identity(one) for one in watch],
-        "surroundings": {name: here.get(name) for name in DECISIVE},
-        "backend": "vmap" if backend == "vmap" else "map",
-        "layout": LAYOUT,
-    }
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    return _digests(point, None if watch is None else [text.identity(one) for one in watch], here)["vmap" if backend == "vmap" else "map"]
+
+
+def _digests(point, watched, here) -> dict[str, str]:
+    said = {"experiment": text.identity(point), "watch": watched, "surroundings": {name: here.get(name) for name in DECISIVE}, "layout": LAYOUT}
+    return {way: hashlib.sha256(json.dumps(said | {"backend": way}, sort_keys=True).encode()).hexdigest() for way in ("map", "vmap")}
 
 
 def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | None) -> dict[str, list[str]]:
     """{way in which points are computed: the identity of each point}."""
-    found = [(identity_of(point, watch), identity_of(point, watch, "vmap")) for point in points]
-    return {"map": [one for one, _ in found], "vmap": [one for _, one in found]}
+    watched, here = None if watch is None else [text.identity(one) for one in watch], {}
+    found = []
+    for point in points:
+        here = here if here.get("precision") == point.precision else surroundings(point)
+        found.append(_digests(point, watched, here))
+    return {way: [one[way] for one in found] for way in ("map", "vmap")}
 
 
 class Kept:
