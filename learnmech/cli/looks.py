@@ -159,7 +159,10 @@ def sweep(result: dict) -> None:
     partly = result["file"] is None
     table = _table(*map(escape, (*axes, *quantities)), *(["diverged"] if gone else []), *(["runs"] if partly else []))
     for row in rows:
-        cells = ["" if row[q]["mean"] != row[q]["mean"] else f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
+        cells = [
+            "" if row[q]["mean"] != row[q]["mean"] else f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "")
+            for q in quantities
+        ]
         runs = ["{kept} of {of}".format(**row["runs"])] if partly else []
         table.add_row(*(_number(v) for v in row["at"].values()), *cells, *([_diverged(row["diverged"])] if gone else []), *runs)
     console.print(table)

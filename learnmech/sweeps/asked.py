@@ -28,6 +28,8 @@ class Asked:
     axes: dict[str, list]
     seeds: list[int]
     watch: tuple[Instrument, ...] | None
+    labels: dict[str, list] | None = None
+    """How the values are written on the axes of the grid, where they came back from plain data."""
 
     @classmethod
     def of(cls, experiment: Experiment, axes: Mapping, seeds: int | Sequence[int], watch: tuple | None) -> "Asked":
@@ -49,7 +51,7 @@ class Asked:
     @property
     def swept(self) -> dict[str, list]:
         """{dim of the grid: its labels}, the seeds last where they are no knob."""
-        return labels_of(self.axes, self.seeds)
+        return labels_of(self.axes if self.labels is None else self.labels, self.seeds)
 
     def points(self) -> list[Experiment]:
         """The experiment of every point, in the order of the grid."""
@@ -72,7 +74,7 @@ class Asked:
         return self.turned(values | ({} if "seed" in self.axes else {"seed": int(labels["seed"])}))
 
     def _value(self, path, written):
-        found = [value for value in self.axes[path] if label(value) == written]
+        found = [value for value, one in zip(self.axes[path], self.swept[path], strict=True) if one == written]
         if not found or any(_plain(one) != _plain(found[0]) for one in found[1:]):
             what = f"one value of {path} that is written {written}"
             raise refused("The grid", what, len(found), "Give values that are told apart by how they are written")
@@ -82,6 +84,7 @@ class Asked:
         """As plain data, the arrays of the experiment by sha256."""
         return {
             "axes": [[path, [_plain(value) for value in values]] for path, values in self.axes.items()],
+            "labels": [[path, [plain(one) for one in self.swept[path]]] for path in self.axes],
             "seeds": self.seeds,
             "watch": None if self.watch is None else [text.to_text(one)[0] for one in self.watch],
         }
@@ -97,7 +100,8 @@ class Asked:
         watch = said["watch"]
         if watch is not None:
             watch = tuple(text.from_text(Instrument, one, folder, known) for one in watch)
-        return cls(experiment, {path: list(values) for path, values in said["axes"]}, list(said["seeds"]), watch)
+        axes, labels = ({path: list(values) for path, values in said[name]} for name in ("axes", "labels"))
+        return cls(experiment, axes, list(said["seeds"]), watch, labels)
 
 
 def labels_of(axes: Mapping, seeds: Sequence[int]) -> dict[str, list]:

@@ -26,14 +26,14 @@ from learnmech.logs import LOG
 from learnmech.record import forms, identity, sealed
 from learnmech.record.folder import SWEEP, is_sweep
 from learnmech.record.provenance import surroundings
-from learnmech.sweeps.asked import Asked, digest_of
+from learnmech.sweeps.asked import Asked, digest_of, labels_of
 from learnmech.sweeps.gather import gathered
 from learnmech.sweeps.kept import DECISIVE, UNREADABLE, Kept, identities_of
 
 xr = late("xarray")
 
 NAME, POINTS, FORMAT = SWEEP, "points", 1
-SAID = {"format": int, "identity": str, "made": str, "experiment": str, "precision": str, "fingerprint": str, "axes": list, "seeds": [int]}
+SAID = {"format": int, "identity": str, "made": str, "experiment": str, "precision": str, "fingerprint": str, "axes": list, "labels": list, "seeds": [int]}
 SAID |= {
     "watch": ([str], None),
     "points": {"map": [str], "vmap": [str]},
@@ -189,17 +189,17 @@ def described(folder: str | Path, who: str = "load") -> Swept:
 
 
 def _misfit(said) -> str | None:
-    axes, points = said["axes"], said["points"]
-    pairs = all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], list) and one[1] for one in axes)
-    count = 1
-    for one in axes if pairs else ():
-        count *= len(one[1])
+    axes, labels, points, count = said["axes"], said["labels"], said["points"], len(said["seeds"])
+    pairs = all(isinstance(one, list) and len(one) == 2 and isinstance(one[0], str) and isinstance(one[1], list) and one[1] for one in (*axes, *labels))
+    if not pairs or [(one[0], len(one[1])) for one in axes] != [(one[0], len(one[1])) for one in labels] or len({one[0] for one in axes}) < len(axes):
+        return "axes"
+    if not all(isinstance(value, (bool, int, float, str)) for _, values in labels for value in values):
+        return "labels"
+    for _, values in axes:
+        count *= len(values)
     # a name is what its points are looked for under: hexadecimal, so that it leads nowhere else
     named = all(len(one) == 64 and set(one) <= set("0123456789abcdef") for way in points.values() for one in way)
-    if not pairs or len(dict(map(tuple, ((one[0], 0) for one in axes)))) < len(axes):
-        return "axes"
-    counts = {count * len(said["seeds"]), len(points["map"]), len(points["vmap"])}
-    return None if named and len(counts) == 1 and said["seeds"] else "points"
+    return None if named and count and len(points["map"]) == len(points["vmap"]) == count else "points"
 
 
 def load_grid(folder: str | Path) -> "xr.Dataset":
@@ -214,11 +214,11 @@ def load_grid(folder: str | Path) -> "xr.Dataset":
         got = f"{folder}, with {len(lost)} damaged" if lost else f"none of {len(tables)} in {folder}"
         raise refused("load", "a point that is kept", got, "Wait for the first, or give the same sweep again")
     said = found.said
-    asked = json.dumps({name: said[name] for name in ("axes", "seeds", "watch")})
+    asked = json.dumps({name: said[name] for name in ("axes", "labels", "seeds", "watch")})
     attributes = {"backend": "+".join(sorted(ways)), "experiment": said["experiment"], "asked": asked, "folder": str(folder)}
     attributes |= {"made": said["made"], "learnmech": str(said["surroundings"].get("learnmech"))}
     try:
-        grid = gathered(tables, dict(map(tuple, said["axes"])), said["seeds"], attributes, said["moving"])
+        grid = gathered(tables, labels_of(dict(map(tuple, said["labels"])), said["seeds"]), attributes, said["moving"])
     except Refused:
         raise
     except UNREADABLE as error:

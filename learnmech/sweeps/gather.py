@@ -11,7 +11,7 @@ from learnmech.experiment import Experiment, Start
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.stages import Course
-from learnmech.sweeps.asked import Asked, labels_of
+from learnmech.sweeps.asked import Asked
 from learnmech.watching import watched
 
 xr = late("xarray")
@@ -31,15 +31,14 @@ def attributes_of(asked: Asked) -> dict:
     return {"experiment": written, "asked": json.dumps(asked.plain())}
 
 
-def gathered(tables: "Sequence[xr.Dataset | None]", axes: dict, seeds: Sequence[int], attributes: dict, moving: str | None = None) -> "xr.Dataset":
-    """The points' Datasets as one, in the order of the grid; None for a point that is not there, which is NaN and counted in `note`.
+def gathered(tables: "Sequence[xr.Dataset | None]", swept: dict[str, list], attributes: dict, moving: str | None = None) -> "xr.Dataset":
+    """The points' Datasets as one, in the order of the grid with these labels; None for a point that is not there, which is NaN and counted in `note`.
 
     `moving` is what the axis of time will be called once all points are there (None: what it is for those that are).
 
     `reached` says how many marks each run reached, 0 where there is none, and `diverged_at`, where one did, the step (for flows
     the time) of the mark at which its loss was no longer finite.
     """
-    swept = labels_of(axes, seeds)
     shape = tuple(len(values) for values in swept.values())
     there = [t for t in tables if t is not None]
     if not there:

@@ -81,7 +81,7 @@ def sweep(
             _there(i, keep, tables)  # what other parts have kept by now
     moving = None if keep is None else keep.moving
     attributes = {"backend": "+".join(sorted(used)) or "kept", **attributes_of(asked), **({} if folder is None else {"folder": str(folder)})}
-    return gathered([tables.get(i) for i in range(len(points))], asked.axes, asked.seeds, attributes, moving)
+    return gathered([tables.get(i) for i in range(len(points))], asked.swept, attributes, moving)
 
 
 def _computed(points, starts, tables, keep, how) -> set[str]:

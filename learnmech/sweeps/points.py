@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from pathlib import Path
 
-from learnmech.errors import refused
+from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment
 from learnmech.late import late
 from learnmech.sweeps.asked import Asked, knobs_asked
@@ -64,7 +64,14 @@ def asked_of(grid: "xr.Dataset", who: str) -> Asked:
         found = described(folder, who)
         if [found.said["axes"], found.said["seeds"], found.said["watch"]] == [said["axes"], said["seeds"], said["watch"]]:
             return found.asked()
-    return Asked.again(AT_HAND.get(written, written), said, folder)
+    experiment = AT_HAND.get(written)
+    if experiment is None and "sha256" in written and "folder" not in grid.attrs:
+        try:
+            return Asked.again(written, said, folder)
+        except Refused as refusal:
+            remedy = "Keep hold of the experiment while the grid is in use, or sweep with a folder, which keeps what it reads"
+            raise refused(who, "what the experiment of the grid reads", str(refusal), remedy) from None
+    return Asked.again(written if experiment is None else experiment, said, folder)
 
 
 def _labels(grid, dim) -> list:
