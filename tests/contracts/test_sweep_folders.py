@@ -101,7 +101,7 @@ def test_a_theory_over_a_grid_says_of_each_point_what_it_says_of_its_run(whole):
     folder, grid = whole
     laid = lm.compare(grid, theories.Decoupled())
     assert laid.dataset.equals(lm.compare(folder, "decoupled").dataset)
-    for rate, start in ((0.05, 0), (0.1, 1), (60.0, 0)):
+    for rate, start in ((0.1, 1), (60.0, 0)):
         experiment = lm.point(grid, {"initial": AXES["initial"][start]}, rate=rate, seed=1)
         alone = lm.compare(lm.run(experiment, watch=WATCH), theories.Decoupled())
         here = laid.dataset.sel({"rule.rate": rate, "seed": 1}).isel(initial=start)
@@ -157,7 +157,8 @@ def test_runs_that_diverged_say_where(whole):
     noted = lm.run(lm.point(grid, {"initial": {"kind": "gaussian"}}, rate=60.0, seed=0)).notes[0]
     assert noted.startswith(f"diverged at step {gone.values[0]:g}:")
     assert np.isnan(grid["diverged_at"].sel({"rule.rate": 0.05})).all()
-    page = lm.report.grid_page(grid, "Sweep", (lm.compare(grid, "decoupled"),))
+    alone = grid[["loss"]]
+    page = lm.report.grid_page(alone, "Sweep", (lm.compare(alone, "decoupled"),))
     count = int(np.isfinite(grid["diverged_at"]).sum())
     assert f"{count} of 12 points diverged" in page and "Decoupled: where it holds" in page and "2 of 2 seeds, at step" in page
 
