@@ -42,6 +42,8 @@ SAID |= {
     "code": forms.CODE,
     "files": {forms.Name: str},
 }
+# As many points as sweep.json has room to name (`sealed.LARGEST`).
+MOST = 300_000
 # Seconds to wait for another process that writes sweep.json or gathers.
 PATIENCE = 120.0
 
@@ -50,16 +52,19 @@ PATIENCE = 120.0
 def begun(folder: str | Path, asked: Asked, points: list[Experiment], ways: tuple[str, ...], shard: tuple[int, int] | None) -> Iterator[Kept]:
     """The folder made ready for a sweep, and its points; while it is open nobody deletes it."""
     folder = Path(folder)
+    if len(points) > MOST:
+        raise refused("sweep", f"at most {MOST} points in one folder", len(points), "Sweep a part of the values at a time, each in a folder")
+    if (folder / "run.json").exists():
+        raise refused("sweep", "a folder of its own", f"{folder}, that of a run", "Choose another --out")
+    code = identity.code_of(asked.experiment, tuple(asked.parts()))  # refuses what could not be read back
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise refused("sweep", f"a place to write {folder}", error.strerror, "Choose another --out") from None
-    if (folder / "run.json").exists():
-        raise refused("sweep", "a folder of its own", f"{folder}, that of a run", "Choose another --out")
     said = _said(asked, points)
     with sealed.shared(folder):
         with sealed.said_if_it_fails(str(folder), "Free some space, and give the same sweep again"), alone(folder):
-            _written(folder, asked, said, shard)
+            _written(folder, asked, said, code, shard)
         yield Kept(folder / POINTS, said["points"], ways, said["moving"])
 
 
@@ -89,7 +94,7 @@ def _said(asked: Asked, points: list[Experiment]) -> dict:
     return said | told | made | {"identity": digest_of([said["axes"], said["seeds"], said["points"]])}
 
 
-def _written(folder, asked, said, shard):
+def _written(folder, asked, said, code, shard):
     """sweep.json and what it names; left as it is where it says this sweep, and replaced where it says another."""
     there = sealed.read(folder, NAME)
     if there is not None and there.get("identity") == said["identity"] and not sealed.damaged(folder, NAME) and not _lost(folder, there):
@@ -101,7 +106,6 @@ def _written(folder, asked, said, shard):
     with tempfile.TemporaryDirectory(prefix="learnmech-sweep-") as place:
         work = Path(place)
         asked.experiment.save(work)
-        code = identity.code_of(asked.experiment, tuple(asked.parts()))  # refuses what could not be read back
         code.write(work / guests.FOLDER)
         files = sorted(file for file in work.rglob("*") if file.is_file())
         for file in files:
