@@ -20,14 +20,17 @@ _FACE = {
     "staircase": "staircases",
     "predict": "theories.base",
     "compare": "comparison",
-    "compare_means": "comparison",
+    "compare_means": "sweeps",
     "sweep": "sweeps",
+    "point": "sweeps",
     "load": "record",
     "show": "figures.curves",
     "Squared": "losses",
 }
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
 doors.hang(staircase="learnmech.figures.staircase:draw")
+doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
+doors.hang(regimes="learnmech.figures.regimes:regimes")
 _ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses")
 _ROOMS += ("gallery", "figures", "catalog", "report")
 __all__ = [*_FACE, *_ROOMS]

@@ -4,19 +4,20 @@ import dataclasses
 import fnmatch
 import math
 from collections.abc import Iterable
+from pathlib import Path
 
-import jax
 import numpy as np
 
-from learnmech import catalog, doors
+from learnmech import catalog, doors, text
 from learnmech.display import plain, results
 from learnmech.display.table import Table, as_html, as_text, boxed
-from learnmech.errors import Refused, refused
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.errors import Refused, nearest, refused
+from learnmech.experiment import Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.logs import LOG
 from learnmech.record.base import Record
+from learnmech.record.folder import is_sweep, load
 from learnmech.theories.base import Condition, Theory
 
 xr = late("xarray")
@@ -169,12 +170,24 @@ class Comparison:
         return next(row for row in self.rows if row.quantity == quantity)
 
 
-def compare(record: Record, other: Theory | Record, tolerance: float | dict[str, float] | None = None) -> Comparison:
+def compare(
+    record: "Record | xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None
+) -> "Comparison | GridComparison":
     """A record against a theory, or against another record. `tolerance` overrides the theory's, for all quantities or by name.
 
+    Both may be given by their folders, and a theory by its name. A sweep's grid (or its folder) against a theory is compared point by
+    point, and gives the verdict of each: a map of where the theory holds.
     A theory that cannot speak of this experiment gives a comparison without rows, outside its domain; so does one whose prediction would take as long as
     a run, where a condition fails.
     """
+    other = _against(other)
+    if isinstance(record, (str, Path)) and not is_sweep(record):
+        record = load(record)
+    if isinstance(record, (str, Path, xr.Dataset)):
+        return doors.through("compare_grid", record, other, tolerance)
+    if not isinstance(record, Record):
+        remedy = "Give what lm.run or lm.sweep give, or the folder of either"
+        raise refused("compare", "a record, a sweep's grid, or the folder of either", type(record).__name__, remedy)
     # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it can show; a flow no more than its solver keeps
     rule = record.experiment.rule
     resolution = 100 * max(float(np.finfo(record.experiment.precision).eps), float(rule.rtol) if rule.flows else 0.0)
@@ -183,10 +196,10 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         default = 1e-6
     else:
         if other.over_seeds:
-            remedy = "Sweep over seeds and use comparison.compare_means"
+            remedy = "Sweep over seeds, and lay it over that: lm.compare(grid, theory), or lm.compare_means"
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         LOG.info("laying %s", catalog.kebab(type(other).__name__))
-        start = prepare(record.experiment)
+        start = record.prepared[0].start if record.prepared else prepare(record.experiment)
         conditions = tuple(_decided(c, record) for c in other.conditions(start))
         name, source, default = type(other).__name__, other.source, max(other.tolerance, resolution)
         if other.dear and not all(c.holds for c in conditions):
@@ -207,6 +220,22 @@ def compare(record: Record, other: Theory | Record, tolerance: float | dict[str,
         rows.append(_row(quantity, _gone(seen[quantity]) if lost else seen[quantity], said[quantity], bound))
     conditions += _went_on(record, said, common)
     return Comparison(name, source, tuple(rows), conditions, seen, said)
+
+
+def _against(other) -> "Theory | Record":
+    """The theory or the record that is meant, by itself, by its name or by its folder."""
+    if isinstance(other, (str, Path)):
+        kinds = catalog.members("theories")
+        if str(other) in kinds:
+            return text.part_of(Theory, str(other))
+        if not Path(other).is_dir():
+            raise refused("compare", "a theory by name, or the folder of a run", repr(str(other)), nearest(str(other), kinds))
+        other = load(other)
+    if isinstance(other, type) and issubclass(other, Theory):
+        raise refused("compare", "a theory with its knobs", f"the class {other.__name__}", f"Write theories.{other.__name__}()")
+    if not isinstance(other, (Theory, Record)):
+        raise refused("compare", "a theory or a record to compare with", type(other).__name__, "Give for example theories.Decoupled(), or its name")
+    return other
 
 
 def compare_each(record: Record, theories: "Iterable[Theory]", tolerance: float | dict[str, float] | None = None) -> tuple[Comparison, ...]:
@@ -252,39 +281,6 @@ def _gone(seen: "xr.DataArray") -> "xr.DataArray":
     values = seen.values.copy()
     values[last + 1 :][np.isnan(values[last + 1 :])] = np.inf
     return seen.copy(data=values)
-
-
-def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) -> Comparison:
-    """A sweep over seeds against a theory of the mean. Errors and tolerance are in standard errors of the mean.
-
-    The prediction is averaged over the seeds' own starts where it depends on them.
-    Where every seed agrees (no spread), seen and said must be equal to round-off.
-    """
-    if grid.sizes.get("seed", 0) < 2:
-        raise refused("compare_means", "a Dataset over two or more seeds", dict(grid.sizes), "Sweep with seeds=100, say")
-    seeds = [int(seed) for seed in grid["seed"].values]
-    first = prepare(dataclasses.replace(experiment, seed=seeds[0]))
-    starts = [first, *(prepare(dataclasses.replace(experiment, seed=seed), like=first) for seed in seeds[1:] if theory.from_start)]
-    same = all(np.array_equal(a, b) for one in starts[1:] for a, b in zip(*(jax.tree.leaves(s.params) for s in (one, first)), strict=True))
-    said = [theory.predict(start) for start in (starts[:1] if same else starts)]
-    conditions, rows, seen, means = theory.conditions(first), [], {}, {}
-    if "time" in grid.dims and grid.sizes["time"] < 2 and any(one.sizes.get("time", 2) > 1 for one in said[0].data_vars.values()):
-        conditions += (Condition("the runs went on beyond their first mark", grid.sizes["time"], "2 marks", False, decided=False),)
-    for quantity in [str(q) for q in said[0].data_vars if q in grid]:
-        seen[quantity] = grid[quantity].mean("seed", keep_attrs=True)
-        means[quantity] = xr.concat([one[quantity] for one in said], "seed").mean("seed", keep_attrs=True)
-        spread = (grid[quantity].std("seed", ddof=1) / np.sqrt(grid.sizes["seed"])).values
-        gap, scale = np.abs(seen[quantity].values - means[quantity].values), np.abs(means[quantity].values).max()
-        still = spread <= 1e-9 * scale
-        error = np.where(still, np.where(gap <= 1e-9 * scale, 0.0, np.inf), gap / np.where(still, 1.0, spread))
-        lost = int(np.isnan(error).reshape(len(error), -1).any(axis=1).sum()) if error.ndim else int(np.isnan(error))
-        if lost:
-            conditions += (Condition(f"the mean of {quantity} over the runs is a number at every mark", lost, "0 marks without", False, decided=False),)
-        where = np.unravel_index(int(np.argmax(np.where(np.isnan(error), -1.0, error))), error.shape)
-        time = float(seen[quantity]["time"][where[0]])
-        row = float(seen[quantity].values[where]), float(means[quantity].values[where]), time, float(error[where])
-        rows.append(Row(quantity, *row, theory.tolerance, _verdict(row[-1], theory.tolerance)))
-    return Comparison(type(theory).__name__, theory.source, tuple(rows), tuple(conditions), seen, xr.Dataset(means))
 
 
 def foretold(theory: Theory, instrument: Instrument, start: Start) -> bool:
@@ -361,7 +357,7 @@ def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int
     return float(gap[where] / scale) if scale > 0 else float(gap[where]), tuple(int(i) for i in where)
 
 
-def _verdict(error, tolerance) -> str:
+def verdict_of(error, tolerance) -> str:
     return "undecided" if np.isnan(error) else "within" if error <= tolerance else "beyond"
 
 
@@ -373,4 +369,4 @@ def _row(quantity, seen, said, tolerance):
         return Row(quantity, np.nan, np.nan, np.nan, np.nan, tolerance, "undecided")
     error, where = relative_error(measured, predicted)
     row = float(measured[where]), float(predicted[where]), float(times[where[0]]), error
-    return Row(quantity, *row, tolerance, _verdict(error, tolerance))
+    return Row(quantity, *row, tolerance, verdict_of(error, tolerance))

@@ -14,7 +14,7 @@ from learnmech.architectures.base import Architecture
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.mlp import Mlp
 from learnmech.clock import Clock
-from learnmech.comparison import Check, compare, compare_means, watching
+from learnmech.comparison import Check, compare, watching
 from learnmech.data.base import Data
 from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian
@@ -34,7 +34,7 @@ from learnmech.rules.descent import GradientDescent
 from learnmech.runs import fork, run, stream
 from learnmech.scalings import NTK
 from learnmech.state import replaced
-from learnmech.sweeps import sweep
+from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Theory
 
 

@@ -203,6 +203,11 @@ def _drawn(source):
     return data
 
 
+def marks_of(experiment: Experiment) -> Marks:
+    """The marks of an experiment's clock, for which nothing need be drawn."""
+    return _marked(experiment.clock, experiment.rule)
+
+
 def _marked(clock, rule):
     if rule.flows:
         return clock.marked(None)

@@ -172,7 +172,7 @@ def measured_order(
     `comparison.RULE`. Fix the clock in time where the knob is a rate, so that all runs are compared at the same times.
     """
     if theory.over_seeds:
-        remedy = "Lay it over a sweep by comparison.compare_means"
+        remedy = "Lay it over a sweep by lm.compare_means"
         raise refused("measured_order", "a theory of single runs", f"{type(theory).__name__}, which speaks of their mean", remedy)
     if len(values) < 2:
         raise refused("measured_order", "two or more values", len(values), "Give for example 0.1, 0.05 and 0.025")

@@ -75,6 +75,7 @@ def parser() -> argparse.ArgumentParser:
     )
     swept.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
     swept.add_argument("--backend", default="map", help="map, vmap or fastest")
+    swept.add_argument("--shard", metavar="i/n", help="run the i-th of n parts of the points, counted from 1, as the tasks of an array job are")
     swept.add_argument("--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on")
 
     near = command("limit", "how fast a theory that is a limit becomes exact, held against the order it declares; exit status 1 if it is not that")
@@ -86,8 +87,8 @@ def parser() -> argparse.ArgumentParser:
     near.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
     near.add_argument("--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the plot, or .nc or .csv (default: runs/limit-THEORY.png)")
 
-    laid = command("compare", "a run against a theory, or against another run")
-    laid.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    laid = command("compare", "a run against a theory, or against another run; a sweep against a theory, point by point")
+    laid.add_argument("run", type=Path, metavar="RUN|SWEEP", help="a run folder, or that of a sweep")
     laid.add_argument("other", metavar="THEORY|RUN", help="a theory by name, or another run folder")
     laid.add_argument("--tolerance", type=float, help="the largest relative error that holds")
 
@@ -115,17 +116,19 @@ def parser() -> argparse.ArgumentParser:
 
     command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder, or that of a sweep")
 
-    out = command("export", "a record as NetCDF, or as CSV with a column per entry")
-    out.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    out = command("export", "a record as NetCDF, or as CSV with a column per entry; a sweep too")
+    out.add_argument("run", type=Path, metavar="RUN|SWEEP", help="a run folder, or that of a sweep")
     out.add_argument("file", type=Path, metavar="out.nc|out.csv", help="the file to write")
 
-    kept = command("runs", "the runs there are and their sizes on disk; or delete one")
+    kept = command("runs", "the runs and sweeps there are and their sizes on disk; or delete one")
     kept.add_argument("folder", type=Path, nargs="?", metavar="DIR", help="the folder of run folders (default: runs)")
     kept.add_argument("--out", type=Path, metavar="DIR", help="the same")
-    kept.add_argument("--delete", metavar="RUN", help="delete this run folder, which no process may be using and which holds nothing else")
+    kept.add_argument(
+        "--delete", metavar="RUN|SWEEP", help="delete this folder of a run or a sweep, which no process may be using and which holds nothing else"
+    )
 
-    paged = command("report", "the page of a run, made again from its folder")
-    paged.add_argument("run", type=Path, metavar="RUN", help="a run folder")
+    paged = command("report", "the page of a run or a sweep, made again from its folder")
+    paged.add_argument("run", type=Path, metavar="RUN|SWEEP", help="a run folder, or that of a sweep")
     paged.add_argument("--out", type=Path, metavar="FILE", help="the .html file to write; it must not exist (default: report.html of the run folder)")
 
     which = command("theories", "which theories apply here, and which of the others are nearest", True, "knobs to change")
@@ -222,9 +225,9 @@ def _perform(a: argparse.Namespace):
         "list": lambda: (works.describe(a.family, a.kind), looks.description),
         "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet, a.keep_data), looks.run),
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
-        "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet), looks.sweep),
+        "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet, a.shard), looks.sweep),
         "limit": lambda: (limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, quiet), looks.limit),
-        "compare": lambda: (works.compare(a.run, a.other, a.tolerance), looks.comparison),
+        "compare": lambda: _compared(a, quiet),
         "fork": lambda: (forks.fork(a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet, a.keep_data), looks.run),
         "resume": lambda: (forks.resume(a.run, quiet), looks.run),
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
@@ -233,11 +236,19 @@ def _perform(a: argparse.Namespace):
         "staircase": lambda: (stairs.stairs(a.run, a.modes, a.out), looks.staircase),
         "export": lambda: (grids.export(a.run, a.file) if grids.is_sweep(a.run) else works.export(a.run, a.file), looks.written),
         "runs": lambda: (works.runs(a.folder or a.out or Path("runs"), a.delete), looks.runs),
-        "report": lambda: (pages.report_again(a.run, a.out), looks.written),
+        "report": lambda: (grids.page_again(a.run, a.out) if grids.is_sweep(a.run) else pages.report_again(a.run, a.out), looks.written),
         "theories": lambda: (works.theories(a.subject, a.changes, a.small) | {"long": a.long}, looks.theories),
         "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
     }
     return calls[a.command]()
+
+
+def _compared(a, quiet):
+    from learnmech.cli import grids, looks, works
+
+    if grids.is_sweep(a.run):
+        return grids.compare(a.run, a.other, a.tolerance, quiet), looks.grid_comparison
+    return works.compare(a.run, a.other, a.tolerance), looks.comparison
 
 
 def _spoken(value):

@@ -13,6 +13,7 @@ import numpy as np
 
 from learnmech.errors import refused
 from learnmech.record import forms, sealed
+from learnmech.record.folder import SWEEP, is_sweep
 
 RUNS = Path("runs")
 # What a run folder holds beside the files that its run.json lists.
@@ -43,9 +44,9 @@ def free(path: Path, suffix: str = "") -> Path:
 
 
 def found(out: str | Path) -> list[Path]:
-    """The run folders in a folder, newest last."""
-    folders = [f for f in Path(out).glob("*/") if (f / "run.json").is_file() and not f.name.startswith(".")]
-    return sorted(folders, key=lambda f: _changed(f / "run.json"))
+    """The folders of runs and sweeps in a folder, newest last."""
+    folders = [f for f in Path(out).glob("*/") if ((f / "run.json").is_file() or is_sweep(f)) and not f.name.startswith(".")]
+    return sorted(folders, key=lambda f: _changed(f / (SWEEP if is_sweep(f) else "run.json")))
 
 
 def _changed(file: Path) -> float:
@@ -68,7 +69,8 @@ def size_of(folder: Path) -> int:
 def entry(folder: Path) -> dict:
     """A run folder in one line; one of another make says so, and never hides the others."""
     said = sealed.read(folder, "run.json")
-    shown = {"folder": str(folder), "made": "", "bytes": size_of(folder), "verdicts": ["damaged"], "fingerprint": "", "parent": None}
+    shown = {"kind": "run", "folder": str(folder), "made": "", "bytes": size_of(folder)}
+    shown |= {"verdicts": ["damaged"], "fingerprint": "", "parent": None}
     if said is None:
         return shown
     if not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
@@ -119,9 +121,13 @@ def delete(folder: Path) -> None:
     if said is None or not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
         raise refused("runs", "a run folder of learnmech to delete", f"{folder}, whose run.json is of another make or damaged", "Delete it by hand")
     sealed.check_own(folder)
-    foreign = next(_foreign(folder, said), None)
+    take_away(folder, next(_foreign(folder, said), None), "a run")
+
+
+def take_away(folder: Path, foreign: Path | None, what: str) -> None:
+    """Delete a folder that no process is using; refused where something foreign is in it."""
     if foreign is not None:
-        raise refused("runs", "a run folder that holds a run alone", f"{foreign} in it", "Move it elsewhere first, or delete the folder by hand")
+        raise refused("runs", f"a folder that holds {what} alone", f"{foreign} in it", "Move it elsewhere first, or delete the folder by hand")
     with sealed.said_if_it_fails(f"deleted: {folder}", "Give permission, or delete it by hand"):
         gone = folder.with_name(f".{folder.name[:40]}-{secrets.token_hex(4)}")
         with sealed.lock(folder) as held:

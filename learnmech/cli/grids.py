@@ -1,21 +1,32 @@
-"""The sweep command: axes as typed, the grid, and its last values."""
+"""The sweep command: axes as typed, the grid, its last values, and what other commands do with the folder of a sweep."""
 
 import hashlib
 import itertools
-import math
+import re
 from pathlib import Path
 
 import numpy as np
 
-from learnmech import report, sweeps, text
+from learnmech import catalog, report, sweeps, text
 from learnmech import runs as running
 from learnmech.cli import folders
 from learnmech.cli.works import assignment, bar, changed_experiment, dataset_out, ready
 from learnmech.errors import refused
-from learnmech.late import late
+from learnmech.figures.grid import diverged, last_values
+from learnmech.logs import LOG
 from learnmech.record import sealed
+from learnmech.record.folder import is_sweep
+from learnmech.sweeps.asked import shard_of
+from learnmech.sweeps.folder import alone, described
+from learnmech.sweeps.kept import UNREADABLE, packed, unpacked
+from learnmech.theories.base import Theory
 
-xr = late("xarray")
+__all__ = ["axis_values", "compare", "export", "is_sweep", "page_again", "show", "sweep"]
+
+LAID, SEALED = "compared", ".laid"
+"""The folder of what theories said of a sweep, one sealed file each."""
+GATHERED, OWN = "gathered.json", re.compile(r"sweep(-\d+)?\.nc")
+"""Which file holds the grid of which sweep."""
 
 
 def axis_values(written: str) -> list:
@@ -40,9 +51,10 @@ def axis_values(written: str) -> list:
     return [text.value_of(part) for part in parts]
 
 
-def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
-    """A grid, kept under `out` and resumed from there."""
+def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -> dict:
+    """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there; whoever finds all points kept gathers them."""
     ready()
+    shard = shard_of(shard)
     axes, fixed = {}, {}
     for path, value in map(assignment, assignments):
         values = axis_values(value)
@@ -56,61 +68,139 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
     with bar(quiet, f"{name} sweep") as show:
         said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
-        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
-    file = folders.free(target / "sweep", ".nc")
-    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"):
-        sealed.appear(lambda part: dataset.to_netcdf(part, engine="netcdf4"), file)
-    report.write_grid(dataset, target, f"{name} over {', '.join(axes) or 'seeds'}")
-    bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
-    moving = "time" if "time" in dataset.dims else "mark"
-    scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
-    rows = []
-    for values in itertools.product(*axes.values()):
-        at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
-        rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
-    return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=said, shard=shard)
+    kept, of = int((grid["reached"] > 0).sum()), int(grid["reached"].size)
+    file = None
+    if kept == of:
+        file = _gathered_into(target, grid, f"{name} over {', '.join(axes) or 'seeds'}")
+    facts = {"name": name, "folder": str(target), "file": None if file is None else str(file), "points": {"kept": kept, "of": of}}
+    facts |= {"shard": None if shard is None else list(shard), "diverged": _count(grid)}
+    return facts | {"backend": grid.attrs["backend"], "left_out": grid.attrs["left_out"], "rows": _rows(grid, axes)}
 
 
-def is_sweep(folder: Path) -> bool:
-    """Whether a folder is that of a sweep."""
-    return (Path(folder) / "points").is_dir() and not (Path(folder) / "run.json").exists()
+def _gathered_into(target, grid, title) -> Path:
+    """sweep.nc, the figure and the page: of this sweep in place of its own earlier ones, and beside those of another that was here before."""
+    identity, moved = described(target, "sweep").said["identity"], folders.free(target / "sweep", ".nc")
+    checked = {"encoding": {str(name): {"fletcher32": True} for name, one in grid.data_vars.items() if one.ndim and one.size}}
+    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"), alone(target):
+        before = sealed.read(target, GATHERED) or {}
+        mine = before.get("identity") == identity and OWN.fullmatch(str(before.get("file")))
+        file = sealed.inside(target, before["file"]) if mine else moved
+        sealed.appear(lambda part: _storable(grid).to_netcdf(part, engine="netcdf4", **checked), file)
+        sealed.write(target, GATHERED, {"identity": identity, "file": file.name})
+        report.write_grid(grid, target, title, _laid_before(target))
+    return file
 
 
-def gathered(folder: Path) -> "xr.Dataset":
-    """The last Dataset of a sweep's folder."""
-    files = sorted(Path(folder).glob("sweep*.nc"), key=lambda file: file.stat().st_mtime)
-    if not files:
-        raise refused("learnmech", "a sweep that has ended", f"{folder}, still under way or stopped", "Give the same sweep again: its points are kept")
-    try:
-        return xr.load_dataset(files[-1], engine="netcdf4")
-    except (OSError, ValueError) as error:
-        raise refused("learnmech", "a whole sweep", f"{files[-1]}, {error}", "Delete that file, and give the same sweep again") from None
+def _storable(grid):
+    """The grid as a file that may be moved: without the name of its folder."""
+    copy = grid.copy()
+    copy.attrs.pop("folder", None)
+    return copy
+
+
+def _rows(grid, axes) -> list[dict]:
+    """Of each point its knobs, and what every scalar quantity ended at: the mean over seeds, its standard error, and how many diverged."""
+    scalars = [str(q) for q in grid.data_vars if set(grid[q].dims) <= {*axes, "seed", "time", "mark"}]
+    ends, ended, rows = {q: last_values(grid, q) for q in scalars}, diverged(grid), []
+    for places in itertools.product(*(range(len(values)) for values in axes.values())):
+        at = dict(zip(axes, places, strict=True))
+        row = {"at": {path: axes[path][place] for path, place in at.items()}}
+        for q in scalars:
+            values = np.atleast_1d(ends[q].isel(at).values.astype(float))
+            with np.errstate(all="ignore"):
+                sem = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+                row[q] = {"mean": float(values.mean()), "sem": sem}
+        found = np.atleast_1d((grid["reached"] * np.nan if ended is None else ended).isel(at).values)
+        there = np.atleast_1d(grid["reached"].isel(at).values) > 0
+        row["runs"] = {"kept": int(there.sum()), "of": int(there.size)}
+        row["diverged"] = {"runs": int(np.isfinite(found).sum()), "of": int(found.size), "at": sorted(found[np.isfinite(found)].tolist())}
+        rows.append(row)
+    return rows
+
+
+def _count(grid) -> int:
+    ended = diverged(grid)
+    return 0 if ended is None else int(np.isfinite(ended.values).sum())
 
 
 def show(folder: Path) -> dict:
-    """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds."""
-    grid = gathered(folder)
+    """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds; of one under way what is there."""
+    found = described(folder, "learnmech")
+    counts = {"kept": found.counted(), "of": found.size}
+    facts = {"folder": str(folder), "points": counts}
+    if not counts["kept"]:
+        return facts | {"backend": "", "columns": [], "rows": [], "below": [f"0 of {counts['of']} points"], "note": f"0 of {counts['of']} points"}
+    grid = sweeps.load(folder)
     table = report.table_of(grid)
-    return {"folder": str(folder), "backend": grid.attrs.get("backend", ""), "columns": list(table.columns), "rows": [list(row) for row in table.rows]}
+    rows = [list(row) for row in table.rows]
+    facts |= {"backend": grid.attrs["backend"], "columns": list(table.columns), "rows": rows, "below": list(table.below)}
+    return facts | {"note": grid.attrs.get("note", ""), "compared": [one.theory for one in _laid_before(Path(folder))]}
 
 
 def export(folder: Path, file: Path) -> dict:
     """A sweep as NetCDF, or as CSV with a row for each point and mark."""
-    grid, file = gathered(folder), Path(file)
+    grid, file = sweeps.load(folder), Path(file)
+    note = {"note": grid.attrs["note"]} if "note" in grid.attrs else {}
     if file.suffix != ".csv":
-        dataset_out(grid, file)
-        return {"file": str(file), "bytes": file.stat().st_size}
+        dataset_out(_storable(grid), file)
+        return {"file": str(file), "bytes": file.stat().st_size} | note
     if file.exists():
         raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
     axes = {*report.knobs_of(grid), "seed", "time", "mark"}
     scalars = grid.drop_dims([dim for dim in grid.dims if dim not in axes])  # where there is none, the points and marks alone
     with sealed.said_if_it_fails(str(file), "Choose another place"):
         sealed.appear(lambda part: scalars.to_dataframe().to_csv(part), file)
-    return {"file": str(file), "bytes": file.stat().st_size}
+    return {"file": str(file), "bytes": file.stat().st_size} | note
 
 
-def _last(variable) -> float:
-    """The last value that is there: shorter runs are padded with NaN."""
-    values = np.full(1, np.nan) if variable is None else variable.values
-    there = np.flatnonzero(~np.isnan(values))
-    return float(values[there[-1]]) if len(there) else math.nan
+def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> dict:
+    """A theory over every point of a sweep; what it says is kept in the folder, and drawn on its page."""
+    ready()
+    if tolerance is not None and not tolerance > 0:
+        raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
+    if Path(other).is_dir():
+        raise refused("compare", "a theory to lay over the points of a sweep", f"the folder {other}", "Name a theory; learnmech list theories tells them")
+    folder, theory = Path(folder), text.part_of(Theory, other)
+    with bar(quiet, f"{other} over {folder.name}") as shown:
+        said = None if shown is None else lambda done, of: shown(running.Progress(done, of, done, 0.0, None))
+        laid = sweeps.compare_grid(folder, theory, tolerance, said)
+    found = described(folder, "compare")
+    stored = packed(laid.dataset, found.said["identity"])
+    with sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"), sealed.shared(folder), alone(folder):
+        sealed.inside(folder, LAID).mkdir(exist_ok=True)
+        sealed.put(folder, f"{LAID}/{catalog.kebab(type(theory).__name__)}{SEALED}", stored)
+        _page(folder)
+    return laid.plain() | {"folder": str(folder), "file": str(folder / "report.html")}
+
+
+def page_again(folder: Path, out: Path | None) -> dict:
+    """The page of a sweep's folder made again, or in a file of its own."""
+    folder = Path(folder)
+    if out is not None:
+        grid, out = sweeps.load(folder), report.check_page(out)
+        written = report.grid_page(grid, out.stem, _laid_before(folder))
+        with sealed.said_if_it_fails(str(out), "Choose another place"):
+            sealed.appear(lambda part: part.write_text(written, encoding="utf-8"), out)
+    else:
+        with sealed.shared(folder), alone(folder):
+            out = _page(folder)
+    return {"file": str(out), "bytes": out.stat().st_size}
+
+
+def _page(folder) -> Path:
+    grid = sweeps.load(folder)
+    over = ", ".join(report.knobs_of(grid)) or "seeds"
+    return report.write_grid(grid, folder, f"{folder.resolve().name} over {over}", _laid_before(folder))
+
+
+def _laid_before(folder) -> "list[sweeps.GridComparison]":
+    """What theories said of this sweep before, each as it was kept; of another sweep, or damaged, it is left out."""
+    found, identity = [], described(folder).said["identity"]
+    for file in sorted((folder / LAID).glob(f"*{SEALED}")):
+        try:
+            dataset = unpacked(file.read_bytes(), identity)
+            found.append(sweeps.GridComparison(str(dataset.attrs["theory"]), str(dataset.attrs["source"]), dataset))
+        except UNREADABLE as error:
+            LOG.warning("%s is left out: %s; learnmech compare makes it again", file, error)
+    return found

@@ -16,6 +16,9 @@ from learnmech.estimates import duration, in_parts
 from learnmech.quantity import powers
 from learnmech.record.identity import contents
 
+ROWS = 60
+"""Points of a sweep that are told in a terminal, where their page tells all."""
+
 
 class _Verdicts(dict):
     """Verdicts in their colors; one that is none of ours stays as it is."""
@@ -150,21 +153,48 @@ def predict(result: dict) -> None:
 
 
 def sweep(result: dict) -> None:
-    """The last mark of each point of a sweep."""
-    axes = list(result["rows"][0]["at"])
-    quantities = [q for q in result["rows"][0] if q != "at"]
-    table = _table(*map(escape, (*axes, *quantities)))
-    for row in result["rows"]:
-        cells = [f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "") for q in quantities]
-        table.add_row(*(_number(v) for v in row["at"].values()), *cells)
-    _console().print(table)
-    _console().print(f"{result['backend']}  ->  {escape(result['file'])}", soft_wrap=True)
+    """The last mark of each point of a sweep; where runs diverged, at which step."""
+    console, rows = _console(), result["rows"]
+    axes, quantities = list(rows[0]["at"]), [q for q in rows[0] if q not in ("at", "diverged", "runs")]
+    gone = any(row["diverged"]["runs"] for row in rows)
+    partly = result["file"] is None
+    table = _table(*map(escape, (*axes, *quantities)), *(["diverged"] if gone else []), *(["runs"] if partly else []))
+    for row in rows:
+        cells = [
+            "" if row[q]["mean"] != row[q]["mean"] else f"{row[q]['mean']:.6g}" + (f" ± {row[q]['sem']:.2g}" if row[q]["sem"] == row[q]["sem"] else "")
+            for q in quantities
+        ]
+        runs = ["{kept} of {of}".format(**row["runs"])] if partly else []
+        table.add_row(*(_number(v) for v in row["at"].values()), *cells, *([_diverged(row["diverged"])] if gone else []), *runs)
+    console.print(table)
+    points = result["points"]
+    if result["diverged"]:
+        console.print(f"[yellow]{result['diverged']} of {points['of']} points diverged[/]", soft_wrap=True)
+    if result["file"] is None:
+        part = f"part {result['shard'][0]} of {result['shard'][1]} is done: " if result["shard"] else ""
+        console.print(f"{part}{points['kept']} of {points['of']} points  ->  {escape(result['folder'])}", soft_wrap=True)
+        return
+    console.print(f"{result['backend']}  ->  {escape(result['file'])}", soft_wrap=True)
+
+
+def _diverged(said: dict) -> str:
+    if not said["runs"]:
+        return ""
+    count = f"{said['runs']} of {said['of']}, " if said["of"] > 1 else ""
+    return f"{count}seen at {', '.join(f'{at:g}' for at in said['at'][:3])}{', ...' if len(said['at']) > 3 else ''}"
 
 
 def grid(result: dict) -> None:
     """A sweep: its points at the end."""
     rows = tuple(map(tuple, result["rows"]))
-    printed(Table(tuple(result["columns"]), rows, result["folder"], source=result["backend"]), _console())
+    points = "{kept} of {of} points".format(**result["points"])
+    printed(Table(tuple(result["columns"]), rows, result["folder"], source=f"{points}  {result['backend']}", below=tuple(result["below"])), _console())
+
+
+def grid_comparison(result: dict) -> None:
+    """A theory over the points of a sweep."""
+    printed(results.grid_comparison(result, ROWS), _console())
+    _console().print(f"->  {escape(result['file'])}", soft_wrap=True)
 
 
 def limit(result: dict) -> None:
@@ -230,24 +260,28 @@ def _size(count: float) -> str:
 
 
 def runs(result: dict) -> None:
-    """The runs there are."""
+    """The runs and sweeps there are."""
     if "deleted" in result:
         _console().print(f"deleted {escape(result['deleted'])}", soft_wrap=True)
         return
     if not result["runs"]:
         _console().print(f"no runs in {escape(result['folder'])}", soft_wrap=True)
         return
-    table = _table("run", "made", "size", "verdicts")
+    table = _table("folder", "made", "size", "kind", "verdicts")
     for depth, entry in branches(result["runs"]):
         forked = f"  (from {Path(entry['parent']['folder']).name} at {entry['parent']['at']:g})" if depth and entry["parent"].get("folder") else ""
+        points = entry.get("points")
         table.add_row(
             "  " * depth + ("└ " if depth else "") + escape(entry["folder"] + forked),
             escape(entry["made"][:19]),
             _size(entry["bytes"]),
+            "sweep, {kept} of {of} points".format(**points) if points else entry["kind"],
             escape(", ".join(entry["verdicts"])),
         )
     _console().print(table)
-    _console().print(f"{len(result['runs'])} runs, {_size(sum(e['bytes'] for e in result['runs']))}")
+    counts = [sum(entry["kind"] == kind for entry in result["runs"]) for kind in ("run", "sweep")]
+    words = [f"{count} {kind}{'' if count == 1 else 's'}" for count, kind in zip(counts, ("run", "sweep"), strict=True) if count]
+    _console().print(f"{', '.join(words)}, {_size(sum(e['bytes'] for e in result['runs']))} in {escape(result['folder'])}", soft_wrap=True)
 
 
 def theories(result: dict) -> None:

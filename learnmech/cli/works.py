@@ -11,7 +11,7 @@ from pathlib import Path
 from learnmech import catalog, comparison, contracts, errors, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
-from learnmech.cli import folders
+from learnmech.cli import folders, sweeping
 from learnmech.cli.expected import checked_aloud, expected
 from learnmech.cli.folders import kept_compilations
 from learnmech.cli.phases import phases
@@ -24,7 +24,7 @@ from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
 from learnmech.parts import SAYS, show_value
 from learnmech.record.base import Record
-from learnmech.record.folder import conclude, load
+from learnmech.record.folder import conclude, is_sweep, load
 from learnmech.record.sealed import appear, check_new
 from learnmech.theories.base import Condition, Theory
 from learnmech.watching import watched
@@ -92,7 +92,12 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in seen)]
     for theory in chosen if theories is not None else ():
         if theory.over_seeds:
-            raise refused(type(theory).__name__, "a mean over many seeds", "one run", "Leave it out of theories; in Python, sweep and lm.compare_means")
+            raise refused(
+                type(theory).__name__,
+                "a mean over many seeds",
+                "one run",
+                "Leave it out of theories; sweep over seeds, and lay it over that: learnmech compare SWEEP THEORY",
+            )
         if theory in silent:
             raise refused(type(theory).__name__, f"a quantity it predicts to be watched ({', '.join(theory.predicts)})", watch, "Watch one of them")
     chosen = tuple(theory for theory in chosen if theory not in silent)
@@ -252,6 +257,9 @@ def predict(subject, changes, names, out, small) -> dict:
 
 def whole(folder) -> Record:
     """The record in a run folder of which nothing is damaged."""
+    if is_sweep(folder):
+        remedy = f"Run a point of it: learnmech run {folder}/experiment.toml, with its knobs"
+        raise refused("learnmech", "a run folder", f"{folder}, that of a sweep", remedy)
     found = load(folder)
     if found.damaged:
         broken = next(note for note in found.notes if note.startswith("damaged: ")).split("; ")[0]
@@ -285,16 +293,18 @@ def export(folder, file) -> dict:
 
 
 def runs(out, delete) -> dict:
-    """The run folders, or one deleted."""
+    """The folders of runs and sweeps, or one deleted."""
     if delete is not None:
-        folder = next((one for one in (Path(delete), Path(out) / delete) if delete and (one / "run.json").is_file()), None)
+        places = (Path(delete), Path(out) / delete) if delete else ()
+        folder = next((one for one in places if (one / "run.json").is_file() or is_sweep(one)), None)
         if folder is None:
-            raise refused("runs", "a run folder to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
-        folders.delete(folder)
+            raise refused("runs", "the folder of a run or a sweep to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
+        (sweeping.delete if is_sweep(folder) else folders.delete)(folder)
         return {"deleted": str(folder)}
     if not Path(out).is_dir() and Path(out) != folders.RUNS:
         raise refused("runs", "a folder of run folders", str(out), "Give the folder in which runs were written")
-    return {"runs": [folders.entry(folder) for folder in folders.found(out)], "folder": str(Path(out).resolve())}
+    entries = [sweeping.entry(folder) if is_sweep(folder) else folders.entry(folder) for folder in folders.found(out)]
+    return {"runs": entries, "folder": str(Path(out).resolve())}
 
 
 def theories(subject, changes, small) -> dict:

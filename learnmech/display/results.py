@@ -22,6 +22,21 @@ def comparison(plain: dict) -> Table:
     return Table(columns, rows, plain["theory"], Mark(plain["verdict"]), plain["source"], below)
 
 
+def grid_comparison(plain: dict, most: int) -> Table:
+    """A theory over the points of a sweep: of each its knobs, the error of every quantity, and the verdict with what is missing."""
+    names, dims = plain["quantities"], list(plain["rows"][0]["at"])
+    rows = []
+    for row in plain["rows"][:most]:
+        errors = ("" if row["errors"][name] is None or row["errors"][name] != row["errors"][name] else f"{row['errors'][name]:.2g}" for name in names)
+        rows.append((*(number(row["at"][dim]) for dim in dims), *errors, Mark(row["verdict"]), row["why"]))
+    counted_points = ", ".join(f"{count} {word}" for word, count in plain["verdicts"].items())
+    below = (f"{plain['points']} points: {counted_points}",)
+    below += (f"{most} of them are shown; all are in the Dataset.",) if plain["points"] > most else ()
+    below += (plain["note"],) if plain["note"] else ()
+    words = (f"error of {name}" for name in names)
+    return Table((*dims, *words, "", "what is missing"), tuple(rows), f"{plain['theory']} over the sweep", None, plain["source"], below)
+
+
 def conditions(plain: list[dict]) -> Table:
     """Conditions and whether each holds; one that was not decided says so."""
     rows = tuple((c["claim"], number(c["value"]), number(c["bound"]), _held(c)) for c in plain)

@@ -14,7 +14,7 @@ KINDS = {
     "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
     "undecided": "open", "not reached": "open", "not reached within the clock": "open",
-    "outside domain": "quiet", "does not apply": "quiet",
+    "outside domain": "quiet", "does not apply": "quiet", "not run": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim"}

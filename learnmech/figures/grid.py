@@ -1,5 +1,7 @@
 """Grid: what a sweep gave, point by point over time, and its last values over the knobs."""
 
+import textwrap
+
 import numpy as np
 
 from learnmech.errors import nearest, refused
@@ -39,17 +41,17 @@ def scalars_of(grid: "xr.Dataset") -> list[str]:
 
 
 def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
-    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no number, as where it diverged before the end."""
+    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no number, as where it diverged before the end,
+    and where a point of the sweep is not there."""
     values = grid[name]
     axis = _moving(values)
     if not values.sizes[axis]:
         return values.sum(axis) * np.nan
+    if "reached" in grid.coords and set(grid["reached"].dims) <= set(values.dims):
+        reached = grid["reached"]
+        ends = values.isel({axis: np.maximum(reached, 1) - 1}).reset_coords(drop=True).where(reached.variable > 0)
+        return ends if "diverged_at" not in grid.coords else ends.where(np.isnan(grid["diverged_at"].variable))
     times = grid.coords.get("time")
-    if any(str(dim).startswith("clock.") for dim in values.dims):
-        # a shorter clock is filled up with NaN on the axis of the longest: what is there last was its end
-        there = np.isfinite(values)
-        last = values.sizes[axis] - 1 - there.isel({axis: slice(None, None, -1)}).argmax(axis)
-        return values.isel({axis: last}).reset_coords(drop=True)
     if times is None or axis == "time" or axis not in times.dims or times.ndim == 1:
         return values.isel({axis: -1}, drop=True)
     # marks that a shorter clock does not have are filled up with NaN, in the times too
@@ -57,13 +59,34 @@ def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
     return values.isel({axis: last}).reset_coords(drop=True)
 
 
+def diverged(grid: "xr.Dataset") -> "xr.DataArray | None":
+    """Where each run that diverged was first seen to, as a step (for flows a time), NaN for the others; None where none did."""
+    return grid["diverged_at"] if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any() else None
+
+
+def diverged_words(grid: "xr.Dataset") -> str:
+    """How many of the points diverged, and where the first did; empty where none did."""
+    ends = diverged(grid)
+    if ends is None:
+        return ""
+    gone = ends.values[np.isfinite(ends.values)]
+    unit = "step" if "step" in grid.coords else "time"
+    return f"{gone.size} of {ends.size} points diverged, seen from {unit} {gone.min():g} on"
+
+
+def words_of_note(grid: "xr.Dataset") -> str:
+    """What is to be said of a grid that is not whole: which points are missing or damaged; empty of one that is."""
+    return str(grid.attrs.get("note", ""))
+
+
 def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.DataArray | None]":
     """(mean over seeds, standard error of the mean or None where there is one seed)."""
     values = grid[quantity]
     if "seed" in values.dims:
         count = values.sizes["seed"]
-        mean = values.mean("seed", keep_attrs=True, skipna=False)
-        return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else None
+        with np.errstate(all="ignore"):  # runs that are about to diverge have squares that overflow
+            mean = values.mean("seed", keep_attrs=True, skipna=False)
+            return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else None
     bar = grid[f"{quantity}{SEM}"] if f"{quantity}{SEM}" in grid else None
     return values, None if bar is None or not np.isfinite(bar.values).any() else bar
 
@@ -85,6 +108,8 @@ def draw(grid: "xr.Dataset", quantity: "str | tuple[str, ...] | None" = None, kn
     said = [title] if title else []
     said += [f"mean over {', '.join(others)}"] if others else []
     said += [f"not shown: {', '.join(left)}"] if left else []
+    said += [words_of_note(grid), *([] if title else [diverged_words(grid)])]
+    said = [one for one in said if one]
     return titled(figure, "; ".join(said))
 
 
@@ -140,8 +165,13 @@ def short(knob: str) -> str:
 
 
 def value_of(value) -> str:
-    """A knob's value as it is written."""
-    return f"{value:.4g}" if isinstance(value, (float, np.floating)) else plain(value)
+    """A knob's value as it is written; a part by its kind and knobs, on short lines."""
+    if isinstance(value, (float, np.floating)):
+        return f"{value:.4g}"
+    words = str(value)
+    if words.startswith("{"):
+        words = words.strip("{}").replace("'kind': ", "").replace("'", "").replace(": ", " ")
+    return plain(textwrap.fill(textwrap.shorten(words, 60, placeholder=" ..."), 20))
 
 
 def _curves(axis, grid, name) -> None:
@@ -228,6 +258,11 @@ def _positions(axis, set_ticks, set_scale, values):
             set_ticks(at, [f"{one:.3g}" for one in at])
             set_ticks([], minor=True)
     return at
+
+
+def place_of(axis, values) -> np.ndarray:
+    """Where the values of a knob stand on the horizontal axis, whose ticks are set for them."""
+    return _positions(axis, axis.set_xticks, axis.set_xscale, values)
 
 
 def _along(axis, mean, bars, knob, values, count) -> None:

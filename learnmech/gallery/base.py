@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from learnmech import text
-from learnmech.comparison import Check, Comparison, compare_each, compare_means, told_of
+from learnmech.comparison import Check, Comparison, compare_each, told_of
 from learnmech.errors import Refused
 from learnmech.experiment import Experiment, Start, prepare
 from learnmech.figures.curves import curves
@@ -14,7 +14,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.record.base import Record
 from learnmech.rules.flow import GradientFlow
 from learnmech.runs import Progress, run
-from learnmech.sweeps import sweep
+from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Condition, Theory
 
 EXACT = "closed forms against flow at relative tolerance 1e-10 per step, over some hundred steps, with a margin of 100 for curvature"

@@ -20,7 +20,7 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import guests, text
+from learnmech import doors, guests, text
 from learnmech.errors import Refused, refused
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
@@ -37,6 +37,7 @@ xr = late("xarray")
 FORMAT = 3
 """3: sums of what is committed, own code and data by content. 2 (that of 0.4) is read too, and does not tell these."""
 READ = (2, 3)
+SWEEP = "sweep.json"
 # Seconds until a run's commits are first brought to the disk, before it is known how long that takes.
 FIRST_WAIT = 0.5
 
@@ -272,6 +273,8 @@ def facts(folder: str | Path, who: str = "load") -> Found:
     """The facts of a run folder, each checked against its checksum."""
     folder = Path(folder)
     if not (folder / "run.json").is_file() and not (folder / ".run.json.copy").is_file():
+        if is_sweep(folder):
+            raise refused(who, "a run folder", f"{folder}, that of a sweep", "Give the same sweep again to go on with it, or run one of its points (lm.point)")
         raise refused(who, "a run folder", str(folder), "Give a folder that a run has written")
     said = sealed.read(folder, "run.json")
     if said is None:
@@ -299,11 +302,21 @@ def _older(folder):
         return "damaged: run.json and its copy do not agree with their checksums"
 
 
-def load(folder: str | Path, sound: bool = False) -> Record:
-    """The record in a run folder, as far as it is committed. What is damaged is left out (NaN) and named in the notes.
+def is_sweep(folder: str | Path) -> bool:
+    """Whether a folder is that of a sweep, which holds many runs and is no run folder."""
+    folder = Path(folder)
+    named = any((folder / form.format(name=SWEEP)).is_file() for form in sealed.COPIES)
+    return (named or (folder / "points").is_dir()) and not (folder / "run.json").exists()
 
-    One that was just written here is `sound`: its chunks need not be checked.
+
+def load(folder: str | Path, sound: bool = False) -> "Record | xr.Dataset":
+    """The record in a run folder, as far as it is committed; the grid in the folder of a sweep, as `lm.sweep` gives it.
+
+    What is damaged is left out (NaN) and named in the notes of the record, or in the attribute `note` of the grid; so are the
+    points that a sweep has not come to. A run folder that was just written here is `sound`: its chunks need not be checked.
     """
+    if not sound and is_sweep(folder):
+        return doors.through("load_sweep", folder)
     try:
         return _loaded(facts(folder), sound)
     except Refused:

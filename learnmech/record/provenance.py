@@ -43,13 +43,13 @@ def surroundings(experiment: Experiment) -> dict:
     }
 
 
-def decisive(experiment: Experiment, watch: tuple[Instrument, ...] | None) -> dict:
+def decisive(experiment: Experiment, watch: tuple[Instrument, ...]) -> dict:
     """All that decides the numbers of a run, as plain text: the experiment with the content of its files and of the user's own
-    code, what is watched (None: what the experiment watches by itself), the versions, the device."""
+    code, what is watched, the versions, the device."""
     here = surroundings(experiment)
     return {
         "experiment": text.identity(experiment),
-        "watch": None if watch is None else [text.identity(one) for one in watch],
+        "watch": [text.identity(one) for one in watch],
         "surroundings": {name: here[name] for name in DECISIVE},
     }
 

@@ -277,6 +277,21 @@ class lock:
         self._claim.__exit__()
 
 
+@contextlib.contextmanager
+def shared(folder: Path) -> Iterator[None]:
+    """The right to work in a folder beside others that do, while nobody holds its lock: so it is not deleted under way."""
+    path = inside(folder, ".lock")
+    with path.open("a+b") as file:  # on Windows a folder in which a file is open can be neither renamed nor deleted
+        try:
+            if fcntl is not None:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except OSError as error:
+            if error.errno in BUSY:
+                raise refused("The run folder", "to be left alone by others", f"{folder} in use", "Wait for the other, or stop it") from None
+            LOG.warning("%s: this disk knows no locks (%s)", path, error.strerror)
+        yield
+
+
 # --- new
 
 

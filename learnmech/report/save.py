@@ -20,8 +20,8 @@ xr = late("xarray")
 def save(what: "Record | Shown | xr.Dataset", file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:
     """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`) or of a sweep's Dataset; the path written.
 
-    Over a record are laid the `theories` given (None: all that apply and speak of what was watched). Refuses a file that exists
-    and a name that does not end in .html.
+    Over a record are laid the `theories` given (None: all that apply and speak of what was watched), over every point of a grid
+    those that are given. Refuses a file that exists and a name that does not end in .html.
     """
     file = check_page(file)
     try:
@@ -49,7 +49,7 @@ def _written(what, theories, title) -> str:
         shown, surveyed = shown_of(what, theories, title)
         return page(shown, untitled(shown.figure()), surveyed)
     if isinstance(what, xr.Dataset) and is_grid(what):
-        return grid_page(what, title)
+        return grid_page(what, title, tuple(compare(what, theory) for theory in theories or ()))
     remedy = "Give what lm.run or lm.sweep gives"
     raise refused("report", "a record, an exhibit as performed or a sweep's Dataset", type(what).__name__, remedy)
 

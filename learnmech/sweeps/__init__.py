@@ -1,6 +1,11 @@
 """Sweeps: a grid over knobs and seeds, gathered in one Dataset; finished points are kept, sealed, and shared between processes."""
 
-from learnmech.sweeps.grid import error_bars, sweep
+from learnmech.sweeps.folder import load_grid as load
+from learnmech.sweeps.gather import by_mark, error_bars
+from learnmech.sweeps.grid import sweep
 from learnmech.sweeps.kept import identity_of
+from learnmech.sweeps.laid import GridComparison, compare_grid
+from learnmech.sweeps.means import compare_means
+from learnmech.sweeps.points import point
 
-__all__ = ["error_bars", "identity_of", "sweep"]
+__all__ = ["GridComparison", "by_mark", "compare_grid", "compare_means", "error_bars", "identity_of", "load", "point", "sweep"]

@@ -1,11 +1,9 @@
 """Sweeps: a grid over knobs and seeds, gathered in one Dataset."""
 
 import contextlib
-import dataclasses
-import itertools
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 
@@ -16,18 +14,16 @@ import numpy as np
 from learnmech.errors import refused
 from learnmech.experiment import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
 from learnmech.logs import LOG
 from learnmech.march import march, way_of
-from learnmech.parts import plain, show_value, whole_number
 from learnmech.record.base import dataset_of, tabulated
-from learnmech.runs import gaps_of, run
+from learnmech.runs import gaps_of
 from learnmech.stages import Course
-from learnmech.sweeps.jobs import job_of, perform
-from learnmech.sweeps.kept import Kept
-from learnmech.watching import asked, watched
-
-xr = late("xarray")
+from learnmech.sweeps.asked import Asked, shard_of, share_of
+from learnmech.sweeps.folder import begun
+from learnmech.sweeps.gather import attributes_of, gathered, told
+from learnmech.sweeps.jobs import job_of, perform, table_of
+from learnmech.watching import watched
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16
@@ -46,37 +42,57 @@ def sweep(
     folder: str | Path | None = None,
     executor: Executor | None = None,
     progress: Callable[[int, int], None] | None = None,
+    shard: tuple[int, int] | str | None = None,
 ) -> "xr.Dataset":
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
 
     The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
     Which of both: `time` where all points have the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is there
-    either way, and `moving = grid["loss"].dims[len(axes) + 1]` names it.
+    either way, and what is written for `by_mark(grid)` works for both.
     `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
     measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
-    kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points.
+    kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points, and `lm.load(folder)`
+    gives the grid. The folder is that of the sweep which was last given; points of an earlier one are kept.
+    `shard=(i, n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are all points that are kept by
+    then, the others NaN and counted in the attribute `note`.
     An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
     experiment, watch = given(experiment, watch)
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
-    axes, seeds = _axes(axes), _seed_list(seeds)
-    points = _points(experiment, axes, seeds)
+    shard = shard_of(shard)
+    if shard is not None and folder is None:
+        raise refused("sweep", "a folder that its parts share", "none", "Give folder='runs/my-sweep', one that all parts see")
+    asked = Asked.of(experiment, axes, seeds, watch)
+    points, watch = asked.points(), asked.watch
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
-    starts = _prepared(dict(enumerate(points)))
-    if watch is not None:
-        watch = tuple(map(asked, watch))
-    keep = Kept(folder, watch, ("map", "vmap") if backend == "fastest" else (backend,)) if folder is not None else None
-    tables = {} if keep is None else {i: found for i, point in enumerate(points) if (found := keep.find(point)) is not None}
-    starts = {i: start for i, start in starts.items() if i not in tables}
+    starts = _prepared({i: points[i] for i in share_of(shard, len(points))})
+    with contextlib.ExitStack() as open_folder:
+        keep = None
+        if folder is not None:
+            ways = ("map", "vmap") if backend == "fastest" else (backend,)
+            keep = open_folder.enter_context(begun(folder, asked, points, ways, shard))
+        tables = {} if keep is None else {i: found[1] for i in range(len(points)) if (found := keep.find(i)) is not None}
+        starts = {i: start for i, start in starts.items() if i not in tables}
+        LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
+        used = _computed(points, starts, tables, keep, (watch, backend, executor, progress))
+        for i in (i for i in range(len(points)) if i not in tables and shard is not None):
+            _there(i, keep, tables)  # what other parts have kept by now
+    moving = None if keep is None else keep.moving
+    attributes = {"backend": "+".join(sorted(used)) or "kept", **attributes_of(asked), **({} if folder is None else {"folder": str(folder)})}
+    return gathered([tables.get(i) for i in range(len(points))], asked.swept, attributes, moving)
+
+
+def _computed(points, starts, tables, keep, how) -> set[str]:
+    """The points of these starts, each into `tables` as it comes; the ways in which they were computed here."""
+    watch, backend, executor, progress = how
     used: set[str] = set()
-    LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
 
     def finished(index, dataset, backend="map"):
         tables[index] = dataset
         if keep is not None:
-            keep.store(points[index], dataset, backend)
+            keep.store(index, dataset, backend)
         if progress is not None:
             progress(len(tables), len(points))
 
@@ -87,17 +103,17 @@ def sweep(
             for some in _taken(group, keep, chosen, executor):
                 with contextlib.ExitStack() as held:
                     # another process that works in the same folder has the others, which are looked for below
-                    mine = some if keep is None else [i for i in some if held.enter_context(keep.claimed(points[i]))]
-                    mine = [i for i in mine if not _there(i, keep, points, tables)]
+                    mine = some if keep is None else [i for i in some if held.enter_context(keep.claimed(i))]
+                    mine = [i for i in mine if not _there(i, keep, tables)]
                     used |= {chosen} if mine else set()
                     if chosen == "vmap" and mine:
                         _together(mine, starts, watch, executor, lambda index, dataset: finished(index, dataset, "vmap"))
                     elif mine:
                         _one_by_one(mine, starts, watch, executor, finished)
-        starts = {i: start for i, start in starts.items() if i not in tables and not _there(i, keep, points, tables)}
+        starts = {i: start for i, start in starts.items() if i not in tables and not _there(i, keep, tables)}
         if starts:
             time.sleep(WAIT)
-    return _gathered([tables[i] for i in range(len(points))], experiment, axes, seeds, "+".join(sorted(used)) or "kept")
+    return used
 
 
 def _taken(group, keep, chosen, executor):
@@ -108,39 +124,12 @@ def _taken(group, keep, chosen, executor):
     return [group[at : at + size] for at in range(0, len(group), size)]
 
 
-def _there(index, keep, points, tables) -> bool:
+def _there(index, keep, tables) -> bool:
     """Whether another process has finished a point in the meantime."""
-    found = None if keep is None or index in tables else keep.find(points[index])
+    found = None if keep is None or index in tables else keep.find(index)
     if found is not None:
-        tables[index] = found
+        tables[index] = found[1]
     return found is not None
-
-
-def _axes(axes) -> dict[str, list]:
-    if not isinstance(axes, Mapping):
-        raise refused("sweep", "axes as {knob: its values}", show_value(axes), "Write for example {'rule.rate': [0.1, 0.2]}")
-    for path, values in axes.items():
-        if isinstance(values, (str, Mapping)) or not np.iterable(values):
-            raise refused("sweep", f"a list of values for {path}", show_value(values), f"Write {{'{path}': [...]}}")
-    return {path: list(map(plain, values)) for path, values in axes.items()}
-
-
-def _seed_list(seeds) -> list[int]:
-    if not np.iterable(seeds):
-        return list(range(whole_number("sweep", "seeds", seeds)))
-    return [whole_number("sweep", "each seed", seed) for seed in seeds]
-
-
-def _points(experiment, axes, seeds):
-    if not seeds or not all(axes.values()):
-        raise refused("sweep", "at least one value on every axis and one seed", f"{ {k: len(v) for k, v in axes.items()} }", "Give values")
-    points = []
-    for values in itertools.product(*axes.values()):
-        point = experiment
-        for path, value in zip(axes, values, strict=True):
-            point = point.with_value(path, value)
-        points += [point if "seed" in axes else dataclasses.replace(point, seed=seed) for seed in seeds]
-    return points
 
 
 def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
@@ -169,8 +158,8 @@ def _one_by_one(group, starts, watch, executor, finished):
         _over_cores(group, perform, finished, executor, jobs)
         return
     first, *rest = group
-    finished(first, run(starts[first], watch).dataset)  # compiles the program that the cores then share
-    _over_cores(rest, lambda index: run(starts[index], watch).dataset, finished, None)
+    finished(first, table_of(starts[first], watch))  # compiles the program that the cores then share
+    _over_cores(rest, lambda index: table_of(starts[index], watch), finished, None)
 
 
 @eqx.filter_jit
@@ -208,7 +197,7 @@ def _chunks(group) -> list[list[int]]:
 def _together(group, starts, watch, executor, finished):
     watch = watched(watch, starts[group[0]])
     if len(group) == 1:
-        finished(group[0], run(starts[group[0]], watch).dataset)
+        finished(group[0], table_of(starts[group[0]], watch))
         return
     gaps, flows = gaps_of(starts[group[0]]), starts[group[0]].rule.flows
     way = way_of(gaps, flows)
@@ -223,7 +212,7 @@ def _together(group, starts, watch, executor, finished):
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
             course, count = Course(starts[index]), int(reached[place])
-            finished(index, dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count))
+            finished(index, told(dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count), course.start, watch))
 
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])
@@ -267,49 +256,3 @@ def _faster(group, starts, watch) -> str:
     together = timed(lambda: _march_together(own, common, watch, way).readings) / len(chunk)
     single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, way).readings)
     return "vmap" if together < single else "map"
-
-
-def _label(value):
-    return value if isinstance(value, (int, float, str, np.number)) else str(value)
-
-
-def _gathered(tables: "list[xr.Dataset]", experiment, axes, seeds, backend) -> "xr.Dataset":
-    swept = {**{path: [_label(v) for v in values] for path, values in axes.items()}, **({} if "seed" in axes else {"seed": seeds})}
-    shape = tuple(len(values) for values in swept.values())
-    longest = max(tables, key=lambda t: t.sizes["time"])
-    length = longest.sizes["time"]
-
-    def stacked(columns):
-        padded = [np.concatenate([c, np.full((length - len(c), *c.shape[1:]), np.nan)]) if len(c) < length else c for c in columns]
-        return np.stack(padded).reshape(*shape, *padded[0].shape)
-
-    def agree(name):
-        return all(np.array_equal(t[name], longest[name][: t.sizes["time"]]) for t in tables)
-
-    axis = "time" if agree("time") else "mark"
-    variables, left_out = {}, []
-    for name, variable in longest.data_vars.items():
-        if not all(name in t and _same_but_time(t[name], variable) for t in tables):
-            left_out.append(str(name))
-            continue
-        moving = [t[name].transpose("time", *variable.dims[1:]).values for t in tables]
-        variables[name] = ((*swept, axis, *variable.dims[1:]), stacked(moving), variable.attrs)
-    coords = {**swept, **{n: c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
-    for name in ("time", "step"):
-        if name in longest.coords:
-            one = axis == "time" or agree(name)
-            values = longest[name].values if one else stacked([t[name].values for t in tables])
-            coords[name] = ((axis,) if one else (*swept, axis), values, longest[name].attrs)
-    return xr.Dataset(variables, coords, {"backend": backend, "experiment": experiment.text, "left_out": ", ".join(left_out)})
-
-
-def _same_but_time(a: "xr.DataArray", b: "xr.DataArray") -> bool:
-    return all(a.sizes[d] == b.sizes[d] for d in a.dims if d != "time")
-
-
-def error_bars(dataset: "xr.Dataset") -> "xr.Dataset":
-    """Over seeds: each quantity's mean, and beside it `<name>_sem`, the standard error of the mean (NaN with one seed)."""
-    mean = dataset.mean("seed", keep_attrs=True)
-    count = dataset.sizes["seed"]
-    spread = dataset.std("seed", ddof=1) / np.sqrt(count) if count > 1 else mean * np.nan
-    return mean.assign({f"{name}_sem": spread[name] for name in dataset.data_vars})

@@ -9,14 +9,14 @@ import numpy as np
 from learnmech import catalog, guests, text
 from learnmech.backend import remember_compilations
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.parts import Part
 from learnmech.record import identity
 from learnmech.runs import run
+from learnmech.sweeps.gather import told
 from learnmech.sweeps.kept import cache_folder
-from learnmech.watching import watched
 
 xr = late("xarray")
 
@@ -66,8 +66,12 @@ def perform(job: Job) -> "xr.Dataset":
             watch = None if job.watch is None else tuple(_part(Instrument, one, folder, known) for one in job.watch)
         finally:
             catalog.trust(before)
-        start = prepare(experiment)
-        return run(start, None if watch is None else watched(watch, start)).dataset
+        return table_of(prepare(experiment), watch)
+
+
+def table_of(start: Start, watch: tuple[Instrument, ...] | None) -> "xr.Dataset":
+    """What is kept of a point: all that a run of it reads."""
+    return told(run(start, watch).dataset, start, watch)
 
 
 def _part(cls: type[Part], written: str, folder: pathlib.Path, known: guests.Classes) -> Part:

@@ -8,72 +8,96 @@ import contextlib
 import hashlib
 import io
 import json
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import jax
 import numpy as np
 
-from learnmech.errors import refused
+from learnmech import text
 from learnmech.experiment import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.late import late
 from learnmech.logs import LOG
 from learnmech.record import sealed
-from learnmech.record.provenance import decisive
+from learnmech.record.provenance import DECISIVE, surroundings
 
 xr = late("xarray")
 
-LAYOUT = 1
+LAYOUT = 2
 MAGIC = b"learnmech point\n"
+# What bytes that were not written here may raise when they are read as a point.
+UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile)
 
 
-def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend: str = "map") -> str:
+def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend: str = "map", here: dict | None = None) -> str:
     """sha256 of all that decides the numbers of a point: the experiment with the content of its files and the user's own code, what is
-    watched, the versions, the device, how it is computed, and the layout of what is kept."""
-    said = decisive(point, watch) | {"backend": "vmap" if backend == "vmap" else "map", "layout": LAYOUT}
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()
+    watched, the versions and the device (`here`, None: those of this process), how it is computed, and the layout of what is kept."""
+    here = surroundings(point) if here is None else here
+    return _digests(point, None if watch is None else [text.identity(one) for one in watch], here)["vmap" if backend == "vmap" else "map"]
+
+
+def _digests(point, watched, here) -> dict[str, str]:
+    said = {"experiment": text.identity(point), "watch": watched, "surroundings": {name: here.get(name) for name in DECISIVE}, "layout": LAYOUT}
+    return {way: hashlib.sha256(json.dumps(said | {"backend": way}, sort_keys=True).encode()).hexdigest() for way in ("map", "vmap")}
+
+
+def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | None) -> dict[str, list[str]]:
+    """{way in which points are computed: the identity of each point}."""
+    watched, here = None if watch is None else [text.identity(one) for one in watch], {}
+    found = []
+    for point in points:
+        here = here if here.get("precision") == point.precision else surroundings(point)
+        found.append(_digests(point, watched, here))
+    return {way: [one[way] for one in found] for way in ("map", "vmap")}
 
 
 class Kept:
-    """The folder of a sweep's points."""
+    """The points of a sweep in its folder, each by its place in the grid; `backends` are the ways in which they may have been computed,
+    `moving` what the axis of time of the grid is called."""
 
-    def __init__(self, folder: str | Path, watch: tuple[Instrument, ...] | None, backends: tuple[str, ...]):
-        self.folder, self.watch, self.backends = Path(folder), watch, backends
-        try:
-            self.folder.mkdir(parents=True, exist_ok=True)
-        except OSError as error:
-            raise refused("sweep", f"a place to write {folder}", error.strerror, "Choose another --out") from None
+    def __init__(self, folder: str | Path, identities: dict[str, list[str]], backends: tuple[str, ...], moving: str):
+        self.folder, self.identities, self.backends, self.moving = Path(folder), identities, backends, moving
 
-    def _file(self, identity: str) -> Path:
-        return sealed.inside(self.folder, f"{identity[:32]}.point")
+    def _file(self, index: int, backend: str) -> Path:
+        return sealed.inside(self.folder, f"{self.identities[backend][index][:32]}.point")
 
-    def find(self, point: Experiment) -> "xr.Dataset | None":
-        """What is kept of a point, under any of the ways in which it may be computed here; None where nothing whole is."""
+    def named(self, index: int) -> bool:
+        """Whether there is a file of this point, which is not opened."""
+        return any(self._file(index, backend).is_file() for backend in self.backends)
+
+    def find(self, index: int, lost: Callable[[Path, str], None] | None = None) -> "tuple[str, xr.Dataset] | None":
+        """(how it was computed, what is kept of it) of a point; None where nothing whole is, and `lost` is told of a file that is not."""
         for backend in self.backends:
-            identity = identity_of(point, self.watch, backend)
-            file = self._file(identity)
+            file = self._file(index, backend)
             if file.is_file():
                 try:
-                    return unpacked(file.read_bytes(), identity)
-                except (OSError, ValueError, KeyError) as error:
-                    LOG.warning("%s is made again: %s", file, error)
+                    found = unpacked(file.read_bytes(), self.identities[backend][index])
+                    if "time" not in found.dims:
+                        raise ValueError("it has no time")
+                    return backend, found
+                except UNREADABLE as error:
+                    (lost or _made_again)(file, str(error))
         return None
 
-    def store(self, point: Experiment, dataset: "xr.Dataset", backend: str) -> None:
+    def store(self, index: int, dataset: "xr.Dataset", backend: str) -> None:
         """Keep a point; it is there whole or not at all."""
-        identity = identity_of(point, self.watch, backend)
         with sealed.said_if_it_fails(str(self.folder), "Free some space; what is kept is not computed again"):
-            sealed.put(self.folder, self._file(identity).name, packed(dataset, identity))
+            sealed.put(self.folder, self._file(index, backend).name, packed(dataset, self.identities[backend][index]))
 
     @contextlib.contextmanager
-    def claimed(self, point: Experiment) -> Iterator[bool]:
+    def claimed(self, index: int) -> Iterator[bool]:
         """Whether this process is the one that computes a point now; a claim dies with the process that holds it."""
-        name = f".{identity_of(point, self.watch)[:32]}.lock"
+        name = f".{self.identities['map'][index][:32]}.lock"
         with sealed.claim(sealed.inside(self.folder, name)) as held:
             yield held
         if held:
             sealed.inside(self.folder, name).unlink(missing_ok=True)
+
+
+def _made_again(file, why):
+    LOG.warning("%s is made again: %s", file, why)
 
 
 def packed(dataset: "xr.Dataset", identity: str) -> bytes:

@@ -97,7 +97,9 @@ def test_sweep_gathers_and_goes_on(home, said):
     _, result = said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")
     assert [row["at"]["initial.strength"] for row in result["rows"]] == [0.01, 0.1]
     assert said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")[1]["backend"] == "kept"
-    assert (home / "grid" / "sweep-2.nc").exists()
+    assert [file.name for file in (home / "grid").glob("*.nc")] == ["sweep.nc"]
+    # another sweep in the same folder has a file of its own
+    assert said("sweep", home / "mine.toml", "initial.strength=0.01", "--seeds", "2", "--out", home / "grid")[1]["file"].endswith("sweep-2.nc")
 
 
 def test_list_describes_one_part_with_its_knobs(said):

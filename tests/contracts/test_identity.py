@@ -172,7 +172,7 @@ def test_a_kept_point_that_is_flipped_cut_or_anothers_is_made_again(tmp_path):
     experiment = on(data.Gaussian(n=8, d=2))
     axes = {"rule.rate": [0.1, 0.2]}
     first = sweep(experiment, axes, folder=tmp_path)
-    files = sorted(tmp_path.glob("*.point"))
+    files = sorted(tmp_path.glob("points/*.point"))
     assert len(files) == 2
     whole = files[0].read_bytes()
     rng = np.random.default_rng(0)
