@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from learnmech.architectures.base import Around, keep, multiplied
+from learnmech.architectures.base import Around, keep, multiplied, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.errors import refused
 from learnmech.parts import Knob, array, knob, structure
@@ -27,6 +27,7 @@ class Dialed(Around):
     def coherent(self):
         if self.alpha is not None and self.gamma is not None:
             raise refused("Dialed", "one of alpha and gamma = 1/alpha", "both", "Drop one")
+        refuse_running("Dialed", self.of)
 
     @property
     def factor(self):

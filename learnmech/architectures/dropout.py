@@ -63,6 +63,10 @@ class _Masked(Architecture):
     def mixes_samples(self):
         return self.inner.mixes_samples
 
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
+
     def forward(self, params, X, tap=keep):
         return self.inner.forward(params, X, self._masked(tap))
 

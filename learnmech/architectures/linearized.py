@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from learnmech import trees
-from learnmech.architectures.base import Around, keep
+from learnmech.architectures.base import Around, keep, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.parts import array
 
@@ -17,6 +17,9 @@ class Linearized(Around):
     """
 
     anchor: np.ndarray | None = array(None)
+
+    def coherent(self):
+        refuse_running("Linearized", self.of)
 
     def forward(self, params, X, tap=keep):
         return self._tangent(lambda at, tap: self.of.forward(at, X, tap), params, tap)

@@ -3,7 +3,7 @@
 import jax
 
 from learnmech.errors import refused
-from learnmech.initial.base import InitialCondition, template
+from learnmech.initial.base import InitialCondition, drawn_anew, template
 from learnmech.parts import Knob, knob
 
 
@@ -13,7 +13,7 @@ class Gaussian(InitialCondition):
     scale: Knob = knob(1.0, at_least=0)
 
     def draw(self, architecture, data, rng):
-        return jax.tree.map(lambda w: float(self.scale) * w, template(architecture, data, rng))
+        return drawn_anew(template(architecture, data, rng), lambda w: float(self.scale) * w)
 
     @classmethod
     def example(cls):
@@ -26,7 +26,7 @@ class SmallGaussian(InitialCondition):
     std: Knob = knob(1e-3, above=0)
 
     def draw(self, architecture, data, rng):
-        return jax.tree.map(lambda w: float(self.std) * rng.standard_normal(w.shape), template(architecture, data, rng))
+        return drawn_anew(template(architecture, data, rng), lambda w: float(self.std) * rng.standard_normal(w.shape))
 
     @classmethod
     def example(cls):

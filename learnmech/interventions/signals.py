@@ -32,6 +32,10 @@ class _Patched(Architecture):
     def draws(self):
         return self.inner.draws
 
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
+
     def drawn(self, key):
         return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
 

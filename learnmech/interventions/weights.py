@@ -40,7 +40,7 @@ class Perturb(Intervention):
 
 
 class Noise(Intervention):
-    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters where none is given."""
+    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters that gradients move where none is given."""
 
     path: str = structure("")
     size: Knob = knob(0.1, above=0)
@@ -52,7 +52,7 @@ class Noise(Intervention):
 
     def state(self, system, rule, frozen, state):
         rng = np.random.default_rng([int(self.seed), zlib.crc32(b"noise")])
-        paths = [self.path] if self.path else list(trees.leaves_by_path(state.params))
+        paths = [self.path] if self.path else list(trees.leaves_by_path(system.architecture.learned(state.params)))
         drawn = []
         for path in paths:
             edited(state, path, lambda w: drawn.append(rng.standard_normal(np.shape(w))) or w)
