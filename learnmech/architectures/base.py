@@ -12,7 +12,7 @@ from jaxtyping import Float
 
 from learnmech import trees
 from learnmech.errors import refused
-from learnmech.parts import Knob, Part, Shorthand, knob
+from learnmech.parts import Knob, Part, Shorthand, knob, part
 from learnmech.scalings import SP, LayerScale, Scaling
 from learnmech.trees import Array, Params
 
@@ -35,8 +35,9 @@ class Architecture(Part):
     is_linear: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     """Whether a step sees another network than the next, as with dropout."""
-    running_momentum: ClassVar[Array | None] = None
-    """The share of a step's batch in running statistics; None where none are kept."""
+    # of those that keep running statistics a knob, the share of a step's batch in them; without a type, or
+    # the knob would come first among the fields of those
+    running_momentum = None
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
@@ -131,7 +132,7 @@ class Architecture(Part):
 class Around(Architecture):
     """An architecture made of another, `of`, whose parameters it has; it may hold on to an anchor, parameters as one flat array (None: the start's own)."""
 
-    of: Architecture
+    of: Architecture = part(meaning="the architecture that it is made of, whose parameters it has")
 
     @property
     def mixes_samples(self):
@@ -257,7 +258,7 @@ def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scali
 class Dense(Architecture):
     """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
 
-    scaling: Scaling = eqx.field(default=SP(), kw_only=True)
+    scaling: Scaling = part(SP(), kw_only=True, meaning="how weights, their start and their rates grow with width")
 
     def dense_layers(self, params):
         found, reads = {}, None

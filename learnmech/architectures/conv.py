@@ -29,18 +29,26 @@ class Conv(Normed):
     those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
     """
 
-    shape: Grid = structure((), at_least=1)
-    channels: tuple[int, ...] = structure((8,), at_least=1)
-    kernel: int = structure(3, at_least=1)
-    stride: int = structure(1, at_least=1)
-    padding: str = structure("zero", choices=("zero", "circular", "none"))
-    pooling: str = structure("none", choices=("none", "average", "max"))
-    window: int = structure(2, at_least=1)
-    readout: str = structure("flatten", choices=("flatten", "average"))
-    activation: str = structure("relu")
-    bias: bool = structure(False)
-    norm: str = structure("none", choices=NORMS)
-    affine: bool = structure(False)
+    shape: Grid = structure((), at_least=1, meaning="positions of an input along each axis, (length,) or (height, width); (): a line of all inputs")
+    channels: tuple[int, ...] = structure((8,), at_least=1, meaning="channels of each convolutional layer")
+    kernel: int = structure(3, at_least=1, meaning="positions that a layer sees along each axis")
+    stride: int = structure(1, at_least=1, meaning="positions from one place of the kernel to the next, along each axis")
+    padding: str = structure(
+        "zero", choices=("zero", "circular", "none"), meaning="what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer positions"
+    )
+    pooling: str = structure(
+        "none", choices=("none", "average", "max"), meaning="what becomes of each window of positions: nothing, their mean, or their largest"
+    )
+    window: int = structure(2, at_least=1, meaning="positions of a pooling window along each axis")
+    readout: str = structure("flatten", choices=("flatten", "average"), meaning="what the last layer reads: every position, or their mean")
+    activation: str = structure("relu", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
+    bias: bool = structure(False, meaning="whether each channel has a learned bias")
+    norm: str = structure(
+        "none",
+        choices=NORMS,
+        meaning="what brings the pre-activations of each position to unit size: statistics over samples and positions, or over its channels",
+    )
+    affine: bool = structure(False, meaning="whether each channel has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)

@@ -19,10 +19,12 @@ class Dialed(Around):
     at alpha = 1. params_0 are the start's, or `anchor`, one flat array. The signals before the outputs are those of f.  Source: Chizat et al. 2019.
     """
 
-    alpha: Knob | None = knob(None, above=0)
-    gamma: Knob | None = knob(None, above=0)
-    centered: bool = structure(True)
-    anchor: np.ndarray | None = array(None)
+    alpha: Knob | None = knob(
+        None, above=0, meaning="what multiplies the outputs: lazy as it grows, rich as it vanishes; 1 where neither it nor gamma is given"
+    )
+    gamma: Knob | None = knob(None, above=0, meaning="1/alpha, by its other name")
+    centered: bool = structure(True, meaning="whether the outputs at params_0 are taken off")
+    anchor: np.ndarray | None = array(None, meaning="the parameters params_0 as one flat array; the start's own unless given")
 
     def coherent(self):
         if self.alpha is not None and self.gamma is not None:

@@ -16,7 +16,7 @@ class Linearized(Around):
     signals; the outputs do not go through them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
     """
 
-    anchor: np.ndarray | None = array(None)
+    anchor: np.ndarray | None = array(None, meaning="the parameters of the tangent as one flat array; the start's own unless given")
 
     def coherent(self):
         refuse_running("Linearized", self.of)

@@ -15,11 +15,15 @@ class Mlp(Normed):
     `layerK.shift` behind it, from 1 and 0, which learn as biases do.
     """
 
-    hidden: tuple[int, ...] = structure((64,), at_least=1)
-    activation: str = structure("tanh")
-    bias: bool = structure(False)
-    norm: str = structure("none", choices=NORMS)
-    affine: bool = structure(False)
+    hidden: tuple[int, ...] = structure((64,), at_least=1, meaning="hidden widths, inputs first")
+    activation: str = structure("tanh", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
+    bias: bool = structure(False, meaning="whether each unit has a learned bias")
+    norm: str = structure(
+        "none",
+        choices=NORMS,
+        meaning="what brings hidden pre-activations to unit size: statistics over the samples of the batch, or over the units of the layer",
+    )
+    affine: bool = structure(False, meaning="whether each unit has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)

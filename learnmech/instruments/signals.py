@@ -30,12 +30,12 @@ class Watch(Instrument):
     outermost hold what lies beyond), `covariance` that of the last axis over the first, C = (A - mean)'(A - mean)/n, `singular-values` the top `count`.
     """
 
-    path: str = structure("output")
-    view: str = structure("train", choices=("train", "test"))
-    reduce: str = structure("none", choices=REDUCTIONS)
-    count: int = structure(10, at_least=1)
-    low: float = structure(-1.0)
-    high: float = structure(1.0)
+    path: str = structure("output", meaning="address of what is watched: a signal, a parameter, a gradient, an update, a memory")
+    view: str = structure("train", choices=("train", "test"), meaning="inputs on which signals are watched")
+    reduce: str = structure("none", choices=REDUCTIONS, meaning="what is kept of it: all, its norm, its mean or a histogram")
+    count: int = structure(10, at_least=1, meaning="bins of a histogram")
+    low: float = structure(-1.0, meaning="lower end of a histogram, in units of what is watched")
+    high: float = structure(1.0, meaning="upper end of a histogram, in units of what is watched")
 
     def coherent(self):
         Address.parse(self.path)
