@@ -16,8 +16,10 @@ class GaussianPerLayer(InitialCondition):
     `initial.layer2` turns that of one layer.
     """
 
-    std: tuple[float, ...] = structure((), at_least=0, meaning="standard deviation of each layer's weights, inputs first, in units of the parameters")
-    gain: tuple[float, ...] = structure((), at_least=0, meaning="factor of each layer on the standard deviation which the scaling prescribes, inputs first")
+    std: tuple[float, ...] | None = structure(None, at_least=0, meaning="standard deviation of each layer's weights, inputs first, in units of the parameters")
+    gain: tuple[float, ...] | None = structure(
+        None, at_least=0, meaning="factor of each layer on the standard deviation which the scaling prescribes, inputs first"
+    )
     layers: tuple[str, ...] = structure((), meaning="the layers that they belong to, by name; none: all that have a weight")
 
     def coherent(self):
@@ -40,7 +42,7 @@ class GaussianPerLayer(InitialCondition):
 
     @property
     def _values(self):
-        return self.std or self.gain
+        return self.std or self.gain or ()
 
     def shorthands(self):
         """`layer2` for the number of that layer, of those named, else of as many as there are numbers."""
