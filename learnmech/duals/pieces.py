@@ -20,6 +20,8 @@ A = Float[Array, "..."]
 LEAST = 1e-150
 ROOT_2, ROOT_2PI = math.sqrt(2), math.sqrt(2 * math.pi)
 FAR, DEPTH = 4.0, 32
+# A variance that is left, of the whole, where it may be the round-off of a matrix product.
+ROUNDED = 1e-13
 
 
 def normal(z: A) -> A:
@@ -71,8 +73,9 @@ class Pieces:
     """An activation in pieces. Subclasses give `values`, (E ss', E s's'), and how they grow, `rises`.
 
     With (u, v) ~ N(0, [[a, k], [k, b]]) and F_ij = E s^(i)(u) s^(j)(v): dF_ij = F_(i+1)(j+1) dk +
-    (F_(i+2)j da + F_i(j+2) db)/2. Where that grows without bound, as a kink's at correlations of 1
-    and -1, it is taken to be 0, as for relu.
+    (F_(i+2)j da + F_i(j+2) db)/2. Parts of it grow without bound, as a kink's towards correlations of 1
+    and -1. Along what stays there they cancel, and are computed alike, so that they do; at the end they
+    are taken to be 0, as for relu.
     """
 
     def mean(self, a: A) -> A:
@@ -127,9 +130,14 @@ class _Given:
     """What is expected of v once u is known to be `x` of its standard deviations, the normal of mean mu and standard deviation sigma that it then is."""
 
     def __init__(self, x, a, b, k):
-        self.sigma = jnp.maximum(jnp.sqrt(jnp.maximum(b - k * k / jnp.where(a > 0, a, 1), 0)), LEAST)
+        square = jnp.maximum(b - k * k / jnp.where(a > 0, a, 1), 0)
+        self.sigma, self.known = jnp.maximum(jnp.sqrt(square), LEAST), square <= ROUNDED * b
         self.mu = k / jnp.sqrt(jnp.where(a > 0, a, 1)) * x
         self.r = self.mu / self.sigma
+
+    def over(self, value):
+        """value/sigma; 0 where v is known to round-off, since that is no size to divide by."""
+        return jnp.where(self.known, 0, value / jnp.where(self.known, 1, self.sigma))
 
     @property
     def positive(self):
@@ -197,20 +205,17 @@ class Exponential(Pieces):
 
     def rises(self, a, b, k):
         alpha, beta = self.alpha, 1 - self.alpha
-        (f20, f31), (f02, f13) = self._third(a, b, k), self._third(b, a, k)
-        x, weight = half_line()
+        (f20, f31, one), (f02, f13, two) = self._third(a, b, k), self._third(b, a, k)
 
         def curved(x):
             return (jnp.exp(-jnp.sqrt(a) * x) * _Given(-x, a, b, k).decayed,)
 
-        (both,) = _over((x, weight), curved, k)
+        (both,) = _over(half_line(), curved, k)
         kinks = alpha * beta * (_density(0.0, a) * _Given(0.0, a, b, k).decayed + _density(0.0, b) * _Given(0.0, b, a, k).decayed)
-        rest = (1 - k / jnp.sqrt(jnp.where(a * b > 0, a * b, 1))) * (a * b + k * jnp.sqrt(a * b))
-        apart = jnp.where(rest > 0, beta**2 / (2 * jnp.pi * jnp.sqrt(jnp.where(rest > 0, rest, 1))), 0)
-        return f20, f02, self.scale**2 * (alpha**2 * both + kinks + apart), f31, f13
+        return f20, f02, self.scale**2 * (alpha**2 * both + kinks) + (one + two) / 2, f31, f13
 
     def _third(self, a, b, k):
-        """(E s''(u)s(v), E s'''(u)s'(v)), s''/scale = alpha e^u below 0 and 1 - alpha at 0."""
+        """(F_20, F_31, what the kinks of both add to F_22), s''/scale = alpha e^u below 0 and 1 - alpha at 0."""
         alpha, beta = self.alpha, 1 - self.alpha
 
         def expected(given):
@@ -222,9 +227,10 @@ class Exponential(Pieces):
         product, slope = (alpha * value for value in _over(half_line(), curved, k))
         at, there = _Given(0.0, a, b, k), _density(0.0, a)
         s, steep = expected(at)
-        kink = jnp.where(at.sigma > LEAST, beta / (ROOT_2PI * at.sigma), 0)
+        kink = beta * at.over(1 / ROOT_2PI)
         bend = k / jnp.where(a > 0, a, 1) * (alpha * at.decayed + kink)
-        return self.scale**2 * (product + beta * there * s), self.scale**2 * (slope - alpha * there * steep - beta * there * bend)
+        turned = slope - alpha * there * steep - beta * there * bend
+        return self.scale**2 * (product + beta * there * s), self.scale**2 * turned, self.scale**2 * beta * there * kink
 
 
 def _sides(a, b, k, alpha, beta):
@@ -291,18 +297,17 @@ class Clipped(Pieces):
         return slope * k + jnp.sign(k) * size * raised, slope + more
 
     def rises(self, a, b, k):
-        (f20, f31), (f02, f13) = self._third(a, b, k), self._third(b, a, k)
-        rest = jnp.maximum(a * b - k * k, 0)
-        safe = jnp.where(rest > 0, rest, 1)
-        corners = sum(sign * jnp.exp(-((a - 2 * sign * k + b) / 2) / safe) for sign in (1, -1))
-        return f20, f02, jnp.where(rest > 0, corners / (jnp.pi * jnp.sqrt(safe)), 0), f31, f13
+        (f20, f31, one), (f02, f13, two) = self._third(a, b, k), self._third(b, a, k)
+        return f20, f02, (one + two) / 2, f31, f13
 
     def _third(self, a, b, k):
-        """(E s''(u)s(v), E s'''(u)s'(v)), s'' = 1 at -1 and -1 at 1."""
+        """(F_20, F_31, F_22: the density of both at the corners, with their signs), s'' = 1 at -1 and -1 at 1."""
         given = _Given(1 / jnp.sqrt(jnp.maximum(a, LEAST**2)), a, b, k)
-        low, high = ((end - given.mu) / given.sigma for end in (-1, 1))
+        # no finer than round-off has mu: where u and v are one it must be found on the corner itself
+        sigma = jnp.maximum(given.sigma, jnp.sqrt(ROUNDED * b))
+        low, high = ((end - given.mu) / sigma for end in (-1, 1))
         inside = jnp.where(high < 0, below(high) - below(low), below(-low) - below(-high))
         s = given.mu * inside + given.sigma * (normal(low) - normal(high)) + below(-high) - below(low)
-        flank = jnp.where(given.sigma > LEAST, (normal(low) - normal(high)) / given.sigma, 0)
+        flank, there = given.over(normal(low) - normal(high)), 2 * _density(1.0, a)
         a = jnp.where(a > 0, a, 1)
-        return -2 * _density(1.0, a) * s, -2 * _density(1.0, a) * (inside / a - k / a * flank)
+        return -there * s, -there * (inside / a - k / a * flank), -there * flank

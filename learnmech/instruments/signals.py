@@ -175,7 +175,12 @@ def signal_gradients(system, params, names: list[str], view: str = "train") -> d
     shapes = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, chosen.X)
 
     def moved(shifts):
-        outputs = system.architecture.forward(params, chosen.X, lambda name, value: value + shifts[name] if name in shifts else value)
+        def tap(name, value):
+            return value + shifts[name] if name in shifts else value
+
+        outputs = (
+            system.architecture.forward(params, chosen.X, tap) if view == "train" else system.architecture.elsewhere(params, chosen.X, system.train.X, tap)
+        )
         return system.loss_function.value(outputs, chosen.Y, chosen.weight)
 
     return jax.grad(moved)({name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names})

@@ -180,6 +180,23 @@ def test_the_numbers_on_file_are_those_of_the_plane(name):
         np.testing.assert_allclose(reference.by_cells(name, *point), [float(v) for v in reference.kept("both", name, *point)], rtol=1e-11)
 
 
+@pytest.mark.parametrize("name", reference.PIECES)
+def test_derivatives_of_a_kernel_with_itself_are_those_of_one_variance(name):
+    X = np.random.default_rng(0).standard_normal((3, 4))
+
+    def diagonal(w):
+        # variances and covariances as a kernel has them, which are not the same to the last bit
+        k, a = w * (X @ X.T), w * (X * X).sum(axis=1)
+        return sum(jnp.sum(jnp.diag(part)) for part in duals.dual(name).pair(a[:, None], a[None, :], k))
+
+    one, a, step = duals.dual(name), 1.2 * (X * X).sum(axis=1), 1e-3
+    at = np.concatenate([a * (1 + far * step) for far in (-2, -1, 1, 2)])
+    back2, back, ahead, ahead2 = np.asarray(jax.jit(one.values)(at, at, at)).sum(axis=0).reshape(4, 3)
+    expected = (8 * (ahead - back) - (ahead2 - back2)) / (12 * step) / 1.2
+    # differences of fourth order: step^4 times fifth derivatives; the root of what round-off leaves of the variance, 1e-7, is none of it
+    assert float(jax.jit(jax.grad(diagonal))(1.2)) == pytest.approx(expected.sum(), rel=1e-9)
+
+
 def test_signals_of_selu_keep_mean_zero_and_variance_one():
     # by the definition of its two constants
     assert float(duals.mean("selu", 1.0)) == pytest.approx(0, abs=1e-15)
