@@ -22,6 +22,8 @@ ROOT_2, ROOT_2PI = math.sqrt(2), math.sqrt(2 * math.pi)
 FAR, DEPTH = 4.0, 32
 # A variance that is left, of the whole, where it may be the round-off of a matrix product.
 ROUNDED = 1e-13
+# And the distance of a correlation to 1, where it may be that of an input and itself some layers on.
+SAME = 4e-15
 
 
 def normal(z: A) -> A:
@@ -198,7 +200,10 @@ class Exponential(Pieces):
         product, slope = _sides(a, b, k, alpha, beta)
         if beta:
             # by relu of u and elu of v: the other way round
-            parts = zip(_sides(b, a, k, 0.0, alpha * beta), Rough(0.0).pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2], strict=True)
+            size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
+            # what round-off leaves of a distance is none: its root would be 1e-8
+            apart, joint = (jnp.where(far - uneven <= SAME * size, uneven, far) for far in (a + b - 2 * k, a + b + 2 * k))
+            parts = zip(_sides(b, a, k, 0.0, alpha * beta), Rough(0.0).pair(a, b, apart, joint)[:2], strict=True)
             (more, lines), (steeper, steps) = parts
             product, slope = product + more + beta**2 * lines, slope + steeper + beta**2 * steps
         return self.scale**2 * product, self.scale**2 * slope
@@ -277,7 +282,8 @@ class Clipped(Pieces):
     def values(self, a, b, k):
         x, y = (1 / jnp.sqrt(jnp.maximum(side, LEAST**2)) for side in (a, b))
         size = jnp.sqrt(a * b)
-        c = jnp.clip(jnp.abs(k) / jnp.where(size > 0, size, 1), 0, 1)
+        c = jnp.abs(k) / jnp.where(size > 0, size, 1)
+        c = jnp.where(c >= 1 - SAME, 1, c)
         end, begun = jnp.arcsin(c), jnp.arccos(c)
 
         def integrand(share):
