@@ -63,6 +63,26 @@ def softplus(z: Z) -> Z:
     return jax.nn.softplus(z)
 
 
+SELU = 1.0507009873554805, 1.6732632423543772
+"""Scale and alpha of selu, at which activations of mean 0 and variance 1 keep both from layer to layer (Klambauer et al. 2017)."""
+
+
+def elu(z: Z) -> Z:
+    """z above 0, e^z - 1 below"""
+    return jnp.where(z > 0, z, jnp.expm1(jnp.minimum(z, 0)))
+
+
+def selu(z: Z) -> Z:
+    """1.0507 z above 0, 1.0507 * 1.6733 (e^z - 1) below"""
+    scale, alpha = SELU
+    return scale * jnp.where(z > 0, z, alpha * jnp.expm1(jnp.minimum(z, 0)))
+
+
+def hardtanh(z: Z) -> Z:
+    """z between -1 and 1, -1 below and 1 above, of derivative 0 at both"""
+    return jnp.where(z >= 1, 1, jnp.where(z <= -1, -1, z))
+
+
 def sin(z: Z) -> Z:
     """sin z"""
     return jnp.sin(z)
@@ -95,6 +115,9 @@ ACTIVATIONS = {
     "silu": silu,
     "swish": silu,
     "softplus": softplus,
+    "elu": elu,
+    "selu": selu,
+    "hardtanh": hardtanh,
     "sin": sin,
     "cos": cos,
     "square": square,

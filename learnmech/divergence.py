@@ -96,7 +96,7 @@ def _forward(names):
 @eqx.filter_jit
 def _apart(system, params, other_system, other):
     layers = trees.layers_of(params)
-    moved = trees.subtract(other, params)
+    moved = system.architecture.learned(trees.subtract(other, params))
     slopes = [s.value_and_gradient(p)[1] for s, p in ((system, params), (other_system, other))]
     turned = trees.subtract(slopes[1], slopes[0])
     here, there = (s.architecture.signals(p, system.train.X) for s, p in ((system, params), (other_system, other)))

@@ -20,7 +20,7 @@ from learnmech.initial.base import InitialCondition
 from learnmech.initial.gaussian import Gaussian
 from learnmech.interventions.base import Intervention
 from learnmech.losses import Loss, Squared
-from learnmech.parts import Knob, Part, knob, structure
+from learnmech.parts import Knob, Part, knob, part, structure
 from learnmech.rules.base import Rule
 from learnmech.schedules import Constant
 from learnmech.state import State
@@ -36,15 +36,15 @@ class Experiment(Part):
     `seed` moves the start and the rule's batches; the data have a seed of their own. `events` are what is changed on the way.
     """
 
-    architecture: Architecture
-    data: Data
-    rule: Rule
-    clock: Clock
-    initial: InitialCondition = Gaussian()
-    loss: Loss = Squared()
-    seed: Knob = knob(0, whole=True, at_least=0)
-    precision: str = structure("float64", choices=("float64", "float32"))
-    events: tuple[Intervention, ...] = ()
+    architecture: Architecture = part(meaning="the map from inputs and parameters to outputs")
+    data: Data = part(meaning="training samples and perhaps test samples")
+    rule: Rule = part(meaning="how parameters move")
+    clock: Clock = part(meaning="when it is looked at, and when it ends")
+    initial: InitialCondition = part(Gaussian(), meaning="how parameters start")
+    loss: Loss = part(Squared(), meaning="the price on outputs that is made small")
+    seed: Knob = knob(0, whole=True, at_least=0, meaning="of the random numbers of the start and of the rule")
+    precision: str = structure("float64", choices=("float64", "float32"), meaning="of floats in the run; data and start are drawn in float64")
+    events: tuple[Intervention, ...] = part((), meaning="what is changed on the way")
 
     @property
     def fingerprint(self) -> str:

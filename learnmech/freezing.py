@@ -81,8 +81,18 @@ class _Narrowed(Architecture):
     def draws(self):
         return self.inner.draws
 
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
+
     def forward(self, params, X, tap=keep):
         return self.inner.forward(self.frozen.combined(params, self.held), X, tap)
+
+    def elsewhere(self, params, X, among, tap=keep):
+        return self.inner.elsewhere(self.frozen.combined(params, self.held), X, among, tap)
+
+    def learned(self, params):
+        return self.inner.learned(self.frozen.combined(params, self.held))
 
     def matrix(self, params):
         return self.inner.matrix(self.frozen.combined(params, self.held))

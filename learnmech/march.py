@@ -100,7 +100,8 @@ def _here(system, rule, state, frozen):
         return loss, gradient, rule.velocity(system, state.params, state.memory), state.memory
     view = rule.view(system, state).at_step(state.key, state.step)
     loss, gradient = view.value_and_gradient(state.params)
-    return loss, gradient, *rule.moved(view, gradient, state)
+    update, memory = rule.moved(view, gradient, state)
+    return loss, gradient, view.architecture.observed(state.params, view.train.X, update), memory
 
 
 def _after(system, rule, state, update, span, moving, frozen):

@@ -204,8 +204,8 @@ class SP(Scaling):
 class NTK(Scaling):
     """Neural-tangent parametrization: z = (weight/sqrt fan_in) W h + bias b, entries of W and b from N(0, 1)."""
 
-    weight: Knob = knob(1.0, above=0)
-    bias: Knob = knob(1.0, at_least=0)
+    weight: Knob = knob(1.0, above=0, meaning="sw: what multiplies weights, over sqrt(fan_in)")
+    bias: Knob = knob(1.0, at_least=0, meaning="sb: what multiplies biases")
     table: ClassVar = {"input": Powers(0, 0, 0, 0), "hidden": Powers(0.5, 0, 0, 0), "readout": Powers(0.5, 0, 0, 0)}
 
     def layer(self, index, depth, fan_in, fan_out):
@@ -233,7 +233,7 @@ class MuP(Scaling):
     away from it they scale as above, so that what was tuned at that width in sp holds at every other. 0 is none.  Source: Yang et al. 2022.
     """
 
-    base: int = structure(0, at_least=0)
+    base: int = structure(0, at_least=0, meaning="width in units of which widths count, where the network is that of sp; 0: none")
     table: ClassVar = {"input": Powers(-0.5, 0.5, 0, 0.5), "hidden": Powers(0, 0.5, 0, 1), "readout": Powers(0.5, 0.5, 0, 0.5)}
 
     def layer(self, index, depth, fan_in, fan_out):

@@ -38,7 +38,7 @@ class Constant(Schedule):
 class WarmUp(Schedule):
     """From rate/steps in even parts to the whole rate, which is reached at step `steps` - 1 and kept: factor min(1, (j + 1)/steps)."""
 
-    steps: Knob = knob(100, whole=True, at_least=1)
+    steps: Knob = knob(100, whole=True, at_least=1, meaning="steps until the whole rate is reached")
 
     def factor(self, step):
         return _room(step).minimum(1.0, (step + 1) / self.steps)
@@ -54,9 +54,9 @@ class Cosine(Schedule):
     factor min(1, (j + 1)/warmup), then end + (1 - end)(1 + cos(pi (j - warmup)/(steps - warmup)))/2.  Source: Loshchilov & Hutter 2017.
     """
 
-    steps: Knob = knob(1000, whole=True, at_least=1)
-    warmup: Knob = knob(0, whole=True, at_least=0)
-    end: Knob = knob(0.0, at_least=0, at_most=1)
+    steps: Knob = knob(1000, whole=True, at_least=1, meaning="the step at which the end is reached")
+    warmup: Knob = knob(0, whole=True, at_least=0, meaning="steps of the warm-up before")
+    end: Knob = knob(0.0, at_least=0, at_most=1, meaning="share of the rate that is left at the end")
 
     def coherent(self):
         if int(self.warmup) >= int(self.steps):
@@ -84,8 +84,8 @@ class Cosine(Schedule):
 class Step(Schedule):
     """The rate times `factor_each` once every `every` steps: factor_each^floor(j/every)."""
 
-    every: Knob = knob(100, whole=True, at_least=1)
-    factor_each: Knob = knob(0.1, above=0, at_most=1)
+    every: Knob = knob(100, whole=True, at_least=1, meaning="steps from one drop to the next")
+    factor_each: Knob = knob(0.1, above=0, at_most=1, meaning="what each drop multiplies the rate by")
 
     def factor(self, step):
         return self.factor_each ** (step // self.every)

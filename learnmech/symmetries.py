@@ -163,10 +163,10 @@ def bare(architecture: Architecture) -> tuple[Architecture, bool]:
 def symmetries(architecture: Architecture, loss: Loss, params: Params) -> tuple[Symmetry, ...]:
     """The continuous symmetries of this architecture under this loss, on any data; params serve for their shapes alone.
 
-    Between layers: a positive number for each unit between functions that are homogeneous, any matrix where they are linear. At a norm: the scale of what
-    is written into it, for each unit of a batch norm, of the whole layer for the others; and what it takes off, a constant on each unit of a batch norm and
-    on all units of a layer norm. At cross-entropy: a constant on all outputs. Of a diagonal network: hyperbolic rotation of u and v. Symmetries of the
-    data, as of inputs that span less than all directions, are not among them. Of an architecture of another kind none is known.
+    Between layers: a positive number for each unit between functions that are homogeneous, any matrix where they are linear. At a norm without an eps: the
+    scale of what is written into it, for each unit of a batch norm, of the whole layer for the others; and what it takes off, a constant on each unit of a
+    batch norm and on all units of a layer norm. At cross-entropy: a constant on all outputs. Of a diagonal network: hyperbolic rotation of u and v.
+    Symmetries of the data, as of inputs that span less than all directions, are not among them. Of an architecture of another kind none is known.
     """
     architecture, masked = bare(architecture)
     if isinstance(architecture, Diagonal):
@@ -175,10 +175,12 @@ def symmetries(architecture: Architecture, loss: Loss, params: Params) -> tuple[
     if not isinstance(architecture, KNOWN):
         return ()
     layers = list(trees.layers_of(params))
-    normed = [] if getattr(architecture, "norm", "none") == "none" else layers[isinstance(architecture, Residual) : -1]
+    behind = architecture.before_activations(layers) if isinstance(architecture, Residual) else layers[:-1]
+    normed = [] if getattr(architecture, "norm", "none") == "none" else behind
     between = [found for wire in _wires(architecture, params, layers, masked, normed) for found in _between(wire, params)]
     at_gains = [_at_gain(name, params) for name in layers if "gain" in params[name] and name not in normed]
-    at_norms = [found for name in normed for found in _at_norm(name, architecture.norm, params)]
+    exact = getattr(architecture, "eps", None) is None
+    at_norms = [found for name in normed for found in _at_norm(name, architecture.norm, params, exact)]
     outputs = _shifts(layers[-1], params, "constant on all outputs") if isinstance(loss, CrossEntropy) else []
     return (*between, *at_gains, *at_norms, *outputs)
 
@@ -194,6 +196,12 @@ def _wires(architecture, params, layers, masked, normed):
     def mixes(written):
         return straight and not any("gain" in params[layer] or layer in normed for layer in written)
 
+    if isinstance(architecture, Residual) and architecture.matrices == 2:
+        # the stream is written by matrices alone, which any other may act on; within each block there are units as between two layers
+        first, second = layers[1:-1:2], layers[2:-1:2]
+        stream = _Wire("", tuple((layer, 1.0) for layer in (layers[0], *second)), (*first, layers[-1]), not masked)
+        inside = (_Wire(_number(one), ((one, power(one)),), (two,), mixes([one])) for one, two in zip(first, second, strict=True))
+        return (stream, *inside)
     if isinstance(architecture, Residual):
         writers = ((layers[0], 1.0), *((layer, power(layer)) for layer in layers[1:-1]))
         return (_Wire("", writers, tuple(layers[1:]), mixes(layers[:-1])),)
@@ -230,12 +238,13 @@ def _at_gain(layer, params):
     return Symmetry("gain", _number(layer), 2, terms, params[layer]["gain"].shape, "gain^2 - |w|^2", meaning)
 
 
-def _at_norm(layer, norm, params):
+def _at_norm(layer, norm, params, exact):
     own, units = [leaf for leaf in ("weight", "bias") if leaf in params[layer]], len(params[layer]["weight"])
     shape, along = ((units,), "rows") if norm == "batch" else ((), "all")
     terms = tuple(Term(1.0, f"{layer}.{leaf}", f"{layer}.{leaf}", along) for leaf in own)
     whose = "each unit" if norm == "batch" else "all"
-    yield Symmetry("scale", _number(layer), 2, terms, shape, "|w|^2", f"charge of scaling {whose} of layer {_number(layer)}, which is normed")
+    if exact:
+        yield Symmetry("scale", _number(layer), 2, terms, shape, "|w|^2", f"charge of scaling {whose} of layer {_number(layer)}, which is normed")
     if norm == "batch" and "bias" in params[layer]:
         meaning = f"constant on each unit of layer {_number(layer)}, which its norm takes off"
         yield Symmetry("bias_shift", _number(layer), 1, (Term(1.0, f"{layer}.bias", f"{layer}.bias", "entries"),), (units,), "b", f"charge of a {meaning}")

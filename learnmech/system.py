@@ -57,13 +57,15 @@ class System(eqx.Module):
     modes: Modes
 
     def outputs(self, params: Params, X: Float[Array, "n d"]) -> Float[Array, "n k"]:
-        """f on a batch; of a network that mixes samples, mixed as among the training samples."""
+        """f on a batch; of a network that mixes samples, mixed as among the training samples, or where it keeps running statistics by those."""
         if X is self.train.X:
             return self.architecture.forward(params, X)
         return self.architecture.elsewhere(params, X, self.train.X)
 
     def signals(self, params: Params, X: Float[Array, "n d"]) -> dict[str, Array]:
-        """Every named signal of a batch, mixed as among the training samples."""
+        """Every named signal of a batch, mixed as the outputs are."""
+        if X is self.train.X and self.architecture.running_momentum is not None:
+            return self.architecture.signals(params, X)
         seen = {}
         self.architecture.elsewhere(params, X, self.train.X, lambda name, value: seen.setdefault(name, value))
         return seen
@@ -73,8 +75,12 @@ class System(eqx.Module):
         if self.reduced is not None:
             errors = self.reduced.X @ self.architecture.matrix(params).T - self.reduced.Y
             c = self.loss_function.constant(self.train.X.shape[0])
-            return c * (jnp.sum(errors * errors) + self.reduced.floor) + self.loss_function.penalty(params)
-        return self.loss_on(params, self.train) + self.loss_function.penalty(params)
+            return c * (jnp.sum(errors * errors) + self.reduced.floor) + self.penalty(params)
+        return self.loss_on(params, self.train) + self.penalty(params)
+
+    def penalty(self, params: Params) -> Float[Array, ""] | float:
+        """The loss's price on the parameters that gradients move."""
+        return self.loss_function.penalty(self.architecture.learned(params))
 
     def loss_on(self, params: Params, view: View) -> Float[Array, ""]:
         """The loss on a view, without ridge; n is the view's own."""

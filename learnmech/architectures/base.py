@@ -12,13 +12,15 @@ from jaxtyping import Float
 
 from learnmech import trees
 from learnmech.errors import refused
-from learnmech.parts import Part, Shorthand
+from learnmech.parts import Knob, Part, Shorthand, knob, part
 from learnmech.scalings import SP, LayerScale, Scaling
 from learnmech.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
 # Signals in which samples are mixed: away from the training inputs they are replaced by those of the training inputs.
 STATISTICS = (".mean", ".variance")
+RUNNING = {"running_mean": "mean", "running_variance": "variance"}
+"""{leaf: the statistic of a batch norm of which it is the running average}."""
 
 
 def keep(name: str, value: Array) -> Array:
@@ -33,6 +35,9 @@ class Architecture(Part):
     is_linear: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     """Whether a step sees another network than the next, as with dropout."""
+    # of those that keep running statistics a knob, the share of a step's batch in them; without a type, or
+    # the knob would come first among the fields of those
+    running_momentum = None
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
@@ -43,15 +48,47 @@ class Architecture(Part):
         raise NotImplementedError
 
     def elsewhere(self, params: Params, X: Float[Array, "n d"], among: Float[Array, "m d"], tap: Tap = keep) -> Float[Array, "n k"]:
-        """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the inputs `among`; `forward` where nothing mixes them."""
+        """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the inputs `among`, or the running one where such is kept.
+
+        `forward` where nothing mixes them.
+        """
         if not self.mixes_samples:
             return self.forward(params, X, tap)
-        seen = self.signals(params, among)
+        seen = self.signals(params, among) if self.running_momentum is None else statistics(params)
         return self.forward(params, X, lambda name, value: tap(name, seen[name] if name.endswith(STATISTICS) else value))
 
     def drawn(self, key: Array) -> "Architecture":
         """The architecture as one step sees it, what it `draws` drawn by this key; itself where it draws nothing."""
         return self
+
+    def learned(self, params: Params) -> Params:
+        """The parameters that gradients move: all but running statistics."""
+        if self.running_momentum is None:
+            return params
+        return {name: {leaf: w for leaf, w in layer.items() if leaf not in RUNNING} for name, layer in params.items()}
+
+    def observed(self, params: Params, X: Float[Array, "n d"], update: Params) -> Params:
+        """The update of a step on the inputs X, with that of what the network keeps of them in place of the rule's own.
+
+        Running statistics r go to (1 - m) r + m s, m the `running_momentum`, s the mean over the batch and the variance about it over n - 1, of the weights
+        before the step: what PyTorch's BatchNorm does in training.
+        """
+        momentum = self.running_momentum
+        if momentum is None:
+            return update
+        seen = self.signals(params, X)
+
+        def moved(keys, update, held):
+            layer, _, leaf = trees.path_of(keys).rpartition(".")
+            if leaf not in RUNNING:
+                return update
+            value = seen[f"{layer}.{RUNNING[leaf]}"]
+            if leaf == "running_variance":
+                count = seen[f"{layer}.pre"].size // value.size
+                value = value * (count / (count - 1))
+            return jnp.asarray(momentum, held.dtype) * (value - held)
+
+        return jax.tree_util.tree_map_with_path(moved, update, params)
 
     def check(self, X: Float[Array, "n d"]) -> None:
         """Refuse training inputs, or a batch of them, that it cannot take."""
@@ -95,7 +132,7 @@ class Architecture(Part):
 class Around(Architecture):
     """An architecture made of another, `of`, whose parameters it has; it may hold on to an anchor, parameters as one flat array (None: the start's own)."""
 
-    of: Architecture
+    of: Architecture = part(meaning="the architecture that it is made of, whose parameters it has")
 
     @property
     def mixes_samples(self):
@@ -108,6 +145,10 @@ class Around(Architecture):
     @property
     def draws(self):
         return self.of.draws
+
+    @property
+    def running_momentum(self):
+        return self.of.running_momentum
 
     @property
     def scaling(self):
@@ -159,6 +200,18 @@ class Around(Architecture):
         return shaped(self.anchor, params)
 
 
+def statistics(params: Params) -> dict[str, Array]:
+    """{signal: value} of the running statistics, in place of the batch's own."""
+    held = ((name, leaf, w) for name, layer in params.items() for leaf, w in layer.items() if leaf in RUNNING)
+    return {f"{name}.{RUNNING[leaf]}": w for name, leaf, w in held}
+
+
+def refuse_running(who: str, of: Architecture) -> None:
+    """Refuse an architecture that keeps running statistics, where nothing would move them."""
+    if of.running_momentum is not None:
+        raise refused(who, "a network in which gradients move everything", "running statistics, which steps move", "Drop running_momentum")
+
+
 def flat_of(params: Params) -> Float[np.ndarray, " p"]:
     """Every parameter in float64, each array raveled, in the natural order of paths."""
     return np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in trees.leaves_by_path(params).values()])
@@ -205,7 +258,7 @@ def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scali
 class Dense(Architecture):
     """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
 
-    scaling: Scaling = eqx.field(default=SP(), kw_only=True)
+    scaling: Scaling = part(SP(), kw_only=True, meaning="how weights, their start and their rates grow with width")
 
     def dense_layers(self, params):
         found, reads = {}, None
@@ -218,7 +271,45 @@ class Dense(Architecture):
         factors = {"weight": family, "bias": f"bias_{family}", "shift": f"bias_{family}"}
         scales = layer_scales(self.scaling, params)
         gains = {name: _gain_factor(scales[name], family) for name in params}
-        return {name: {leaf: gains[name] if leaf == "gain" else getattr(scales[name], factors[leaf]) for leaf in layer} for name, layer in params.items()}
+
+        def factor(name, leaf):
+            if leaf in RUNNING:
+                return 0.0
+            return gains[name] if leaf == "gain" else getattr(scales[name], factors[leaf])
+
+        return {name: {leaf: factor(name, leaf) for leaf in layer} for name, layer in params.items()}
+
+
+class Normed(Dense):
+    """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the fields `norm` and `affine`."""
+
+    eps: Knob | None = knob(
+        None,
+        above=0,
+        kw_only=True,
+        since="0.5",
+        meaning="what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is added, so that the scale falls out exactly",
+    )
+    running_momentum: Knob | None = knob(
+        None,
+        above=0,
+        at_most=1,
+        kw_only=True,
+        since="0.5",
+        meaning="share of each step's batch in the running mean and variance of a batch norm, which outputs on test inputs then take; "
+        "PyTorch's 0.1. Unset they take those of the training inputs",
+    )
+
+    @property
+    def mixes_samples(self):
+        return self.norm == "batch"
+
+    def check(self, X):
+        if self.mixes_samples and X.shape[0] < 2:
+            raise refused("A batch norm", "two samples or more to take statistics of", X.shape[0], "Raise rule.batch or draw more samples, or use layer norm")
+
+    def dense_layers(self, params):
+        return None if self.affine or self.running_momentum is not None else super().dense_layers(params)
 
 
 def _gain_factor(scale, family):

@@ -7,10 +7,10 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Dense, dense, keep, layer_scales
+from learnmech.architectures.base import Normed, dense, keep, layer_scales
 from learnmech.architectures.grids import Centers, Convolve, Pool, Positions, Read, Windows
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
-from learnmech.architectures.norms import NORMS, check_batch, check_norm, normed, with_gains
+from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.errors import refused
 from learnmech.parts import Shorthand, structure
 from learnmech.trees import Array
@@ -18,7 +18,7 @@ from learnmech.trees import Array
 Grid = tuple[int, ...]
 
 
-class Conv(Dense):
+class Conv(Normed):
     """z(p) = W [h(stride p + o)]_o + b at every position p, o over the `kernel` offsets of each axis; h = pool(s(z)); after the last such layer f = W_L h.
 
     An input is flat, positions in reading order, the channels of each together: `shape` is (length,) or (height, width), () a line of all d inputs, and has
@@ -29,32 +29,32 @@ class Conv(Dense):
     those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
     """
 
-    shape: Grid = structure((), at_least=1)
-    channels: tuple[int, ...] = structure((8,), at_least=1)
-    kernel: int = structure(3, at_least=1)
-    stride: int = structure(1, at_least=1)
-    padding: str = structure("zero", choices=("zero", "circular", "none"))
-    pooling: str = structure("none", choices=("none", "average", "max"))
-    window: int = structure(2, at_least=1)
-    readout: str = structure("flatten", choices=("flatten", "average"))
-    activation: str = structure("relu")
-    bias: bool = structure(False)
-    norm: str = structure("none", choices=NORMS)
-    affine: bool = structure(False)
+    shape: Grid = structure((), at_least=1, meaning="positions of an input along each axis, (length,) or (height, width); (): a line of all inputs")
+    channels: tuple[int, ...] = structure((8,), at_least=1, meaning="channels of each convolutional layer")
+    kernel: int = structure(3, at_least=1, meaning="positions that a layer sees along each axis")
+    stride: int = structure(1, at_least=1, meaning="positions from one place of the kernel to the next, along each axis")
+    padding: str = structure(
+        "zero", choices=("zero", "circular", "none"), meaning="what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer positions"
+    )
+    pooling: str = structure(
+        "none", choices=("none", "average", "max"), meaning="what becomes of each window of positions: nothing, their mean, or their largest"
+    )
+    window: int = structure(2, at_least=1, meaning="positions of a pooling window along each axis")
+    readout: str = structure("flatten", choices=("flatten", "average"), meaning="what the last layer reads: every position, or their mean")
+    activation: str = structure("relu", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
+    bias: bool = structure(False, meaning="whether each channel has a learned bias")
+    norm: str = structure(
+        "none",
+        choices=NORMS,
+        meaning="what brings the pre-activations of each position to unit size: statistics over samples and positions, or over its channels",
+    )
+    affine: bool = structure(False, meaning="whether each channel has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)
-        check_norm("Conv", self.norm, self.channels)
+        check_norm(self, self.channels)
         if len(self.shape) > 2:
             raise refused("Conv", "a shape of one axis or two, without channels", self.shape, "Give (length,) or (height, width)")
-
-    @property
-    def mixes_samples(self):
-        return self.norm == "batch"
-
-    def check(self, X):
-        if self.mixes_samples:
-            check_batch(X)
 
     def shorthands(self):
         """`width` is the channels of every layer at once; read, the fewest."""
@@ -83,7 +83,7 @@ class Conv(Dense):
             params[f"layer{index}"] = self._drawn(rng, index, depth, fan_in * offsets, fan_out)
             fan_in = fan_out
         params[f"layer{depth}"] = self._drawn(rng, depth, depth, fan_in * (math.prod(grids[-1]) if self.readout == "flatten" else 1), k)
-        return with_gains(params, list(params)[:-1], self.affine)
+        return with_norms(self, params, list(params)[:-1])
 
     def forward(self, params, X, tap=keep):
         s, scales, n = activation(self.activation), layer_scales(self.scaling, params), X.shape[0]
@@ -126,7 +126,7 @@ class Conv(Dense):
         def flat(signal, value):
             return tap(signal, value.reshape(len(z), -1)).reshape(value.shape) if signal.endswith(".normed") else tap(signal, value)
 
-        return normed(self.norm, layer, scale, rows, flat, name).reshape(z.shape)
+        return normed(self, layer, scale, rows, flat, name).reshape(z.shape)
 
     def _pooled(self, h):
         if self.pooling == "none":
@@ -141,7 +141,7 @@ class Conv(Dense):
         return None  # a weight is met at every position
 
     def limit(self, d, tangent=True):
-        unit = norm_limit(self.norm, self.affine and tangent)
+        unit = norm_limit(self, tangent)
         if self.pooling == "max":
             who, what = "The infinite-width limit of Conv", "pooling by a mean, of which kernels know all"
             raise refused(who, what, "pooling=max", "Set pooling to average or none")
@@ -153,7 +153,7 @@ class Conv(Dense):
         steps = [Positions(grids[0], any(pooled))]
         for grid, one, pool in zip(grids[:-1], affine[:-1], pooled[:-1], strict=True):
             windows = self._windows(grid)
-            steps += [Convolve(windows), one, Activate(self.activation, unit)]
+            steps += [Convolve(windows), one, Activate(self.activation, *unit)]
             steps += [Pool(self._pools(windows.out))] if pool else []
         steps += [Pool(Windows.whole(grids[-1]))] if pooled[-1] else []
         if any(pooled):  # behind the last pooling positions need no kernels with each other

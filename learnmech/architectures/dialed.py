@@ -5,7 +5,7 @@ import dataclasses
 import jax
 import numpy as np
 
-from learnmech.architectures.base import Around, keep, multiplied
+from learnmech.architectures.base import Around, keep, multiplied, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.errors import refused
 from learnmech.parts import Knob, array, knob, structure
@@ -19,14 +19,17 @@ class Dialed(Around):
     at alpha = 1. params_0 are the start's, or `anchor`, one flat array. The signals before the outputs are those of f.  Source: Chizat et al. 2019.
     """
 
-    alpha: Knob | None = knob(None, above=0)
-    gamma: Knob | None = knob(None, above=0)
-    centered: bool = structure(True)
-    anchor: np.ndarray | None = array(None)
+    alpha: Knob | None = knob(
+        None, above=0, meaning="what multiplies the outputs: lazy as it grows, rich as it vanishes; 1 where neither it nor gamma is given"
+    )
+    gamma: Knob | None = knob(None, above=0, meaning="1/alpha, by its other name")
+    centered: bool = structure(True, meaning="whether the outputs at params_0 are taken off")
+    anchor: np.ndarray | None = array(None, meaning="the parameters params_0 as one flat array; the start's own unless given")
 
     def coherent(self):
         if self.alpha is not None and self.gamma is not None:
             raise refused("Dialed", "one of alpha and gamma = 1/alpha", "both", "Drop one")
+        refuse_running("Dialed", self.of)
 
     @property
     def factor(self):

@@ -20,7 +20,7 @@ class Dropout(Around):
     kernels, curvatures and on test inputs. Of a residual network it is the stream that is dropped.  Source: Srivastava et al. 2014.
     """
 
-    rate: Knob = knob(0.5, at_least=0, below=1)
+    rate: Knob = knob(0.5, at_least=0, below=1, meaning="probability that an entry of a hidden signal is 0 in a step")
     draws: ClassVar[bool] = True
     is_linear: ClassVar[bool] = False  # its steps do not go through one matrix
 
@@ -62,6 +62,10 @@ class _Masked(Architecture):
     @property
     def mixes_samples(self):
         return self.inner.mixes_samples
+
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
 
     def forward(self, params, X, tap=keep):
         return self.inner.forward(params, X, self._masked(tap))

@@ -8,6 +8,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from learnmech.architectures.base import Normed
 from learnmech.errors import refused
 from learnmech.scalings import Scaling
 
@@ -31,35 +32,39 @@ class Affine(eqx.Module):
 class Activate(eqx.Module):
     """h = s(z): K -> E[s(u)s(v)], T -> T E[s'(u)s'(v)] over (u, v) ~ N(0, K of the pair).
 
-    `unit`: of z over its size by layer or RMS norm, first K -> K/(size size') and T -> T/(size size'), size^2 = K of an input with itself. What a norm's
+    `unit`: of z over its size by layer or RMS norm, first K -> K/(size size') and T -> T/(size size'), size^2 = K of an input with itself + eps. What a norm's
     slope takes off along z, and what a layer norm takes off as the mean, are of order 1/width.
     """
 
     activation: str | Callable = eqx.field(static=True)
     unit: bool = eqx.field(static=True, default=False)
+    eps: np.ndarray | None = None
 
 
 class Skip(eqx.Module):
-    """h -> h + branch s(z), z affine in h.
+    """h -> h + branch s(z), z affine in h; with a `second` affine map behind s, h -> h + branch (V s(z) + c).
 
-    The units of h have means m where those of s(z) have, so that K -> K + branch^2 E[ss'] + branch (m E[s'] + m' E[s]); T -> T + branch^2 T_s.
+    The units of h have means m where those of s(z) have, so that K -> K + branch^2 E[ss'] + branch (m E[s'] + m' E[s]); T -> T + branch^2 T_s. Behind a
+    second map units have no mean: K -> K + branch^2 K_2 and T -> T + branch^2 T_2, K_2 and T_2 those behind it.
     """
 
     affine: Affine
     activation: str = eqx.field(static=True)
     branch: np.ndarray
     unit: bool = eqx.field(static=True, default=False)
+    eps: np.ndarray | None = None
+    second: Affine | None = None
 
 
-def norm_limit(norm: str, learns: bool) -> bool:
-    """Whether signals are brought to unit size; refuses a batch norm, and a tangent kernel in which gains learn."""
-    if norm == "batch":
+def norm_limit(of: Normed, tangent: bool) -> tuple[bool, np.ndarray | None]:
+    """(whether signals are brought to unit size, what is added to its square); refuses a batch norm, and a tangent kernel in which gains learn."""
+    if of.norm == "batch":
         who, what = "The infinite-width limit of a batch norm", "kernels of one pair of inputs at a time"
         raise refused(who, what, "one that depends on the whole batch", "Use norm='layer' or norm='rms'")
-    if learns:
+    if of.affine and tangent:
         who, what = "The infinite-width tangent kernel of affine layers", "the dual E[s'(u)s'(v)uv] of its gains"
         raise refused(who, what, "none that is known here", "Set affine to false, or ask for the nngp alone")
-    return norm != "none"
+    return of.norm != "none", of.eps
 
 
 class _Power(NamedTuple):

@@ -15,7 +15,7 @@ class DeepLinear(Dense):
     """
 
     is_linear: ClassVar[bool] = True
-    hidden: tuple[int, ...] = structure((), at_least=1)
+    hidden: tuple[int, ...] = structure((), at_least=1, meaning="hidden widths, inputs first; none: linear regression")
 
     def shorthands(self):
         """`width` is every hidden width at once; read, the narrowest."""

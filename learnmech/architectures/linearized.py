@@ -4,7 +4,7 @@ import jax
 import numpy as np
 
 from learnmech import trees
-from learnmech.architectures.base import Around, keep
+from learnmech.architectures.base import Around, keep, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.parts import array
 
@@ -16,7 +16,10 @@ class Linearized(Around):
     signals; the outputs do not go through them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
     """
 
-    anchor: np.ndarray | None = array(None)
+    anchor: np.ndarray | None = array(None, meaning="the parameters of the tangent as one flat array; the start's own unless given")
+
+    def coherent(self):
+        refuse_running("Linearized", self.of)
 
     def forward(self, params, X, tap=keep):
         return self._tangent(lambda at, tap: self.of.forward(at, X, tap), params, tap)

@@ -1,13 +1,13 @@
 """Multilayer perceptrons: linear maps with a nonlinearity between them."""
 
 from learnmech.activations import activation
-from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales
+from learnmech.architectures.base import Normed, dense, draw_dense, keep, layer_scales
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
-from learnmech.architectures.norms import NORMS, check_batch, check_norm, normed, with_gains
+from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.parts import Shorthand, structure
 
 
-class Mlp(Dense):
+class Mlp(Normed):
     """f = W_L s(W_{L-1} ... s(W_1 x + b_1) ...) + b_L with activation s and, if asked, biases.
 
     A `norm` brings the pre-activations of every hidden layer to unit size before s (`architectures.norms`): `batch`, over the samples of the batch, elsewhere
@@ -15,23 +15,19 @@ class Mlp(Dense):
     `layerK.shift` behind it, from 1 and 0, which learn as biases do.
     """
 
-    hidden: tuple[int, ...] = structure((64,), at_least=1)
-    activation: str = structure("tanh")
-    bias: bool = structure(False)
-    norm: str = structure("none", choices=NORMS)
-    affine: bool = structure(False)
+    hidden: tuple[int, ...] = structure((64,), at_least=1, meaning="hidden widths, inputs first")
+    activation: str = structure("tanh", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
+    bias: bool = structure(False, meaning="whether each unit has a learned bias")
+    norm: str = structure(
+        "none",
+        choices=NORMS,
+        meaning="what brings hidden pre-activations to unit size: statistics over the samples of the batch, or over the units of the layer",
+    )
+    affine: bool = structure(False, meaning="whether each unit has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)
-        check_norm("Mlp", self.norm, self.hidden)
-
-    @property
-    def mixes_samples(self):
-        return self.norm == "batch"
-
-    def check(self, X):
-        if self.mixes_samples:
-            check_batch(X)
+        check_norm(self, self.hidden)
 
     def shorthands(self):
         """`width` is every hidden width at once; read, the narrowest."""
@@ -39,7 +35,7 @@ class Mlp(Dense):
 
     def init(self, rng, d, k):
         params = draw_dense(rng, (d, *self.hidden, k), self.scaling, self.bias)
-        return with_gains(params, list(params)[:-1], self.affine)
+        return with_norms(self, params, list(params)[:-1])
 
     def forward(self, params, X, tap=keep):
         s, scales = activation(self.activation), layer_scales(self.scaling, params)
@@ -47,17 +43,14 @@ class Mlp(Dense):
         for index in range(1, len(params)):
             name = f"layer{index}"
             z = tap(f"{name}.pre", dense(params[name], scales[name], h))
-            h = tap(f"{name}.post", s(normed(self.norm, params[name], scales[name], z, tap, name)))
+            h = tap(f"{name}.post", s(normed(self, params[name], scales[name], z, tap, name)))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
 
-    def dense_layers(self, params):
-        return None if self.affine else super().dense_layers(params)
-
     def limit(self, d, tangent=True):
-        unit = norm_limit(self.norm, self.affine and tangent)
+        unit = norm_limit(self, tangent)
         first, *rest = dense_limit(self.scaling, len(self.hidden) + 1, d, self.bias, tangent)
-        return (first, *(step for affine in rest for step in (Activate(self.activation, unit), affine)))
+        return (first, *(step for affine in rest for step in (Activate(self.activation, *unit), affine)))
 
     @classmethod
     def example(cls):

@@ -31,9 +31,9 @@ class Wrapped(Architecture):
     Every array of floats is a parameter: `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`. All else stays inside.
     """
 
-    model: Model = eqx.field(converter=Model.of)
-    batched: bool = structure(False, kw_only=True)
-    mixes_samples: bool = structure(False, kw_only=True)
+    model: Model = eqx.field(converter=Model.of, metadata={"meaning": "an Equinox module, a function from a key to one, or a pair (init, apply)"})
+    batched: bool = structure(False, kw_only=True, meaning="whether the model takes a batch (n, d), not one example (d,)")
+    mixes_samples: bool = structure(False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others")
 
     def coherent(self):
         if self.mixes_samples and not self.batched:

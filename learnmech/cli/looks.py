@@ -70,9 +70,9 @@ def description(result: dict) -> None:
     console = _console()
     console.print(f"[bold]{result['family']}: {result['kind']}[/]")
     console.print(result["text"], markup=False)
-    table = _table("knob", "default", "choices", "bounds")
+    table = _table("knob", "default", "range", "meaning")
     for name, knob in result["knobs"].items():
-        table.add_row(name, knob["default"], knob["choices"], knob["bounds"])
+        table.add_row(name, escape(knob["default"]), escape(", ".join(filter(None, (knob["choices"], knob["bounds"])))), escape(knob["meaning"]))
     console.print(table)
 
 

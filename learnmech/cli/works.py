@@ -2,7 +2,6 @@
 
 import contextlib
 import dataclasses
-import inspect
 import os
 import tempfile
 import time
@@ -22,7 +21,8 @@ from learnmech.domains import applying, survey
 from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
-from learnmech.parts import SAYS, show_value
+from learnmech.parts import SAYS, meaning_of, show_value
+from learnmech.parts import told as without_knobs
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, is_sweep, load
 from learnmech.record.sealed import appear, check_new
@@ -151,8 +151,9 @@ def describe(family: str, kind: str) -> dict:
         wanted = field.metadata.get("choices") or ""
         default = "to be given" if field.default is dataclasses.MISSING else show_value(field.default)
         bounds = " ".join(f"{SAYS[name]} {bound:g}" for name, bound in field.metadata.get("bounds", {}).items())
-        knobs[field.name] = {"default": default, "choices": ", ".join(wanted), "bounds": bounds}
-    return {"family": family, "kind": kind, "text": inspect.getdoc(cls), "knobs": knobs}
+        meaning = meaning_of(cls, field.name)
+        knobs[field.name] = {"default": default, "choices": ", ".join(map(str, wanted)), "bounds": bounds, "meaning": meaning}
+    return {"family": family, "kind": kind, "text": without_knobs(cls), "knobs": knobs}
 
 
 def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:

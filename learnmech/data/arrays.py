@@ -43,9 +43,9 @@ def _held(value):
     return found
 
 
-def array_with_gaps(default=dataclasses.MISSING):
-    """A field that holds an array of numbers of the user's own, NaN where one is missing."""
-    return eqx.field(converter=_held, default=default, metadata={"role": "array", "bounds": {}, "gaps": True})
+def array_with_gaps(default=dataclasses.MISSING, *, meaning: str = ""):
+    """A field that holds an array of numbers of the user's own, NaN where one is missing; `meaning` as of `knob`."""
+    return eqx.field(converter=_held, default=default, metadata={"role": "array", "bounds": {}, "gaps": True, "meaning": meaning})
 
 
 class Arrays(Given):
@@ -56,13 +56,13 @@ class Arrays(Given):
     they name the outputs. A missing number is NaN (`missing`). The identity is the content: a text names files of these arrays and their sha256.
     """
 
-    X: np.ndarray = array_with_gaps()
-    Y: np.ndarray = array_with_gaps()
-    weight: np.ndarray | None = array_with_gaps(None)
-    X_test: np.ndarray | None = array_with_gaps(None)
-    Y_test: np.ndarray | None = array_with_gaps(None)
-    labels: tuple[str, ...] | None = structure(None)
-    classes: bool = structure(False)
+    X: np.ndarray = array_with_gaps(meaning="inputs (n, d)")
+    Y: np.ndarray = array_with_gaps(meaning="targets (n, k), or (n,) for one target or for classes")
+    weight: np.ndarray | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
+    X_test: np.ndarray | None = array_with_gaps(None, meaning="inputs of a test set of its own")
+    Y_test: np.ndarray | None = array_with_gaps(None, meaning="targets of a test set of its own")
+    labels: tuple[str, ...] | None = structure(None, meaning="names of the classes, those from 0 on or those there are in order")
+    classes: bool = structure(False, meaning="whether Y holds classes, whole numbers or names")
 
     def __post_init__(self):
         self.labels = None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels

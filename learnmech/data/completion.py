@@ -15,11 +15,11 @@ class Completion(Data):
     weighs the hidden entries alone.  Source: Arora et al. 2019.
     """
 
-    rows: int = structure(12, at_least=2)
-    columns: int = structure(12, at_least=2)
-    rank: int = structure(2, at_least=1)
-    seen: float = structure(0.6)
-    strength: float = structure(5.0)
+    rows: int = structure(12, at_least=2, meaning="rows of the matrix")
+    columns: int = structure(12, at_least=2, meaning="columns of the matrix")
+    rank: int = structure(2, at_least=1, meaning="rank of the matrix")
+    seen: float = structure(0.6, meaning="share of the entries that is trained on, between 0 and 1")
+    strength: float = structure(5.0, meaning="nonzero singular values of the matrix")
 
     def coherent(self):
         if self.rank > min(self.rows, self.columns):
@@ -54,8 +54,8 @@ class GivenCompletion(Data):
     the entries that are known and not trained on, and there is none where all are.
     """
 
-    matrix: np.ndarray = array_with_gaps()
-    mask: np.ndarray | None = array_with_gaps(None)
+    matrix: np.ndarray = array_with_gaps(meaning="the matrix (rows, columns) whose entries are the targets")
+    mask: np.ndarray | None = array_with_gaps(None, meaning="0 where an entry is not trained on, 1 or another weight where it is; of the shape of the matrix")
 
     def coherent(self):
         shape = self.matrix.shape

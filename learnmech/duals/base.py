@@ -8,9 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.activations import activation
+from learnmech.activations import SELU, activation
 from learnmech.duals import hermite
 from learnmech.duals.closed import Closed, Cos, Erf, Gelu, Linear, Monomial, Sin
+from learnmech.duals.pieces import Clipped, Exponential, Pieces
 from learnmech.duals.rough import Rough
 from learnmech.errors import refused
 from learnmech.trees import Array
@@ -34,7 +35,7 @@ class Quadrature:
 
 
 @functools.cache
-def dual(name: str | Callable) -> Closed | Rough | Quadrature:
+def dual(name: str | Callable) -> Closed | Pieces | Rough | Quadrature:
     """What the activation of that name, or a smooth function of one number, becomes at infinite width."""
     if callable(name):
         return Quadrature(name)
@@ -44,15 +45,18 @@ def dual(name: str | Callable) -> Closed | Rough | Quadrature:
         return Rough(0.0 if base == "relu" else float(number or 0.01))
     if base in ("square", "cube", "monomial"):
         return Monomial({"square": 2, "cube": 3}.get(base) or int(number))
-    closed = {"linear": Linear, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos}
+    if base in ("elu", "selu"):
+        return Exponential(*(SELU if base == "selu" else (1.0, 1.0)))
+    closed = {"linear": Linear, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "hardtanh": Clipped}
     return closed[base]() if base in closed else Quadrature(name)
 
 
 def product(name: str, a: A, b: A, k: A) -> A:
     """E s(u)s(v) for (u, v) ~ N(0, [[a, k], [k, b]]); a, b > 0 and |k| <= sqrt(ab), shapes broadcast.
 
-    Hermite series are good to 1e-12, or refused; traced, where nothing can be refused, up to variance 8 of tanh. The correlation of rough activations
-    (relu) is known to round-off of k here; kernels carry it more exactly.
+    What is made of pieces (elu, selu, hardtanh) is good to 1e-12. Hermite series are too, or refused;
+    traced, where nothing can be refused, up to variance 8 of tanh. The correlation of activations with
+    a kink at 0 (relu, selu) is known to round-off of k here; kernels carry that of relu more exactly.
     """
     return _values(name, a, b, k)[0]
 

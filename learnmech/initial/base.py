@@ -1,8 +1,11 @@
 """What every initial condition promises."""
 
+from collections.abc import Callable
+
+import jax
 import numpy as np
 
-from learnmech.architectures.base import Architecture
+from learnmech.architectures.base import RUNNING, Architecture
 from learnmech.data.base import Drawn
 from learnmech.parts import Part
 
@@ -13,6 +16,11 @@ class InitialCondition(Part):
     def draw(self, architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
         """{layer: {name: float64 array}}."""
         raise NotImplementedError
+
+
+def drawn_anew(params: dict, draw: Callable) -> dict:
+    """`draw` of every array that starts as drawn; running statistics start where they are."""
+    return jax.tree_util.tree_map_with_path(lambda keys, w: w if keys[-1].key in RUNNING else draw(w), params)
 
 
 def template(architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:

@@ -11,7 +11,7 @@ from learnmech.parts import array
 class Given(InitialCondition):
     """The parameters as one flat array: every leaf raveled, in the natural order of paths (layer1.weight, layer2.weight, ...)."""
 
-    flat: np.ndarray = array()
+    flat: np.ndarray = array(meaning="every array raveled, in the natural order of paths")
 
     @classmethod
     def of(cls, params: dict) -> "Given":

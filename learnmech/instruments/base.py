@@ -64,7 +64,7 @@ class Instrument(Part):
     What a record keeps is `seen`: what was read, and NaN where the state it was read of is no number.
     """
 
-    every: int = structure(1, at_least=1, kw_only=True)
+    every: int = structure(1, at_least=1, kw_only=True, meaning="reads at each k-th mark of the clock")
 
     def quantities(self, system: System, params: Params) -> tuple[Quantity, ...]:
         """What is read on this system; params serve for their shapes alone."""
@@ -122,7 +122,7 @@ def relative_size(moved, size):
 class Counted(Instrument):
     """An instrument of the strongest `count` of the min(k, d) modes (0: all)."""
 
-    count: int = structure(0, at_least=0)
+    count: int = structure(0, at_least=0, meaning="modes that are read, the strongest first; 0: all")
 
     def kept(self, system: System) -> int:
         """How many are read on this system."""
@@ -137,7 +137,7 @@ class Counted(Instrument):
 class OfKernel(Instrument):
     """An instrument of the tangent kernel on the first `samples` training inputs (0: all)."""
 
-    samples: int = structure(0, at_least=0)
+    samples: int = structure(0, at_least=0, meaning="training inputs that it is taken on, the first so many; 0: all")
 
     def check(self, system):
         most = system.train.X.shape[0]
@@ -160,7 +160,7 @@ class OfKernel(Instrument):
 class OfCurvature(Instrument):
     """An instrument of a curvature of the training loss (`curvature.operators`), by products from vectors drawn by the state's key and step alone."""
 
-    of: str = structure("hessian", choices=KINDS, kw_only=True)
+    of: str = structure("hessian", choices=KINDS, kw_only=True, meaning="the curvature: of the loss, its Gauss-Newton part, or Fisher's")
 
     def check(self, system):
         check_operator(system, self.of)

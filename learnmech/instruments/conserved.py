@@ -148,7 +148,7 @@ def scale_groups(system: System, params: Params) -> tuple[Symmetry, ...]:
 
 def _groups(system, params):
     """The symmetries of scale; where there are none, every layer as if it were one."""
-    layers = trees.layers_of(params)
+    layers = trees.layers_of(system.architecture.learned(params))
     whole = tuple(Symmetry("", name, 2, tuple(Term(1.0, f"{name}.{leaf}", f"{name}.{leaf}", "all") for leaf in layers[name]), (), "", "") for name in layers)
     return scale_groups(system, params) or whole
 

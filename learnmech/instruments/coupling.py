@@ -30,9 +30,9 @@ class Coupling(Instrument):
     with the standard error of the mean of squares carried over to its root, error/(2 C).  Source: Hutchinson 1990.
     """
 
-    probes: int = structure(32, at_least=2)
-    exact_up_to: int = structure(512, at_least=0)
-    seed: int = structure(0, at_least=0)
+    probes: int = structure(32, at_least=2, meaning="random vectors of signs of the estimate beyond")
+    exact_up_to: int = structure(512, at_least=0, meaning="parameters up to which it is exact, by a product for each")
+    seed: int = structure(0, at_least=0, meaning="of the random vectors")
 
     def quantities(self, system, params):
         labels = (("layer", _names(params)), ("with_layer", _names(params)))
@@ -79,7 +79,7 @@ class Coupling(Instrument):
 class KickResponse(Instrument):
     """How the gradient of every layer responds to a unit kick of what is at an address: |(H e)_l|, e = 1 there, by one Hessian-vector product."""
 
-    path: str = structure("layer1.weight[0,0]")
+    path: str = structure("layer1.weight[0,0]", meaning="address of the parameters that are kicked")
 
     def coherent(self):
         Address.parse(self.path)

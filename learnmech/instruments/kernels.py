@@ -18,7 +18,7 @@ from learnmech.trees import layers_of
 class TangentKernel(OfKernel):
     """The tangent kernel itself, and with `by_layer` each layer's share of it."""
 
-    by_layer: bool = structure(False)
+    by_layer: bool = structure(False, meaning="whether each layer's share is read as well")
 
     def quantities(self, system, params):
         axes, units = (self.axis(system), self.axis(system) + "'"), "output^2/param^2"
@@ -76,7 +76,7 @@ class KernelTarget(OfKernel):
 class KernelSpectrum(OfKernel):
     """The strongest `count` eigenvalues of the tangent kernel (0: all), the largest first."""
 
-    count: int = structure(10, at_least=0)
+    count: int = structure(10, at_least=0, meaning="eigenvalues that are read, the largest first; 0: all")
 
     def quantities(self, system, params):
         n = self.inputs(system).shape[0]

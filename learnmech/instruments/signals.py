@@ -30,12 +30,12 @@ class Watch(Instrument):
     outermost hold what lies beyond), `covariance` that of the last axis over the first, C = (A - mean)'(A - mean)/n, `singular-values` the top `count`.
     """
 
-    path: str = structure("output")
-    view: str = structure("train", choices=("train", "test"))
-    reduce: str = structure("none", choices=REDUCTIONS)
-    count: int = structure(10, at_least=1)
-    low: float = structure(-1.0)
-    high: float = structure(1.0)
+    path: str = structure("output", meaning="address of what is watched: a signal, a parameter, a gradient, an update, a memory")
+    view: str = structure("train", choices=("train", "test"), meaning="inputs on which signals are watched")
+    reduce: str = structure("none", choices=REDUCTIONS, meaning="what is kept of it: all, its norm, its mean or a histogram")
+    count: int = structure(10, at_least=1, meaning="bins of a histogram")
+    low: float = structure(-1.0, meaning="lower end of a histogram, in units of what is watched")
+    high: float = structure(1.0, meaning="upper end of a histogram, in units of what is watched")
 
     def coherent(self):
         Address.parse(self.path)
@@ -175,7 +175,12 @@ def signal_gradients(system, params, names: list[str], view: str = "train") -> d
     shapes = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, chosen.X)
 
     def moved(shifts):
-        outputs = system.architecture.forward(params, chosen.X, lambda name, value: value + shifts[name] if name in shifts else value)
+        def tap(name, value):
+            return value + shifts[name] if name in shifts else value
+
+        outputs = (
+            system.architecture.forward(params, chosen.X, tap) if view == "train" else system.architecture.elsewhere(params, chosen.X, system.train.X, tap)
+        )
         return system.loss_function.value(outputs, chosen.Y, chosen.weight)
 
     return jax.grad(moved)({name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names})

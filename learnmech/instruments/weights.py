@@ -50,7 +50,8 @@ class Norms(Instrument):
 
     def read(self, moment):
         seen = {"weight_norm": moment.state.params, "gradient_norm": moment.gradient, "update_norm": moment.update}
-        return {name: per_layer(trees.norm, tree) for name, tree in seen.items()}
+        learned = moment.system.architecture.learned
+        return {name: per_layer(trees.norm, learned(tree)) for name, tree in seen.items()}
 
 
 class Distance(Instrument):
@@ -66,5 +67,6 @@ class Distance(Instrument):
         return "params"
 
     def read(self, moment):
-        moved = per_layer(lambda w, w0: trees.norm(trees.subtract(w, w0)), moment.state.params, moment.origin)
-        return {"distance": moved, "relative_distance": moved / per_layer(trees.norm, moment.origin)}
+        params, origin = map(moment.system.architecture.learned, (moment.state.params, moment.origin))
+        moved = per_layer(lambda w, w0: trees.norm(trees.subtract(w, w0)), params, origin)
+        return {"distance": moved, "relative_distance": moved / per_layer(trees.norm, origin)}

@@ -27,7 +27,7 @@ class Intervention(Part):
     """
 
     anchored: ClassVar[bool] = False
-    at: Knob = knob(0, at_least=0, kw_only=True)
+    at: Knob = knob(0, at_least=0, kw_only=True, meaning="the step at which it happens; for flows the time of a mark")
 
     def experiment(self, experiment):
         """The experiment in force from here on."""

@@ -15,7 +15,7 @@ from learnmech.parts import array, structure
 class Freeze(Intervention):
     """What is at an address stands still, to the bit: a layer, an array, or a slice of one. The rule does not see a whole array that is frozen."""
 
-    path: str = structure("layer1")
+    path: str = structure("layer1", meaning="address of what stands still: a layer, an array or entries of one")
 
     def check(self, system, rule, state):
         addressed(self.path, trees.leaves_by_path(state.params))
@@ -41,7 +41,7 @@ class Freeze(Intervention):
 class FreezeSubspace(Intervention):
     """All parameters stand still along the rows of `directions` (m, p), in the order of `ravel_pytree`; to round-off."""
 
-    directions: np.ndarray = array()
+    directions: np.ndarray = array(meaning="directions (m, p) along which nothing moves, in the order of `ravel_pytree`")
 
     def check(self, system, rule, state):
         size = flatten_util.ravel_pytree(state.params)[0].size
@@ -62,8 +62,8 @@ class FreezeSubspace(Intervention):
 class Thaw(Intervention):
     """What is at an address moves again; everything frozen where none is given. The rule's memory of it is taken up as it was held, or begun anew."""
 
-    path: str = structure("")
-    memory: str = structure("hold", choices=("hold", "reset"))
+    path: str = structure("", meaning="address of what moves again; none: all that stands still")
+    memory: str = structure("hold", choices=("hold", "reset"), meaning="what of the rule's memory goes on: as it was, or as of a rule that has seen nothing")
 
     def check(self, system, rule, state):
         if self.path:

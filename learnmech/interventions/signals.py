@@ -32,6 +32,10 @@ class _Patched(Architecture):
     def draws(self):
         return self.inner.draws
 
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
+
     def drawn(self, key):
         return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
 
@@ -67,9 +71,9 @@ def _on(system: System, architecture: Architecture) -> System:
 class Patch(Intervention):
     """Hold what is at an address of a signal, `layer2.post[unit=7]`, at a value or at `values` for its units: 0 ablates, a mean mean-ablates."""
 
-    path: str = structure("layer1.post[unit=0]")
-    value: Knob | None = knob(None)
-    values: np.ndarray | None = array(None)
+    path: str = structure("layer1.post[unit=0]", meaning="address of the signal that is held, or of units of it")
+    value: Knob | None = knob(None, meaning="what it is held at, in units of the signal; 0 unless given")
+    values: np.ndarray | None = array(None, meaning="what each of its units is held at")
 
     def coherent(self):
         if self.value is not None and self.values is not None:

@@ -18,10 +18,10 @@ from learnmech.parts import Knob, array, knob, structure
 class Perturb(Intervention):
     """Add to, set or scale what is at an address: one value for every entry, or `values` of the shape that is there."""
 
-    path: str = structure("")
-    how: str = structure("add", choices=("add", "set", "scale"))
-    value: Knob | None = knob(None)
-    values: np.ndarray | None = array(None)
+    path: str = structure("", meaning="address of what is changed: a layer, an array or entries of one")
+    how: str = structure("add", choices=("add", "set", "scale"), meaning="whether the value is added, set, or multiplied by")
+    value: Knob | None = knob(None, meaning="one number for every entry")
+    values: np.ndarray | None = array(None, meaning="numbers of the shape that is there")
 
     def coherent(self):
         one_of("Perturb", {"value": self.value, "values": self.values})
@@ -40,11 +40,11 @@ class Perturb(Intervention):
 
 
 class Noise(Intervention):
-    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters where none is given."""
+    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters that gradients move where none is given."""
 
-    path: str = structure("")
-    size: Knob = knob(0.1, above=0)
-    seed: Knob = knob(0, whole=True, at_least=0)
+    path: str = structure("", meaning="address of what it is added to; none: all parameters")
+    size: Knob = knob(0.1, above=0, meaning="Euclidean norm of all that is added, in units of the parameters")
+    seed: Knob = knob(0, whole=True, at_least=0, meaning="of the noise")
 
     def check(self, system, rule, state):
         if self.path:
@@ -52,7 +52,7 @@ class Noise(Intervention):
 
     def state(self, system, rule, frozen, state):
         rng = np.random.default_rng([int(self.seed), zlib.crc32(b"noise")])
-        paths = [self.path] if self.path else list(trees.leaves_by_path(state.params))
+        paths = [self.path] if self.path else list(trees.leaves_by_path(system.architecture.learned(state.params)))
         drawn = []
         for path in paths:
             edited(state, path, lambda w: drawn.append(rng.standard_normal(np.shape(w))) or w)
@@ -70,9 +70,11 @@ class Noise(Intervention):
 class Push(Intervention):
     """Move all parameters by `size` along a unit direction: the top eigenvector of the Hessian, the gradient, or `values` (in the order of `ravel_pytree`)."""
 
-    direction: str = structure("top-hessian", choices=("top-hessian", "gradient", "given"))
-    size: Knob = knob(0.1)
-    values: np.ndarray | None = array(None)
+    direction: str = structure(
+        "top-hessian", choices=("top-hessian", "gradient", "given"), meaning="the top eigenvector of the Hessian, the gradient, or the values that are given"
+    )
+    size: Knob = knob(0.1, meaning="how far all parameters move along it, in units of the parameters")
+    values: np.ndarray | None = array(None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
 
     def coherent(self):
         if (self.direction == "given") != (self.values is not None):
@@ -104,9 +106,9 @@ class Push(Intervention):
 class Transplant(Intervention):
     """Put the weights of another run or of another step in place of what is at an address. `source` says where they come from."""
 
-    path: str = structure()
-    values: np.ndarray = array()
-    source: str = structure("")
+    path: str = structure(meaning="address of what is replaced")
+    values: np.ndarray = array(meaning="what it is replaced by, of the shape that is there")
+    source: str = structure("", meaning="where the values come from, in words")
 
     def check(self, system, rule, state):
         check_values("Transplant", self.path, states.arrays_of(state), self.values)
@@ -122,9 +124,9 @@ class Transplant(Intervention):
 class Rescale(Intervention):
     """Multiply what is at one address by `factor` and what is at another by 1/factor: a symmetry, which leaves the function as it is."""
 
-    up: str = structure("layer1")
-    down: str = structure("layer2.weight")
-    factor: Knob = knob(2.0, above=0)
+    up: str = structure("layer1", meaning="address of what is multiplied")
+    down: str = structure("layer2.weight", meaning="address of what is divided")
+    factor: Knob = knob(2.0, above=0, meaning="what the one is multiplied by and the other divided by")
 
     def check(self, system, rule, state):
         for path in (self.up, self.down):
@@ -155,7 +157,7 @@ class Rescale(Intervention):
 class ResetMemory(Intervention):
     """The rule forgets: its memory, or the part of it at an address below `memory.`, is as at the start."""
 
-    path: str = structure("")
+    path: str = structure("", meaning="address of the memory that is reset; none: all of it")
 
     def check(self, system, rule, state):
         if self.path:

@@ -60,10 +60,11 @@ def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None)
         else:
             inner = _affine(step.affine, side) if isinstance(step, Skip) else side
             raw = inner.variance if step.unit else None
-            inner = Side(_unit(raw), inner.mean) if step.unit else inner
+            inner = Side(_unit(raw, step.eps), inner.mean) if step.unit else inner
             unit, series = _activated(step.activation, inner.variance, terms)
             after = unit
             if isinstance(step, Skip):
+                unit = unit if step.second is None else _affine(step.second, unit)
                 cross = side.variance + step.branch**2 * unit.variance + 2 * step.branch * side.mean * unit.mean
                 after = Side(cross, side.mean + step.branch * unit.mean)
             found.append(Table(inner.variance, after, side if isinstance(step, Skip) else None, series, raw))
@@ -75,8 +76,10 @@ def _affine(step, side):
     return Side(step.signal * side.variance + step.bias, 0 * side.mean)
 
 
-def _unit(variance):
-    """1, and 0 for inputs that are all 0."""
+def _unit(variance, eps):
+    """1, and 0 for inputs that are all 0; with eps what is left of the size."""
+    if eps is not None:
+        return variance / (variance + eps)
     return variance / (jnp.where(variance > 0, variance, 1) if isinstance(variance, jax.core.Tracer) else np.where(variance > 0, variance, 1))
 
 
@@ -121,7 +124,7 @@ def through_activation(step: Activate | Skip, here: Table, there: Table, pair: P
     one = dual(step.activation)
     a, b = _sides(here.before, there.before, outer)
     if here.raw is not None:
-        pair = _through_norm(*_sides(here.raw, there.raw, outer), pair)
+        pair = _through_norm(*_sides(here.raw, there.raw, outer), step.eps, pair)
     if isinstance(one, Rough):
         k, slope, apart, joint = one.pair(a, b, pair.apart, pair.joint)
     else:
@@ -136,16 +139,24 @@ def through_activation(step: Activate | Skip, here: Table, there: Table, pair: P
     return Pair(k, None if pair.t is None else slope * pair.t, apart, joint)
 
 
-def _through_norm(a, b, pair):
-    """Signals of variances a and b over their sizes: E (u - v)^2 = 2 - 2c to the round-off of the larger variance."""
+def _through_norm(a, b, eps, pair):
+    """Signals of variances a and b over their sizes: E (u - v)^2 = 2 - 2c to the round-off of the larger variance.
+
+    With eps the sizes still differ, by the difference of sqrt(a/(a + eps)) and sqrt(b/(b + eps)).
+    """
     size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
-    size = jnp.where(size > 0, size, 1)
-    apart, joint = (None if one is None else jnp.maximum(one - uneven, 0) / size for one in (pair.apart, pair.joint))
+    left = 0.0
+    if eps is None:
+        size = jnp.where(size > 0, size, 1)
+    else:
+        size, left = jnp.sqrt((a + eps) * (b + eps)), (jnp.sqrt(a / (a + eps)) - jnp.sqrt(b / (b + eps))) ** 2
+    apart, joint = (None if one is None else jnp.maximum(one - uneven, 0) / size + left for one in (pair.apart, pair.joint))
     return Pair(pair.k / size, None if pair.t is None else pair.t / size, apart, joint)
 
 
 def _through_skip(step, here, there, pair, outer):
     branch = through_activation(step, here, there, through_affine(step.affine, pair), outer)
+    branch = branch if step.second is None else through_affine(step.second, branch)
     m, n = _sides(here.stream.mean, there.stream.mean, outer)
     # what the branch adds to each stream's mean
     s, r = _sides((here.after.mean - here.stream.mean), (there.after.mean - there.stream.mean), outer)

@@ -41,8 +41,8 @@ class Scaled(Loss):
     """
 
     words: ClassVar[str]
-    scaling: str = structure("mean", choices=("mean", "sum"))
-    ridge: Knob | None = knob(None, at_least=0)
+    scaling: str = structure("mean", choices=("mean", "sum"), meaning="constant c: of `mean` 1/n, of `sum` 1")
+    ridge: Knob | None = knob(None, at_least=0, meaning="rho in (rho/2)|params|^2, in loss/param^2; unset it costs nothing")
 
     def constant(self, n: int) -> float:
         """c for n samples."""

@@ -62,7 +62,7 @@ class Hinge(Scaled):
     2 there. An (n, k) weight of the data multiplies each term. Refuses targets that are not +1 or -1.  Source: Cortes & Vapnik 1995.
     """
 
-    squared: bool = structure(False)
+    squared: bool = structure(False, meaning="whether the price is squared")
 
     @property
     def words(self):

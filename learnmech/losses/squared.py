@@ -15,7 +15,7 @@ class Squared(Scaled):
     """
 
     words: ClassVar[str] = "c sum_i |f_i - y_i|^2"
-    scaling: str = structure("half-mean", choices=tuple(CONSTANTS))
+    scaling: str = structure("half-mean", choices=tuple(CONSTANTS), meaning="constant c: 1/(2n), 1/n, 1/2 or 1, n the samples of the batch")
 
     def prices(self, outputs, Y):
         return (outputs - Y) ** 2

@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, PyTree
 
+from learnmech.architectures.base import refuse_running
 from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.parts import Knob, Part, knob, part, structure
@@ -188,6 +189,7 @@ class FlowRule(Rule):
         if system.architecture.draws:
             remedy = "Drop the dropout, or choose a rule that steps"
             raise refused(type(self).__name__, "a network that is the same at every moment", "one that draws anew at every step", remedy)
+        refuse_running(type(self).__name__, system.architecture)
 
     def velocity(self, system: System, params: Params, memory: PyTree = ()) -> Params:
         """d(params)/dt."""

@@ -106,10 +106,17 @@ class Theory(Part):
         network = start.system.architecture
         same = (Condition("every step sees the same network (no dropout)", repr(network), "no dropout", False),) if network.draws else ()
         whole = type(self).domain is not Theory.domain
-        known = (*_asked(lambda: self.domain(start) if whole else self.known(start)), *undisturbed, *same)
+        known = (*_asked(lambda: self.domain(start) if whole else self.known(start)), *undisturbed, *same, *self._by_gradients(start))
         if whole or not all(condition.holds for condition in known):
             return known
         return (*known, *_asked(lambda: _up_to_the_first(self.further(start))))
+
+    def _by_gradients(self, start):
+        """Of what running statistics decide, the outputs on test inputs and the statistics themselves, no theory speaks."""
+        momentum = start.system.architecture.running_momentum
+        if momentum is None or not {"test_loss", "test_outputs", "layer*"} & set(self.predicts):
+            return ()
+        return (Condition("gradients move everything (no running statistics)", f"running_momentum={float(momentum):g}", "none kept", False),)
 
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running. Refuses a start it cannot speak of."""

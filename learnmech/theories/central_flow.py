@@ -281,8 +281,8 @@ class CentralFlow(Theory):
     predicts: ClassVar[tuple[str, ...]] = ("loss", "preconditioned_sharpness", "sharpness", "hessian_eigenvalue")
     dear: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.05  # what is left out is of higher order in the oscillation, some percent where it sets in
-    window: int = structure(400, at_least=2)
-    most: int = structure(3, at_least=2)
+    window: int = structure(400, at_least=2, meaning="steps over which the loss and the largest curvatures are averaged")
+    most: int = structure(3, at_least=2, meaning="sharpest eigenvectors that it follows at the most")
 
     def known(self, start):
         return *self._meant(start), *self._readable(start)

@@ -13,6 +13,7 @@ from learnmech.data.gaussian import Gaussian
 from learnmech.experiment import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.initial.gaussian import SmallGaussian, ZeroReadout
+from learnmech.initial.layers import GaussianPerLayer
 from learnmech.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
@@ -123,6 +124,10 @@ def drawn_moments(start: Start) -> tuple[float, float] | None:
     if isinstance(initial, (GaussianStart, ZeroReadout)):
         variance = float(initial.scale) ** 2
         return variance * (not isinstance(initial, ZeroReadout)), variance
+    if isinstance(initial, GaussianPerLayer):
+        # entries of both layers are of variance 1 in this scaling
+        own = initial.of_layers(start.params)
+        return own.get("layer2", 1.0) ** 2, own.get("layer1", 1.0) ** 2
     return None
 
 
@@ -205,7 +210,10 @@ class MeanFieldLinear(Theory):
         return (
             *_conditions(start),
             Condition(
-                "the weights start independent and normal", type(initial).__name__, "Gaussian, SmallGaussian, ZeroReadout", drawn_moments(start) is not None
+                "the weights start independent and normal",
+                type(initial).__name__,
+                "Gaussian, SmallGaussian, ZeroReadout, GaussianPerLayer",
+                drawn_moments(start) is not None,
             ),
             Condition("the outputs are centered at the start, or not at all", "elsewhere" if not own else "so", "so", bool(own)),
         )

@@ -115,8 +115,9 @@ class SignalPropagation(Theory):
         steps, why = _steps(start)
         deep = steps is not None and sum(not isinstance(step, Activate) for step in steps) > 1
         plain = isinstance(of, Dense) and getattr(of, "norm", "none") == "none" and not getattr(of, "affine", False)
+        plain = plain and getattr(of, "matrices", 1) == 1
         return (
-            Condition("the network is dense, without norms, plain or dialed", repr(of), "Mlp, DeepLinear or Residual", plain),
+            Condition("the network is dense, without norms, plain or dialed", repr(of), "Mlp, DeepLinear, Residual of one matrix a block", plain),
             Condition("its signals have a limit at infinite width, and a hidden layer", why, "so", deep),
             Condition("the weights start independent and normal, as the scaling says", type(initial).__name__, "Gaussian", isinstance(initial, GaussianStart)),
         )

@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from learnmech.cli.app import call
+from learnmech.rules import HeavyBall
 
 MINE = """
 watch = ["loss", "mode-strengths", "end-to-end"]
@@ -104,7 +105,9 @@ def test_sweep_gathers_and_goes_on(home, said):
 
 def test_list_describes_one_part_with_its_knobs(said):
     _, result = said("list", "rules", "heavy-ball")
-    assert result["knobs"]["momentum"] == {"default": "0.9", "choices": "", "bounds": ">= 0 < 1"} and "Polyak" in result["text"]
+    momentum = result["knobs"]["momentum"]
+    assert momentum == {"default": "0.9", "choices": "", "bounds": ">= 0 < 1", "meaning": HeavyBall.__dataclass_fields__["momentum"].metadata["meaning"]}
+    assert "Polyak" in result["text"] and "Knobs:" not in result["text"]
 
 
 def test_runs_lists_and_deletes(home, said):

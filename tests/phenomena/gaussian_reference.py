@@ -19,7 +19,9 @@ mp.dps = 50
 KEPT = Path(__file__).with_suffix(".json")
 CLOSED = ("linear", "relu", "leaky-relu", "leaky-relu:0.2", "erf", "gelu", "sin", "cos", "square", "cube", "monomial:4", "monomial:5")
 QUADRATURE = ("tanh", "sigmoid", "gelu-tanh", "softplus", "silu")
-ACTIVATIONS = CLOSED + QUADRATURE
+PIECES = ("elu", "selu", "hardtanh")
+ON_FILE = QUADRATURE + PIECES
+ACTIVATIONS = CLOSED + ON_FILE
 DIGITS = 25  # of the values by quadrature
 
 
@@ -54,6 +56,8 @@ def both(name, a, b, k):
     a, b, k = mpf(a), mpf(b), mpf(k)
     if name in QUADRATURE:
         return by_quadrature(name, a, b, k)
+    if name in PIECES:
+        return by_pieces(name, a, b, k)
     if "relu" in name:
         product, slope = rectified(a, b, k)
         c = leak(name)
@@ -89,6 +93,8 @@ def mean(name, a):
     a = mpf(a)
     if name in QUADRATURE:
         return by_quadrature(name, a)
+    if name in PIECES:
+        return along_line(lambda u: pointwise(name)[0](u)[0], a, KINKS[name])
     if "relu" in name:
         return (1 - leak(name)) * mp.sqrt(a / (2 * mp.pi))
     if name == "gelu":
@@ -125,8 +131,79 @@ def pointwise(name):
     if "relu" in name:
         c = leak(name)
         return lambda z: (z, mpf(1)) if z > 0 else (c * z, c), mpf(0)
+    if name in ("elu", "selu"):
+        scale, alpha = SCALES[name]
+        return lambda z: (scale * z, scale) if z > 0 else (scale * alpha * mp.expm1(z), scale * alpha * mp.exp(z)), mpf(0)
+    if name == "hardtanh":
+        return lambda z: (z, mpf(1)) if abs(z) < 1 else (mp.sign(z), mpf(0)), mpf(0)
     p = power(name)
     return lambda z: (z**p, p * z ** (p - 1)), mp.inf
+
+
+KINKS = {"elu": [0], "selu": [0], "hardtanh": [-1, 1]}
+# scale and alpha; those of selu are the doubles that the activation uses
+SCALES = {"elu": (mpf(1), mpf(1)), "selu": (mpf(1.0507009873554805), mpf(1.6732632423543772))}
+
+
+def along_line(f, a, kinks, near=()):
+    """E f(u) over u ~ N(0, a) of what is smooth between kinks; `near` are places and widths about which it turns."""
+    root, edge = mp.sqrt(a), mp.sqrt(2 * mp.log(10) * (DIGITS + 4))
+    cuts = {-edge, -edge / 2, mpf(0), edge / 2, edge} | {mpf(kink) / root for kink in kinks}
+    cuts |= {place + sign * width * far for place, width in near for sign in (-1, 1) for far in (0, 1, 3, 9) if width}
+    cuts = sorted(cut for cut in cuts if abs(cut) <= edge)
+    with mp.workdps(DIGITS + 8):
+        return mp.quad(lambda x: density(x) * f(root * x), cuts)
+
+
+def given(name, mu, sigma):
+    """(E s(v), E s'(v)) over v ~ N(mu, sigma^2), from the integrals of e^v, v and 1 over a half-line or a line."""
+    cell = lambda low, high: mp.ncdf(high) - mp.ncdf(low) if low < 0 else mp.ncdf(-low) - mp.ncdf(-high)  # noqa: E731
+    if name == "hardtanh":
+        low, high = (-1 - mu) / sigma, (1 - mu) / sigma
+        inside = cell(low, high)
+        return mu * inside + sigma * (density(low) - density(high)) + mp.ncdf(-high) - mp.ncdf(low), inside
+    (scale, alpha), r = SCALES[name], mu / sigma
+    tail = mp.exp(mu + sigma * sigma / 2) * mp.ncdf(-r - sigma)
+    up = mp.ncdf(r)
+    return scale * (mu * up + sigma * density(r) + alpha * (tail - mp.ncdf(-r))), scale * (up + alpha * tail)
+
+
+def by_pieces(name, a, b, k):
+    """(E[s s], E[s' s']): over u alone, v given it by `given`; of v = +-u sqrt(b/a) it is itself given."""
+    s, sigma = pointwise(name)[0], mp.sqrt(max(b - k * k / a, 0))
+    if sigma < mpf(10) ** -20:
+        ratio = k / a
+        kinks = [*KINKS[name], *(kink / ratio for kink in KINKS[name])]
+        return tuple(along_line(lambda u, i=i: s(u)[i] * s(ratio * u)[i], a, kinks) for i in (0, 1))
+    # where the mean of v, k u/a, is at a kink, and how far from it v is still in doubt
+    near = [(kink * mp.sqrt(a) / k, sigma * mp.sqrt(a) / abs(k)) for kink in KINKS[name]] if k else []
+    return tuple(along_line(lambda u, i=i: s(u)[i] * given(name, k / a * u, sigma)[i], a, KINKS[name], near) for i in (0, 1))
+
+
+def by_cells(name, a, b, k, order=60):
+    """(E[s s], E[s' s']) in the plane, in doubles: Gauss-Legendre between the kinks of both, no formula used."""
+    s = {
+        "elu": lambda z: (np.where(z > 0, z, np.expm1(z)), np.where(z > 0, 1, np.exp(z))),
+        "hardtanh": lambda z: (np.clip(z, -1, 1), np.where(abs(z) < 1, 1.0, 0.0)),
+    }
+    scale, alpha = map(float, SCALES.get(name, (1, 1)))
+    s["selu"] = lambda z: (scale * np.where(z > 0, z, alpha * np.expm1(z)), scale * np.where(z > 0, 1, alpha * np.exp(z)))
+    spread = math.sqrt(b - k * k / a)
+
+    def places(middle, width):
+        """Standard normal (x, weights), cut at where middle + width x has a kink."""
+        cuts = sorted({-9.0, -3.0, 0.0, 3.0, 9.0} | {x for kink in KINKS[name] if abs(x := (kink - middle) / width) < 9})
+        x, weight = np.polynomial.legendre.leggauss(order)
+        parts = [((high + low) / 2 + (high - low) / 2 * x, (high - low) / 2 * weight) for low, high in zip(cuts[:-1], cuts[1:])]
+        x, weight = map(np.concatenate, zip(*parts))
+        return x, weight * np.exp(-x * x / 2) / math.sqrt(2 * math.pi)
+
+    total = np.zeros(2)
+    for x, weight in zip(*places(0.0, math.sqrt(a))):
+        mu = k / math.sqrt(a) * x
+        y, inner = places(mu, spread)
+        total += [weight * float(here) * (inner @ there) for here, there in zip(s[name](math.sqrt(a) * x), s[name](mu + spread * y))]
+    return tuple(total)
 
 
 def spacing(strip, digits):
@@ -277,7 +354,7 @@ BLOCKS = [(name, X1, X2, 3, 1.2, 0.4, True, branch) for name, branch in (("tanh"
 
 def demanded():
     """Every call whose answer is kept: its function, by name, and its arguments."""
-    yield from (("both", (name, *point)) for name in QUADRATURE for point in points() + EXTREME + NEAR)
+    yield from (("both", (name, *point)) for name in ON_FILE for point in points() + EXTREME + NEAR)
     yield from (("depths_nngp_ntk", case) for case in [*DEEP, ONE_NORM])
     yield from (("residual_nngp_ntk", case) for case in BLOCKS)
 

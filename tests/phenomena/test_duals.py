@@ -21,7 +21,7 @@ closed = pytest.mark.parametrize("name", reference.CLOSED)
 @functools.cache
 def exact(name, a, b, k):
     """Product and slope as doubles, off the file where they are dear."""
-    dear = name in reference.QUADRATURE and not (a == b == abs(k))
+    dear = name in reference.ON_FILE and not (a == b == abs(k))
     return tuple(map(float, reference.kept("both", name, a, b, k) if dear else reference.both(name, a, b, k)))
 
 
@@ -65,7 +65,7 @@ def derivative(f, at):
 
 def accuracy(name):
     """What a value may be off relative to its own size: a few roundings of a closed form, the stated 1e-12 of quadrature."""
-    return 1e-12 if name in reference.QUADRATURE else 2e-14
+    return 1e-12 if name in reference.ON_FILE else 2e-14
 
 
 @pytest.mark.parametrize("kind", ["generic", "extreme"])
@@ -92,7 +92,7 @@ def test_two_equal_or_opposite_variables_are_no_edge(name, variances):
     k = a * np.repeat([1, -1], count)
     product, slope = np.array([exact(name, v, v, c) for v, c in zip(a.tolist(), k.tolist())]).T
     # Odd and even functions add up exactly to +-1 here, rectifiers cancel to 0 at -1: so relative to the value at correlation 1.
-    tolerance = accuracy(name) if name in reference.QUADRATURE else 1e-14
+    tolerance = accuracy(name) if name in reference.ON_FILE else 1e-14
     for value, exact_value in zip(found(name, a, a, k), (product, slope)):
         assert np.all(np.abs(value - exact_value) <= tolerance * np.tile(exact_value[:count], 2))
 
@@ -110,7 +110,7 @@ def test_next_to_coincidence_slopes_keep_the_digits_that_the_angle_has(name):
     (a, b, k), (_, slope) = exactly(name, "near")
     steep = np.sqrt([exact(name, v, v, v)[1] * exact(name, w, w, w)[1] for v, w in zip(a, b)])
     allowed = max(1e-13, 2 * accuracy(name)) * steep
-    if "relu" in name:
+    if "relu" in name or name == "selu":
         # The slope is linear in the angle theta, and dtheta = dk/sqrt(ab - k^2): k and ab known to a rounding or two leave
         # 4 eps sqrt(ab)/(2 pi sqrt(ab - k^2)), 1e-11 here.
         allowed = allowed + 4 * EPS * np.sqrt(a * b) / (2 * np.pi * np.sqrt(a * b * 2e-10))
@@ -157,6 +157,50 @@ def test_derivatives_are_finite_at_correlations_one_and_minus_one(name):
     # Along a = b = k the derivatives add up to that of E[s^2], a function of one variance.
     along = [float(derivative(lambda v: reference.product(name, v, v, v), float(v))) for v in a[:3]]
     np.testing.assert_allclose(sum(g[:3] for g in grads), along, rtol=1e-10)
+
+
+@pytest.mark.parametrize("name", reference.PIECES)
+def test_duals_of_pieces_grow_with_variances_and_covariance_as_they_differ(name):
+    one, point, step = duals.dual(name), np.array([1.3, 0.7, -0.4]), 1e-3
+    shifts = [far * step * axis for axis in np.eye(3) for far in (-2, -1, 1, 2)]
+    at = np.array([point, [0.7] * 3, *(point + shift for shift in shifts)]).T
+    (f00, f11), (f20, f02, f22, f31, f13), (square, rise) = jax.jit(lambda a, b, k: (one.values(a, b, k), one.rises(a, b, k), one.squares(a)))(*at)
+    for value, (along_a, along_b, along_k) in ((f00, (f20[0] / 2, f02[0] / 2, f11[0])), (f11, (f31[0] / 2, f13[0] / 2, f22[0]))):
+        back2, back, ahead, ahead2 = np.asarray(value)[2:].reshape(3, 4).T
+        # central differences of fourth order: step^4 times fifth derivatives of order 10, and eps/step
+        np.testing.assert_allclose([along_a, along_b, along_k], (8 * (ahead - back) - (ahead2 - back2)) / (12 * step), atol=1e-10)
+    # where the two are one: E s^2, and how it grows
+    np.testing.assert_allclose([square[1], rise[1]], [f00[1], f11[1] + f20[1]], rtol=1e-13)
+
+
+@pytest.mark.parametrize("name", reference.PIECES)
+def test_the_numbers_on_file_are_those_of_the_plane(name):
+    for point in reference.points()[:5]:
+        # between kinks Gauss-Legendre of 60 nodes is exact to round-off of sums of some thousand terms
+        np.testing.assert_allclose(reference.by_cells(name, *point), [float(v) for v in reference.kept("both", name, *point)], rtol=1e-11)
+
+
+@pytest.mark.parametrize("name", reference.PIECES)
+def test_derivatives_of_a_kernel_with_itself_are_those_of_one_variance(name):
+    X = np.random.default_rng(0).standard_normal((3, 4))
+
+    def diagonal(w):
+        # variances and covariances as a kernel has them, which are not the same to the last bit
+        k, a = w * (X @ X.T), w * (X * X).sum(axis=1)
+        return sum(jnp.sum(jnp.diag(part)) for part in duals.dual(name).pair(a[:, None], a[None, :], k))
+
+    one, a, step = duals.dual(name), 1.2 * (X * X).sum(axis=1), 1e-3
+    at = np.concatenate([a * (1 + far * step) for far in (-2, -1, 1, 2)])
+    back2, back, ahead, ahead2 = np.asarray(jax.jit(one.values)(at, at, at)).sum(axis=0).reshape(4, 3)
+    expected = (8 * (ahead - back) - (ahead2 - back2)) / (12 * step) / 1.2
+    # differences of fourth order: step^4 times fifth derivatives; the root of what round-off leaves of the variance, 1e-7, is none of it
+    assert float(jax.jit(jax.grad(diagonal))(1.2)) == pytest.approx(expected.sum(), rel=1e-9)
+
+
+def test_signals_of_selu_keep_mean_zero_and_variance_one():
+    # by the definition of its two constants
+    assert float(duals.mean("selu", 1.0)) == pytest.approx(0, abs=1e-15)
+    assert float(duals.product("selu", 1.0, 1.0, 1.0)) == pytest.approx(1, rel=1e-14)
 
 
 @closed

@@ -100,7 +100,16 @@ def test_a_diverging_descent_is_said_to_diverge():
 
 
 @pytest.mark.parametrize("alpha", [0.05, 0.5, 5.0])
-@pytest.mark.parametrize("start_at, K", [(initial.Gaussian(scale=0.8), 1.28), (initial.ZeroReadout(scale=0.8), 0.64), (initial.SmallGaussian(std=0.1), 0.02)])
+@pytest.mark.parametrize(
+    "start_at, K",
+    [
+        (initial.Gaussian(scale=0.8), 1.28),
+        (initial.ZeroReadout(scale=0.8), 0.64),
+        (initial.SmallGaussian(std=0.1), 0.02),
+        (initial.GaussianPerLayer(std=(0.6, 0.8)), 1.0),
+        (initial.GaussianPerLayer(gain=(0.5,), layers=("layer2",)), 1.25),
+    ],
+)
 def test_flow_on_whitened_inputs_reaches_a_strength_when_its_equation_says(alpha, start_at, K):
     start = lm.prepare(experiment(FLOW, alpha=alpha, data=WHITE, initial=start_at, clock=lm.Clock(time=3.0, marks=7)))
     said = MeanFieldLinear().predict(start)["end_to_end"].values[:, 0]
