@@ -19,6 +19,7 @@ from learnmech.display import plain
 from learnmech.display.results import ends, failing_conditions, nearest_theories
 from learnmech.domains import applying, survey
 from learnmech.errors import Refused, nearest, refused
+from learnmech.estimates import check_room, room
 from learnmech.experiment import Experiment, prepare
 from learnmech.gallery.base import Exhibit, perform
 from learnmech.parts import SAYS, meaning_of, show_value
@@ -26,6 +27,7 @@ from learnmech.parts import told as without_knobs
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, is_sweep, load
 from learnmech.record.sealed import appear, check_new
+from learnmech.stages import Course
 from learnmech.theories.base import Condition, Theory
 from learnmech.watching import watched
 
@@ -83,12 +85,13 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     for where, value in changes.items():
         experiment = experiment.with_value(where, value)
     start = prepare(experiment)
+    if watch is not None:  # before theories look at it: the sharpness alone of a network of 9 million weights took 25 s
+        course, seen = Course(start), watched(tuple(watch), start)
+        check_room("run", room(course, seen)[0], Path("."))
     chosen = applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
     if watch is None:
         read = comparison.watching(chosen, start)
         seen = (*read, *(one for one in watched(None, start) if type(one) not in {type(i) for i in read}))
-    else:
-        seen = watched(tuple(watch), start)
     silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in seen)]
     for theory in chosen if theories is not None else ():
         if theory.over_seeds:
