@@ -17,6 +17,7 @@ _FACE = {
     "resume": "runs",
     "estimate": "pace",
     "twins": "divergence",
+    "diff": "differences",
     "predict": "theories.base",
     "compare": "comparison",
     "compare_means": "comparison",

@@ -72,6 +72,43 @@ def description(result: dict) -> None:
     console.print(table)
 
 
+def exhibit(result: dict) -> None:
+    """The page of one exhibit."""
+    console = _console()
+
+    def told(words, style=""):
+        console.print(f"[{style}]{escape(words)}[/]" if style else escape(words))
+
+    told(result["name"], "bold")
+    told(result["claim"])
+    told(f"{result['shows']}  Source: {result['source']}.", "dim")
+    for one in result["theories"]:
+        within = ", ".join(f"{name} within {bound:.2g}" for name, bound in one["tolerance"].items())
+        console.print(f"theory: [bold]{escape(one['kind'])}[/]  {escape(one['summary'])}" + (f"  [dim]{escape(within)}[/]" if within else ""))
+    if result["reason"]:
+        told(f"tolerance: {result['reason']}", "dim")
+    if result["premises"]:
+        told("its checks speak where: " + "; ".join(result["premises"]))
+    if result["checks"]:
+        told("knobs that may be turned with its checks still made: " + ", ".join(result["free"]) + "; with any other turned they are outside their domain", "dim")
+    told("watched: " + ", ".join(result["watched"]) + (f"; its theory of the mean is laid over {result['seeds']} runs" if result["seeds"] > 1 else ""))
+    took = result["seconds"]
+    if took:
+        said = f"its twin (--small) took {duration(took['run'] + took['further'])} of CPU where it was measured: the run {duration(took['run'])}"
+        told(f"{said}, what follows it {duration(took['further'])}")
+    knobs = Table(("knob", "value", "in the twin"), tuple((one["path"], one["value"], one["twin"]) for one in result["knobs"]), "Knobs")
+    printed(knobs, console)
+    for title, words in (("As text (TOML)", result["toml"]), ("In Python", result["python"])):
+        told(title, "bold")
+        console.print(words, markup=False, soft_wrap=True)
+
+
+def diff(result: dict) -> None:
+    """What two sides differ in."""
+    for table in results.difference(result):
+        printed(table, _console())
+
+
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()

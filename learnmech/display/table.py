@@ -9,12 +9,12 @@ from learnmech.errors import plain
 
 NUMERIC = {
     "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every",
-    "local slope", "marks",
+    "local slope", "marks", "first differs at", "largest difference", "relative",
 }  # fmt: skip
 KINDS = {
-    "holds": "good", "within": "good", "yes": "good", "applies": "good",
+    "holds": "good", "within": "good", "yes": "good", "applies": "good", "same": "good", "equal to the bit": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
-    "undecided": "open", "not reached": "open",
+    "undecided": "open", "not reached": "open", "different": "open", "differs": "open",
     "outside domain": "quiet", "does not apply": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}

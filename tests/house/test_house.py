@@ -24,7 +24,7 @@ FLOORS = [
     {"record"},
     {"estimates", "tracking"},
     {"runs"},
-    {"comparison", "divergence", "pace"},
+    {"comparison", "differences", "divergence", "pace"},
     {"sweeps", "orders", "figures", "domains"},
     {"gallery"},
     {"report", "contracts"},
