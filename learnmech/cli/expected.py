@@ -2,6 +2,7 @@
 
 import dataclasses
 
+from learnmech.errors import plain
 from learnmech.estimates import Estimate, check_room, room
 from learnmech.figures.panels import in_order
 from learnmech.gallery.base import Exhibit, fitting
@@ -33,6 +34,8 @@ def expected(name: str, exhibit: Exhibit, knobs: dict, start, until: str | None,
     space = room(course, watch)
     check_room("run", space[0] + space[2], target)
     told.settle()
+    if start.data.said:
+        told.tell(f"{name}: data: {plain(start.data.said)}")  # before the run goes on: a table that was read amiss can still be stopped
     told.enter("compiling")
     pace = measured(course, watch, until)
     parts = {"preparing": told.spent.get("preparing", 0.0)} | pace.parts(course)

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from learnmech import report, sweeps, text
-from learnmech import runs as running
 from learnmech.cli import folders
-from learnmech.cli.works import assignment, bar, changed_experiment, dataset_out, ready
+from learnmech.cli.phases import phases
+from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
 from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.record import sealed
@@ -54,13 +54,12 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
     told = "".join([*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)])
     mine = hashlib.sha256(told.encode()).hexdigest()[:8]
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
-    with bar(quiet, f"{name} sweep") as show:
-        said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
-        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=said)
-    file = folders.free(target / "sweep", ".nc")
-    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"):
-        sealed.appear(lambda part: dataset.to_netcdf(part, engine="netcdf4"), file)
-    report.write_grid(dataset, target, f"{name} over {', '.join(axes) or 'seeds'}")
+    with phases(quiet, f"{name} sweep", points=True) as told:
+        told.settle()
+        told.enter("running")
+        dataset = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target / "points", progress=told.counted)
+        told.enter("writing the page")
+        file = _written(dataset, target, f"{name} over {', '.join(axes) or 'seeds'}")
     bars = sweeps.error_bars(dataset) if "seed" not in axes else dataset
     moving = "time" if "time" in dataset.dims else "mark"
     scalars = [str(q) for q in dataset.data_vars if set(dataset[q].dims) <= {*axes, "seed", moving}]
@@ -69,6 +68,15 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet) -> dict:
         at = bars.sel({p: v if isinstance(v, (int, float, str)) else str(v) for p, v in zip(axes, values, strict=True)})
         rows.append({"at": dict(zip(axes, values, strict=True)), **{q: {"mean": _last(at[q]), "sem": _last(at.get(f"{q}_sem"))} for q in scalars}})
     return {"name": name, "file": str(file), "backend": dataset.attrs["backend"], "left_out": dataset.attrs["left_out"], "rows": rows}
+
+
+def _written(dataset, target: Path, title: str) -> Path:
+    """The Dataset of a sweep and its page in its folder; the file of the Dataset."""
+    file = folders.free(target / "sweep", ".nc")
+    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"):
+        sealed.appear(lambda part: dataset.to_netcdf(part, engine="netcdf4"), file)
+    report.write_grid(dataset, target, title)
+    return file
 
 
 def is_sweep(folder: Path) -> bool:

@@ -124,13 +124,20 @@ def run(result: dict) -> None:
         twins(result)
     if result.get("quantities"):
         printed(_last_values(result["quantities"]), console)
-    for note in result["notes"]:
-        console.print(f"[yellow]{escape(note)}[/]")
+    _notes_and_data(result["notes"], result.get("data"), console)
     if result.get("domain"):
         _domain(result["domain"], console)
     said = result.get("seconds")
     took = f"{result['wall_seconds']:.3g} s" if said is None else f"{duration(said['all'])}{in_parts(said['parts'])}"
     console.print(f"{took}  ->  {escape(result['folder'])}/report.html", soft_wrap=True)
+
+
+def _notes_and_data(notes: list[str], read: str | None, console: Console) -> None:
+    """What a reader must know, and how the samples were read."""
+    for note in notes:
+        console.print(f"[yellow]{escape(note)}[/]")
+    if read:
+        console.print(f"[dim]data: {escape(read)}[/]", soft_wrap=True)
 
 
 def _last_values(found: dict) -> Table:
@@ -235,9 +242,8 @@ def show(result: dict) -> None:
     printed(results.quantities(result["quantities"], result["folder"]), console)
     for one in result["result"].get("comparisons", []):
         comparison(one)
-    for note in result["notes"]:
-        console.print(f"[yellow]{escape(note)}[/]")
     said = result["provenance"]
+    _notes_and_data(result["notes"], said.get("data_read"), console)
     where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
     console.print(f"[dim]{escape(said['made'])}  {escape(where)}  {escape(said['fingerprint'][:16])}[/]")
     for what, sha in contents(said):

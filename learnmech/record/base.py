@@ -125,7 +125,8 @@ class Record:
                 said[str(name)] = {"every": every, **results.ends(variable)}
         kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
         title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"
-        return (results.quantities(said, title, self.notes),)
+        read = self.provenance.get("data_read")
+        return (results.quantities(said, title, (*self.notes, *([f"data: {read}"] if read else ()))),)
 
     def __str__(self):
         return as_text(*self.tables_shown())

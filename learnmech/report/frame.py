@@ -63,7 +63,7 @@ def folded(summary: str, inside: str, opened: bool = False) -> str:
 
 def provenance_of(said: dict) -> str:
     """Where it comes from, as a table."""
-    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code")]
+    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code", "data_read")]
     rows = "".join(f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>" for name, value in (*plain_facts, *contents(said)))
     return f'<h2>Provenance</h2><div class="wide"><table><tbody>{rows}</tbody></table></div>'
 

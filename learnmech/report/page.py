@@ -47,7 +47,7 @@ def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
         f'<p class="dim">{safe(RULE)}</p>' if shown.comparisons else "",
         _domain(shown, theories),
         _watched(shown),
-        f"<h2>The data</h2>{_data_card(shown)}",
+        f"<h2>The data</h2>{_data_card(shown)}{_data_read(shown)}",
         f"<h2>The experiment</h2><pre>{safe(shown.experiment.text)}</pre>",
         f"<h2>Conventions</h2><pre>{safe(conventions(shown))}</pre>",
         provenance_of(record.provenance),
@@ -127,6 +127,11 @@ def _watched(shown) -> str:
             title = f"{one.theory}, measured and predicted: {', '.join(some)}"
             parts.append(folded(title, figure_of(untitled(overlay(one, names=some)), title)))
     return "".join(parts)
+
+
+def _data_read(shown) -> str:
+    said = shown.record.provenance.get("data_read", "")
+    return f"<p>As it was read: {safe(said)}.</p>" if said else ""
 
 
 def _data_card(shown) -> str:
