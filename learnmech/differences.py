@@ -173,7 +173,7 @@ def _of_records(one: Record, other: Record):
     only = (Differs("quantities", *alone),) if any(alone) else ()
     reached = [_marks(side) for side in (one, other)]
     if not np.array_equal(*reached):
-        only += (Differs("marks", *(_spanned(at, "time" if side.course.flows else "step") for at, side in zip(reached, (one, other), strict=True))),)
+        only += (Differs("marks", *(_spanned(at, "time" if side.experiment.rule.flows else "step") for at, side in zip(reached, (one, other), strict=True))),)
     numbers = [_numbers(name, one[name], other[name]) for name in names]
     if one.final and other.final and len(reached[0]) and len(reached[1]) and reached[0][-1] == reached[1][-1]:
         numbers.append(_final(one, other, float(reached[0][-1])))
@@ -186,9 +186,9 @@ def _parent(record: Record) -> dict[str, str]:
 
 
 def _marks(record: Record) -> np.ndarray:
-    """The marks that were read: steps, or of flows times."""
-    places = slice(record.first, record.reached)
-    return record.course.marks.times[places] if record.course.flows else record.course.places[places]
+    """The marks at which something was read: steps, or of flows times; from the tables, so that nothing has to be prepared."""
+    axis = "time" if record.experiment.rule.flows else "step"
+    return np.unique(np.concatenate([table[axis].values for table in record.tables.values()])) if record.tables else np.zeros(0)
 
 
 def _spanned(at: np.ndarray, word: str) -> str:

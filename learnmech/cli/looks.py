@@ -94,8 +94,9 @@ def exhibit(result: dict) -> None:
     told("watched: " + ", ".join(result["watched"]) + (f"; its theory of the mean is laid over {result['seeds']} runs" if result["seeds"] > 1 else ""))
     took = result["seconds"]
     if took:
-        said = f"its twin (--small) took {duration(took['run'] + took['further'])} of CPU where it was measured: the run {duration(took['run'])}"
-        told(f"{said}, what follows it {duration(took['further'])}")
+        parts = {word: took[key] for key, word in (("compiling", "compiling"), ("running", "running"))}
+        parts["what follows"] = took["further_compiling"] + took["further"]
+        told(f"its twin (--small) took {duration(sum(parts.values()))} of CPU where it was measured{in_parts(parts)}")
     knobs = Table(("knob", "value", "in the twin"), tuple((one["path"], one["value"], one["twin"]) for one in result["knobs"]), "Knobs")
     printed(knobs, console)
     for title, words in (("As text (TOML)", result["toml"]), ("In Python", result["python"])):

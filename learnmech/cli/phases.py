@@ -21,7 +21,7 @@ class Phases:
         # a mistake is answered by one sentence: lines wait until what was asked for is known to be possible
         self._held: list[str] | None = []
         self._now, self._since, self._next = "", time.perf_counter(), FIRST_WORD
-        self._runs, self._reached = 0, 0
+        self._runs, self._reached, self._last = 0, 0, ""
         if bar is not None:
             self.task = bar.add_task(name, total=None, said="")
 
@@ -32,8 +32,9 @@ class Phases:
         self._now, self._next, self._runs = group or phase, FIRST_WORD, 0
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
-        elif self._now != before or phase.startswith("laying"):  # lines are not many: one where it was looked for many theories
+        elif phase != self._last and (self._now != before or phase.startswith("laying")):  # lines are not many: one where it was looked for many theories
             self._say(f"{self.name}: {phase}")
+        self._last = phase
 
     def settle(self) -> None:
         """What was asked for is possible: lines that waited are said, and all others as they come."""

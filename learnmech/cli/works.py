@@ -164,7 +164,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         told.enter("writing the report", "report")
         report.write(shown, target, surveyed)
         told.leave()
-    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent}
+    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent, "foretold": dict(foretold.parts)}
     return result | {"domain": brief(surveyed), "seconds": seconds}
 
 

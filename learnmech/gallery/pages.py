@@ -36,7 +36,7 @@ def described(name: str) -> dict:
         "twin": {path: show_value(value) for path, value in exhibit.twin.items()},
         "toml": experiment.text,
         "python": program(name, exhibit),
-        "seconds": None if name not in COSTS else {"run": COSTS[name][0], "further": COSTS[name][1]},
+        "seconds": None if name not in COSTS else COSTS[name]._asdict(),
     }
 
 

@@ -61,7 +61,8 @@ class Record:
     @property
     def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
-        return dataset_of(self.course, self.tables, self.first, self.reached)
+        # a model that is not at hand has no course, and is not needed for what was read
+        return joined(self.tables.values()) if self.tables else dataset_of(self.course, self.tables, self.first, self.reached)
 
     @property
     def params(self) -> dict:

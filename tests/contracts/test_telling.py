@@ -3,11 +3,13 @@
 import dataclasses
 import json
 
+import jax
 import numpy as np
 import pytest
 
 import learnmech as lm
 from learnmech import architectures, catalog, data, initial, rules
+from learnmech.architectures import models
 from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.gallery import pages
@@ -124,3 +126,61 @@ def test_the_page_of_an_exhibit_tells_what_can_be_turned_and_what_it_took(capsys
         assert words in said, words
     assert call(["list", "gallery", "saxe-mods", "--json"]) == 2
     assert "saxe-modes" in capsys.readouterr().err
+
+
+# --- how data were read
+
+
+def test_how_a_table_was_read_is_said_before_the_run_and_kept_with_it(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("mass,wing,y\n3,2,1\n4,,2\n1.5,3,0.5\n2.5,3.5,1\n")
+    text = made(data={"kind": "file", "path": str(tmp_path / "t.csv"), "missing": "drop"}).text
+    (tmp_path / "e.toml").write_text(f'watch = ["loss"]\ntheories = []\n{text}')
+    assert call(["run", str(tmp_path / "e.toml"), "--out", str(tmp_path / "r")]) == 0
+    told = capsys.readouterr()
+    words = "header: mass, wing, y; separator: comma; 4 rows, 2 inputs (mass, wing); 1 target (y); 1 row with a missing cell left out: 3; 3 for training"
+    assert told.err.index(words) < told.err.index("running") and f"data: {words}" in told.out
+    assert f"As it was read: {words}" in (tmp_path / "r" / "report.html").read_text()
+    assert call(["show", str(tmp_path / "r")]) == 0
+    assert f"data: {words}" in capsys.readouterr().out
+    assert words in str(lm.load(tmp_path / "r")).replace("\n", " ")
+
+
+# --- what is called damaged
+
+
+def test_only_damage_is_called_damaged(tmp_path, record, monkeypatch):
+    from learnmech.record import folder as folders
+
+    record.save(tmp_path / "r")
+    raised = ValueError("conflicting sizes for dimension 'layer'")
+
+    def failing(*_):
+        raise raised
+
+    monkeypatch.setattr(folders, "_of_other_content", failing)
+    with pytest.raises(ValueError, match="conflicting sizes") as caught:
+        lm.load(tmp_path / "r")
+    assert caught.value is raised
+    raised = PermissionError(13, "Permission denied", "somewhere")
+    with pytest.raises(Refused, match="a run folder that can be read, but got somewhere: Permission denied. Give permission"):
+        lm.load(tmp_path / "r")
+    monkeypatch.undo()
+    (tmp_path / "r" / "record" / "every-1.zarr" / "loss" / "c.0").unlink()
+    assert "damaged: loss in rows 0-10" in " ".join(lm.load(tmp_path / "r").notes)
+
+
+# --- a model that was handed over
+
+
+def test_what_was_recorded_of_a_model_in_hand_is_read_anywhere_and_nothing_is_made_of_it_again(tmp_path, capsys, monkeypatch):
+    model = architectures.Wrapped((lambda key, d, k: {"a": {"w": jax.random.normal(key, (k, d))}}, lambda params, x: params["a"]["w"] @ x))
+    ran = lm.run(made(architecture=model), ("loss",), folder=tmp_path / "r")
+    assert any("was handed over in Python" in note and "Wrapped.of(" in note for note in ran.notes)
+    monkeypatch.setattr(models, "_AT_HAND", {})
+    there = lm.load(tmp_path / "r")
+    assert there.dataset.equals(ran.dataset) and lm.diff(there, ran).same
+    for again in (lambda: there.at(3), lambda: lm.fork(there, 3, ()), lambda: there.read("norms", [2])):
+        with pytest.raises(Refused, match="the model itself, which is in no text.*Make the same model here and give it to Wrapped first"):
+            again()
+    assert call(["export", str(tmp_path / "r"), str(tmp_path / "o.csv")]) == 0
+    assert call(["resume", str(tmp_path / "r"), "--quiet"]) == 2 and "give it to Wrapped first" in capsys.readouterr().err
