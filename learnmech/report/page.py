@@ -11,7 +11,7 @@ from learnmech.errors import Refused
 from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
 from learnmech.figures.style import svg
-from learnmech.gallery.base import Shown, draw_overlay
+from learnmech.gallery.base import Shown, draw_overlay, foremost
 from learnmech.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
@@ -117,9 +117,9 @@ def _watched(shown) -> str:
         LOG.info("drawing %s", ", ".join(some))
         drawn = figure_of(untitled(curves(record, names=some)), ", ".join(some))
         parts.append(folded(", ".join(some), drawn, opened=at == 0 and not by_itself))
-    for at, one in enumerate(shown.comparisons):
+    for one in shown.comparisons:
         laid = overlaid_names(one)
-        main = at == 0 and (shown.exhibit.draw is draw_overlay or shown.outside)
+        main = one is foremost(shown.comparisons) and (shown.exhibit.draw is draw_overlay or shown.outside)
         for first in range(0, len(laid), PANELS):
             if main and first == 0:
                 continue
