@@ -105,7 +105,9 @@ def diff(one: Side, other: Side, names: tuple[str, str] | None = None) -> Differ
     sides = tuple(map(_taken, (one, other)))
     experiments = [side.experiment if isinstance(side, (Record, Start)) else side for side in sides]
     knobs = _told_apart(*(dict(_knobs(e)) for e in experiments))
-    told = [side.provenance if isinstance(side, Record) and "code" in side.provenance else identity.told_of(e) for side, e in zip(sides, experiments, strict=True)]
+    told = [
+        side.provenance if isinstance(side, Record) and "code" in side.provenance else identity.told_of(e) for side, e in zip(sides, experiments, strict=True)
+    ]
     files = _told_apart(*({f["knob"]: f"{Path(f['file']).name}  sha256 {f['sha256'][:16]}" for f in t.get("data") or ()} for t in told), by=_sha)
     code = _told_apart(*({f"{g['family']}: {g['kind']}": f"sha256 {g['digest'][:16]}" for g in t["code"]["guests"]} for t in told))
     if not all(isinstance(side, Record) for side in sides):
@@ -133,9 +135,7 @@ def _sha(shown: str) -> str:
 
 def _told_apart(one: dict, other: dict, by=str) -> tuple[Differs, ...]:
     """What two dictionaries of words do not have in common, in the order of the first."""
-    return tuple(
-        Differs(what, one.get(what, NONE), other.get(what, NONE)) for what in {**one, **other} if by(one.get(what, NONE)) != by(other.get(what, NONE))
-    )
+    return tuple(Differs(what, one.get(what, NONE), other.get(what, NONE)) for what in {**one, **other} if by(one.get(what, NONE)) != by(other.get(what, NONE)))
 
 
 def _knobs(part: Part, prefix: str = ""):

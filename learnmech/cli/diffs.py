@@ -24,4 +24,3 @@ def _side(name: str, small: bool):
         remedy = "See learnmech runs and learnmech list gallery"
         raise refused("diff", "a run folder, an experiment's TOML file or an exhibit", repr(name), remedy)
     return changed_experiment(name, {}, small)[2]
-

@@ -90,7 +90,9 @@ def exhibit(result: dict) -> None:
     if result["premises"]:
         told("its checks speak where: " + "; ".join(result["premises"]))
     if result["checks"]:
-        told("knobs that may be turned with its checks still made: " + ", ".join(result["free"]) + "; with any other turned they are outside their domain", "dim")
+        told(
+            "knobs that may be turned with its checks still made: " + ", ".join(result["free"]) + "; with any other turned they are outside their domain", "dim"
+        )
     told("watched: " + ", ".join(result["watched"]) + (f"; its theory of the mean is laid over {result['seeds']} runs" if result["seeds"] > 1 else ""))
     took = result["seconds"]
     if took:

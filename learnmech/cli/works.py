@@ -7,7 +7,7 @@ import tempfile
 import time
 from pathlib import Path
 
-from learnmech import catalog, comparison, contracts, errors, report, text
+from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders

@@ -15,7 +15,7 @@ KINDS = {
     "holds": "good", "within": "good", "yes": "good", "applies": "good", "same": "good", "equal to the bit": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
     "undecided": "open", "not reached": "open", "different": "open", "differs": "open",
-    "outside domain": "quiet", "does not apply": "quiet",
+    "outside domain": "quiet", "does not apply": "quiet", "not claimed": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim"}

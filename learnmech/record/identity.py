@@ -62,8 +62,8 @@ def in_hand_alone(experiment: Experiment) -> list[str]:
     """What must be known of a run folder whose model was handed over as an object, which no text and no copy of its source can make again."""
     given = [part for part in text.parts_of(experiment) if isinstance(part, Model) and part.given]
     return [
-        f"the model {one.given} was handed over in Python and is in no file: what was recorded is read anywhere, and replayed, forked or resumed only where the "
-        f"same model (sha256 {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
+        f"the model {one.given} was handed over in Python and is in no file: what was recorded is read anywhere, and replayed, forked or resumed "
+        f"only where the same model (sha256 {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
         for one in given
     ]
 

@@ -16,9 +16,7 @@ from learnmech.version import VERSION
 BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
-def provenance(
-    experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = (), data_read: str = ""
-) -> dict:
+def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = (), data_read: str = "") -> dict:
     """What makes a record here: identity, versions, device, precision, cores; data files and own code by content; the run it
     was forked from, if any; how the samples of a file or of arrays were read."""
     made = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")

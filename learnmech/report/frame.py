@@ -27,7 +27,8 @@ td.words { white-space: normal; min-width: 8rem }
 pre { background: var(--block); padding: .8rem 1rem; font-size: .85rem; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere }
 .lm-good, .lm-bad, .lm-open, .lm-quiet { font-weight: 700; white-space: nowrap }
 .lm-good { color: var(--good) } .lm-bad { color: var(--bad) } .lm-open { color: var(--open) } .lm-quiet { color: var(--quiet) }
-figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%; min-width: 36rem; height: auto } details { margin: .6rem 0 } summary { cursor: pointer }
+figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%; min-width: 36rem; height: auto }
+details { margin: .6rem 0 } summary { cursor: pointer }
 @media print { details { display: block } figure { break-inside: avoid } }
 """
 
