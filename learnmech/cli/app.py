@@ -255,7 +255,8 @@ def _spoken(value):
 
 
 def call(argv: list[str]) -> int:
-    """One command; its exit status: 0, 1 where a check or a limit fails or a diff finds a difference, 2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
+    """One command; its exit status: 0, 1 where a check or a limit fails or a diff finds something,
+    2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
     before, handler, level = catalog.trusted(), None, LOG.level
     try:
         arguments = _understood(argv)

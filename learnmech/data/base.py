@@ -60,13 +60,13 @@ class Given(Data):
     `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(0, at_least=0, kw_only=True)
+    train: int = structure(0, at_least=0, kw_only=True, since="0.5")
     test: int = structure(0, at_least=0, kw_only=True)
-    missing: str = structure("refuse", choices=("refuse", "drop", "mean"), kw_only=True)
-    coding: str = structure("one-hot", choices=("one-hot", "signs", "sign"), kw_only=True)
-    divide_by: Knob = knob(1.0, above=0, kw_only=True)
-    standardize: bool = structure(False, kw_only=True)
-    standardize_targets: bool = structure(False, kw_only=True)
+    missing: str = structure("refuse", choices=("refuse", "drop", "mean"), kw_only=True, since="0.5")
+    coding: str = structure("one-hot", choices=("one-hot", "signs", "sign"), kw_only=True, since="0.5")
+    divide_by: Knob = knob(1.0, above=0, kw_only=True, since="0.5")
+    standardize: bool = structure(False, kw_only=True, since="0.5")
+    standardize_targets: bool = structure(False, kw_only=True, since="0.5")
     center: bool = structure(False, kw_only=True)
     whitened: bool = structure(False, kw_only=True)
 

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, rules
+from learnmech import architectures, catalog, data, initial, instruments, rules, runs, text
 from learnmech.architectures import models
 from learnmech.cli.app import call
+from learnmech.comparison import Check
 from learnmech.errors import Refused
 from learnmech.gallery import pages
+from learnmech.gallery.base import Exhibit, perform
 
 WATCH = ("loss", "mode-strengths", "norms")
 
@@ -133,8 +135,8 @@ def test_the_page_of_an_exhibit_tells_what_can_be_turned_and_what_it_took(capsys
 
 def test_how_a_table_was_read_is_said_before_the_run_and_kept_with_it(tmp_path, capsys):
     (tmp_path / "t.csv").write_text("mass,wing,y\n3,2,1\n4,,2\n1.5,3,0.5\n2.5,3.5,1\n")
-    text = made(data={"kind": "file", "path": str(tmp_path / "t.csv"), "missing": "drop"}).text
-    (tmp_path / "e.toml").write_text(f'watch = ["loss"]\ntheories = []\n{text}')
+    experiment = made(data={"kind": "file", "path": str(tmp_path / "t.csv"), "missing": "drop"})
+    (tmp_path / "e.toml").write_text(f'watch = ["loss"]\ntheories = []\n{experiment.text}')
     assert call(["run", str(tmp_path / "e.toml"), "--out", str(tmp_path / "r")]) == 0
     told = capsys.readouterr()
     words = "header: mass, wing, y; separator: comma; 4 rows, 2 inputs (mass, wing); 1 target (y); 1 row with a missing cell left out: 3; 3 for training"
@@ -184,3 +186,38 @@ def test_what_was_recorded_of_a_model_in_hand_is_read_anywhere_and_nothing_is_ma
             again()
     assert call(["export", str(tmp_path / "r"), str(tmp_path / "o.csv")]) == 0
     assert call(["resume", str(tmp_path / "r"), "--quiet"]) == 2 and "give it to Wrapped first" in capsys.readouterr().err
+
+
+def test_a_file_that_uses_nothing_new_is_written_as_it_was(tmp_path):
+    (tmp_path / "t.csv").write_text("1,2,3\n4,5,6\n7,8.5,3\n")
+    known = {"kind", "path", "targets", "test", "center", "whitened", "seed"}  # the knobs of 0.4
+    assert set(text.table_of(data.File(str(tmp_path / "t.csv"), targets=1))) == known | {"sha256"}
+    assert text.table_of(data.File(str(tmp_path / "t.csv"), missing="drop"))["missing"] == "drop"
+
+
+# --- phases, and what lies behind the clock
+
+
+def test_runs_that_a_check_makes_tell_how_far_they_are():
+    told = []
+    with runs.heard(told.append):
+        lm.run(made(), ("loss",))
+        mine = []
+        lm.run(made(), ("loss",), progress=mine.append)
+    assert told[-1].reached == 11 and len(mine) == len(told)
+    lm.run(made(), ("loss",))
+    assert len(mine) == len(told)
+
+
+def test_checks_that_look_behind_the_end_of_a_shorter_clock_are_not_reached():
+    def verify(shown):
+        return (Check("the loss at step 15", float(shown.record["loss"].sel(step=16)), 1.0, 1.0, "it is read there"),), {}
+
+    def performed(**changes):
+        exhibit = Exhibit("it learns", "textbook", lambda: made(), (instruments.Loss(),), verify=verify)
+        return perform(exhibit, changes={path.replace("__", "."): value for path, value in changes.items()})
+
+    assert performed(clock__steps=20).verdict != "not reached"
+    short = performed(clock__steps=8)
+    assert short.verdict == "not reached" and short.checks[0].words == "not reached within the clock"
+    assert performed(clock__steps=8, rule__rate=0.01).verdict == "outside domain"
