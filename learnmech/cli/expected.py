@@ -61,6 +61,11 @@ def expected(name: str, exhibit: Exhibit, knobs: dict, start, until: str | None,
     return Estimate(sum(parts.values()), *space, tuple(parts.items()))
 
 
+def uncounted(name: str, exhibit: Exhibit) -> str:
+    """What is not in an estimate, in words: checks whose cost nobody has measured."""
+    return "; its checks, which may run more experiments, are not in it" if exhibit.verify is not None and name not in COSTS else ""
+
+
 NEEDED = ("xarray", "zarr", "learnmech.figures.sheets")
 
 

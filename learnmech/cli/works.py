@@ -11,7 +11,7 @@ from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders
-from learnmech.cli.expected import checked_aloud, expected
+from learnmech.cli.expected import checked_aloud, expected, uncounted
 from learnmech.cli.folders import kept_compilations
 from learnmech.cli.phases import phases
 from learnmech.display import plain
@@ -139,7 +139,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         target = folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}") if out is None else Path(out)
         check_new(target)
         foretold = expected(name, exhibit, knobs, start, until, target, told)
-        told.tell(f"{name}: {foretold}")
+        told.tell(f"{name}: {foretold}{uncounted(name, exhibit)}")
         told.enter("running")
         shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target, keep_data=keep_data)
         told.enter("looking which theories apply", "which theories apply")
