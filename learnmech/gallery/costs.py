@@ -40,4 +40,7 @@ COSTS: dict[str, Cost] = {
     "linear-vs-tanh": Cost(3.4, 0.03, 4.2, 0.51),
     "low-rank-bias": Cost(2.33, 0.3, 2.99, 1.52),
     "lyapunov": Cost(0.81, 0.02, 2.48, 2.18),
+    "mean-field-linear": Cost(3.52, 0.03, 15.17, 4.04),
+    "minimum-norm": Cost(1.15, 0.01, 2.29, 0.08),
+    "modified-loss": Cost(1.54, 0.02, 5.69, 2.49),
 }
