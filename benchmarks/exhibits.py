@@ -1,34 +1,46 @@
-"""What each exhibit's twin takes, for the estimates of `learnmech run`: `python -m benchmarks.exhibits [NAME ...]` rewrites gallery/costs.py."""
+"""What each exhibit's twin takes, for the estimates of `learnmech run`: `python -m benchmarks.exhibits [NAME ...]` rewrites gallery/costs.py.
 
-import dataclasses
+Each twin runs in a process of its own, in which nothing is compiled yet. Seconds are of CPU, so that what else the machine does moves them little.
+"""
+
+import json
+import subprocess
 import sys
 import time
 from pathlib import Path
 
 from learnmech import catalog
-from learnmech.gallery.base import perform
-from learnmech.gallery.costs import COSTS
+from learnmech.gallery.costs import COSTS, Cost
 
 FILE = Path(catalog.__file__).parent / "gallery" / "costs.py"
 
 
-def measured(name: str) -> tuple[float, float]:
-    """(seconds of CPU of the twin's own run, of all that follows it)."""
-    spent, clock = [], time.process_time
-    began, exhibit = clock(), catalog.exhibit(name)
-
-    def shown(progress):
-        spent.append(clock())
-
-    perform(dataclasses.replace(exhibit), small=True, progress=shown)
-    return round(spent[-1] - began, 2), round(clock() - spent[-1], 2)
+def measured(name: str) -> Cost:
+    """The cost of one twin, in a fresh process."""
+    call = [sys.executable, "-c", f"from benchmarks import exhibits; exhibits.tell({name!r})"]
+    return Cost(*json.loads(subprocess.run(call, check=True, capture_output=True, text=True).stdout.splitlines()[-1]))
 
 
-def written(costs: dict) -> str:
+def tell(name: str) -> None:
+    """Perform a twin twice, and print what it took as JSON: what the second time does not take again was compiling."""
+    from learnmech.gallery.base import perform
+
+    def once():
+        at_end, clock = [], time.process_time
+        began = clock()
+        perform(catalog.exhibit(name), small=True, progress=lambda _: at_end.append(clock() - began))
+        return at_end[-1], clock() - began - at_end[-1]
+
+    (ran, followed), (again, followed_again) = once(), once()
+    cost = Cost(ran - again, again, followed - followed_again, followed_again)
+    print(json.dumps([round(max(seconds, 0.0), 2) for seconds in cost]))
+
+
+def written(costs: dict[str, Cost]) -> str:
     """The file with these costs."""
     head = FILE.read_text(encoding="utf-8").split("COSTS:")[0]
-    rows = "".join(f'    "{name}": ({run}, {further}),\n' for name, (run, further) in sorted(costs.items()))
-    return f"{head}COSTS: dict[str, tuple[float, float]] = {{\n{rows}}}\n"
+    rows = "".join(f'    "{name}": Cost({", ".join(map(str, cost))}),\n' for name, cost in sorted(costs.items()))
+    return f"{head}COSTS: dict[str, Cost] = {{\n{rows}}}\n"
 
 
 def main(names: list[str]) -> None:

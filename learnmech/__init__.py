@@ -18,6 +18,7 @@ _FACE = {
     "estimate": "pace",
     "twins": "divergence",
     "staircase": "staircases",
+    "diff": "differences",
     "predict": "theories.base",
     "compare": "comparison",
     "compare_means": "sweeps",

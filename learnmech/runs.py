@@ -1,5 +1,7 @@
 """The run: an experiment marched from mark to mark, streamed block by block, kept as a record."""
 
+import contextlib
+import contextvars
 import dataclasses
 import time
 from collections.abc import Callable, Iterator
@@ -54,6 +56,19 @@ class Flush(NamedTuple):
     def state(self) -> State:
         """The state after the block."""
         return self.checkpoint.state
+
+
+_HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar("progress", default=None)
+
+
+@contextlib.contextmanager
+def heard(progress: Callable[[Progress], None]) -> Iterator[None]:
+    """Within it every run that is given no `progress` of its own tells this one: runs that a check or a sweep makes."""
+    token = _HEARD.set(progress)
+    try:
+        yield
+    finally:
+        _HEARD.reset(token)
 
 
 def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until:
@@ -244,7 +259,7 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
     readings, _, checkpoints = room(course, watch, budget, first)
     if folder is not None or readings > SURELY_FITS:
         check_room("run", readings + checkpoints, None if folder is None else Path(folder))
-    made = provenance(course.start.experiment, 0.0, parent, watch)
+    made = provenance(course.start.experiment, 0.0, parent, watch, course.start.data.said)
     if folder is not None and parent is None and finished_before(folder, course.start.experiment, watch, until):
         found = load(folder)
         return dataclasses.replace(found, notes=(*found.notes, f"not run again: {folder} holds this very run, made {found.provenance['made']}"))
@@ -259,6 +274,7 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
 
 def _streamed(course, watch, until, progress, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
+    progress = _HEARD.get() if progress is None else progress
     schedule = Schedule(course, budget, time.perf_counter)
     notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
     # a run that goes on is told of as one that never stopped

@@ -77,9 +77,9 @@ class Model(Part):
         return ((self.sha256[:16], sys.modules[_module_name(_file_and_name(self.python)[0], self.sha256)]),)
 
     def parsed(self, folder="."):
-        if self.key in _AT_HAND:
-            return self
-        if self.given or not catalog.trusted():
+        if self.key in _AT_HAND or self.given:
+            return self  # one that was handed over is in no text: what was recorded of it is read, and whoever needs the model itself is refused
+        if not catalog.trusted():
             raise self._unknown()
         path, name = _file_and_name(self.python)
         carried = Path(folder).resolve() / guests.FOLDER / path.name
@@ -96,7 +96,8 @@ class Model(Part):
     def _unknown(self):
         if self.given:
             what, got = "the model itself, which is in no text", f"the name of one, {self.given}, that this process does not know"
-            return refused("Wrapped", what, got, "Make the same model here and give it to Wrapped first, or keep it in a file: Wrapped.of('mine.py:model')")
+            remedy = "Make the same model here and give it to Wrapped first; one in a file, Wrapped.of('mine.py:model'), is found by itself"
+            return refused("Wrapped", what, f"{got} (sha256 {self.sha256[:16]})", remedy)
         remedy = "Look at the file, then run learnmech --trust, or in Python lm.catalog.trust()"
         return refused("Wrapped", "leave to run the code that a text names", f"{self.python} without it", remedy)
 

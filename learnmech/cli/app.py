@@ -55,7 +55,7 @@ def parser() -> argparse.ArgumentParser:
 
     listed = command("list", "everything in the catalogue, one line each")
     listed.add_argument("family", nargs="?", help="one family, or gallery (exhibits)")
-    listed.add_argument("kind", nargs="?", help="one member of the family, with its knobs")
+    listed.add_argument("kind", nargs="?", help="one member of the family with its knobs, or the page of one exhibit")
 
     ran = command("run", "run an exhibit or an experiment, lay theory over it and write a run folder", True, "knobs to change, as rule.rate=0.1")
     ran.add_argument("--until", metavar="QUANTITY<BOUND", help='stop at the first mark where this holds, as in "loss<1e-6"')
@@ -113,6 +113,10 @@ def parser() -> argparse.ArgumentParser:
     risen.add_argument("run", type=Path, metavar="RUN", help="a run folder; what was not watched in it is replayed")
     risen.add_argument("--modes", type=int, default=0, metavar="N", help="of the N strongest modes (default: all)")
     risen.add_argument("--out", type=Path, metavar="FILE", help="draw it to this .png, .svg or .pdf file")
+    apart = command("diff", "what differs between two runs, two experiments, or one of each; exit status 1 if anything that makes their numbers does")
+    for name, meta in (("one", "RUN|FILE.toml|NAME"), ("other", "RUN|FILE.toml|NAME")):
+        apart.add_argument(name, metavar=meta, help="a run folder, an experiment's TOML file, or an exhibit by name")
+    apart.add_argument("--small", action="store_true", help="the seconds-long twins of exhibits")
 
     command("show", "what a run folder holds").add_argument("run", type=Path, metavar="RUN", help="a run folder, or that of a sweep")
 
@@ -193,8 +197,11 @@ def _understood(argv) -> argparse.Namespace:
     return arguments
 
 
+GALLERY = ("gallery", "exhibits")
+
+
 def _list(family: str | None) -> dict:
-    families, family = [*catalog.FAMILIES, "gallery"], "gallery" if family == "exhibits" else family
+    families, family = [*catalog.FAMILIES, "gallery"], "gallery" if family in GALLERY else family
     if family is not None and family not in families:
         raise refused("list", "a family of the catalogue", repr(family), nearest(family, families))
     found = {}
@@ -218,11 +225,11 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import forks, grids, limits, looks, pages, stairs, works
+    from learnmech.cli import diffs, exhibits, forks, grids, limits, looks, pages, stairs, works
 
     quiet = a.quiet or a.json
     calls = {
-        "list": lambda: (works.describe(a.family, a.kind), looks.description),
+        "list": lambda: (exhibits.exhibit(a.kind), looks.exhibit) if a.family in GALLERY else (works.describe(a.family, a.kind), looks.description),
         "run": lambda: (works.run(a.subject, a.changes, a.until, a.out, a.small, quiet, a.keep_data), looks.run),
         "predict": lambda: (works.predict(a.subject, a.changes, a.theory, a.out, a.small), looks.predict),
         "sweep": lambda: (grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet, a.shard), looks.sweep),
@@ -232,6 +239,7 @@ def _perform(a: argparse.Namespace):
         "resume": lambda: (forks.resume(a.run, quiet), looks.run),
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
+        "diff": lambda: (diffs.diff(a.one, a.other, a.small), looks.diff),
         "show": lambda: (grids.show(a.run), looks.grid) if grids.is_sweep(a.run) else (works.show(a.run), looks.show),
         "staircase": lambda: (stairs.stairs(a.run, a.modes, a.out), looks.staircase),
         "export": lambda: (grids.export(a.run, a.file) if grids.is_sweep(a.run) else works.export(a.run, a.file), looks.written),
@@ -263,7 +271,8 @@ def _spoken(value):
 
 
 def call(argv: list[str]) -> int:
-    """One command; its exit status: 0, 1 where a check or a limit fails, 2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
+    """One command; its exit status: 0, 1 where a check or a limit fails or a diff finds something,
+    2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
     before, handler, level = catalog.trusted(), None, LOG.level
     try:
         arguments = _understood(argv)
@@ -279,7 +288,7 @@ def call(argv: list[str]) -> int:
             print(json.dumps(_spoken(result)))
         else:
             look(shown(result))
-        if arguments.command in ("check", "limit") and not result["holds"]:
+        if arguments.command in ("check", "limit", "diff") and not result["holds"]:
             return 1
         return 130 if result.get("interrupted") is True else 0
     except Refused as refusal:

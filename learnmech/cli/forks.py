@@ -8,7 +8,8 @@ import numpy as np
 from learnmech import divergence, interventions, report, text, trees
 from learnmech.addresses import Address
 from learnmech.cli import folders
-from learnmech.cli.works import bar, brief, comparison_of, dataset_out, quantities_of, ready, whole
+from learnmech.cli.phases import phases
+from learnmech.cli.works import brief, comparison_of, dataset_out, quantities_of, ready, whole
 from learnmech.comparison import compare
 from learnmech.display.results import ends
 from learnmech.domains import applying, survey
@@ -136,17 +137,32 @@ def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> 
     target = folders.free(named.with_name(f"{named.name}-fork")) if out is None else Path(out)
     check_new(target)
     watching = (*record.watch, *watch) or None
-    with bar(quiet, target.name) as progress:
-        made = forked(record, at, events, watching, until, progress, target, changes=clock, keep_data=keep_data)
-    return _concluded(made, target, record, [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()])
+    with phases(quiet, target.name) as told:
+        told.enter("running")
+        made = forked(record, at, events, watching, until, _settled(told), target, changes=clock, keep_data=keep_data)
+        named = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
+        return _concluded(made, target, record, named, told)
 
 
-def _concluded(made: Record, target: Path, parent: Record | None, events: list[str]) -> dict:
+def _settled(told):
+    """Progress of a run, whose first word says that what was asked for is possible."""
+
+    def show(progress):
+        told.settle()
+        told.show(progress)
+
+    return show
+
+
+def _concluded(made: Record, target: Path, parent: Record | None, events: list[str], told) -> dict:
+    told.settle()
+    told.enter("looking which theories apply", "which theories apply")
     claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
     surveyed = survey(made.course.start)
     comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed))
     drawn, result = {}, {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
     if parent is not None:
+        told.enter("laying it beside its parent")
         try:
             distances = divergence.twins(parent, made)
             result["twins"] = twins_of(distances)
@@ -155,8 +171,10 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
             result["twins"] = {"said": str(refusal)}
     interrupted = any(note.startswith("interrupted") for note in made.notes)
     result |= {"comparisons": [comparison_of(one) for one in comparisons], "notes": list(made.notes), "interrupted": interrupted}
+    result["data"] = made.provenance.get("data_read", "")
     result |= {"wall_seconds": made.provenance["wall_seconds"], "quantities": quantities_of(made)}
     conclude(target, result)
+    told.enter("writing the report", "report")
     exhibit = Exhibit(claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn)
     report.write(Shown(exhibit, made.experiment, made, comparisons), target, surveyed)
     return result | {"domain": brief(surveyed)}
@@ -176,13 +194,14 @@ def resume(folder, quiet) -> dict:
     """A run that was stopped, gone on with to its end."""
     ready()
     found = facts(folder, "resume").progress
-    if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
-        return _concluded(load(folder), Path(folder), None, [])  # all was run, but it was stopped before anything was concluded
-    with bar(quiet, Path(folder).name) as progress:
-        made = resumed(folder, progress)
-    if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again
-        return made.result | {"notes": list(made.notes)}
-    return _concluded(made, Path(folder), None, [])
+    with phases(quiet, Path(folder).resolve().name) as told:
+        if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
+            return _concluded(load(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
+        told.enter("running")
+        made = resumed(folder, _settled(told))
+        if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again
+            return made.result | {"notes": list(made.notes)}
+        return _concluded(made, Path(folder), None, [], told)
 
 
 def read(folder, what, when, out) -> dict:

@@ -8,9 +8,9 @@ from pathlib import Path
 import numpy as np
 
 from learnmech import catalog, report, sweeps, text
-from learnmech import runs as running
 from learnmech.cli import folders
-from learnmech.cli.works import assignment, bar, changed_experiment, dataset_out, ready
+from learnmech.cli.phases import phases
+from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
 from learnmech.errors import refused
 from learnmech.figures.grid import diverged, last_values
 from learnmech.logs import LOG
@@ -66,13 +66,15 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
     told = "".join([*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)])
     mine = hashlib.sha256(told.encode()).hexdigest()[:8]
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
-    with bar(quiet, f"{name} sweep") as show:
-        said = None if show is None else lambda done, of: show(running.Progress(done, of, done, 0.0, None))
-        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=said, shard=shard)
-    kept, of = int((grid["reached"] > 0).sum()), int(grid["reached"].size)
-    file = None
-    if kept == of:
-        file = _gathered_into(target, grid, f"{name} over {', '.join(axes) or 'seeds'}")
+    with phases(quiet, f"{name} sweep", points=True) as told:
+        told.settle()
+        told.enter("running")
+        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=told.counted, shard=shard)
+        kept, of = int((grid["reached"] > 0).sum()), int(grid["reached"].size)
+        file = None
+        if kept == of:
+            told.enter("writing the page")
+            file = _gathered_into(target, grid, f"{name} over {', '.join(axes) or 'seeds'}")
     facts = {"name": name, "folder": str(target), "file": None if file is None else str(file), "points": {"kept": kept, "of": of}}
     facts |= {"shard": None if shard is None else list(shard), "diverged": _count(grid)}
     return facts | {"backend": grid.attrs["backend"], "left_out": grid.attrs["left_out"], "rows": _rows(grid, axes)}
@@ -162,9 +164,10 @@ def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> d
     if Path(other).is_dir():
         raise refused("compare", "a theory to lay over the points of a sweep", f"the folder {other}", "Name a theory; learnmech list theories tells them")
     folder, theory = Path(folder), text.part_of(Theory, other)
-    with bar(quiet, f"{other} over {folder.name}") as shown:
-        said = None if shown is None else lambda done, of: shown(running.Progress(done, of, done, 0.0, None))
-        laid = sweeps.compare_grid(folder, theory, tolerance, said)
+    with phases(quiet, f"{other} over {folder.name}", points=True) as told:
+        told.settle()
+        told.enter("comparing")
+        laid = sweeps.compare_grid(folder, theory, tolerance, told.counted)
     found = described(folder, "compare")
     stored = packed(laid.dataset, found.said["identity"])
     with sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"), sealed.shared(folder), alone(folder):

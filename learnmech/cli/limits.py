@@ -6,13 +6,13 @@ from learnmech import catalog, text
 from learnmech.cli import folders
 from learnmech.cli.forks import DRAWN, drawn_out
 from learnmech.cli.grids import axis_values
-from learnmech.cli.works import assignment, bar, changed_experiment, dataset_out, ready
+from learnmech.cli.phases import phases
+from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
 from learnmech.errors import nearest, refused
 from learnmech.experiment import Experiment
 from learnmech.figures.order import order_plot
 from learnmech.late import late
 from learnmech.orders import ON_AVERAGE, RULE, Judged, Order, approach, judged, measured_order, quantity_of
-from learnmech.runs import Progress
 from learnmech.theories.base import Limit, Theory
 
 xr = late("xarray")
@@ -36,9 +36,10 @@ def limit(kind, words, along, seeds, quantity, out, small, quiet) -> dict:
     seeds = (FEW if claim.order > 0 else ON_AVERAGE) if seeds is None else seeds
     file = folders.free(folders.RUNS / f"limit-{catalog.kebab(type(theory).__name__)}", ".png") if out is None else Path(out)
     _writable(file)
-    with bar(quiet, f"{kind} limit") as show:
-        said = None if show is None else lambda done, of: show(Progress(done, of, done, 0.0, None))
-        order = measured_order(experiment, theory, knob, values, quantity, seeds, said)
+    with phases(quiet, f"{kind} limit", points=True) as told:
+        told.settle()
+        told.enter("running")
+        order = measured_order(experiment, theory, knob, values, quantity, seeds, told.counted)
     verdict = judged(order, claim)
     table = table_of(order, claim, knob, quantity)
     _write(table, file, f"{type(theory).__name__}: the error of {quantity} along {knob}, {verdict.verdict}", made=out is None)

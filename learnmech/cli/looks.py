@@ -76,6 +76,46 @@ def description(result: dict) -> None:
     console.print(table)
 
 
+def exhibit(result: dict) -> None:
+    """The page of one exhibit."""
+    console = _console()
+
+    def told(words, style=""):
+        console.print(f"[{style}]{escape(words)}[/]" if style else escape(words))
+
+    told(result["name"], "bold")
+    told(result["claim"])
+    told(f"{result['shows']}  Source: {result['source']}.", "dim")
+    for one in result["theories"]:
+        within = ", ".join(f"{name} within {bound:.2g}" for name, bound in one["tolerance"].items())
+        console.print(f"theory: [bold]{escape(one['kind'])}[/]  {escape(one['summary'])}" + (f"  [dim]{escape(within)}[/]" if within else ""))
+    if result["reason"]:
+        told(f"tolerance: {result['reason']}", "dim")
+    if result["premises"]:
+        told("its checks speak where: " + "; ".join(result["premises"]))
+    if result["checks"]:
+        told(
+            "knobs that may be turned with its checks still made: " + ", ".join(result["free"]) + "; with any other turned they are outside their domain", "dim"
+        )
+    told("watched: " + ", ".join(result["watched"]) + (f"; its theory of the mean is laid over {result['seeds']} runs" if result["seeds"] > 1 else ""))
+    took = result["seconds"]
+    if took:
+        parts = {word: took[key] for key, word in (("compiling", "compiling"), ("running", "running"))}
+        parts["what follows"] = took["further_compiling"] + took["further"]
+        told(f"its twin (--small) took {duration(sum(parts.values()))} of CPU where it was measured{in_parts(parts)}")
+    knobs = Table(("knob", "value", "in the twin"), tuple((one["path"], one["value"], one["twin"]) for one in result["knobs"]), "Knobs")
+    printed(knobs, console)
+    for title, words in (("As text (TOML)", result["toml"]), ("In Python", result["python"])):
+        told(title, "bold")
+        console.print(words, markup=False, soft_wrap=True)
+
+
+def diff(result: dict) -> None:
+    """What two sides differ in."""
+    for table in results.difference(result):
+        printed(table, _console())
+
+
 def run(result: dict) -> None:
     """A run and the theories laid over it."""
     console = _console()
@@ -91,13 +131,20 @@ def run(result: dict) -> None:
         twins(result)
     if result.get("quantities"):
         printed(_last_values(result["quantities"]), console)
-    for note in result["notes"]:
-        console.print(f"[yellow]{escape(note)}[/]")
+    _notes_and_data(result["notes"], result.get("data"), console)
     if result.get("domain"):
         _domain(result["domain"], console)
     said = result.get("seconds")
     took = f"{result['wall_seconds']:.3g} s" if said is None else f"{duration(said['all'])}{in_parts(said['parts'])}"
     console.print(f"{took}  ->  {escape(result['folder'])}/report.html", soft_wrap=True)
+
+
+def _notes_and_data(notes: list[str], read: str | None, console: Console) -> None:
+    """What a reader must know, and how the samples were read."""
+    for note in notes:
+        console.print(f"[yellow]{escape(note)}[/]")
+    if read:
+        console.print(f"[dim]data: {escape(read)}[/]", soft_wrap=True)
 
 
 def _last_values(found: dict) -> Table:
@@ -229,9 +276,8 @@ def show(result: dict) -> None:
     printed(results.quantities(result["quantities"], result["folder"]), console)
     for one in result["result"].get("comparisons", []):
         comparison(one)
-    for note in result["notes"]:
-        console.print(f"[yellow]{escape(note)}[/]")
     said = result["provenance"]
+    _notes_and_data(result["notes"], said.get("data_read"), console)
     where = f"{said['precision']} on {said['device']}, {said['cores']} cores, learnmech {said['learnmech']}, jax {said['jax']}"
     console.print(f"[dim]{escape(said['made'])}  {escape(where)}  {escape(said['fingerprint'][:16])}[/]")
     for what, sha in contents(said):

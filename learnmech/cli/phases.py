@@ -6,6 +6,7 @@ import sys
 import time
 
 from learnmech.logs import LOG
+from learnmech.runs import heard
 
 # Where stderr is no terminal a run says how far it is after so many seconds, each time after twice as many more.
 FIRST_WORD = 5.0
@@ -20,6 +21,7 @@ class Phases:
         # a mistake is answered by one sentence: lines wait until what was asked for is known to be possible
         self._held: list[str] | None = []
         self._now, self._since, self._next = "", time.perf_counter(), FIRST_WORD
+        self._runs, self._reached, self._last = 0, 0, ""
         if bar is not None:
             self.task = bar.add_task(name, total=None, said="")
 
@@ -27,11 +29,12 @@ class Phases:
         """A phase begins; its time is counted under its `group`, where many belong together."""
         before = self._now
         self.leave()
-        self._now, self._next = group or phase, FIRST_WORD
+        self._now, self._next, self._runs = group or phase, FIRST_WORD, 0
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
-        elif self._now != before or phase.startswith("laying"):  # lines are not many: one where it was looked for many theories
+        elif phase != self._last and (self._now != before or phase.startswith("laying")):  # lines are not many: one where it was looked for many theories
             self._say(f"{self.name}: {phase}")
+        self._last = phase
 
     def settle(self) -> None:
         """What was asked for is possible: lines that waited are said, and all others as they come."""
@@ -58,16 +61,33 @@ class Phases:
 
     def show(self, progress) -> None:
         """How far a run is."""
-        at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
-        loss = "" if progress.loss is None else f"  loss {progress.loss:.4g}"
+        self._far(progress.reached, progress.marks, _where(progress))
+
+    def further(self, progress) -> None:
+        """How far one of further runs is, of which nobody knows how many come."""
+        if progress.reached <= self._reached or not self._runs:
+            self._runs += 1
+        self._reached = progress.reached
+        self._far(progress.reached, progress.marks, f"further run {self._runs}: {_where(progress)}", last=False)
+
+    def counted(self, done: int, of: int) -> None:
+        """How many of so many are done."""
+        self._far(done, of, f"{done} of {of}")
+
+    def _far(self, reached, of, words, last=True):
         if self.bar is not None:
-            self.bar.update(self.task, total=progress.marks, completed=progress.reached, said=at + loss)
+            self.bar.update(self.task, total=of, completed=reached, said=words)
             return
         spent = time.perf_counter() - self._since
-        if spent >= self._next and progress.reached:
-            left = spent * (progress.marks - progress.reached) / progress.reached
-            self._say(f"{self.name}: {progress.reached / progress.marks:.0%}  {at}{loss}  about {left:.2g} s left")
+        if spent >= self._next and reached:
+            left = f"  about {spent * (of - reached) / reached:.2g} s left" if last else ""
+            self._say(f"{self.name}: {reached / of:.0%}  {words}{left}")
             self._next = 3 * spent
+
+
+def _where(progress) -> str:
+    at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
+    return at + ("" if progress.loss is None else f"  loss {progress.loss:.4g}")
 
 
 def _line(words: str) -> None:
@@ -92,8 +112,11 @@ GROUPS = {"laying": "theories", "looking": "which theories apply", "drawing": "r
 
 
 @contextlib.contextmanager
-def phases(quiet: bool, name: str):
-    """The phases of a command, said on stderr unless it is to be quiet; they are counted either way."""
+def phases(quiet: bool, name: str, points: bool = False):
+    """The phases of a command, said on stderr unless it is to be quiet; they are counted either way.
+
+    Runs that are given no progress of their own are told as further runs; where the command counts `points`, each a run, they are not.
+    """
     if quiet:
         yield _Silent(name)
         return
@@ -111,7 +134,8 @@ def phases(quiet: bool, name: str):
         LOG.addHandler(handler)
         LOG.setLevel(min(level or logging.INFO, logging.INFO))
         try:
-            yield said
+            with contextlib.nullcontext() if points else heard(said.further):
+                yield said
         finally:
             said.leave()
             LOG.removeHandler(handler)
@@ -129,4 +153,9 @@ class _Silent(Phases):
         pass
 
     def show(self, progress):
+        pass
+
+    further = show
+
+    def counted(self, done, of):
         pass

@@ -1,20 +1,18 @@
 """What the commands do: each gives its result as plain data, ready for a table or for JSON."""
 
-import contextlib
 import dataclasses
 import os
 import tempfile
 import time
 from pathlib import Path
 
-from learnmech import catalog, comparison, contracts, errors, report, text
+from learnmech import catalog, comparison, contracts, report, text
 from learnmech import runs as running
 from learnmech.backend import relieve, remember_compilations
 from learnmech.cli import folders, sweeping
-from learnmech.cli.expected import checked_aloud, expected
+from learnmech.cli.expected import checked_aloud, expected, uncounted
 from learnmech.cli.folders import kept_compilations
 from learnmech.cli.phases import phases
-from learnmech.cli.terminal import tell
 from learnmech.display import plain
 from learnmech.display.results import ends, failing_conditions, nearest_theories
 from learnmech.domains import applying, survey
@@ -119,28 +117,6 @@ def _theory(name: str):
     return text.part_of(Theory, name)
 
 
-@contextlib.contextmanager
-def bar(quiet: bool, total_text: str):
-    """A progress bar on stderr; the callback takes a Progress."""
-    if quiet:
-        yield None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
-
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}", markup=False), BarColumn(), TextColumn("{task.percentage:3.0f}%  {task.fields[said]}"), TimeRemainingColumn())
-    with Progress(*columns, console=console) as bar:
-        task = bar.add_task(errors.plain(total_text), total=None, said="compiling")
-
-        def show(progress):
-            at = f"t = {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
-            loss = "" if progress.loss is None else f"  loss {progress.loss:.4g}"
-            bar.update(task, total=progress.marks, completed=progress.reached, said=at + loss)
-
-        yield show
-
-
 comparison_of, conditions_of, _checks_of = plain.comparison, plain.conditions, plain.checks
 
 
@@ -172,7 +148,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         target = folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}") if out is None else Path(out)
         check_new(target)
         foretold = expected(name, exhibit, knobs, start, until, target, told)
-        told.tell(f"{name}: {foretold}")
+        told.tell(f"{name}: {foretold}{uncounted(name, exhibit)}")
         told.enter("running")
         shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target, keep_data=keep_data)
         told.enter("looking which theories apply", "which theories apply")
@@ -188,6 +164,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
             "checks": _checks_of(shown.checks),
             "reason": exhibit.reason,
             "notes": list(shown.record.notes),
+            "data": shown.record.provenance.get("data_read", ""),
             "interrupted": any(note.startswith("interrupted") for note in shown.record.notes),
             "wall_seconds": shown.record.provenance["wall_seconds"],
             "quantities": quantities_of(shown.record),
@@ -196,7 +173,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         told.enter("writing the report", "report")
         report.write(shown, target, surveyed)
         told.leave()
-    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent}
+    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent, "foretold": dict(foretold.parts)}
     return result | {"domain": brief(surveyed), "seconds": seconds}
 
 
@@ -333,9 +310,10 @@ def check(names, small, quiet) -> dict:
                 results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": []} | _held(checks)
             continue
         _, exhibit, knobs = subject_of(name, {}, small)
-        if not quiet:
-            tell(f"{name} ...")
-        shown = perform(exhibit, changes=knobs)
+        with phases(quiet, name) as told:
+            told.settle()
+            told.enter("running")
+            shown = perform(checked_aloud(exhibit), changes=knobs, progress=told.show)
         results[name] = {
             "claim": exhibit.claim,
             "comparisons": [comparison_of(c) for c in shown.comparisons],

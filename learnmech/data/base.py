@@ -37,7 +37,9 @@ class Data(Part):
 
     hint: ClassVar[str] = "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame, data.File(path) a file"
 
-    seed: Knob = knob(0, whole=True, at_least=0, kw_only=True, meaning="of the random numbers that the data are drawn with, apart from the experiment's own")
+    seed: Knob = knob(
+        0, whole=True, at_least=0, kw_only=True, since="0.5", meaning="of the random numbers that the data are drawn with, apart from the experiment's own"
+    )
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """The samples, as float64 numpy arrays."""
@@ -66,17 +68,21 @@ class Given(Data):
         "refuse",
         choices=("refuse", "drop", "mean"),
         kw_only=True,
+        since="0.5",
         meaning="what becomes of a sample with a missing number: refused, dropped, or filled with the training mean",
     )
     coding: str = structure(
         "one-hot",
         choices=("one-hot", "signs", "sign"),
         kw_only=True,
+        since="0.5",
         meaning="targets of a class: a 1 in its column, +1 there and -1 elsewhere, or +1 and -1 in one column for two classes",
     )
-    divide_by: Knob = knob(1.0, above=0, kw_only=True, meaning="what inputs are divided by, such as 255")
-    standardize: bool = structure(False, kw_only=True, meaning="whether every input is brought to mean 0 and standard deviation 1 over the training samples")
-    standardize_targets: bool = structure(False, kw_only=True, meaning="whether every target is, too")
+    divide_by: Knob = knob(1.0, above=0, kw_only=True, since="0.5", meaning="what inputs are divided by, such as 255")
+    standardize: bool = structure(
+        False, kw_only=True, since="0.5", meaning="whether every input is brought to mean 0 and standard deviation 1 over the training samples"
+    )
+    standardize_targets: bool = structure(False, kw_only=True, since="0.5", meaning="whether every target is, too")
     center: bool = structure(False, kw_only=True, meaning="whether the training means of inputs and targets are subtracted")
     whitened: bool = structure(False, kw_only=True, meaning="whether S_xx = I within the span of the training inputs")
 

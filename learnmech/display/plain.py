@@ -49,3 +49,14 @@ def theories(found) -> dict[str, dict]:
             "conditions": conditions(held),
         }
     return said
+
+
+def difference(found) -> dict:
+    """What two sides differ in, as plain data."""
+    groups = {name: [{"what": o.what, "one": o.one, "other": o.other} for o in getattr(found, name)] for name in DIFFERENT}
+    names = ("quantity", "marks", "differ", "first", "largest", "relative", "words")
+    numbers = [{name: value(getattr(one, name)) for name in names} for one in found.numbers]
+    return {"one": found.one, "other": found.other, "same": found.same, **groups, "numbers": numbers}
+
+
+DIFFERENT = {"knobs": "knob", "data": "data", "code": "own code", "made": "made by", "only": "seen by one", "notes": "note"}

@@ -1,5 +1,6 @@
 """Results as tables: each made of plain data, so that the command line, a report and a notebook show one and the same."""
 
+from learnmech.display.plain import DIFFERENT
 from learnmech.display.table import Mark, Table, number
 from learnmech.quantity import powers
 
@@ -13,7 +14,8 @@ def comparison(plain: dict) -> Table:
             row["quantity"],
             *(number(row[name]) for name in ("measured", "predicted", "time")),
             *("" if row[name] is None else f"{row[name]:.2g}" for name in ("error", "tolerance")),
-            Mark(row["verdict"]),
+            # where a theory does not speak of this run its error is no fault of its own
+            Mark("not claimed" if plain["verdict"] == "outside domain" and row["verdict"] == "beyond" else row["verdict"]),
         )
         for row in plain["rows"]
     )
@@ -111,6 +113,25 @@ def order(plain: dict) -> Table:
     return Table(
         (plain.get("along", "value"), "error", "local slope"), tuple(rows), below=(*below, *(f"outside the domain at {one}" for one in plain["outside"]))
     )
+
+
+RELATIVE = "relative: the largest difference over the largest size that either side has"
+
+
+def difference(said: dict) -> tuple[Table, ...]:
+    """What two sides differ in, a side in each column; and of the numbers that both have, from which mark on they differ and by how much."""
+    rows = tuple((group, one["what"], one["one"], one["other"]) for name, group in DIFFERENT.items() for one in said[name])
+    below = () if rows else ("Nothing that they say of themselves differs.",)
+    verdict = Mark("same" if said["same"] else "different")
+    told = Table(("", "what", said["one"], said["other"]), rows, "Difference", verdict, below=below)
+    if not said["numbers"]:
+        return (told,)
+    cells = []
+    for one in said["numbers"]:
+        apart = [number(one[name]) if one["differ"] else "" for name in ("first", "largest", "relative")]
+        cells.append((one["quantity"], str(one["marks"]), *apart, Mark(one["words"])))
+    columns = ("quantity", "marks", "first differs at", "largest difference", "relative", "")
+    return told, Table(columns, tuple(cells), below=(RELATIVE,) if any(one["differ"] for one in said["numbers"]) else ())
 
 
 def give_or_take(value: float, error: float) -> str:

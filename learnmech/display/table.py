@@ -9,18 +9,21 @@ from learnmech.errors import plain
 NUMERIC = {
     "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every",
     "local slope", "marks", "strength", "at start", "at 10 %", "at half", "at 90 %", "rise", "plateau from", "to", "loss", "then 5 % in",
+    "first differs at", "largest difference", "relative",
 }  # fmt: skip
 KINDS = {
-    "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
+    "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good", "same": "good", "equal to the bit": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
-    "undecided": "open", "not reached": "open", "not reached within the clock": "open",
-    "outside domain": "quiet", "does not apply": "quiet", "not run": "quiet",
+    "undecided": "open", "not reached": "open", "not reached within the clock": "open", "different": "open", "differs": "open",
+    "outside domain": "quiet", "does not apply": "quiet", "not run": "quiet", "not claimed": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim"}
 # Told apart from white and from black alike, where a notebook does not say which it is.
 COLORS = {"good": "#1f8f5f", "bad": "#d1482a", "open": "#a87900", "quiet": "#808080"}
 WIDTH = 120
+# A number with its standard error is shorter.
+LONG = 24
 
 
 class Mark(NamedTuple):
@@ -103,14 +106,18 @@ def marked(mark: Mark) -> str:
     return f'<span class="lm-{mark.kind}">{SIGNS[mark.kind]} {_safe(mark.word)}</span>'
 
 
+def _cell(kind: str, cell: "str | Mark") -> str:
+    if isinstance(cell, Mark):
+        return f"<td {kind}>{marked(cell)}</td>"
+    # numbers stay on one line; words that stand in a column of numbers, as a bound may be, do not
+    return f"<td {kind.replace('number', 'number words') if len(cell) > LONG else kind}>{_safe(cell)}</td>"
+
+
 def as_html(table: Table, heading: str = "") -> str:
     """A table in HTML; its colors are those of the style around it."""
     kinds = ['class="number"' if column in NUMERIC else "" for column in table.columns]
     head = "".join(f"<th {kind}>{_safe(column)}</th>" for kind, column in zip(kinds, table.columns, strict=True))
-    body = "".join(
-        "<tr>" + "".join(f"<td {kind}>{marked(cell) if isinstance(cell, Mark) else _safe(cell)}</td>" for kind, cell in zip(kinds, row, strict=True)) + "</tr>"
-        for row in table.rows
-    )
+    body = "".join("<tr>" + "".join(map(_cell, kinds, row)) + "</tr>" for row in table.rows)
     verdict = f": {marked(table.verdict)}" if table.verdict else ""
     title = f"<{heading or 'strong'}>{_safe(table.title)}{verdict}</{heading or 'strong'}>" if table.title else ""
     source = f'<p class="source">{_safe(table.source)}</p>' if table.source else ""
@@ -127,6 +134,7 @@ NOTEBOOK = (
   color: inherit; border: 0 !important; max-width: 38em; white-space: normal !important }
 .lm-box th { font-weight: 600; border-bottom: 1px solid currentColor !important }
 .lm-box th.number, .lm-box td.number { text-align: right !important; white-space: nowrap !important; font-variant-numeric: tabular-nums }
+.lm-box td.words { white-space: normal !important }
 .lm-box p { margin: .15em 0 } .lm-box p.source { opacity: .72 } .lm-box .wide { overflow-x: auto } .lm-box svg, .lm-box img { max-width: 100%; height: auto }
 .lm-box pre { font-size: 12px; line-height: 1.4; background: transparent; color: inherit; overflow-x: auto }
 """

@@ -9,6 +9,7 @@ INSIDE = (
     "upper right", "upper left", "lower left", "lower right", "center right", "center left", "upper center",
     "lower center", "center",
 )  # fmt: skip
+PASSES = 4
 PAD = 3  # pixels kept free about a legend
 
 
@@ -18,7 +19,17 @@ def cleared(figure: "Figure") -> "Figure":
     Looked for in pixels: matplotlib's own `best` takes the least bad of nine places. Laying out takes as long as drawing, so it is done
     once here and not again each time that the figure is drawn.
     """
-    laid_out(figure)
+    for _ in range(PASSES):
+        laid_out(figure)
+        if not _moved(figure):
+            break
+    if figure.get_layout_engine() is not None:
+        figure.set_layout_engine("none")
+    return figure
+
+
+def _moved(figure: "Figure") -> bool:
+    """Every legend that covers something moved; whether one went beside its axes, which makes all axes of the figure narrower and their legends cover more."""
     moved = False
     for axis in figure.axes:
         legend = axis.get_legend()
@@ -35,11 +46,7 @@ def cleared(figure: "Figure") -> "Figure":
         else:
             beside(axis)
             moved = True
-    if moved:
-        laid_out(figure)
-    if figure.get_layout_engine() is not None:
-        figure.set_layout_engine("none")
-    return figure
+    return moved
 
 
 def laid_out(figure: "Figure") -> None:

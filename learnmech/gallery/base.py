@@ -71,9 +71,15 @@ class Shown:
         return not self.made or any(comparison.verdict == "outside domain" for comparison in self.comparisons)
 
 
+def foremost(comparisons: tuple[Comparison, ...]) -> Comparison | None:
+    """The comparison that says most, the first of those: one of round-off alone, as of what is conserved, is not put before all others."""
+    said = max(comparisons, key=lambda one: len(one.rows), default=None)
+    return None if said is None or not said.rows else said
+
+
 def draw_overlay(shown: Shown) -> "Figure":
-    """The first comparison that says anything, quantity by quantity; the record by itself where none does."""
-    said = next((c for c in shown.comparisons if c.rows), None)
+    """The comparison that says most, quantity by quantity; the record by itself where none says anything."""
+    said = foremost(shown.comparisons)
     return curves(shown.record, shown.exhibit.claim) if said is None else overlay(said, title=shown.exhibit.claim)
 
 
@@ -149,6 +155,8 @@ def _checked(shown: Shown, start: Start, changes: dict) -> Shown:
     except Exception as surprise:
         if not turned:
             raise
+        if late and all(one.holds for one in shown.premises):  # what they look at lies behind the end of the clock
+            return dataclasses.replace(shown, checks=(dataclasses.replace(_unmade(shown), reached=False),), made=False)
         said = Condition("its checks can be made here", f"{type(surprise).__name__}: {' '.join(str(surprise).split())}", "so", False, decided=False)
         shown = dataclasses.replace(shown, premises=(*shown.premises, said))
         return dataclasses.replace(shown, checks=(_unmade(shown),), made=False)

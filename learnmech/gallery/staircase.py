@@ -77,7 +77,7 @@ def _verify(shown):
     for m, plateau in enumerate(plateaus[: len(s)]):
         nearest = float(flattest[np.argmin(np.abs(flattest - plateau))])
         dwell = float(np.mean(np.abs(flattest - plateau) < 0.01 * plateaus[0]) * times[-1])
-        said = f"plateau {m + 1}: how long the loss rests within 1% of its saddle's"
+        said = f"plateau {m + 1}: how long the loss rests within 1% of its saddle's [param²/loss]"
         reason = f"a saddle is left exponentially slowly (loss there {nearest:.4g}, saddle {plateau:.4g})"
         checks.append(Check(said, dwell, 1.0, 0.0, reason, "above", (_rests(s, m, lengths[-1]),), bool(reached[: m + 1].all())))
     return tuple(checks), {"losses": losses, "times": times / pace, "plateaus": plateaus, "halves": halves / pace, "s": s, "pace": pace}

@@ -61,7 +61,8 @@ class Record:
     @property
     def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
-        return dataset_of(self.course, self.tables, self.first, self.reached)
+        # a model that is not at hand has no course, and is not needed for what was read
+        return joined(self.tables.values()) if self.tables else dataset_of(self.course, self.tables, self.first, self.reached)
 
     @property
     def params(self) -> dict:
@@ -137,7 +138,8 @@ class Record:
                 said[str(name)] = {"every": every, **results.ends(variable)}
         kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
         title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"
-        return (results.quantities(said, title, self.notes),)
+        read = self.provenance.get("data_read")
+        return (results.quantities(said, title, (*self.notes, *([f"data: {read}"] if read else ()))),)
 
     def __str__(self):
         return as_text(*self.tables_shown())

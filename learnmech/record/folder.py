@@ -14,7 +14,6 @@ import io
 import json
 import shutil
 import time
-import zipfile
 from pathlib import Path
 
 import jax
@@ -29,7 +28,7 @@ from learnmech.record import forms, identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.provenance import DECISIVE, decisive
-from learnmech.record.tables import Table, broken_chunks, read_table
+from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
 from learnmech.stages import Course
 
 xr = late("xarray")
@@ -197,6 +196,7 @@ class Writer:
         if status == "interrupted":  # perhaps within a block, of which some quantities were written and none is committed
             for every, table in self._tables.items():
                 table.cut(len(due_marks(every, self.said["first"], marks)))
+        notes = list(dict.fromkeys([*notes, *identity.in_hand_alone(self.course.start.experiment)]))
         packed = io.BytesIO()
         np.savez(packed, **final)
         sealed.put(self.folder, "final.npz", packed.getbuffer())
@@ -319,10 +319,11 @@ def load(folder: str | Path, sound: bool = False) -> "Record | xr.Dataset":
         return doors.through("load_sweep", folder)
     try:
         return _loaded(facts(folder), sound)
-    except Refused:
-        raise
-    except (OSError, KeyError, TypeError, ValueError, EOFError, MemoryError, zipfile.BadZipFile) as error:
-        raise refused("load", "a whole run folder", f"{folder}, damaged: {str(error).partition(chr(10))[0]}", "Restore it, or run again") from None
+    except Damaged as error:
+        raise refused("load", "a whole run folder", f"{folder}, damaged: {error}", "Restore it, or run again") from None
+    except OSError as error:
+        what = f"{error.filename or folder}: {error.strerror or error}"
+        raise refused("load", "a run folder that can be read", what, "Give permission, or copy it to a place that can be read") from None
 
 
 def finished_before(folder: str | Path, experiment: Experiment, watch: tuple[Instrument, ...], until: str | None) -> bool:
@@ -379,7 +380,7 @@ def _loaded(found: Found, sound: bool) -> Record:
     if progress["status"] == "running":
         notes.append(f"unfinished: {progress['marks']} marks are committed; learnmech resume {folder} goes on")
     elif (folder / "final.npz").is_file() and sealed.crc_of(folder / "final.npz") == progress.get("final"):
-        with np.load(folder / "final.npz", allow_pickle=False) as stored:
+        with reading("final.npz"), np.load(folder / "final.npz", allow_pickle=False) as stored:
             final = {path: stored[path] for path in stored.files}
     else:
         notes.append(f"damaged: final.npz, left out; learnmech resume {folder} writes it again")

@@ -4,6 +4,7 @@ import hashlib
 from pathlib import Path
 
 from learnmech import catalog, guests, text
+from learnmech.architectures.models import Model
 from learnmech.digest import in_library
 from learnmech.errors import refused
 from learnmech.experiment import KEPT_BYTES, Experiment
@@ -55,6 +56,16 @@ def changes(provenance: dict, *parts: Part) -> list[str]:
     if "code" not in provenance:
         return []
     return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
+
+
+def in_hand_alone(experiment: Experiment) -> list[str]:
+    """What must be known of a run folder whose model was handed over as an object, which no text and no copy of its source can make again."""
+    given = [part for part in text.parts_of(experiment) if isinstance(part, Model) and part.given]
+    return [
+        f"the model {one.given} was handed over in Python and is in no file: what was recorded is read anywhere, and replayed, forked or resumed "
+        f"only where the same model (sha256 {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
+        for one in given
+    ]
 
 
 def contents(provenance: dict) -> list[tuple[str, str]]:

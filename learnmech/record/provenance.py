@@ -19,13 +19,13 @@ DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "precision")
 BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
 
 
-def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = ()) -> dict:
+def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = (), data_read: str = "") -> dict:
     """What makes a record here: identity, versions, device, precision, cores; data files and own code by content; the run it
-    was forked from, if any."""
+    was forked from, if any; how the samples of a file or of arrays were read."""
     made = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
     said = {"fingerprint": experiment.fingerprint, "made": made, "wall_seconds": round(wall, 3)}
     said |= surroundings(experiment) | identity.told_of(experiment, watch)
-    return said | ({"parent": parent} if parent else {})
+    return said | ({"parent": parent} if parent else {}) | ({"data_read": data_read} if data_read else {})
 
 
 def surroundings(experiment: Experiment) -> dict:

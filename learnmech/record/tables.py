@@ -1,5 +1,6 @@
 """Tables on disk: Zarr arrays over the marks, a checksum in every chunk, read through xarray as far as they are committed."""
 
+import contextlib
 import re
 import zlib
 from pathlib import Path
@@ -36,6 +37,23 @@ def _there(name, arrays):
     """What it is stored as here: earlier versions took names as they are."""
     stored = stored_as(name)
     return stored if stored == name or stored in arrays else name
+
+
+class Damaged(ValueError):
+    """What stands on the disk is not what was written there."""
+
+
+@contextlib.contextmanager
+def reading(what: str):
+    """Whatever is made of bytes that are not what was written is damage of `what`; what the system does not let be read is not."""
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise Damaged(f"{what}: {Path(error.filename or what).name} is not there") from error
+    except (OSError, MemoryError, Damaged):
+        raise
+    except Exception as error:
+        raise Damaged(f"{what}: {(str(error) or type(error).__name__).splitlines()[0]}") from error
 
 
 class Table:
@@ -153,12 +171,13 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sum
 
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
-    arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
-    held = {name: _there(name, arrays) for name in names}
-    coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in held.values()}
+    with reading(path.name):
+        arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
+        held = {name: _there(name, arrays) for name in names}
+        coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in held.values()}
     variables, damaged, stored = {}, [], None
     if any(name not in arrays or arrays[name].shape[0] < rows for name in held.values()):
-        raise ValueError(f"{path.name} has fewer rows than are committed")
+        raise Damaged(f"{path.name} has fewer rows than are committed")
     for name in names:
         array, folder = arrays[held[name]], path / held[name]
         if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, folder, rows, sums, name)):
@@ -206,6 +225,8 @@ def _rows(array, folder, rows, sums, name):
     if all(there.values()):
         try:
             values = np.asarray(array[:rows])
+        except PermissionError:
+            raise
         except Exception:  # which of them are not what was written, is looked for below
             pass
     whole = values is not None

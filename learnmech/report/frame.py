@@ -21,12 +21,14 @@ h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; border-bottom: 1px solid var(--
 p.source, p.dim { color: var(--quiet); margin: .3rem 0 } .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .93rem }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid var(--quiet) }
-th, td { padding: .22rem .8rem .22rem 0; vertical-align: top; overflow-wrap: anywhere }
+th, td { padding: .22rem .8rem .22rem 0; vertical-align: top; overflow-wrap: break-word; max-width: 40rem }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
+td.words { white-space: normal; min-width: 8rem }
 pre { background: var(--block); padding: .8rem 1rem; font-size: .85rem; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere }
 .lm-good, .lm-bad, .lm-open, .lm-quiet { font-weight: 700; white-space: nowrap }
 .lm-good { color: var(--good) } .lm-bad { color: var(--bad) } .lm-open { color: var(--open) } .lm-quiet { color: var(--quiet) }
-figure { margin: 1rem 0 } figure svg, figure img { width: 100%; height: auto } details { margin: .6rem 0 } summary { cursor: pointer }
+figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%; min-width: 36rem; height: auto }
+details { margin: .6rem 0 } summary { cursor: pointer }
 @media print { details { display: block } figure { break-inside: avoid } }
 """
 
@@ -63,7 +65,7 @@ def folded(summary: str, inside: str, opened: bool = False) -> str:
 
 def provenance_of(said: dict) -> str:
     """Where it comes from, as a table."""
-    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code")]
+    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code", "data_read")]
     rows = "".join(f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>" for name, value in (*plain_facts, *contents(said)))
     return f'<h2>Provenance</h2><div class="wide"><table><tbody>{rows}</tbody></table></div>'
 

@@ -11,7 +11,7 @@ from learnmech.errors import Refused
 from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
 from learnmech.figures.style import svg
-from learnmech.gallery.base import Shown, draw_overlay
+from learnmech.gallery.base import Shown, draw_overlay, foremost
 from learnmech.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
@@ -47,7 +47,7 @@ def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
         f'<p class="dim">{safe(RULE)}</p>' if shown.comparisons else "",
         _domain(shown, theories),
         _watched(shown),
-        f"<h2>The data</h2>{_data_card(shown)}",
+        f"<h2>The data</h2>{_data_card(shown)}{_data_read(shown)}",
         f"<h2>The experiment</h2><pre>{safe(shown.experiment.text)}</pre>",
         f"<h2>Conventions</h2><pre>{safe(conventions(shown))}</pre>",
         provenance_of(record.provenance),
@@ -117,9 +117,9 @@ def _watched(shown) -> str:
         LOG.info("drawing %s", ", ".join(some))
         drawn = figure_of(untitled(curves(record, names=some)), ", ".join(some))
         parts.append(folded(", ".join(some), drawn, opened=at == 0 and not by_itself))
-    for at, one in enumerate(shown.comparisons):
+    for one in shown.comparisons:
         laid = overlaid_names(one)
-        main = at == 0 and (shown.exhibit.draw is draw_overlay or shown.outside)
+        main = one is foremost(shown.comparisons) and (shown.exhibit.draw is draw_overlay or shown.outside)
         for first in range(0, len(laid), PANELS):
             if main and first == 0:
                 continue
@@ -127,6 +127,11 @@ def _watched(shown) -> str:
             title = f"{one.theory}, measured and predicted: {', '.join(some)}"
             parts.append(folded(title, figure_of(untitled(overlay(one, names=some)), title)))
     return "".join(parts)
+
+
+def _data_read(shown) -> str:
+    said = shown.record.provenance.get("data_read", "")
+    return f"<p>As it was read: {safe(said)}.</p>" if said else ""
 
 
 def _data_card(shown) -> str:

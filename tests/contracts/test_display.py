@@ -15,7 +15,7 @@ from learnmech.data.base import card
 from learnmech.errors import Refused
 from learnmech.figures import grid as grids
 from learnmech.figures.curves import drawn_names
-from learnmech.figures.legends import _covers, _drawn, cleared
+from learnmech.figures.legends import _covers, _drawn, cleared, laid_out
 from learnmech.figures.panels import band_of, in_order, oscillates
 from learnmech.figures.style import TIME, label, sheet
 from learnmech.figures.symbols import math
@@ -198,6 +198,21 @@ def test_a_legend_covers_nothing_also_where_the_axes_are_full():
     cleared(figure)
     assert not _covers(axis.get_legend().get_window_extent(), _drawn(axis))
     assert axis.get_legend().get_window_extent().x0 > axis.bbox.x1 - 5
+
+
+def test_a_legend_that_fits_until_another_makes_all_axes_narrower_is_moved_too():
+    rng = np.random.default_rng(0)
+    figure, (first, second) = sheet(1, 2)
+    first.set_xlim(0, 1)
+    first.plot([], [], "o", label="fits")
+    first.legend(loc="upper left")
+    laid_out(figure)
+    free = (first.get_legend().get_window_extent().x1 - first.bbox.x0 + 6) / first.bbox.width
+    first.plot(rng.uniform(free, 1, size=2000), rng.uniform(size=2000), "o")
+    second.plot(rng.uniform(size=2000), rng.uniform(size=2000), "o", label="a long word of points everywhere")
+    second.legend()
+    cleared(figure)
+    assert not any(_covers(axis.get_legend().get_window_extent(), _drawn(axis)) for axis in (first, second))
 
 
 def test_a_text_with_what_stands_beside_it_is_an_experiment_and_so_is_the_path_of_its_file(tmp_path):

@@ -281,7 +281,7 @@ import json, pathlib, sys
 import learnmech as lm
 from learnmech.errors import Refused
 def read(written):
-    try: return lm.Experiment.parse(written).fingerprint
+    try: return lm.prepare(lm.Experiment.parse(written)).experiment.fingerprint
     except Refused as error: return str(error)
 texts = json.load(sys.stdin)
 told = [read(written) for written in texts]

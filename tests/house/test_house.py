@@ -25,7 +25,7 @@ FLOORS = [
     {"record"},
     {"endings", "estimates", "tracking"},
     {"runs"},
-    {"comparison", "divergence", "pace", "staircases"},
+    {"comparison", "differences", "divergence", "pace", "staircases"},
     {"sweeps", "orders", "figures", "domains"},
     {"gallery"},
     {"report", "contracts"},
