@@ -37,9 +37,7 @@ class Data(Part):
 
     hint: ClassVar[str] = "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame, data.File(path) a file"
 
-    seed: Knob = knob(
-        0, whole=True, at_least=0, kw_only=True, since="0.5", meaning="of the random numbers that the data are drawn with, apart from the experiment's own"
-    )
+    seed: Knob = knob(0, whole=True, at_least=0, kw_only=True, meaning="of the random numbers that the data are drawn with, apart from the experiment's own")
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """The samples, as float64 numpy arrays."""
@@ -62,7 +60,7 @@ class Given(Data):
     `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(0, at_least=0, kw_only=True, meaning="training samples, drawn at random; 0: all that are not held back")
+    train: int = structure(0, at_least=0, kw_only=True, since="0.5", meaning="training samples, drawn at random; 0: all that are not held back")
     test: int = structure(0, at_least=0, kw_only=True, meaning="samples held back as a test set, drawn at random")
     missing: str = structure(
         "refuse",
