@@ -1,5 +1,7 @@
 """Endings: why a run ended where it did, and what of the way there a reader must know."""
 
+from collections.abc import Callable, Iterator
+
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -7,12 +9,14 @@ from jaxtyping import Float
 from learnmech.curvature.eigenpairs import sharpness, sharpness_at_least
 from learnmech.experiment import Start
 from learnmech.stages import Checkpoint, Course
+from learnmech.state import State
 from learnmech.trees import Params, leaves_by_path
 
 # What a loss may rise by from mark to mark without that being told, in round-offs of sqrt(L L_max):
 # sums of squares that are nearly 0 are known to the round-off of the errors they are made of.
 ROUND_OFFS = 1000
 SHARE, RISES = 0.1, 5
+LOOKED_AT = (0.5, 0.625, 0.75, 0.875)
 
 
 def ending(start: Start, params: Params, where: str, until: str | None) -> str:
@@ -38,13 +42,16 @@ def _bare(rule, system, params) -> bool:
     return rule.plain and all(float(factor) == 1 for factor in factors)
 
 
-def climbing(course: Course, last: Checkpoint, losses: Float[np.ndarray, " marks"]) -> list[str]:
-    """A note where the loss climbs on the way and the sharpness at the end is above the rule's edge.
+def climbing(course: Course, last: Checkpoint, losses: Float[np.ndarray, " marks"], states: Callable[[list[int]], Iterator[State]]) -> list[str]:
+    """A note where the loss climbs on the way and the sharpness is above the rule's edge.
 
     The loss climbs where it rises from one mark to the next by more than 1000 round-offs of
     sqrt(L L_max), at a tenth of its marks or more and five times or more. The sharpness is then
-    looked for, by twenty products from below, and what is not known to lie above the edge is not
-    told: a loss that climbs for another reason, as the noise of batches, is none of its business.
+    looked for, by twenty products from below, at the end and, should it be low there, at four marks
+    of the second half, whose `states` (places) gives: each burst of the loss lets the sharpness fall
+    for some steps. What is not known to lie above the edge is not told: a loss that climbs for
+    another reason is none of its business, and where batches are drawn, whose noise is the usual
+    one, only the end is looked at.
     """
     rule = course.experiment_after(last.done).rule
     if rule.flows or len(losses) < RISES + 1 or not np.isfinite(losses).all():
@@ -57,8 +64,14 @@ def climbing(course: Course, last: Checkpoint, losses: Float[np.ndarray, " marks
     if rises.sum() < RISES or share < SHARE or unit is None or not _bare(rule, system, last.state.params):
         return []
     bound, top = unit[1] / float(rule.rate), sharpness_at_least(system, last.state.params)
+    if not top > bound and not getattr(rule, "batch", 0):
+        # a fork has no states before the mark at which it leaves its parent
+        first = max(int(np.searchsorted(course.places, last.place)) + 1 - len(losses), 0)
+        begun = max(course.places[first], course.event_places[last.done - 1] if last.done else 0)
+        places = [int(begun + share * (last.place - begun)) for share in LOOKED_AT]
+        top = max(top, *(sharpness_at_least(system, state.params) for state in states(places)))
     if not top > bound:
         return []
     words = unit[0].replace("sharpness", "rate")
-    said = f"climbs: the loss rises at {share:.0%} of its marks, and the sharpness at the end"
-    return [f"{said}, {top:.4g}, is above the rule's edge {words} = {bound:.4g}. Standardize the inputs, or lower the rate"]
+    said = f"climbs: the loss rises at {share:.0%} of its marks, and the sharpness"
+    return [f"{said}, up to {top:.4g}, is above the rule's edge {words} = {bound:.4g}. Standardize the inputs, or lower the rate"]

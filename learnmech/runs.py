@@ -24,7 +24,7 @@ from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
 from learnmech.record.folder import Writer, facts, finished_before, load
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
-from learnmech.record.replay import checkpoint_at, place_of
+from learnmech.record.replay import Way, checkpoint_at, place_of, walk
 from learnmech.stages import Checkpoint, Course, laid, marched
 from learnmech.state import State
 from learnmech.watching import mark_bytes, shapes_in, watched
@@ -304,7 +304,8 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
         notes.append(ending(course.start, last.state.params, where, until))
     if status == "finished" and not any(note.startswith("diverged") for note in notes):
-        notes += climbing(course, last.checkpoint, np.concatenate(losses))
+        way = Way(course, kept, made)
+        notes += climbing(course, last.checkpoint, np.concatenate(losses), lambda places: (here.state for _, here, _ in walk(way, places, ())))
     final, reached = final_of(last.state), last.progress.reached
     LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), kept_in)
     for note in notes:

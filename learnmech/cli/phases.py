@@ -117,24 +117,21 @@ def phases(quiet: bool, name: str, points: bool = False):
 
     Runs that are given no progress of their own are told as further runs; where the command counts `points`, each a run, they are not.
     """
-    if quiet:
-        yield _Silent(name)
-        return
     with contextlib.ExitStack() as stack:
         bar = None
-        if sys.stderr.isatty():
+        if not quiet and sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
             share = TextColumn("{task.percentage:3.0f}%  {task.fields[said]}", markup=False)
             columns = (TextColumn("{task.description}", markup=False), BarColumn(), share, TimeElapsedColumn(), TimeRemainingColumn())
             bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
-        said = Phases(name, bar)
+        said = _Silent(name) if quiet else Phases(name, bar)
         handler, level = _Heard(said), LOG.level
         LOG.addHandler(handler)
         LOG.setLevel(min(level or logging.INFO, logging.INFO))
         try:
-            with contextlib.nullcontext() if points else heard(said.further):
+            with contextlib.nullcontext() if points or quiet else heard(said.further):
                 yield said
         finally:
             said.leave()

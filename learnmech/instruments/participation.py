@@ -64,9 +64,9 @@ class CurvatureParticipation(OfCurvature):
     cancel in the trace.  Source: Gao et al. 2017; Hutchinson 1990.
     """
 
-    of: str = structure("gauss-newton", choices=KINDS, kw_only=True)
-    probes: int = structure(32, at_least=2)
-    exact_up_to: int = structure(512, at_least=0)
+    of: str = structure("gauss-newton", choices=KINDS, kw_only=True, meaning="which curvature of the training loss")
+    probes: int = structure(32, at_least=2, meaning="random vectors that estimate it where there are more parameters than exact_up_to")
+    exact_up_to: int = structure(512, at_least=0, meaning="parameters up to which it is computed exactly")
 
     def quantities(self, system, params):
         return (

@@ -3,6 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -62,7 +63,15 @@ def _checked(record, *parts):
         warnings.warn(f"replay is {why}", stacklevel=4)
 
 
-def _walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage, Checkpoint, dict]]:
+class Way(NamedTuple):
+    """What of a record is walked over: all that is there while the run is being made."""
+
+    course: Course
+    kept: object
+    provenance: dict
+
+
+def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage, Checkpoint, dict]]:
     """(stage, checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
     course, here, stage = record.course, None, None
     for place in places:
@@ -110,19 +119,19 @@ def at(record, when: float) -> State:
     """The state at a step, or for flows at the time of a mark."""
     place = place_of(record, when)
     _checked(record)
-    return next(_walk(record, [place], ()))[1].state
+    return next(walk(record, [place], ()))[1].state
 
 
 def stages_at(record, places: list[int]) -> Iterator[tuple[Stage, State]]:
     """What is in force, and the state, at each of these places, in order."""
     _checked(record)
-    for stage, here, _ in _walk(record, places, ()):
+    for stage, here, _ in walk(record, places, ()):
         yield stage, here.state
 
 
 def checkpoint_at(record, place: int) -> Checkpoint:
     """Where the run can go on from at a place, the events there behind it."""
-    return next(_walk(record, [place], ()))[1]
+    return next(walk(record, [place], ()))[1]
 
 
 def read(record, what: Instrument | str, when):
@@ -138,7 +147,7 @@ def read(record, what: Instrument | str, when):
     _checked(record)
     once = dataclasses.replace(instrument, every=1)
     quantities = quantities_in(course.start, (once,))
-    seen = [readings for *_, readings in _walk(record, places, (once,))]
+    seen = [readings for *_, readings in walk(record, places, (once,))]
     if any(one[q.name].shape != seen[0][q.name].shape for one in seen for q in quantities):
         raise refused("read", "readings of one size at all these steps", "more or fewer samples after an event", "Read before and after it apart")
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}

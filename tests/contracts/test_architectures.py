@@ -46,8 +46,12 @@ Z = np.linspace(-2.9, 3.1, 13)  # keeps half a tenth away from the kink at 0, wh
 SCALINGS = {"sp": scalings.SP(), "ntk": scalings.NTK(weight=1.3, bias=0.7), "mean-field": scalings.MeanField(), "mup": scalings.MuP()}
 
 
+# as they are before any test adds one of its own
+KNOWN = tuple(ACTIVATIONS)
+
+
 def test_every_activation_has_a_formula_here():
-    assert set(ACTIVATIONS) <= set(FORMULAS)
+    assert set(KNOWN) <= set(FORMULAS)
 
 
 @pytest.mark.parametrize("name", FORMULAS)

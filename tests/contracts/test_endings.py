@@ -30,10 +30,12 @@ def climbing():
 def test_a_loss_that_climbs_above_the_edge_is_told_with_its_share_the_sharpness_and_the_edge(climbing):
     (note,) = climbing.notes
     share = np.mean(np.diff(climbing["loss"].values) > 0)
-    top = np.linalg.eigvalsh(hessian_matrix(climbing.course.start.system, climbing.at(600).params))[-1]
+    system = climbing.course.start.system
+    tops = [np.linalg.eigvalsh(hessian_matrix(system, climbing.at(step).params))[-1] for step in (600, 300, 375, 450, 525)]
+    top = tops[0] if tops[0] > 2 / 0.05 else max(tops)
     assert share > 0.2 and top > 2 / 0.05
     assert f"rises at {share:.0%} of its marks" in note and "2/rate = 40" in note and "Standardize the inputs, or lower the rate" in note
-    assert float(note.split("sharpness at the end, ")[1].split(",")[0]) == pytest.approx(top, rel=2e-3)
+    assert float(note.split("the sharpness, up to ")[1].split(",")[0]) == pytest.approx(top, rel=2e-3)
 
 
 def test_the_bound_from_few_products_is_from_below_and_close(climbing):
@@ -75,3 +77,8 @@ def test_it_says_whether_the_loss_or_a_weight_is_no_number(monkeypatch):
     whole = jax.tree.map(lambda w: w * np.nan, start.params)
     assert ending(start, whole, "step 7", None).startswith("diverged at step 7: the loss is no longer finite. rate 0.05 against")
     assert ending(start, start.params, "step 7", "loss<9") == "stopped at step 7 because loss<9 was met"
+
+
+def test_a_fork_that_climbs_is_told_of_by_states_of_its_own(climbing):
+    twin = lm.fork(climbing, 300, (), watch=("loss",))
+    assert len(twin.notes) == 1 and twin.notes[0].startswith("climbs") and "2/rate = 40" in twin.notes[0]

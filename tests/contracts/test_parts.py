@@ -386,7 +386,7 @@ def test_every_bounded_structure_refuses_what_is_below_its_bound():
     for part, field in bounded:
         below = field.metadata["bounds"]["at_least"] - 1
         wanted = f"{type(part).__name__} needs {field.name} >= {below + 1}, but got {below}. Change {field.name}."
-        assert refusal(lambda p=part, f=field, b=below: put(p, f, (b,) if isinstance(getattr(p, f.name), tuple) else b)) == wanted
+        assert refusal(lambda p=part, f=field, b=below: put(p, f, (b,) if "tuple" in str(f.type) else b)) == wanted
 
 
 @pytest.mark.parametrize("bad", ["x", {}, ["a"], [[1], [1, 2]], [math.nan], [math.inf]], ids=str)

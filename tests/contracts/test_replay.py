@@ -57,12 +57,16 @@ def covering():
 
 
 def starts(rule, architecture, data, **others):
-    """These parts made ready all at once, or where they do not go together, the data in a run of their own."""
+    """These parts made ready all at once, or where they do not go together, the data (or every one) in a run of their own."""
     plain = {"rule": stepping(rule), "architecture": architecture}
     try:
         return [lm.prepare(made(**plain, data=data, **others))]
     except Refused:
-        return [fitting(made(**plain, data=data)), fitting(made(**plain, **others))]
+        apart = [{"data": data}, others]
+    try:
+        return [fitting(made(**plain, **some)) for some in apart]
+    except Refused:  # a start that is given for one network, and a loss of classes
+        return [fitting(made(**plain, **{name: part})) for name, part in {"data": data, **others}.items()]
 
 
 DESIGN = dict(covering())
