@@ -1,8 +1,8 @@
 """Digests: what a Python object is, as sha256 of its content, so that an equal one made in another process has the same."""
 
+import builtins
 import contextlib
 import dataclasses
-import dis
 import enum
 import functools
 import hashlib
@@ -13,7 +13,6 @@ import sys
 import sysconfig
 import types
 import weakref
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
@@ -21,6 +20,7 @@ import jax
 import numpy as np
 
 from learnmech import backend
+from learnmech.bytecode import globals_of, imports_of, steps_of
 from learnmech.errors import refused
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
@@ -95,34 +95,17 @@ def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
     return tuple(one for name, one in sorted(mine.items()) if name != "__main__")
 
 
-def imports_of(code: types.CodeType) -> "Iterator[tuple[str, tuple[str, ...]]]":
-    """(a module as a source names it, with a dot for each package above, and the names that are taken from it) of every import in a code, and in
-    the functions within it; also where `import_module` is given the name."""
-    loaded: list = [0, None]
-    for one in dis.get_instructions(code):
-        if one.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
-            loaded.append(one.argval)
-        elif one.opname == "IMPORT_NAME":
-            yield "." * loaded[-2] + one.argval, loaded[-1] or ()
-    if {"import_module", "__import__"} & set(code.co_names):
-        for one in code.co_consts:
-            if isinstance(one, str) and one and all(word.isidentifier() for word in one.split(".")):
-                yield one, ()
-    for inner in code.co_consts:
-        if isinstance(inner, types.CodeType):
-            yield from imports_of(inner)
-
-
 def _modules_of(name, words, within):
     """The user's own module of that name, and those among the words taken from it."""
-    found = _imported(name, within)
-    return [] if found is None else [found, *(one for word in words if isinstance(one := _taken(found, word, within), ModuleType))]
+    found = _imported(name, within, words is None)
+    return [] if found is None else [found, *(one for word in words or () if isinstance(one := _taken(found, word, within), ModuleType))]
 
 
-def _imported(name, within):
-    """A module of the user's own as code with these globals imports it: what runs that code would import it too. None of all else."""
-    builtins = within.get("__builtins__")
-    importer = (builtins if isinstance(builtins, dict) else vars(builtins or importlib.import_module("builtins")))["__import__"]
+def _imported(name, within, plainly=False):
+    """A module of the user's own as code with these globals imports it (`plainly`: by `import_module`, which knows no globals): what runs that
+    code would import it too. None of all else."""
+    said = within.get("__builtins__")
+    importer = said["__import__"] if isinstance(said, dict) and not plainly else builtins.__import__
     try:
         package = within.get("__package__") or str(within.get("__name__", "")).rpartition(".")[0]
         whole = importlib.util.resolve_name(name, package)
@@ -179,6 +162,8 @@ class _Told:
     def tell(self, value) -> None:
         if isinstance(value, enum.Enum):
             self.say("enum", type(value).__qualname__, value.name)
+            if not in_library(type(value).__module__):
+                self.tell(value.value)
         elif isinstance(value, PLAIN):
             self.say("plain", type(value).__name__, repr(value))
         elif isinstance(value, (np.ndarray, np.generic, jax.Array)):
@@ -253,20 +238,23 @@ class _Told:
             self.say(name)
             with contextlib.suppress(ValueError):  # a cell that is still empty
                 self.tell(cell.cell_contents)
-        for name in () if in_library(f.__module__ or "") else _globals_of(f.__code__):
+        for name in () if in_library(f.__module__ or "") else globals_of(f.__code__):
             self.say(name)
             if name in f.__globals__ and self._counts(f.__globals__[name]):
                 self.tell(f.__globals__[name])
         for name, words in () if in_library(f.__module__ or "") else imports_of(f.__code__):
-            module = _imported(name, f.__globals__)
+            module = _imported(name, f.__globals__, words is None)
             if module is not None:
-                self.say("imports", name, *words)
+                self.say("imports", name, *(words or ()))
                 self.tell([_taken(module, word, f.__globals__) for word in words] if words else _root(module, name, f.__globals__))
         held = {name: one for name, one in vars(f).items() if not name.startswith("__")}
         if held and not in_library(f.__module__ or ""):
             self.tell(held)
 
     def _code(self, code):
+        if self._lenient:  # what a class computes is the same wherever its imports stand; a model in hand counts as it always has
+            self.say("code", *steps_of(code), code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+            return self.tell(code.co_consts)
         self.say("code", code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_exceptiontable)
         self.tell(code.co_consts)
 
@@ -316,10 +304,3 @@ def _defined(value) -> bool:
 def _root(module, name, within):
     """What `import a.b` may be used for: all of a."""
     return module if "." not in name else _imported(module.__name__.partition(".")[0], within)
-
-
-def _globals_of(code) -> list[str]:
-    names = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    for inner in code.co_consts:
-        names |= set(_globals_of(inner)) if isinstance(inner, types.CodeType) else set()
-    return sorted(names)

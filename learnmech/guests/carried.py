@@ -2,7 +2,6 @@
 
 import builtins
 import contextlib
-import importlib
 import sys
 import threading
 from collections.abc import Iterable, Iterator
@@ -23,6 +22,7 @@ class Carried:
         self.files, self.place = files, place
         self.names = {name for path in files for name in _names(path)}
         self.modules: dict[str, ModuleType] = {}
+        self._open = False
         self.builtins = vars(builtins) | {"__import__": _Importer(self)}
 
     @classmethod
@@ -34,12 +34,17 @@ class Carried:
     def within(self) -> Iterator[None]:
         """Within it, modules of these names are those of these files; the process's own of the same names come back after."""
         with IMPORTING:
+            if self._open:  # one of them imports another
+                yield
+                return
             before = {name: sys.modules.pop(name) for name in self.names if name in sys.modules}
             sys.modules.update(self.modules)
             sys.meta_path.insert(0, self)
+            self._open = True
             try:
                 yield
             finally:
+                self._open = False
                 sys.meta_path.remove(self)
                 found = {name: module for name in self.names if (module := sys.modules.pop(name, None)) is not None}
                 sys.modules.update(before)

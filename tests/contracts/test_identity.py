@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, catalog, data, rules, text
+from learnmech.digest import code_digest
 from learnmech.errors import Refused
 from learnmech.sweeps import identity_of, sweep
 
@@ -267,3 +269,28 @@ def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
     assert np.array_equal(loaded.read("loss", [0, 4, 8, 12])["loss"], first)
     assert not np.array_equal(lm.run(on(data.Gaussian(n=8, d=2), other(rate=0.1)))["loss"], first)
     assert text.find("rules", "halved") is other
+
+
+def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_in_one_above(tmp_path, monkeypatch):
+    imports, rest = "import jax\nfrom learnmech.rules import GradientDescent\n", OWN.replace("import jax\n        ", "").split("import GradientDescent\n")[1]
+    found = []
+    for cells in ((imports, rest), (imports + rest,)):
+        space = types.ModuleType("__main__")
+        monkeypatch.setitem(sys.modules, "__main__", space)
+        space.In = list(cells)
+        for cell in cells:
+            exec(compile(cell, "<cell>", "exec"), vars(space))
+        made = on(data.Gaussian(n=8, d=2), space.Halved(rate=0.1))
+        found.append((made.fingerprint, lm.run(made, folder=tmp_path / str(len(cells)))["loss"].values))
+    assert found[0][0] == found[1][0] and np.array_equal(found[0][1], found[1][1])
+
+
+def test_a_member_of_an_enumeration_counts_by_what_it_stands_for(tmp_path, monkeypatch):
+    def digests(source):
+        module = own_module(tmp_path, "own_held", monkeypatch, source)
+        return code_digest(module.A)
+
+    sources = [
+        f"import enum\nclass Shade(enum.Enum):\n    ONE = {one}\nKEPT = Shade.ONE\nclass A:\n    def f(self):\n        return KEPT.value\n" for one in (1, 2)
+    ]
+    assert digests(sources[0]) != digests(sources[1])
