@@ -272,7 +272,8 @@ def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
 
 
 def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_in_one_above(tmp_path, monkeypatch):
-    imports, rest = "import jax\nfrom learnmech.rules import GradientDescent\n", OWN.replace("import jax\n        ", "").split("import GradientDescent\n")[1]
+    imports = "import jax\nimport jax.numpy as jnp\nfrom learnmech.rules import GradientDescent\n"
+    rest = OWN.replace("import jax\n        ", "").replace("FACTOR * u", "jnp.multiply(FACTOR, u)").split("import GradientDescent\n")[1]
     found = []
     for cells in ((imports, rest), (imports + rest,)):
         space = types.ModuleType("__main__")
