@@ -1,5 +1,6 @@
 """The back-end: double precision allowed, compiled programs remembered."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
@@ -12,6 +13,22 @@ def remember_compilations(folder: str | Path) -> None:
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
+
+
+_KEPT: list[Callable] = []
+
+
+def kept(remembering: Callable) -> Callable:
+    """A function that `functools` makes remember what it gave, which depends on code of the user's own: forgotten with what is compiled."""
+    _KEPT.append(remembering)
+    return remembering
+
+
+def forget() -> None:
+    """Forget all that was compiled or traced."""
+    for one in _KEPT:
+        one.cache_clear()
+    jax.clear_caches()
 
 
 def relieve() -> None:

@@ -266,17 +266,22 @@ def _went_on(record, said, common) -> tuple[Condition, ...]:
     return () if reached >= 2 else (Condition("the run went on beyond its first mark", reached, f"2 of {marks} marks", False),)
 
 
+def _seen_at(values: "xr.DataArray") -> np.ndarray:
+    """At which marks there is a number; also of none."""
+    return np.isfinite(values.values).any(axis=tuple(range(1, values.ndim)))
+
+
 def _known_marks(one) -> int:
     if "time" not in one.dims:
         return 2
-    return int(np.isfinite(one.values).reshape(len(one), -1).any(axis=1).sum())
+    return int(_seen_at(one).sum())
 
 
 def _gone(seen: "xr.DataArray") -> "xr.DataArray":
     """Of a run that diverged: what is read as NaN behind the last mark with a number counts as infinite there, not as unread."""
     if "time" not in seen.dims:
         return seen
-    known = np.isfinite(seen.values).reshape(len(seen), -1).any(axis=1)
+    known = _seen_at(seen)
     last = int(np.flatnonzero(known)[-1]) if known.any() else -1
     values = seen.values.copy()
     values[last + 1 :][np.isnan(values[last + 1 :])] = np.inf

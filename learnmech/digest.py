@@ -1,21 +1,26 @@
 """Digests: what a Python object is, as sha256 of its content, so that an equal one made in another process has the same."""
 
+import builtins
 import contextlib
 import dataclasses
-import dis
 import enum
 import functools
 import hashlib
+import importlib.util
+import io
 import pickle
 import sys
 import sysconfig
 import types
+import weakref
 from pathlib import Path
 from types import ModuleType
 
 import jax
 import numpy as np
 
+from learnmech import backend
+from learnmech.bytecode import globals_of, imports_of, steps_of
 from learnmech.errors import refused
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
@@ -24,19 +29,37 @@ UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__red
 LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
 
 
-def digest_of(value, lenient: bool = False) -> str:
+def digest_of(value, lenient: bool = False, held: bool = True) -> str:
     """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's functions and classes by
     their bytecode and what they use, a user's Python modules by all that they define.
 
     What belongs to an installed library counts by its name. Bytecode differs between versions of Python: so does the digest of
     what holds some. `lenient`: what cannot be told by its content (an open file, a logger) counts by its type; else it is refused.
+    `held`: lists, dictionaries and sets of modules count by what they hold; else by their type.
     """
-    told = _Told(lenient)
+    told = _Told(lenient, held)
     try:
         told.tell(value)
     except RecursionError:
         raise refused("Wrapped", "a model that does not hold itself", f"a {type(value).__name__} that does", "Take the loop out of its fields") from None
     return told.hasher.hexdigest()
+
+
+_LAST: "weakref.WeakKeyDictionary[type | ModuleType, dict]" = weakref.WeakKeyDictionary()
+
+
+def code_digest(what: type | tuple[ModuleType, ...]) -> str:
+    """sha256 of what a class of the user's own computes: bytecode and all that it uses of the user's own; of a model, the modules it imports.
+
+    Where it is another than the last time, what was compiled by then is forgotten: JAX knows a class by what it is called, and
+    would go on with the program of the code that was there before.
+    """
+    found = digest_of(what, lenient=True)
+    first, key = (what[0], tuple(map(id, what))) if isinstance(what, tuple) else (what, ())
+    if _LAST.setdefault(first, {}).setdefault(key, found) != found:
+        _LAST[first][key] = found
+        backend.forget()
+    return found
 
 
 @functools.cache
@@ -47,7 +70,7 @@ def in_library(module: str) -> bool:
     file = getattr(sys.modules.get(module), "__file__", None)
     if module == "__main__" or module not in sys.modules or file is None:
         return module in sys.builtin_module_names
-    return any(Path(file).resolve().is_relative_to(root.resolve()) for root in LIBRARIES)
+    return _installed(file)
 
 
 def library_name(value) -> str | None:
@@ -62,18 +85,74 @@ def library_name(value) -> str | None:
 
 
 def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
-    """The modules of the user's own that a module imports by name."""
+    """The modules of the user's own that a module imports, wherever in it; its own code, where it has some, is its `__code__`."""
     found = [one for one in vars(module).values() if isinstance(one, ModuleType)]
     found += [sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values()]
+    code = getattr(module, "__code__", None)
+    for name, words in imports_of(code) if code is not None else ():
+        found += _modules_of(name, words, vars(module))
     mine = {one.__name__: one for one in found if one is not None and one is not module and not in_library(one.__name__)}
     return tuple(one for name, one in sorted(mine.items()) if name != "__main__")
+
+
+def _modules_of(name, words, within):
+    """The user's own module of that name, and those among the words taken from it."""
+    found = _imported(name, within, words is None)
+    return [] if found is None else [found, *(one for word in words or () if isinstance(one := _taken(found, word, within), ModuleType))]
+
+
+def _imported(name, within, plainly=False):
+    """A module of the user's own as code with these globals imports it (`plainly`: by `import_module`, which knows no globals): what runs that
+    code would import it too. None of all else."""
+    said = within.get("__builtins__")
+    importer = said["__import__"] if isinstance(said, dict) and not plainly else builtins.__import__
+    try:
+        package = within.get("__package__") or str(within.get("__name__", "")).rpartition(".")[0]
+        whole = importlib.util.resolve_name(name, package)
+        root = whole.partition(".")[0]
+        if not (getattr(importer, "carries", lambda _: False)(root) or _is_mine(root)):
+            return None
+        return importer(whole, {}, None, ("__name__",), 0)
+    except Exception:  # it is not there, which the code may be ready for
+        return None
+
+
+def _is_mine(root):
+    if root in sys.modules:
+        return not in_library(root)
+    spec = importlib.util.find_spec(root)
+    places = [] if spec is None else [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location else ())]
+    return bool(places) and root not in sys.stdlib_module_names and not any(_installed(place) for place in places)
+
+
+def _installed(place):
+    return any(Path(place).resolve().is_relative_to(root.resolve()) for root in LIBRARIES)
+
+
+def _taken(module, word, within):
+    """What `from module import word` takes."""
+    return getattr(module, word) if hasattr(module, word) else _imported(f"{module.__name__}.{word}", within)
+
+
+class _Pickled(pickle.Pickler):
+    """What a library's object is, with the user's own functions and classes in it kept apart: a pickle has but their names."""
+
+    def __init__(self, file):
+        super().__init__(file, protocol=4)
+        self.own: list = []
+
+    def persistent_id(self, value):
+        if not isinstance(value, (type, types.FunctionType)) or library_name(value):
+            return None
+        self.own.append(value)
+        return len(self.own)
 
 
 class _Told:
     """A value told to a hash, piece by piece; functions and classes once."""
 
-    def __init__(self, lenient=False):
-        self.hasher, self._met, self._lenient = hashlib.sha256(), {}, lenient
+    def __init__(self, lenient=False, held=True):
+        self.hasher, self._met, self._lenient, self._held = hashlib.sha256(), {}, lenient, held
 
     def say(self, *words) -> None:
         for word in words:
@@ -83,6 +162,8 @@ class _Told:
     def tell(self, value) -> None:
         if isinstance(value, enum.Enum):
             self.say("enum", type(value).__qualname__, value.name)
+            if not in_library(type(value).__module__):
+                self.tell(value.value)
         elif isinstance(value, PLAIN):
             self.say("plain", type(value).__name__, repr(value))
         elif isinstance(value, (np.ndarray, np.generic, jax.Array)):
@@ -125,17 +206,20 @@ class _Told:
             self.say("again", self._met[id(value)])
             return
         self._met[id(value)] = len(self._met)
-        kinds = {ModuleType: self._module, types.FunctionType: self._function}
-        kinds.get(type(value), self._class)(value)
+        tell = self._module if isinstance(value, ModuleType) else self._function if isinstance(value, types.FunctionType) else self._class
+        tell(value)
 
     def _module(self, module):
         """A user's own module by what it defines and imports, not by its name or its comments. What else it holds may change while
-        it is used (a cache, a generator of random numbers), and counts by its type."""
+        it is used (a generator of random numbers, a logger), and counts by its type."""
         self.say("module")
         for name, one in sorted(vars(module).items()):
             if not (name.startswith("__") and name.endswith("__")):
                 self.say(name)
-                self.tell(one) if _defined(one) else self.say(type(one).__qualname__)
+                self.tell(one) if _defined(one) and self._counts(one) else self.say(type(one).__qualname__)
+
+    def _counts(self, value):
+        return self._held or not isinstance(value, (list, set, dict))
 
     def _class(self, cls):
         self.say("class", cls.__name__)
@@ -154,12 +238,23 @@ class _Told:
             self.say(name)
             with contextlib.suppress(ValueError):  # a cell that is still empty
                 self.tell(cell.cell_contents)
-        for name in () if in_library(f.__module__ or "") else _globals_of(f.__code__):
+        for name in () if in_library(f.__module__ or "") else globals_of(f.__code__):
             self.say(name)
-            if name in f.__globals__:
+            if name in f.__globals__ and self._counts(f.__globals__[name]):
                 self.tell(f.__globals__[name])
+        for name, words in () if in_library(f.__module__ or "") else imports_of(f.__code__):
+            module = _imported(name, f.__globals__, words is None)
+            if module is not None:
+                self.say("imports", name, *(words or ()))
+                self.tell([_taken(module, word, f.__globals__) for word in words] if words else _root(module, name, f.__globals__))
+        held = {name: one for name, one in vars(f).items() if not name.startswith("__")}
+        if held and not in_library(f.__module__ or ""):
+            self.tell(held)
 
     def _code(self, code):
+        if self._lenient:  # what a class computes is the same wherever its imports stand; a model in hand counts as it always has
+            self.say("code", *steps_of(code), code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+            return self.tell(code.co_consts)
         self.say("code", code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_exceptiontable)
         self.tell(code.co_consts)
 
@@ -172,6 +267,8 @@ class _Told:
             return self.tell((value.__func__, value.__self__))
         if isinstance(value, functools.partial):
             return self.tell((value.func, value.args, value.keywords))
+        if isinstance(value, functools.cached_property):
+            return self.tell(value.func)
         self.say("object", type(value).__module__, type(value).__qualname__)
         if dataclasses.is_dataclass(value):
             self.tell(type(value))
@@ -180,25 +277,30 @@ class _Told:
         if hasattr(value, "__wrapped__") or (held is not None and not library_name(type(value))):
             self.tell((type(value), getattr(value, "__wrapped__", None)))
             return self.tell({name: one for name, one in (held or {}).items() if not name.startswith("__")})
+        stored = io.BytesIO()
+        pickled = _Pickled(stored)
         try:
-            return self.say(pickle.dumps(value))
+            pickled.dump(value)
         except Exception:
             if self._lenient:
-                return None
+                return self.tell(pickled.own) if pickled.own else None
             what, remedy = "a model whose every field can be told by its content", "Keep it in a file and give Wrapped.of('mine.py:model')"
             raise refused("Wrapped", what, f"a {type(value).__module__}.{type(value).__qualname__} in it", remedy) from None
+        self.say(stored.getvalue())
+        if pickled.own:
+            self.tell(pickled.own)
 
 
 def _defined(value) -> bool:
     """Whether a module that holds it defines or imports it, rather than works with it."""
-    if isinstance(value, (tuple, frozenset)):
-        return all(map(_defined, value))
+    if isinstance(value, (tuple, frozenset, list, set, dict)):
+        return all(map(_defined, [*value, *(value.values() if isinstance(value, dict) else ())]))
+    if dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace):
+        return True
     kinds = (*PLAIN, type, types.FunctionType, ModuleType, np.ndarray, np.generic, jax.Array, enum.Enum)
     return isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
 
 
-def _globals_of(code) -> list[str]:
-    names = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
-    for inner in code.co_consts:
-        names |= set(_globals_of(inner)) if isinstance(inner, types.CodeType) else set()
-    return sorted(names)
+def _root(module, name, within):
+    """What `import a.b` may be used for: all of a."""
+    return module if "." not in name else _imported(module.__name__.partition(".")[0], within)

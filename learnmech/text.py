@@ -13,7 +13,7 @@ import numpy as np
 import tomli_w
 
 from learnmech import catalog
-from learnmech.digest import digest_of, in_library, modules_named
+from learnmech.digest import code_digest, in_library, modules_named
 from learnmech.errors import Refused, nearest, refused
 from learnmech.parts import Outside, Part, unchanged
 
@@ -265,10 +265,10 @@ def identity(part: Part) -> str:
     piece of the user's own code that it runs."""
     written = to_text(part, {one.sha256: None for one in outside_of(part)})[0]
     mine = {key: cls for key, cls in classes_of(part).items() if not in_library(cls.__module__)}
-    code = [f"# {family}: {kind} {digest_of(cls, lenient=True)}\n" for (family, kind), cls in sorted(mine.items())]
+    code = [f"# {family}: {kind} {code_digest(cls)}\n" for (family, kind), cls in sorted(mine.items())]
     for name, module in models_of(part):
         used = modules_named(module)
-        code += [f"# models: {name} {digest_of(used, lenient=True)}\n"] if used else []
+        code += [f"# models: {name} {code_digest(used)}\n"] if used else []
     return written + "".join(code)
 
 

@@ -7,6 +7,7 @@ import jax
 import numpy as np
 
 from learnmech import catalog, text
+from learnmech.backend import kept
 from learnmech.errors import refused
 from learnmech.experiment import Start
 from learnmech.instruments.base import Instrument
@@ -60,6 +61,7 @@ def shapes_in(start: Start, watch: tuple[Instrument, ...]) -> dict[int, dict[str
     return _shapes(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
 
 
+@kept
 @functools.lru_cache(maxsize=256)
 def _shapes(structure, leaves):
     return shapes_of(*jax.tree.unflatten(structure, leaves))

@@ -1,6 +1,5 @@
 """Models: a user's own model as a value. Its text says where the model is and its sha256; without leave no text makes anything run."""
 
-import contextlib
 import functools
 import hashlib
 import sys
@@ -89,8 +88,7 @@ class Model(Part):
         found = hashlib.sha256(source).hexdigest()
         if found != self.sha256:
             raise refused("Wrapped", f"{path.name} with sha256 {self.sha256[:16]}...", f"{found[:16]}...", "Restore the file, or write its sha256")
-        with guests.beside(carried.parent) if path == carried else contextlib.nullcontext():
-            _AT_HAND[self.key] = _run(path, name, source, found)
+        _AT_HAND[self.key] = _run(path, name, source, found, guests.Carried.of(carried.parent) if path == carried else None)
         return self
 
     def _unknown(self):
@@ -129,14 +127,17 @@ def _module_name(path, sha):
     return f"learnmech_model_{path.stem}_{sha[:16]}"
 
 
-def _run(path, name, source, sha):
+def _run(path, name, source, sha, carried=None):
     called = _module_name(path, sha)
     if called not in sys.modules:
         module = types.ModuleType(called)
         module.__file__ = str(path.resolve())
         sys.modules[called] = module  # classes look there for the module they are made in
         try:
-            exec(compile(source, module.__file__, "exec"), vars(module))
+            module.__code__ = compile(source, module.__file__, "exec", dont_inherit=True)
+            if carried is not None:
+                module.__builtins__ = carried.builtins
+            exec(module.__code__, vars(module))
         except Exception as error:
             del sys.modules[called]
             raise refused("Wrapped", f"{path.name} to be run", said(error), f"Mend {path.name}") from error

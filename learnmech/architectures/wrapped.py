@@ -10,6 +10,7 @@ import numpy as np
 from learnmech.architectures.base import Architecture, keep
 from learnmech.architectures.models import Model, model_of
 from learnmech.architectures.skeletons import Skeleton, is_drawn, is_fitted, is_pair, made, said
+from learnmech.backend import kept
 from learnmech.errors import Refused, refused
 from learnmech.parts import structure
 
@@ -73,6 +74,7 @@ class Wrapped(Architecture):
         return cls((_draw, _apply), batched=True)
 
 
+@kept
 @functools.lru_cache(maxsize=256)
 def _skeleton(key, d, k):
     with jax.ensure_compile_time_eval():

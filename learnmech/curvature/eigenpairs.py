@@ -11,6 +11,7 @@ from jax import flatten_util
 from jaxtyping import Float
 
 from learnmech import trees
+from learnmech.backend import kept
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import check_operator, flattened, product_of
 from learnmech.errors import Refused, refused
@@ -131,6 +132,7 @@ def shown(params: Params) -> str:
     return ", ".join(said[:6]) + (", ..." if len(said) > 6 else "") or repr(params)
 
 
+@kept
 @functools.lru_cache(maxsize=256)
 def _priced(structure, leaves):
     """The shape of the loss, for parameters that have one; remembered, since to trace it takes as long as many a product."""

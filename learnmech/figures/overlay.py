@@ -43,6 +43,9 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     if "time" in seen.dims and "time" not in said.dims:  # what stands still is drawn beside the whole course
         times, measured = seen["time"].values, seen.values
         predicted = np.broadcast_to(predicted, (len(times), *predicted.shape[1:]))
+    if not len(times):
+        noted(axis, "no marks")
+        return
     outside = comparison.verdict == "outside domain"
     flat_seen, flat_said = (drawable(values.reshape(len(times), -1)) for values in (measured, predicted))
     moving = moving_most(flat_seen, curves)

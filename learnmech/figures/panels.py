@@ -56,9 +56,14 @@ def noted(axis, note: str) -> None:
         axis.set_title(note, fontsize=SMALL, loc="right", color="#595959")
 
 
+def rows_of(values: "xr.DataArray") -> np.ndarray:
+    """(marks, entries) of a quantity, also of a run that has no marks yet."""
+    return np.asarray(values.values, float).reshape(len(values), int(np.prod(values.shape[1:], dtype=np.int64)))
+
+
 def curve_panel(axis, values: "xr.DataArray", band: "xr.DataArray | None" = None, start: Start | None = None) -> None:
     """One quantity of a record: at most six entries, those that move most; of a scalar that oscillates its mean too, of a sharpness the rule's edge."""
-    times, flat = values["time"].values, drawable(np.asarray(values.values, float).reshape(len(values), -1))
+    times, flat = values["time"].values, drawable(rows_of(values))
     chosen, notes, handles = moving_most(flat), [], []
     axis.set_xlabel(TIME)
     axis.set_ylabel(label(values.attrs.get("symbol", values.name), values.attrs.get("units", ""), values.attrs.get("long_name", "")))
@@ -75,7 +80,7 @@ def curve_panel(axis, values: "xr.DataArray", band: "xr.DataArray | None" = None
         mean, window = running_mean(flat[:, 0])
         axis.plot(times, mean, color=COLORS[1], linewidth=1.6, label=f"mean over {window} marks")
     if band is not None:
-        notes.append(_banded(axis, times, flat, drawable(np.asarray(band.values, float).reshape(len(band), -1)), chosen, band))
+        notes.append(_banded(axis, times, flat, drawable(rows_of(band)), chosen, band))
     scaled(axis, str(values.name), flat)
     _edge(axis, str(values.name), values, flat, start, notes)
     if flat.shape[1] > len(chosen):

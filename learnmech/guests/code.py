@@ -5,20 +5,18 @@ pickled by value, which loses the leaves of an Equinox module in silence: files 
 statements that the class needs. Before anything is run, what travels is imported and held against the class at hand.
 """
 
-import contextlib
 import hashlib
 import importlib
 import sys
-import tempfile
-import threading
 import weakref
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
 
-from learnmech.digest import digest_of, in_library, modules_named
+from learnmech.digest import code_digest, digest_of, in_library, modules_named
 from learnmech.errors import Refused, refused
+from learnmech.guests.carried import IMPORTING, Carried
 from learnmech.guests.excerpts import Sources, sources_of
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -59,8 +57,6 @@ class Code(NamedTuple):
 Classes = dict[tuple[str, str], type]
 """{(family, kind): class}."""
 
-# Importing swaps modules of the process for a moment: one thread at a time.
-_IMPORTING = threading.RLock()
 _MET: dict[str, Classes] = {}
 _ORIGINS: "weakref.WeakKeyDictionary[type, Sources]" = weakref.WeakKeyDictionary()
 
@@ -68,11 +64,6 @@ _ORIGINS: "weakref.WeakKeyDictionary[type, Sources]" = weakref.WeakKeyDictionary
 def own(classes: Classes) -> Classes:
     """Those of the classes that belong to no library."""
     return {key: cls for key, cls in classes.items() if not in_library(cls.__module__)}
-
-
-def code_digest(cls: type | tuple[ModuleType, ...]) -> str:
-    """sha256 of what a class computes: bytecode and all that it uses of the user's own; of a model, the modules it imports."""
-    return digest_of(cls, lenient=True)
 
 
 def digests_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> dict:
@@ -99,6 +90,7 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
         sha = hashlib.sha256(held.files[f"{held.module}.py"]).hexdigest()
         if not sha.startswith(name):
             raise refused("Wrapped", f"the file of its model with sha256 {name}...", f"{sha[:16]}...", "Restore the file")
+        _verified_modules(held, used)
         _merge(files, held.files, held.module)
         guests += [Guest("models", name, "", code_digest(used), "")] if used else []
     return Code(tuple(guests), files)
@@ -123,10 +115,24 @@ def _verified(cls, guest, found):
         raise refused(cls.__name__, "source from which it can be made again", got, remedy)
 
 
+def _verified_modules(held, used):
+    """What a model's file imports must be what travels. What they hold may have changed in use, and is not looked at here."""
+    try:
+        with Carried(held.files).within():
+            arrived = tuple(importlib.import_module(one.__name__) for one in used)
+        same = digest_of(arrived, lenient=True, held=False) == digest_of(used, lenient=True, held=False)
+        got = "files that make other code"
+    except Exception as error:
+        same, got = False, f"files that do not import ({type(error).__name__}: {error})"
+    if not same:
+        what = f"the modules that {held.module}.py imports as their files say"
+        raise refused("Wrapped", what, got, "Start Python anew if one was edited, or restore it")
+
+
 def summoned(told: dict, source: Path | dict[str, bytes]) -> Classes:
     """The classes that a record tells of, imported from its own copy of their source; run this only with the user's leave."""
     key = repr(sorted(told["files"].items())) + repr(sorted((g["family"], g["kind"], g["name"]) for g in told["guests"]))
-    with _IMPORTING:
+    with IMPORTING:
         if key not in _MET:
             held = source if isinstance(source, dict) else _read(told, source)
             _MET[key] = _imported(told, held)
@@ -148,50 +154,18 @@ def _read(told, folder):
 
 
 def _imported(told, held):
-    wanted = [guest for guest in told["guests"] if guest["module"]]
-    with tempfile.TemporaryDirectory(prefix="learnmech-parts-") as place:
-        Code(files=held).write(Path(place))
-        with isolated(Path(place), held):
-            try:
-                modules = {guest["module"]: importlib.import_module(guest["module"]) for guest in wanted}
-                found = {(g["family"], g["kind"]): getattr(modules[g["module"]], g["name"]) for g in wanted}
-            except Exception as error:
-                said = f"{type(error).__name__}: {error}"
-                raise refused("Own code", "source that can be imported", said, "Mend it, or put it into a file of its own") from error
+    wanted, carried = [guest for guest in told["guests"] if guest["module"]], Carried(held)
+    with carried.within():
+        try:
+            modules = {guest["module"]: importlib.import_module(guest["module"]) for guest in wanted}
+            found = {(g["family"], g["kind"]): getattr(modules[g["module"]], g["name"]) for g in wanted}
+        except Exception as error:
+            said = f"{type(error).__name__}: {error}"
+            raise refused("Own code", "source that can be imported", said, "Mend it, or put it into a file of its own") from error
     for cls, guest in zip(found.values(), wanted, strict=True):
         cls.__summoned__ = True  # a copy: not what a name means in this process
         _ORIGINS[cls] = Sources(guest["module"], held)
     return found
-
-
-def beside(folder: Path) -> "contextlib.AbstractContextManager":
-    """Within it, the modules that lie in a folder are those that are imported."""
-    return isolated(folder, [str(file.relative_to(folder)).replace("\\", "/") for file in sorted(folder.rglob("*.py"))])
-
-
-@contextlib.contextmanager
-def isolated(folder: Path, files: Iterable[str]) -> Iterator[None]:
-    """Within it, modules of these files are imported from that folder; the process's own of the same names come back after."""
-    names = {name for path in files for name in _names(path)}
-    with _IMPORTING:
-        before = {name: sys.modules.pop(name) for name in names if name in sys.modules}
-        writes, sys.dont_write_bytecode = sys.dont_write_bytecode, True
-        sys.path.insert(0, str(folder))
-        importlib.invalidate_caches()
-        try:
-            yield
-        finally:
-            sys.path.remove(str(folder))
-            sys.dont_write_bytecode = writes
-            for name in names:
-                sys.modules.pop(name, None)
-            sys.modules.update(before)
-            importlib.invalidate_caches()
-
-
-def _names(path):
-    words = path.removesuffix(".py").removesuffix("/__init__").split("/")
-    return [".".join(words[: count + 1]) for count in range(len(words))]
 
 
 def changed(told: dict, classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> list[str]:

@@ -91,6 +91,8 @@ def _imports(source, name, package):
             above = base[: len(base) - node.level + 1] if node.level else []
             root = ".".join([*above, *([node.module] if node.module else [])])
             found |= {root} | {f"{root}.{one.name}" for one in node.names}
+        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
+            found |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value[:1] != "."}
     return sorted({one for each in found if each for one in (*_parents(each), each)})
 
 

@@ -13,6 +13,7 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.base import Architecture
+from learnmech.backend import kept
 from learnmech.errors import refused
 from learnmech.memory import check_memory
 from learnmech.trees import Array, Params
@@ -161,6 +162,7 @@ def _outputs(architecture, params, X):
     return _shape_of(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves))
 
 
+@kept
 @functools.lru_cache(maxsize=256)
 def _shape_of(structure, leaves):
     def outputs(*given):

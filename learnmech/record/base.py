@@ -76,8 +76,8 @@ class Record:
     @property
     def course(self) -> Course:
         """The run as it was laid out: its marks, events and stages."""
+        identity.check_code(self.provenance, self.experiment)  # each time: code may be edited while a record is in hand
         if not self.prepared:
-            identity.check_code(self.provenance, self.experiment)
             self.prepared.append(Course(prepare(self.experiment)))
         return self.prepared[0]
 

@@ -334,6 +334,8 @@ def finished_before(folder: str | Path, experiment: Experiment, watch: tuple[Ins
         made, now = found.said["provenance"], decisive(experiment, watch)
         if "parent" in made or found.said["until"] != until or found.damaged or found.progress["status"] != "finished":
             return False
+        if made["fingerprint"] != experiment.fingerprint or identity.changes(made, experiment, *watch):
+            return False  # a class of that name is at hand, and is not the one that made it
         here = {name: made.get(name) for name in DECISIVE}
         return here == now["surroundings"] and decisive(found.experiment, found.watch) == now and not load(folder).damaged
     except (Refused, OSError, KeyError, TypeError, ValueError):

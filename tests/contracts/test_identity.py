@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+import types
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, catalog, data, rules, text
+from learnmech.digest import code_digest
 from learnmech.errors import Refused
 from learnmech.sweeps import identity_of, sweep
 
@@ -214,3 +216,82 @@ def test_identity_says_the_code_and_leaves_out_where_files_lie(table, tmp_path, 
 def test_two_points_by_vmap_on_two_cores_are_two_points():
     grid = sweep(on(data.Gaussian(n=8, d=2)), {}, seeds=2, backend="vmap")
     assert grid["loss"].sizes["seed"] == 2 and np.isfinite(grid["loss"]).all()
+
+
+INNER = "SHARE = 0.5\nTABLE = {'share': [0.5]}\n\ndef share():\n    return share.held\n\nshare.held = 0.5\n"
+USES = {
+    "a dictionary of a module": ("import {inner}", "{inner}.TABLE['share'][0]", "TABLE['share'][0] = 0.25"),
+    "a module imported late": ("", "__import__('{inner}').SHARE", "SHARE = 0.25"),
+    "a constant imported late": ("", "late()", "SHARE = 0.25"),
+    "an attribute of a function": ("import {inner}", "{inner}.share()", "share.held = 0.25"),
+    "a function that a library's object holds": ("import numpy\nimport {inner}", "HELD.pyfunc()", "share.held = 0.25"),
+}
+
+
+@pytest.mark.parametrize("what", USES)
+def test_whatever_own_code_uses_counts_and_is_compiled_anew_when_it_is_edited(tmp_path, monkeypatch, what):
+    name = "own_" + what.replace(" ", "_").replace("'", "")
+    imports, used, edit = (one.replace("{inner}", f"{name}_inner") for one in USES[what])
+    inner = own_module(tmp_path, f"{name}_inner", monkeypatch, INNER)
+    late = f"\ndef late():\n    from {name}_inner import SHARE\n    return SHARE\n"
+    held = f"\nHELD = numpy.vectorize({name}_inner.share)\n" if "numpy" in imports else ""
+    module = own_module(tmp_path, name, monkeypatch, imports + OWN.replace("FACTOR * u", f"{used} * u") + late + held)
+    made, half = on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1)), on(data.Gaussian(n=8, d=2), rules.GradientDescent(rate=0.05))
+    run, before = lm.run(made, folder=tmp_path / "run"), made.fingerprint
+    assert np.allclose(run["loss"], lm.run(half)["loss"], rtol=1e-12)
+    exec(edit, vars(inner))
+    assert made.fingerprint != before
+    for make in (lambda: run.at(7), lambda: lm.fork(run, 4, ()), lambda: lm.compare(run, "flow"), lambda: lm.run(made, folder=tmp_path / "run")):
+        with pytest.raises(Refused, match="other code|source from which|does not exist yet"):
+            make()
+    quarter = half.with_value("rule.rate", 0.025)
+    assert np.allclose(lm.run(made)["loss"], lm.run(quarter)["loss"], rtol=1e-12)
+
+
+def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
+    for factor in ("0.5", "0.25"):
+        outer = OWN.replace("FACTOR * u", "late() * u") + "\ndef late():\n    from own_inner_late import F\n    return F\n"
+        files = {"own_outer.py": outer, "own_inner_late.py": f"F = {factor}\n"}
+        for name, source in files.items():
+            (tmp_path / name).write_text(source)
+        monkeypatch.syspath_prepend(str(tmp_path))
+        for name in ("own_outer", "own_inner_late"):
+            monkeypatch.delitem(sys.modules, name, raising=False)
+        if factor == "0.5":
+            first = lm.run(on(data.Gaussian(n=8, d=2), __import__("own_outer").Halved(rate=0.1)), folder=tmp_path / "run")["loss"].values
+    other = __import__("own_outer").Halved
+    catalog.trust()
+    try:
+        loaded = lm.load(tmp_path / "run")
+    finally:
+        catalog.trust(False)
+    assert type(loaded.experiment.rule) is not other
+    assert np.array_equal(loaded.read("loss", [0, 4, 8, 12])["loss"], first)
+    assert not np.array_equal(lm.run(on(data.Gaussian(n=8, d=2), other(rate=0.1)))["loss"], first)
+    assert text.find("rules", "halved") is other
+
+
+def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_in_one_above(tmp_path, monkeypatch):
+    imports = "import jax\nimport jax.numpy as jnp\nfrom learnmech.rules import GradientDescent\n"
+    rest = OWN.replace("import jax\n        ", "").replace("FACTOR * u", "jnp.multiply(FACTOR, u)").split("import GradientDescent\n")[1]
+    found = []
+    for cells in ((imports, rest), (imports + rest,)):
+        space = types.ModuleType("__main__")
+        monkeypatch.setitem(sys.modules, "__main__", space)
+        space.In = list(cells)
+        for cell in cells:
+            exec(compile(cell, "<cell>", "exec"), vars(space))
+        made = on(data.Gaussian(n=8, d=2), space.Halved(rate=0.1))
+        found.append((made.fingerprint, lm.run(made, folder=tmp_path / str(len(cells)))["loss"].values))
+    assert found[0][0] == found[1][0] and np.array_equal(found[0][1], found[1][1])
+
+
+def test_a_member_of_an_enumeration_counts_by_what_it_stands_for(tmp_path, monkeypatch):
+    def digests(source):
+        module = own_module(tmp_path, "own_held", monkeypatch, source)
+        return code_digest(module.A)
+
+    sources = [
+        f"import enum\nclass Shade(enum.Enum):\n    ONE = {one}\nKEPT = Shade.ONE\nclass A:\n    def f(self):\n        return KEPT.value\n" for one in (1, 2)
+    ]
+    assert digests(sources[0]) != digests(sources[1])

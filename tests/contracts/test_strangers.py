@@ -389,6 +389,14 @@ def test_a_run_that_watches_nothing_has_an_empty_table_of_its_marks(tmp_path, mo
     assert list(lm.load("r").dataset.data_vars) == [] and lm.load("r").dataset.sizes["time"] == 11
 
 
+def test_a_run_of_which_no_mark_is_committed_yet_is_shown_and_compared(run, capsys):
+    shutil.copytree(run, run.parent / "whole")
+    unfinished(run, marks=0)
+    for command in (["report", run], ["compare", run, "signal-propagation"], ["compare", run, run.parent / "whole"], ["export", run, "none.csv"]):
+        assert words(capsys, *command)[0] == 0, command
+    lm.show(lm.compare(lm.load(run), "signal-propagation"))
+
+
 # --- one place each
 
 

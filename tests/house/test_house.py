@@ -9,7 +9,7 @@ import pytest
 
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
-    {"errors", "late", "logs", "syntax", "version", "backend", "quantity", "doors"},
+    {"errors", "late", "logs", "syntax", "version", "backend", "bytecode", "quantity", "doors"},
     {"catalog", "digest", "display", "memory", "parts", "trees"},
     {"addresses", "clock", "guests", "text", "state", "activations", "scalings", "schedules", "losses"},
     {"duals", "tables", "architectures"},
