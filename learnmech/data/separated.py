@@ -51,6 +51,10 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
         comments, rows = _filled(lines, separator)
         kept = [lines[row - 1] for row in rows]
         sample = _sample(kept)
+    if separator is None:  # so is an empty line of one column, but behind all: targets beside it would be those of other samples
+        rows = list(range(comments[-1] + 1 if comments else 1, rows[-1] + 1))
+        kept = [lines[row - 1] for row in rows]
+        sample = _sample(kept)
     said, cells = [f"separator: {SAID[separator]}", *encoded], None
     if decimal is None and "," in text and (quoted or separator != ","):
         cells = _split(who, f"{name} ({said[0]})", kept, rows, separator, quoted)
@@ -145,7 +149,7 @@ def _cells(lines: Sequence[str], separator: str | None, quoted: bool, strict: bo
     found, start = [], 0
     try:
         for row in reader:
-            found.append((row, start))
+            found.append((row or [""], start))
             start = reader.line_num
     except csv.Error as error:
         if strict:
