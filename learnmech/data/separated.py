@@ -46,7 +46,7 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
         raise refused(who, "at least one row of numbers", f"none in {name}", "Give a table of samples")
     kept = [lines[row - 1] for row in rows]
     sample = _sample(kept)
-    separator = separator or _separator(who, name, sample, quoted)
+    separator = separator or _separator(who, name, sample, quoted, decimal)
     if separator == "tab":  # a line of tabs is a row of empty cells
         comments, rows = _filled(lines, separator)
         kept = [lines[row - 1] for row in rows]
@@ -177,10 +177,13 @@ def _alike(who, known, found):
     return found
 
 
-def _separator(who, known, lines, quoted):
-    """What separates cells: what cuts every row alike, and into numbers rather than words; spaces only where nothing else does."""
+def _separator(who, known, lines, quoted, decimal):
+    """What separates cells: what cuts every row alike, and into numbers rather than words; spaces only where nothing else does.
+
+    A comma that is told to be the decimal mark separates no cells without quotes.
+    """
     best = {}
-    for name in SEPARATORS:
+    for name in [name for name in SEPARATORS if name != "," or decimal != "," or quoted]:
         rows = [cells for cells, _ in _cells(lines, name, quoted, strict=False)]
         widths = Counter(len(row) for row in rows if len(row) > 1)
         if not widths:

@@ -52,6 +52,7 @@ READ = [
     (",a,b,y\n0,1,2,3\n1,4,5,6\n", {"row_names": 0}, "2 inputs"),
     ("y,a,z,b\n3,1,?,2\n6,4,,5\n", {"targets": "y", "inputs": ["a", "b"]}, "1 target"),
     ("3,1,2\n6,4,5\n", {"targets": [0]}, "no header"),
+    ("1,0 2,0 3\n4,0 5,0 6\n", {"decimal": ","}, "separator: space; decimal comma"),
 ]
 
 
