@@ -266,9 +266,7 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
     shapes, size = shapes_in(course.start, watch), _block_size(course, watch)
-    with Writer.create(folder, course, watch, shapes, made, until, first, size, keep_data) as writer:
-        if after is not None:
-            writer.kept.keep(after)
+    with Writer.create(folder, course, watch, shapes, made, until, first, size, keep_data, after) as writer:
         return _streamed(course, watch, until, progress, writer, budget, after, made)
 
 

@@ -47,6 +47,28 @@ def norm(a: Params) -> Float[Array, ""]:
     return jnp.sqrt(dot(a, a))
 
 
+def power(x: Array, axis: int | None = None) -> Array:
+    """The power of two that brings the largest entry (along an axis, which is kept) to about 1; 1 for zeros and what is no number."""
+    most = jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0)
+    # at the ends of the exponents, where 2^-e is no normal number any more, about is enough
+    bound = jnp.finfo(x.dtype).maxexp - 24
+    return jnp.ldexp(jnp.ones_like(most), -jnp.clip(jnp.frexp(most)[1], -bound, bound))
+
+
+def leveled(x: Array, axis: int | None = None) -> Array:
+    """x times `power(x)`: exactly x but for its scale, and its squares neither overflow nor vanish. Ratios that know no scale are made of it.
+
+    In float32 the squares of 1e-20 are 0 and those of 1e20 infinite, so that an alignment of what is so small or large would be read as 0.
+    """
+    return x * power(x, axis)
+
+
+def length(x: Array) -> Float[Array, ""]:
+    """Euclidean norm of an array, also where the squares of its entries are no numbers of its precision."""
+    by = power(x)
+    return jnp.linalg.norm(x * by) / by
+
+
 def cast(tree: PyTree, dtype) -> PyTree:
     """Every floating-point leaf in the given precision."""
     return jax.tree.map(lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)

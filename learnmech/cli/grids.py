@@ -83,13 +83,15 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
 def _gathered_into(target, grid, title) -> Path:
     """sweep.nc, the figure and the page: of this sweep in place of its own earlier ones, and beside those of another that was here before."""
     identity, moved = described(target, "sweep").said["identity"], folders.free(target / "sweep", ".nc")
-    checked = {"encoding": {str(name): {"fletcher32": True} for name, one in grid.data_vars.items() if one.ndim and one.size}}
+    numbers = [str(name) for name, one in grid.variables.items() if one.ndim and one.size and one.dtype.kind in "fiub"]
+    checked = {"encoding": {name: {"fletcher32": True} for name in numbers}}
     with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"), alone(target):
         before = sealed.read(target, GATHERED) or {}
         mine = before.get("identity") == identity and OWN.fullmatch(str(before.get("file")))
         file = sealed.inside(target, before["file"]) if mine else moved
-        sealed.appear(lambda part: _storable(grid).to_netcdf(part, engine="netcdf4", **checked), file)
+        # the name first: who is killed in between finds it again, and leaves no second file
         sealed.write(target, GATHERED, {"identity": identity, "file": file.name})
+        sealed.appear(lambda part: _storable(grid).to_netcdf(part, engine="netcdf4", **checked), file)
         report.write_grid(grid, target, title, _laid_before(target))
     return file
 

@@ -68,13 +68,19 @@ def arrays(who: str, name: str, raw: bytes) -> np.ndarray | dict[str, np.ndarray
     """The array of an .npy or IDX, or those of an .npz by name."""
     if is_idx(raw):
         return _idx(who, name, raw)
+    opened = io.BytesIO(raw)
     try:
-        held = np.load(io.BytesIO(raw), allow_pickle=False)
-        return {key: held[key] for key in held.files} if isinstance(held, Mapping) else held
+        held = np.load(opened, allow_pickle=False)
+        if isinstance(held, Mapping):
+            return {key: held[key] for key in held.files}
     except Exception as error:  # NumPy's reader meets foreign bytes with errors of many kinds
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = ".npy file" if raw.startswith(b"\x93NUMPY") else ".npz archive"
         raise refused(who, f"an {kind} of plain arrays", f"{name}: {said}", "Write it by numpy.savez(path, X=X, Y=Y)") from None
+    if opened.tell() < len(raw):  # what numpy.save wrote behind the first array, numpy.load leaves out
+        got = f"{len(raw) - opened.tell()} bytes behind it in {name}"
+        raise refused(who, "one array in an .npy file", got, "Write arrays by numpy.savez(path, X=X, Y=Y), or one to a file")
+    return held
 
 
 def _idx(who, name, raw):

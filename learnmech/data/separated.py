@@ -46,9 +46,13 @@ def read(who: str, name: str, raw: bytes, asked: Asked, separator=None, decimal=
         raise refused(who, "at least one row of numbers", f"none in {name}", "Give a table of samples")
     kept = [lines[row - 1] for row in rows]
     sample = _sample(kept)
-    separator = separator or _separator(who, name, sample, quoted)
+    separator = separator or _separator(who, name, sample, quoted, decimal)
     if separator == "tab":  # a line of tabs is a row of empty cells
         comments, rows = _filled(lines, separator)
+        kept = [lines[row - 1] for row in rows]
+        sample = _sample(kept)
+    if separator is None:  # so is an empty line of one column, but behind all: targets beside it would be those of other samples
+        rows = list(range(comments[-1] + 1 if comments else 1, rows[-1] + 1))
         kept = [lines[row - 1] for row in rows]
         sample = _sample(kept)
     said, cells = [f"separator: {SAID[separator]}", *encoded], None
@@ -145,7 +149,7 @@ def _cells(lines: Sequence[str], separator: str | None, quoted: bool, strict: bo
     found, start = [], 0
     try:
         for row in reader:
-            found.append((row, start))
+            found.append((row or [""], start))
             start = reader.line_num
     except csv.Error as error:
         if strict:
@@ -173,10 +177,13 @@ def _alike(who, known, found):
     return found
 
 
-def _separator(who, known, lines, quoted):
-    """What separates cells: what cuts every row alike, and into numbers rather than words; spaces only where nothing else does."""
+def _separator(who, known, lines, quoted, decimal):
+    """What separates cells: what cuts every row alike, and into numbers rather than words; spaces only where nothing else does.
+
+    A comma that is told to be the decimal mark separates no cells without quotes.
+    """
     best = {}
-    for name in SEPARATORS:
+    for name in [name for name in SEPARATORS if name != "," or decimal != "," or quoted]:
         rows = [cells for cells, _ in _cells(lines, name, quoted, strict=False)]
         widths = Counter(len(row) for row in rows if len(row) > 1)
         if not widths:

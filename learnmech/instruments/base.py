@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
+from learnmech import trees
 from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
 from learnmech.errors import refused
 from learnmech.parts import Part, structure
@@ -115,7 +116,7 @@ def _laid(value, rests, sound):
 
 def relative_size(moved, size):
     """moved/size by Frobenius norms; 0 where nothing moved, infinite where something came from nothing."""
-    above, below = jnp.linalg.norm(moved), jnp.linalg.norm(size)
+    above, below = trees.length(moved), trees.length(size)
     return jnp.where(above == 0, 0, above / jnp.where((above == 0) & (below == 0), 1, below))
 
 

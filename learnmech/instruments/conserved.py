@@ -16,7 +16,7 @@ class Balance(Instrument):
     """W_{l+1}'W_{l+1} - W_l W_l' of adjacent layers: conserved by gradient flow, broken at order of the rate by descent.
 
     `balance1`, `balance2`, ... are the matrices; `balance_drift` is how far each has moved from its start, in Frobenius norm, over the squared
-    size of its two layers now.
+    size of its two layers now: infinite where they are 0 and began with another balance.
     Source: Fukumizu 1998; Arora et al. 2018; Du et al. 2018.
     """
 
@@ -41,7 +41,8 @@ class Balance(Instrument):
         weights = [layer["weight"] for layer in trees.layers_of(moment.state.params).values()]
         now, origin = (_balances(params) for params in (moment.state.params, moment.origin))
         sizes = [jnp.sum(before**2) + jnp.sum(after**2) for before, after in zip(weights[:-1], weights[1:], strict=True)]
-        drift = [jnp.where(size == 0, 0, jnp.linalg.norm(b - b0) / jnp.where(size == 0, 1, size)) for b, b0, size in zip(now, origin, sizes, strict=True)]
+        moved = [jnp.linalg.norm(b - b0) for b, b0 in zip(now, origin, strict=True)]
+        drift = [jnp.where(far == 0, 0, far / size) for far, size in zip(moved, sizes, strict=True)]
         seen = {f"balance{index}": b for index, b in enumerate(now, 1)}
         return seen | {"balance_drift": jnp.stack(drift) if drift else jnp.zeros((0,))}
 
@@ -131,8 +132,9 @@ def axes_of_charge(symmetry: Symmetry) -> tuple[str, ...]:
 
 
 def _relative(moved, size):
-    """The norm of a charge's change over the size of what it is made of; 0 where that is 0."""
-    return jnp.where(size == 0, 0, jnp.linalg.norm(jnp.ravel(moved)) / jnp.where(size == 0, 1, size))
+    """The norm of a charge's change over the size of what it is made of; 0 where nothing changed, infinite where something came from nothing."""
+    far = jnp.linalg.norm(jnp.ravel(moved))
+    return jnp.where(far == 0, 0, far / size)
 
 
 def without_ridge(system: System, gradient: Params, params: Params) -> Params:

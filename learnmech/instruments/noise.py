@@ -41,12 +41,15 @@ class GradientNoise(Instrument):
         view, n = system.train, system.train.X.shape[0]
         one = functools.partial(loss_of_one, system)
         mean = jax.grad(lambda p: jnp.mean(jax.vmap(one, (None, 0))(p, view)))(params)
+        # the noise scale knows no scale of the loss: squares of small gradients do not vanish
+        by = trees.power(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(mean)]))
 
         def sizes(sample):
             gradient = jax.grad(one)(params, sample)
-            apart = trees.subtract(gradient, mean)
+            apart = trees.scale(by, trees.subtract(gradient, mean))
             return trees.norm(gradient), trees.dot(apart, apart)
 
         norms, squares = jax.lax.map(sizes, view, batch_size=rows_at_once(system, params, 2))
-        scatter, size = jnp.sum(squares) / (n - 1), trees.dot(mean, mean)
-        return {"sample_gradient_norm": norms, "gradient_noise": scatter, "gradient_noise_scale": jnp.where(scatter == 0, 0, scatter / size)}
+        scatter, leveled = jnp.sum(squares) / (n - 1), trees.scale(by, mean)
+        size = trees.dot(leveled, leveled)
+        return {"sample_gradient_norm": norms, "gradient_noise": scatter / by / by, "gradient_noise_scale": jnp.where(scatter == 0, 0, scatter / size)}

@@ -11,11 +11,13 @@ from learnmech.instruments.base import Instrument, OfCurvature, OfKernel
 from learnmech.instruments.laziness import feature_axis, features
 from learnmech.parts import structure
 from learnmech.quantity import Quantity
+from learnmech.trees import leveled
 
 
 def participation_ratio(matrix):
     """(tr C)^2/|C|_F^2 = (sum λ)^2/sum λ^2 of a symmetric matrix: m where m eigenvalues are equal
     and the others 0, and 0 where all are 0. No eigenvalue is looked for."""
+    matrix = leveled(matrix)
     size = jnp.sum(matrix * matrix)
     return jnp.where(size == 0, 0, jnp.trace(matrix) ** 2 / jnp.where(size == 0, 1, size))
 
@@ -36,6 +38,7 @@ class Participation(Instrument):
     def read(self, moment):
         def ratio(h):
             h = h.reshape(h.shape[0], -1)
+            h = leveled(h)
             h = h - jnp.mean(h, axis=0)
             return participation_ratio(h @ h.T if h.shape[0] < h.shape[1] else h.T @ h)  # the eigenvalues but zeros are the same
 
@@ -78,9 +81,10 @@ class CurvatureParticipation(OfCurvature):
         leaves = jax.tree.leaves(moment.state.params)
         count, dtype = sum(np.size(leaf) for leaf in leaves), leaves[0].dtype
         found = sums(self.product(moment), count, dtype, self.key(moment), self.probes, self.exact_up_to)
-        flat = found.norm == 0
+        flat = (found.norm == 0) & (found.trace == 0)
         norm, trace = (jnp.where(flat, 1, value) for value in (found.norm, found.trace))
-        ratio = jnp.where(flat, 0, (trace / norm) ** 2)
+        # squares that overflow, or vanish beside a trace that does not, tell no ratio
+        ratio = jnp.where(flat, 0, jnp.where(jnp.isfinite(norm) & (norm > 0), (trace / norm) ** 2, jnp.nan))
         # of a ratio of squares, errors are twice the relative ones; of tr C, which may be 0, its own over |C|
         spread = 2 * jnp.hypot(jnp.abs(trace / norm) * found.trace_error / norm, ratio * found.norm_error / norm)
         return {f"{self.name}_participation": ratio, f"{self.name}_participation_error": jnp.where(flat, 0, spread)}

@@ -22,6 +22,7 @@ def variance(z):
 
 def correlation(z):
     """The mean over pairs of distinct inputs of z.z'/(|z| |z'|); 0 for an input without a signal."""
+    z = trees.leveled(z, axis=1)
     norms = jnp.linalg.norm(z, axis=1, keepdims=True)
     units = z / jnp.where(norms == 0, 1, norms)
     n, whole = z.shape[0], jnp.sum(units, axis=0)

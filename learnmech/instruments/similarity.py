@@ -4,6 +4,7 @@ other."""
 import jax
 import jax.numpy as jnp
 
+from learnmech import trees
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.laziness import feature_axis, features
@@ -67,8 +68,9 @@ class LayerSimilarity(Instrument):
         rows = [system.train.Y]
         for params in (moment.state.params, moment.origin):
             rows += [h.reshape(h.shape[0], -1) for h in features(system, params).values()]
+        powers = jnp.stack([trees.power(h[some]) for h in rows])
         # only now are samples left out: of a network that mixes them, features are those among all
-        dependence = hsic_among(jnp.stack([h[some] @ h[some].T for h in rows]), self.debiased)
+        dependence = hsic_among(jnp.stack([leveled @ leveled.T for leveled in (h[some] * by for h, by in zip(rows, powers, strict=True))]), self.debiased)
         alignment, count = cka_among(dependence), (len(rows) - 1) // 2
         own = slice(1, 1 + count)
         seen = {
@@ -76,4 +78,7 @@ class LayerSimilarity(Instrument):
             f"layer_cka_start{end}": jnp.diagonal(alignment[own, 1 + count :]),
             f"layer_cka_targets{end}": alignment[own, 0],
         }
-        return seen | ({f"layer_hsic{end}": dependence[own, own], f"layer_hsic_targets{end}": dependence[own, 0]} if self.with_hsic else {})
+        if self.with_hsic:
+            dependence = dependence / powers[:, None] / powers / powers[:, None] / powers
+            seen |= {f"layer_hsic{end}": dependence[own, own], f"layer_hsic_targets{end}": dependence[own, 0]}
+        return seen

@@ -13,6 +13,7 @@ from learnmech.quantity import Quantity
 
 def effective_rank(s):
     """exp of the entropy of singular values as a distribution, p = s/sum s: exp(-sum p log p); 0 where all are 0."""
+    s = trees.leveled(s)
     total = jnp.sum(s)
     p = s / jnp.where(total == 0, 1, total)
     return jnp.where(total == 0, 0, jnp.exp(-jnp.sum(jnp.where(p == 0, 0, p * jnp.log(jnp.where(p == 0, 1, p))))))
@@ -20,6 +21,7 @@ def effective_rank(s):
 
 def stable_rank(s):
     """sum s^2/max s^2 of singular values, the largest first: |A|_F^2/|A|_2^2; 0 where all are 0."""
+    s = trees.leveled(s)
     return jnp.where(s[0] == 0, 0, jnp.sum(s**2) / jnp.where(s[0] == 0, 1, s[0] ** 2))
 
 
@@ -82,6 +84,11 @@ class Alignment(Instrument):
         names = list(shapes)
         if any(shapes[after][1] != shapes[before][0] for before, after in zip(names[:-1], names[1:])):
             raise refused("Alignment", "weights that are multiplied one by the next", str(list(shapes.values())), "Watch Norms instead")
+        ends = (shapes[names[0]][1], shapes[names[-1]][0])
+        sizes = (system.train.X.shape[1], system.train.Y.shape[1])
+        if ends != sizes:  # patches of a convolution are no inputs
+            got = f"{shapes[names[0]]} and {shapes[names[-1]]} for {sizes[0]} inputs and {sizes[1]} outputs"
+            raise refused("Alignment", "a first layer that takes the inputs and a last that gives the outputs", got, "Watch Norms instead")
         interfaces = (("interface", tuple(f"{a}-{b}" for a, b in zip(names[:-1], names[1:]))),)
         return (
             Quantity("layer_alignment", ("interface",), "1", "|W'W|/|W'||W|", "alignment of adjacent layers", interfaces),
@@ -94,7 +101,7 @@ class Alignment(Instrument):
 
     def read(self, moment):
         weights = [layer["weight"] for layer in _matrices(moment.state.params).values()]
-        pairs = [_share(after @ before, after, before) for before, after in zip(weights[:-1], weights[1:])]
+        pairs = [_share(after, before) for before, after in zip(weights[:-1], weights[1:])]
         modes = moment.system.modes
         # of a matrix with an infinite entry LAPACK looks for singular vectors for ever; under vmap it is given those too which are then laid over
         first, last = (jnp.linalg.svd(jnp.where(jnp.isfinite(w), w, 0), full_matrices=False) for w in (weights[0], weights[-1]))
@@ -105,9 +112,10 @@ class Alignment(Instrument):
         }
 
 
-def _share(product, after, before):
+def _share(after, before):
+    after, before = trees.leveled(after), trees.leveled(before)
     size = jnp.linalg.norm(after) * jnp.linalg.norm(before)
-    return jnp.where(size == 0, 0, jnp.linalg.norm(product) / jnp.where(size == 0, 1, size))
+    return jnp.where(size == 0, 0, jnp.linalg.norm(after @ before) / jnp.where(size == 0, 1, size))
 
 
 def _weighted(system) -> bool:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from learnmech.trees import Array
+from learnmech.trees import Array, length, leveled
 
 Square = Float[Array, "n n"]
 
@@ -16,7 +16,7 @@ def centered(kernel: Square) -> Square:
 
 def _varying(center, kernel):
     """What is left of a kernel once it is centered, 0 where that is round-off: an alignment would be that of the round-off of a constant."""
-    return jnp.where(jnp.linalg.norm(center) <= 16 * jnp.finfo(kernel.dtype).eps * jnp.linalg.norm(kernel), 0, center)
+    return jnp.where(length(center) <= 16 * jnp.finfo(kernel.dtype).eps * length(kernel), 0, center)
 
 
 def u_centered(kernel: Square) -> Square:
@@ -64,7 +64,7 @@ def cka(one: Square, two: Square, debiased: bool = False) -> Float[Array, ""]:
     Source: Kornblith et al. 2019; Murphy, Zylberberg & Fyshe 2024 (debiased).
     """
     center = u_centered if debiased else centered
-    return _cosine(center(one), center(two))
+    return _cosine(center(leveled(one)), center(leveled(two)))
 
 
 def target_alignment(kernel: Square, Y: Float[Array, "n k"]) -> Float[Array, ""]:
@@ -73,5 +73,6 @@ def target_alignment(kernel: Square, Y: Float[Array, "n k"]) -> Float[Array, ""]
 
 
 def _cosine(one, two):
+    one, two = leveled(one), leveled(two)
     size = jnp.linalg.norm(one) * jnp.linalg.norm(two)
     return jnp.where(size == 0, 0, jnp.sum(one * two) / jnp.where(size == 0, 1, size))

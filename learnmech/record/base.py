@@ -162,9 +162,13 @@ class Record:
         return doors.through("show", self, title, paths)
 
     def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
-        """Write the run folder, which appears whole or not at all; `keep_data` as of `Experiment.save`."""
+        """Write the run folder, as a run that streamed to it would have: killed under way it says how far it is, and `resume` goes on. `keep_data` as of
+        `Experiment.save`. Refuses a record of which something is damaged: in the copy nothing would tell what is missing."""
         from learnmech.record import folder as folders
 
+        if self.damaged:
+            broken = next(note for note in self.notes if note.startswith("damaged: ")).split("; ")[0]
+            raise refused("save", "a whole record", broken, f"Run learnmech resume {self.folder}, which reads it again, and load it")
         return folders.save(self, folder, keep_data)
 
 

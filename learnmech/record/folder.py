@@ -29,7 +29,7 @@ from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.provenance import DECISIVE, decisive
 from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
-from learnmech.stages import Course
+from learnmech.stages import Checkpoint, Course
 
 xr = late("xarray")
 
@@ -65,9 +65,10 @@ class Writer:
         first: int = 0,
         block: int = 1,
         keep_data: bool | None = None,
+        after: Checkpoint | None = None,
     ):
         """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the first mark, `block` how many come
-        at once, `keep_data` whether data files are copied into it (None: small ones)."""
+        at once, `keep_data` whether data files are copied into it (None: small ones), `after` where it begins, unless at the start."""
         experiment = course.start.experiment
         code = identity.code_of(experiment, watch)  # refuses what could not be read back
         with sealed.whole_folder(folder) as work:
@@ -96,6 +97,8 @@ class Writer:
                 "crc32": {file.relative_to(work).as_posix(): sealed.crc_of(file) for file in once},
             }
             sealed.write(work, "run.json", said)
+            if after is not None:  # of a fork that is killed at once
+                OnDisk(work / "checkpoints", run_of(said)).keep(after)
         return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
 
     def __enter__(self) -> "Writer":
@@ -232,9 +235,11 @@ def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> P
     readings = {every: {str(name): table[name].values for name in table.data_vars} for every, table in record.tables.items()}
     shapes = {every: {name: jax.ShapeDtypeStruct(v.shape[1:], v.dtype) for name, v in values.items()} for every, values in readings.items()}
     first = record.first
-    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first, max(record.reached - first, 1), keep_data) as writer:
-        for key in record.kept.places():
-            writer.kept.keep(record.kept.read(key, course))
+    whole = (kept for key in record.kept.places() if (kept := record.kept.read(key, course)) is not None)
+    block = max(record.reached - first, 1)
+    with Writer.create(folder, course, record.watch, shapes, record.provenance, None, first, block, keep_data, next(whole, None)) as writer:
+        for checkpoint in whole:
+            writer.kept.keep(checkpoint)
         writer.append(first, readings, record.reached)
         status = {"wall_seconds": record.provenance["wall_seconds"], "status": "finished"}
         writer.finish(record.final, list(record.notes), marks=record.reached, **status)

@@ -254,6 +254,28 @@ def test_a_run_killed_in_its_first_commit_is_not_called_damaged(wholes, tmp_path
     assert "progress.json" in names and ".progress.json.copy" not in names and not lm.load(tmp_path / "run").damaged, lm.load(tmp_path / "run").notes
 
 
+def test_a_fork_that_is_killed_as_soon_as_it_is_there_goes_on(wholes, tmp_path, monkeypatch):
+    """It begins at a checkpoint, without which it could not: that is there before the folder is."""
+    whole, event = wholes["sgd"], (interventions.Noise(at=20, size=0.1),)
+    there = lm.fork(whole.record, 20, event, folder=tmp_path / "whole")
+    with monkeypatch.context() as patch:
+        patch.setattr(runs, "_streamed", lambda *_: shutil.copytree(tmp_path / "fork", tmp_path / "killed"))
+        lm.fork(whole.record, 20, event, folder=tmp_path / "fork")
+    again = lm.resume(tmp_path / "killed")
+    assert bits(again.final) == bits(there.final) and again["loss"].equals(there["loss"])
+
+
+def test_a_damaged_checkpoint_is_not_saved_and_a_damaged_record_is_refused(wholes, tmp_path):
+    folder, rng = shutil.copytree(wholes["sgd"].folder, tmp_path / "run"), random.Random("saved")
+    flip(sorted((folder / "checkpoints").iterdir())[1], rng)
+    complete(lm.load(lm.load(folder).save(tmp_path / "saved")), wholes["sgd"], rng)
+    assert len(list((tmp_path / "saved" / "checkpoints").iterdir())) == len(list((folder / "checkpoints").iterdir())) - 1
+    flip(folder / "record" / "every-1.zarr" / "loss" / "c.1", rng)
+    with pytest.raises(Refused, match="save needs a whole record, but got damaged: loss in rows 4-7"):
+        lm.load(folder).save(tmp_path / "damaged")
+    assert not (tmp_path / "damaged").exists()
+
+
 def live(folder, rule):
     """A run that computes and writes and takes its time, in an interpreter of its own."""
     cut_small(setattr)

@@ -10,8 +10,10 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, catalog, data, instruments, losses, rules, trees
 from learnmech.activations import ACTIVATIONS
-from learnmech.instruments import Watch
+from learnmech.errors import Refused
+from learnmech.instruments import Watch, participation, propagation, spectra
 from learnmech.instruments.base import Instrument, Moment
+from learnmech.kernels import alignment
 from learnmech.march import march, way_of
 from learnmech.quantity import Quantity
 
@@ -154,3 +156,43 @@ def test_whole_numbers_and_truth_values_are_kept_as_floats_that_know_no_number(t
     record = lm.run(SIGNS, watch=("loss", Positive()))
     assert {str(record[name].dtype) for name in record.names} == {"float64"}
     assert record["any_positive"].values.tolist() == [1.0] * 9
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_ratios_are_the_same_to_the_bit_at_any_scale_of_what_they_are_made_of(precision):
+    """Squares of 1e-20 are 0 in float32, and those of 1e20 infinite: an alignment was read as 0 of features that were aligned."""
+    rng = np.random.default_rng(0)
+    h, other = (jnp.asarray(rng.standard_normal((6, 3)) / 4, precision) for _ in range(2))
+    s, far = jnp.linalg.svd(h, compute_uv=False), int(jnp.finfo(precision).maxexp) - 40
+    ratios = {
+        "effective rank": lambda by: spectra.effective_rank(s * by),
+        "stable rank": lambda by: spectra.stable_rank(s * by),
+        "layer alignment": lambda by: spectra._share(h.T * by, other / by),
+        "participation": lambda by: participation.participation_ratio(h @ h.T * by),
+        "correlation": lambda by: propagation.correlation(h * by),
+        "similarity": lambda by: alignment.cka(h @ h.T * by, other @ other.T / by),
+        "debiased similarity": lambda by: alignment.cka(h @ h.T * by, other @ other.T / by, True),
+        "alignment with the targets": lambda by: alignment.target_alignment(h @ h.T * by, other / 2),
+        "relative size": lambda by: instruments.base.relative_size(h * by, other * by),
+    }
+    for name, ratio in ratios.items():
+        near = np.asarray(ratio(jnp.asarray(1.0, precision)))
+        assert np.isfinite(near) and near != 0
+        for power in (-far, -far // 2, far // 2, far):
+            assert np.asarray(ratio(jnp.asarray(2.0**power, precision))).tobytes() == near.tobytes(), (name, power)
+    for x in (jnp.zeros(3, precision), jnp.asarray([np.inf, 1], precision), jnp.asarray([np.nan, 1], precision)):
+        np.testing.assert_array_equal(trees.leveled(x), x)
+
+
+def test_what_began_with_a_balance_and_has_none_now_has_not_stood_still():
+    start = lm.prepare(lm.Experiment(architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=6, d=3, k=2), rules.GradientDescent(), lm.Clock(steps=1)))
+    zeros = dataclasses.replace(start.state, params=jax.tree.map(jnp.zeros_like, start.state.params))
+    for state, origin, drift in ((zeros, start.state.params, np.inf), (zeros, zeros.params, 0), (start.state, start.state.params, 0)):
+        moment = Moment(start.system, state, start.rule, origin, jnp.zeros(()), origin, origin)
+        assert instruments.Balance().read(moment)["balance_drift"] == drift
+
+
+def test_layers_that_take_patches_are_not_laid_beside_the_modes_of_the_inputs():
+    conv = architectures.Conv(shape=(8, 8), channels=(2,), readout="average")
+    with pytest.raises(Refused, match=r"Alignment needs a first layer that takes the inputs .* but got \(2, 9\) and \(1, 2\) for 64 inputs and 1 outputs\. W"):
+        lm.run(dataclasses.replace(SIGNS, architecture=conv), ("alignment",))

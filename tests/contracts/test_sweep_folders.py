@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 
+import netCDF4
 import numpy as np
 import pytest
 
@@ -200,3 +201,20 @@ def test_the_command_gathers_when_all_is_kept_lists_compares_and_deletes(tmp_pat
         assert "in use" in said("runs", ".", "--delete", "s", status=2)["error"]
     said("runs", ".", "--delete", "s")
     assert not (tmp_path / "s").exists() and (tmp_path / "e.toml").exists()
+
+
+def test_a_sweep_stopped_while_it_gathers_leaves_one_file_and_every_number_in_it_has_a_sum(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "e.toml").write_text(TEXT + "rate = 0.05\n[clock]\nsteps = 20\nmarks = 5\n")
+    swept, written = ["sweep", "e.toml", "rule.rate=0.05,90", "--out", "s", "--quiet"], sealed.write
+
+    def stopped(folder, name, said):
+        if name == "gathered.json" and not (folder / "gathered.json").exists():
+            written(folder, name, said)
+            raise KeyboardInterrupt
+        written(folder, name, said)
+
+    monkeypatch.setattr(sealed, "write", stopped)
+    assert [call(swept), call(swept)] == [130, 0] and [file.name for file in (tmp_path / "s").glob("*.nc")] == ["sweep.nc"]
+    with netCDF4.Dataset(tmp_path / "s" / "sweep.nc") as stored:
+        assert all(one.filters()["fletcher32"] for one in stored.variables.values() if one.ndim) and "rule.rate" in stored.variables

@@ -52,6 +52,7 @@ READ = [
     (",a,b,y\n0,1,2,3\n1,4,5,6\n", {"row_names": 0}, "2 inputs"),
     ("y,a,z,b\n3,1,?,2\n6,4,,5\n", {"targets": "y", "inputs": ["a", "b"]}, "1 target"),
     ("3,1,2\n6,4,5\n", {"targets": [0]}, "no header"),
+    ("1,0 2,0 3\n4,0 5,0 6\n", {"decimal": ","}, "separator: space; decimal comma"),
 ]
 
 
@@ -184,12 +185,30 @@ def test_images_and_labels_are_read_from_idx_files(tmp_path):
     assert [one.field for one in source.outside()] == ["path", "targets_path", "test_path", "test_targets_path"]
 
 
+@pytest.mark.parametrize("inputs, targets", [("1\n\n3\n4\n", "1\n2\n\n4\n"), ("\n2\n3\n4\n", '1\n2\n""\n4\n'), ("5\n3\n2\n\n", "\n3\n2\n")])
+def test_an_empty_line_of_one_column_is_a_missing_cell_and_targets_stay_beside_their_inputs(file, inputs, targets):
+    beside = file(targets, "y.csv").path
+    with pytest.raises(Refused, match="a missing one in row 1|a missing one in row 2|as many targets as inputs"):
+        drawn(file(inputs, targets_path=beside))
+    if inputs.count("\n") == targets.count("\n"):
+        train = drawn(file(inputs, targets_path=beside, missing="drop")).train
+        assert train.X.tolist() == train.Y.tolist() and len(train.X) == 2
+
+
 def test_an_npy_is_a_table_whatever_it_is_called(tmp_path):
     values = np.arange(12.0).reshape(4, 3)
     for name in ("a.npy", "a.npz"):
         with (tmp_path / name).open("wb") as opened:
             np.save(opened, values)
         assert np.array_equal(drawn(data.File(tmp_path / name)).train.X, values[:, :2])
+
+
+def test_an_npy_of_two_arrays_is_refused(file):
+    stored = io.BytesIO()
+    for rows in (3, 5):
+        np.save(stored, np.ones((rows, 2)))
+    with pytest.raises(Refused, match="one array in an .npy file, but got 208 bytes behind it in t.npy"):
+        drawn(file(stored.getvalue(), "t.npy"))
 
 
 def test_what_is_no_file_is_refused_in_a_sentence(tmp_path):
