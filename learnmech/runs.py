@@ -21,7 +21,8 @@ from learnmech.logs import LOG
 from learnmech.march import Until
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
-from learnmech.record.folder import Writer, facts, finished_before, load
+from learnmech.record.finished import finished_before
+from learnmech.record.folder import Writer, facts, load
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way, checkpoint_at, place_of, walk

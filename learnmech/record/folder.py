@@ -27,7 +27,6 @@ from learnmech.late import late
 from learnmech.record import forms, identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
-from learnmech.record.provenance import DECISIVE, decisive
 from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
 from learnmech.stages import Checkpoint, Course
 
@@ -329,22 +328,6 @@ def load(folder: str | Path, sound: bool = False) -> "Record | xr.Dataset":
     except OSError as error:
         what = f"{error.filename or folder}: {error.strerror or error}"
         raise refused("load", "a run folder that can be read", what, "Give permission, or copy it to a place that can be read") from None
-
-
-def finished_before(folder: str | Path, experiment: Experiment, watch: tuple[Instrument, ...], until: str | None) -> bool:
-    """Whether a folder holds this very run from its start to its end, whole: the same experiment with the same data files and own
-    code, watched as now, by the versions and on the device of now. Anything else in its place is no such run."""
-    try:
-        found = facts(folder)
-        made, now = found.said["provenance"], decisive(experiment, watch)
-        if "parent" in made or found.said["until"] != until or found.damaged or found.progress["status"] != "finished":
-            return False
-        if made["fingerprint"] != experiment.fingerprint or identity.changes(made, experiment, *watch):
-            return False  # a class of that name is at hand, and is not the one that made it
-        here = {name: made.get(name) for name in DECISIVE}
-        return here == now["surroundings"] and decisive(found.experiment, found.watch) == now and not load(folder).damaged
-    except (Refused, OSError, KeyError, TypeError, ValueError):
-        return False
 
 
 def _of_other_content(found, experiment):
