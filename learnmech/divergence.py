@@ -1,6 +1,7 @@
 """Twins: two runs that differ in what was done to one of them, and how far they are apart, layer by layer, over time."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 import equinox as eqx
 import jax
@@ -13,6 +14,7 @@ from learnmech.errors import refused
 from learnmech.late import late
 from learnmech.quantity import Quantity
 from learnmech.record.base import Record
+from learnmech.record.given import recorded
 from learnmech.record.replay import place_of, stages_at
 from learnmech.tables import table
 
@@ -22,7 +24,7 @@ xr = late("xarray")
 MARKS = 200
 
 
-def twins(one: Record, other: Record, when: Iterable[float] | None = None) -> "xr.Dataset":
+def twins(one: Record | str | Path, other: Record | str | Path, when: Iterable[float] | None = None) -> "xr.Dataset":
     """How far two runs of one architecture are apart, at marks both have reached: at these steps (for flows times), or at up to 200 spread over all.
 
     Both are replayed. `weight_distance` and `gradient_distance` (layer) are Euclidean, of parameters w_l and of the gradient of each run's own
@@ -31,6 +33,7 @@ def twins(one: Record, other: Record, when: Iterable[float] | None = None) -> "x
     d^2 is in each layer: where the perturbation is. `growth_rate` is the finite-time Lyapunov exponent ln(d(t)/d(t_0))/(t - t_0) since the first
     of these marks at which they are apart, per step (for flows per time), NaN before.
     """
+    one, other = recorded("twins", one), recorded("twins", other)
     _check(one, other)
     places = _places(one, other, when)
     seen = []

@@ -23,6 +23,7 @@ from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
 from learnmech.record.finished import finished_before
 from learnmech.record.folder import Writer, facts, load
+from learnmech.record.given import recorded
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way, checkpoint_at, place_of, walk
@@ -185,7 +186,7 @@ def run(
 
 
 def fork(
-    record: Record,
+    record: Record | str | Path,
     at: float,
     events: tuple[Intervention, ...],
     watch: tuple[Instrument | str, ...] | None = None,
@@ -196,12 +197,13 @@ def fork(
     changes: dict[str, object] | None = None,
     keep_data: bool | None = None,
 ) -> Record:
-    """A twin that leaves a run at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
+    """A twin that leaves a run (a record, or its folder) at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
 
     Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit
     (a flow on other marks: to the tolerance of its solver).
     An event that says no step happens where they part. What happens to the parent later happens to the twin too.
     """
+    record = recorded("fork", record)
     events = tuple(dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events)
     early = [event for event in events if float(event.at) < at]
     if early:

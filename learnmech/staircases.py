@@ -2,6 +2,7 @@
 between; of any run, whatever its network, data and start."""
 
 import dataclasses
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -15,6 +16,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeFractions
 from learnmech.losses.squared import Squared
 from learnmech.record.base import Record
+from learnmech.record.given import recorded
 
 LEVELS = (0.1, 0.5, 0.9)
 # Marks that are replayed where fractions or the loss were not watched, and marks among which plateaus are looked for.
@@ -115,7 +117,7 @@ class Staircase:
         return doors.through("staircase", self)
 
 
-def staircase(record: Record, count: int = 0) -> Staircase:
+def staircase(record: Record | str | Path, count: int = 0) -> Staircase:
     """When each of the strongest `count` modes of the data (0: all there are) was learned in a run,
     of any network, data, rule and start.
 
@@ -128,6 +130,7 @@ def staircase(record: Record, count: int = 0) -> Staircase:
     A loss that is convex in time has no plateau. Times are in the units of the clock,
     param²/loss.  Source: Saxe et al. 2014; Jacot et al. 2021.
     """
+    record = recorded("staircase", record)
     fractions, loss = (_read(record, name, instrument) for name, instrument in (("mode_fraction", ModeFractions()), ("loss", Loss())))
     values, most = np.asarray(fractions.values, float), fractions.shape[1]
     if count < 0 or count > most:

@@ -12,6 +12,7 @@ final.npz                          the parameters at the end
 import dataclasses
 import io
 import json
+import os
 import shutil
 import time
 from pathlib import Path
@@ -275,6 +276,8 @@ class Found:
 
 def facts(folder: str | Path, who: str = "load") -> Found:
     """The facts of a run folder, each checked against its checksum."""
+    if not isinstance(folder, (str, os.PathLike)):
+        raise refused(who, "the path of a run folder", type(folder).__name__, "Give the folder that a run has written")
     folder = Path(folder)
     if not (folder / "run.json").is_file() and not (folder / ".run.json.copy").is_file():
         if is_sweep(folder):

@@ -4,7 +4,9 @@ import re
 
 import pytest
 
+import learnmech as lm
 from learnmech.cli.app import call
+from learnmech.errors import Refused
 
 MINE = """
 watch = ["loss"]
@@ -107,3 +109,12 @@ def test_a_mistake_is_answered_in_one_sentence_and_nothing_is_left_behind(home, 
     assert SHAPE.match(said.err.strip()) and "\n" not in said.err.strip() and not said.out, said
     assert (AT_4 | WHOLE)[line] in said.err
     assert {path: path.stat().st_mtime_ns for path in home.rglob("*")} == before
+
+
+def test_a_folder_stands_for_its_record_and_nothing_else_does(home):
+    record = lm.load(home / "first")
+    assert lm.twins(home / "first", str(home / "still")).identical(lm.twins(record, lm.load(home / "still")))
+    assert lm.fork(home / "first", 4, ()).params["layer1"]["weight"].tobytes() == lm.fork(record, 4, ()).params["layer1"]["weight"].tobytes()
+    for ask in (lambda: lm.fork(3, 4, ()), lambda: lm.twins(record, None), lambda: lm.staircase([1]), lambda: lm.resume(3), lambda: lm.fork("none", 4, ())):
+        with pytest.raises(Refused, match="record|run folder"):
+            ask()
