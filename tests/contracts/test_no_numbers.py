@@ -193,6 +193,13 @@ def test_what_began_with_a_balance_and_has_none_now_has_not_stood_still():
         assert instruments.Balance().read(moment)["balance_drift"] == drift
 
 
+def test_a_layer_of_zeros_is_aligned_with_nothing():
+    start = lm.prepare(lm.Experiment(architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=6, d=3, k=2), rules.GradientDescent(), lm.Clock(steps=1)))
+    zeros = dataclasses.replace(start.state, params=jax.tree.map(jnp.zeros_like, start.state.params))
+    read = instruments.Alignment().read(Moment(start.system, zeros, start.rule, zeros.params, jnp.zeros(()), zeros.params, zeros.params))
+    assert not any(np.any(value) for value in read.values())
+
+
 def test_layers_that_take_patches_are_not_laid_beside_the_modes_of_the_inputs():
     conv = architectures.Conv(shape=(8, 8), channels=(2,), readout="average")
     with pytest.raises(Refused, match=r"Alignment needs a first layer that takes the inputs .* but got \(2, 9\) and \(1, 2\) for 64 inputs and 1 outputs\. W"):
