@@ -72,15 +72,17 @@ class SpectralModes(Theory):
     source: ClassVar[str] = "textbook: the polar factor of aligned gradients; Bernstein & Newhouse 2024"
     predicts: ClassVar[tuple[str, ...]] = OF_MAPS
 
-    def domain(self, start):
+    def known(self, start):
         conditions = self._needed(start)
         if not conditions[0].holds:
             return conditions
         modes, bound = modes_of(start), resolved(start, ALIGNED)
         off = modes.off(product(weights(start)))
         aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, bound, off <= bound)
-        conditions = (*conditions, decoupled_inputs(start), aligned, begun(start, modes), _all_sought(start), _quiet(start, modes))
-        return (*conditions, *((balanced(start),) if len(start.params) > 1 else ()))
+        return (*conditions, decoupled_inputs(start), aligned, begun(start, modes), _all_sought(start), *((balanced(start),) if len(start.params) > 1 else ()))
+
+    def further(self, start):
+        yield _quiet(start, modes_of(start))
 
     def _needed(self, start):
         batch = getattr(start.rule, "batch", 0)
