@@ -164,9 +164,11 @@ def quadrature(product: FlatProduct, start: Float[Array, " p"], iterations: int)
     most = min(iterations, start.size)
     # a map that leads nowhere has shown all that the start sees
     more = lambda basis: (basis.used < most) & (basis.out > 0)  # noqa: E731
-    ritz = _diagonalized(jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most)))
-    spare = jnp.arange(most) < ritz.unused
-    return jnp.where(spare, ritz.values[-1], ritz.values).astype(start.dtype), jnp.where(spare, 0, ritz.vectors[0] ** 2).astype(start.dtype)
+    basis = jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most))
+    ritz = _diagonalized(basis)
+    spare, known = jnp.arange(most) < ritz.unused, ~jnp.isnan(basis.out)
+    nodes = jnp.where(known, jnp.where(spare, ritz.values[-1], ritz.values), jnp.nan)
+    return nodes.astype(start.dtype), jnp.where(spare, 0, ritz.vectors[0] ** 2).astype(start.dtype)
 
 
 # --- the basis
@@ -248,7 +250,9 @@ def _grown(product, basis, start, count):
     Q = _written(Q, row, used)
     ahead, parts, length = _cleared(image, Q, used)
     # below this it is the round-off of the product, of which too much would lie along the others
-    length = jnp.where(length > 1000 * jnp.finfo(image.dtype).eps * jnp.linalg.norm(image), length, 0 * length)
+    size = jnp.linalg.norm(image)
+    length = jnp.where(length > 1000 * jnp.finfo(image.dtype).eps * size, length, 0 * length)
+    length = jnp.where(jnp.isfinite(size), length, jnp.nan)  # nothing is beside a length that overflows: it leads somewhere
     parts = parts.astype(jnp.float64)
     here = alive & (jnp.arange(len(T)) == used)
     T = jnp.where(here[None, :], parts[:, None], jnp.where(here[:, None], parts[None, :], T))

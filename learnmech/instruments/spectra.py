@@ -72,7 +72,8 @@ class Alignment(Instrument):
 
     `layer_alignment`: |W_{l+1} W_l|_F/(|W_{l+1}|_F |W_l|_F), 1 where both are of rank one along the same direction.
     `input_alignment` and `output_alignment`: cos^2 between the top right singular vector of the first layer and the top input mode of
-    S_yx = U diag(s) V', and between the top left singular vector of the last layer and the top output mode.  Source: Ji & Telgarsky 2019; Saxe et al. 2014.
+    S_yx = U diag(s) V', and between the top left singular vector of the last layer and the top output mode. 0 of a layer of
+    zeros, which has no direction.  Source: Ji & Telgarsky 2019; Saxe et al. 2014.
     """
 
     def check(self, system):
@@ -107,8 +108,8 @@ class Alignment(Instrument):
         first, last = (jnp.linalg.svd(jnp.where(jnp.isfinite(w), w, 0), full_matrices=False) for w in (weights[0], weights[-1]))
         return {
             "layer_alignment": jnp.stack(pairs) if pairs else jnp.zeros((0,)),
-            "input_alignment": jnp.dot(first[2][0], modes.V[:, 0]) ** 2,
-            "output_alignment": jnp.dot(last[0][:, 0], modes.U[:, 0]) ** 2,
+            "input_alignment": jnp.where(jnp.any(weights[0] != 0), jnp.dot(first[2][0], modes.V[:, 0]) ** 2, 0),
+            "output_alignment": jnp.where(jnp.any(weights[-1] != 0), jnp.dot(last[0][:, 0], modes.U[:, 0]) ** 2, 0),
         }
 
 

@@ -45,10 +45,24 @@ class Modes(NamedTuple):
 
 
 def modes_of(start: Start) -> Modes:
-    """The modes of the training data, and where a deep linear network starts on them."""
+    """The modes of the training data, and where a deep linear network starts on them; a strength that is round-off of the largest is 0.
+
+    Through a layer with fewer units than there are modes the others never grow, whatever round-off makes of their strengths.
+    """
     S_xx, _ = correlations(start.data.train)
     U, s, V = singular_modes(start.data.train)
-    return Modes(U, s, V, np.einsum("dm,de,em->m", V, S_xx, V), np.einsum("km,kd,dm->m", U, product(weights(start)), V))
+    W = product(weights(start))
+    a0 = np.einsum("km,kd,dm->m", U, W, V)
+    below = max(W.shape) * np.finfo(start.experiment.precision).eps * np.abs(a0).max(initial=0)
+    return Modes(U, s, V, np.einsum("dm,de,em->m", V, S_xx, V), np.where(np.abs(a0) <= below, 0, a0))
+
+
+def begun(start: Start, modes: Modes) -> Condition:
+    """The condition that each mode with a target begins beyond round-off as far as the narrowest layer has room; or all at 0, where they stay."""
+    sought = modes.s > np.finfo(float).eps * modes.s.max(initial=0)
+    room = min([len(modes.s), *(len(layer) for layer in weights(start)[:-1])])
+    there, needed = int((modes.a0 != 0).sum()), min(room, int(sought.sum()))
+    return Condition("modes that begin beyond round-off", there, needed, there == 0 or there >= needed)
 
 
 def decoupled_inputs(start: Start) -> Condition:
@@ -145,10 +159,10 @@ class Decoupled(Theory):
         conditions = (plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent))
         if not conditions[0].holds:
             return conditions
-        off = modes_of(start).off(product(weights(start)))
-        bound = resolved(start, ALIGNED)
+        modes, bound = modes_of(start), resolved(start, ALIGNED)
+        off = modes.off(product(weights(start)))
         aligned = Condition("aligned at t = 0: W_0 = U diag(a) V' on the target's modes, relative", off, bound, off <= bound)
-        return (*conditions, decoupled_inputs(start), aligned, *((balanced(start),) if len(start.params) > 1 else ()))
+        return (*conditions, decoupled_inputs(start), aligned, begun(start, modes), *((balanced(start),) if len(start.params) > 1 else ()))
 
     def predict(self, start, clock=None):
         need(self, start, plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent))

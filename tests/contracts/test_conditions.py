@@ -1,5 +1,6 @@
 """Conditions and verdicts: laid over all architectures, rules and losses there are; at the edges of what can be decided they say so; none ends another."""
 
+import dataclasses
 import itertools
 import math
 
@@ -274,3 +275,36 @@ def test_what_is_watched_is_chosen_though_a_theory_cannot_be_laid(odd_theory):
     theory = odd_theory(raising(ZeroDivisionError()))[0]
     chosen = comparison.watching((theory, theories.Flow()), lm.prepare(LINE))
     assert instruments.Loss in {type(one) for one in chosen}
+
+
+@pytest.mark.parametrize("theory", [theories.Decoupled(), theories.SpectralModes()], ids=repr)
+@pytest.mark.parametrize("hidden", [(2,), (2, 1)], ids=repr)
+def test_modes_for_which_a_layer_has_no_room_never_grow_from_round_off(theory, hidden):
+    """Their strengths at the start are round-off, from which a mode by itself would have grown to half of its target."""
+    spectral = isinstance(theory, theories.SpectralModes)
+    clock = lm.Clock(steps=80, every=40) if spectral else lm.Clock(steps=800, every=400)
+    changed = {"architecture": architectures.DeepLinear(hidden=hidden), "initial": initial.Aligned(strength=0.1), "clock": clock}
+    line = dataclasses.replace(type(theory).example(), **changed)
+    line = line if spectral else line.with_value("rule", {"kind": "gradient-descent", "rate": 0.1})
+    laid = lm.compare(lm.run(line, ("mode-strengths",)), theory)
+    [room] = [c for c in laid.conditions if c.claim == "modes that begin beyond round-off"]
+    assert laid.verdict == "holds" and (room.value, room.bound) == (min(hidden), min(hidden))
+
+
+def test_a_mode_that_begins_at_round_off_though_there_is_room_for_it_is_outside_the_domain_of_the_others():
+    line = theories.Decoupled.example()
+    modes = lm.prepare(line).system.modes
+    strengths = np.array([0.1, 1e-17, 0.1]) ** 0.5
+    flat = np.concatenate([(np.eye(4, 3) * strengths @ modes.V[:, :3].T).ravel(), (modes.U * strengths @ np.eye(3, 4)).ravel()])
+    start = lm.prepare(dataclasses.replace(line, initial=initial.Given(flat=flat)))
+    [missing] = [c for c in theories.Decoupled().conditions(start) if not c.holds]
+    assert (missing.claim, missing.value, missing.bound) == ("modes that begin beyond round-off", 2, 3)
+
+
+@pytest.mark.parametrize("strength, verdict", [(0.02, "holds"), (0.1, "outside domain")])
+def test_modes_that_flutter_so_that_round_off_grows_are_outside_the_domain_before_it_is_seen(strength, verdict):
+    """Of both the recursion is exact; the third mode of the second leaks into the input without a target, 5 times as much every two steps."""
+    line = theories.SpectralModes.example().with_value("initial.strength", strength)
+    laid = lm.compare(lm.run(line, ("mode-strengths",)), theories.SpectralModes())
+    grown = next(c for c in laid.conditions if c.claim == "round-off as far as fluttering modes amplify it")
+    assert laid.verdict == verdict and (laid.row("mode_strength").error < 1e-13) == grown.holds

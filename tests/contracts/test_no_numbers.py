@@ -10,6 +10,7 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, catalog, data, instruments, losses, rules, trees
 from learnmech.activations import ACTIVATIONS
+from learnmech.curvature.lanczos import quadrature
 from learnmech.errors import Refused
 from learnmech.instruments import Watch, participation, propagation, spectra
 from learnmech.instruments.base import Instrument, Moment
@@ -192,7 +193,22 @@ def test_what_began_with_a_balance_and_has_none_now_has_not_stood_still():
         assert instruments.Balance().read(moment)["balance_drift"] == drift
 
 
+def test_a_layer_of_zeros_is_aligned_with_nothing():
+    start = lm.prepare(lm.Experiment(architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=6, d=3, k=2), rules.GradientDescent(), lm.Clock(steps=1)))
+    zeros = dataclasses.replace(start.state, params=jax.tree.map(jnp.zeros_like, start.state.params))
+    read = instruments.Alignment().read(Moment(start.system, zeros, start.rule, zeros.params, jnp.zeros(()), zeros.params, zeros.params))
+    assert not any(np.any(value) for value in read.values())
+
+
 def test_layers_that_take_patches_are_not_laid_beside_the_modes_of_the_inputs():
     conv = architectures.Conv(shape=(8, 8), channels=(2,), readout="average")
     with pytest.raises(Refused, match=r"Alignment needs a first layer that takes the inputs .* but got \(2, 9\) and \(1, 2\) for 64 inputs and 1 outputs\. W"):
         lm.run(dataclasses.replace(SIGNS, architecture=conv), ("alignment",))
+
+
+def test_a_spectrum_beyond_what_can_be_squared_is_no_number():
+    """A length that overflowed was read as one that leads nowhere, and the first direction as the whole spectrum."""
+    values = jnp.arange(1.0, 6.0)
+    for by, known in ((1.0, True), (1e160, False)):
+        nodes, weights = quadrature(lambda v, by=by: by * values * v, jnp.ones(5), 5)
+        assert np.isfinite(nodes).all() == known and (not known or np.allclose(nodes, values))
