@@ -392,9 +392,9 @@ def test_a_run_that_watches_nothing_has_an_empty_table_of_its_marks(tmp_path, mo
 def test_a_run_of_which_no_mark_is_committed_yet_is_shown_and_compared(run, capsys):
     shutil.copytree(run, run.parent / "whole")
     unfinished(run, marks=0)
-    for command in (["report", run], ["compare", run, "signal-propagation"], ["compare", run, run.parent / "whole"], ["export", run, "none.csv"]):
+    for command in (["report", run], ["compare", run, run.parent / "whole"], ["export", run, "none.csv"]):
         assert words(capsys, *command)[0] == 0, command
-    lm.show(lm.compare(lm.load(run), "signal-propagation"))
+    lm.show(lm.compare(lm.load(run), lm.load(run.parent / "whole")))
 
 
 # --- one place each
