@@ -7,6 +7,7 @@ import enum
 import functools
 import hashlib
 import importlib.util
+import inspect
 import io
 import pickle
 import sys
@@ -252,8 +253,8 @@ class _Told:
             self.tell(held)
 
     def _code(self, code):
-        if self._lenient:  # what a class computes is the same wherever its imports stand; a model in hand counts as it always has
-            self.say("code", *steps_of(code), code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags)
+        if self._lenient:  # what a class computes is the same wherever it and its imports stand; a model in hand counts as it always has
+            self.say("code", *steps_of(code), code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags & ~inspect.CO_NESTED)
             return self.tell(code.co_consts)
         self.say("code", code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_exceptiontable)
         self.tell(code.co_consts)

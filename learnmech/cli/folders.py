@@ -21,6 +21,9 @@ OURS = re.compile(
     r"(\.(run|progress)\.json\.copy|(run|progress)\.json|\.?final\.npz|\.?(report\.html|figure\.svg)|experiment\.toml)(\.part)?"
     r"|\.lock|record|checkpoints|data|parts|[0-9a-f]{16}\.npy"
 )
+BELOW = ("record", "checkpoints", "data", "parts")
+WRITTEN = re.compile(r"record/every-\d+\.zarr/|checkpoints/\d+-\d+-[0-9a-f]{8}\.npz(\.part)?$")
+"""What a run writes into the folders below its own, beside what its run.json lists."""
 UNSPLIT = re.compile('[,;"\\s#]+')
 """What would split a header, or be read as a quote or a comment."""
 
@@ -139,9 +142,14 @@ def take_away(folder: Path, foreign: Path | None, what: str) -> None:
 
 def _foreign(folder: Path, said: dict):
     """What stands in a run folder and was not written by a run."""
-    listed = {PurePath(name).parts[0] for name in said.get("crc32", {}) if isinstance(name, str) and name}
+    names = said["crc32"] if forms.misfit(said, {"crc32": {forms.Name: str}}) is None else {}
+    listed = {PurePath(name).parts[0] for name in names}
     for path in sorted(folder.iterdir()):
         if path.name not in listed and not OURS.fullmatch(path.name):
+            yield path
+    for path in sorted(one for below in BELOW for one in (folder / below).rglob("*") if one.is_file() and "__pycache__" not in one.parts):
+        name = path.relative_to(folder).as_posix()
+        if name not in names and not WRITTEN.match(name):
             yield path
 
 

@@ -178,6 +178,8 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sum
     variables, damaged, stored = {}, [], None
     if any(name not in arrays or arrays[name].shape[0] < rows for name in held.values()):
         raise Damaged(f"{path.name} has fewer rows than are committed")
+    if any((arrays[name].metadata.dimension_names or ("",))[0] != "time" for name in held.values()):
+        raise Damaged(f"{path.name} has rows that are no marks")
     for name in names:
         array, folder = arrays[held[name]], path / held[name]
         if array.dtype.itemsize * int(np.prod((rows, *array.shape[1:]))) > EAGER_BYTES and (sound or _all_whole(array, folder, rows, sums, name)):

@@ -295,3 +295,15 @@ def test_a_member_of_an_enumeration_counts_by_what_it_stands_for(tmp_path, monke
         f"import enum\nclass Shade(enum.Enum):\n    ONE = {one}\nKEPT = Shade.ONE\nclass A:\n    def f(self):\n        return KEPT.value\n" for one in (1, 2)
     ]
     assert digests(sources[0]) != digests(sources[1])
+
+
+def test_a_class_that_is_made_within_a_function_of_a_script_is_kept(tmp_path, monkeypatch):
+    head, body = OWN.split("class Halved")
+    inside = "".join(f"    {line}\n" for line in f"class Halved{body}".splitlines())
+    (tmp_path / "made.py").write_text(f"{head}def made():\n{inside}    return Halved\n")
+    space = types.ModuleType("__main__")
+    space.__file__ = str(tmp_path / "made.py")
+    monkeypatch.setitem(sys.modules, "__main__", space)
+    exec(compile((tmp_path / "made.py").read_text(), space.__file__, "exec"), vars(space))
+    lm.run(on(data.Gaussian(n=8, d=2), space.made()(rate=0.1)), folder=tmp_path / "run")
+    assert "class Halved" in (tmp_path / "run" / "parts" / "own_halved.py").read_text()
