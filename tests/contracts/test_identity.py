@@ -1,5 +1,6 @@
 """Identity by content: nothing is made of a run again by other data or other code than it was made by."""
 
+import shutil
 import subprocess
 import sys
 import types
@@ -98,6 +99,8 @@ def test_a_finished_run_that_is_damaged_is_not_taken_for_a_whole_one(tmp_path, h
 
 def own_module(tmp_path, name, monkeypatch, source=OWN):
     (tmp_path / f"{name}.py").write_text(source)
+    # Python takes what it compiled for a file of the same second and length for that of this one
+    shutil.rmtree(tmp_path / "__pycache__", ignore_errors=True)
     monkeypatch.syspath_prepend(str(tmp_path))
     monkeypatch.delitem(sys.modules, name, raising=False)
     return __import__(name)
