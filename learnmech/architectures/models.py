@@ -8,7 +8,7 @@ from pathlib import Path
 
 import equinox as eqx
 
-from learnmech import catalog, guests
+from learnmech import backend, catalog, guests
 from learnmech.architectures.skeletons import check_model, is_pair, said
 from learnmech.digest import digest_of
 from learnmech.errors import refused
@@ -16,6 +16,8 @@ from learnmech.parts import Part, structure
 
 # The models at hand in this process, by what their text says of them.
 _AT_HAND: dict[tuple[str, str], object] = {}
+# Those of them that were made by a run folder's copy of the code.
+_OF_COPIES: set[tuple[str, str]] = set()
 
 
 class Model(Part):
@@ -76,18 +78,29 @@ class Model(Part):
         return ((self.sha256[:16], sys.modules[_module_name(_file_and_name(self.python)[0], self.sha256)]),)
 
     def parsed(self, folder="."):
-        if self.key in _AT_HAND or self.given:
+        if self.given:
             return self  # one that was handed over is in no text: what was recorded of it is read, and whoever needs the model itself is refused
-        if not catalog.trusted():
-            raise self._unknown()
         path, name = _file_and_name(self.python)
         carried = Path(folder).resolve() / guests.FOLDER / path.name
+        # what a run folder's copy gave is that of run folders: elsewhere modules beside the file may have been edited since
+        if self.key in _AT_HAND and (self.key not in _OF_COPIES or carried.is_file()):
+            return self
+        if not catalog.trusted():
+            raise self._unknown()
         places = [above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)]
         path = next((place for place in (carried, *places) if place.is_file()), path)
+        if self.key in _AT_HAND and not path.is_file():
+            return self
         source = _read(path)
         found = hashlib.sha256(source).hexdigest()
+        if self.key in _AT_HAND and found != self.sha256:
+            return self
         if found != self.sha256:
             raise refused("Wrapped", f"{path.name} with sha256 {self.sha256[:16]}...", f"{found[:16]}...", "Restore the file, or write its sha256")
+        if self.key in _AT_HAND:  # the same file with modules of its own: neither the module nor what was compiled of it stands for this one
+            sys.modules.pop(_module_name(path, found), None)
+            backend.forget()
+        (_OF_COPIES.add if path == carried else _OF_COPIES.discard)(self.key)
         _AT_HAND[self.key] = _run(path, name, source, found, guests.Carried.of(carried.parent) if path == carried else None)
         return self
 

@@ -17,6 +17,7 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, catalog, data, initial, instruments, interventions, rules, text, trees
+from learnmech.architectures import models
 from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.march import march
@@ -393,3 +394,32 @@ def test_what_names_no_model_in_a_file_is_refused(tmp_path, monkeypatch):
     assert "Equinox module" in refusal(lambda: architectures.Wrapped.of("mine.py:number"))
     (tmp_path / "broken.py").write_text("1 / 0\n")
     assert "ZeroDivisionError" in refusal(lambda: architectures.Wrapped.of("broken.py:model"))
+
+
+def test_the_copy_in_a_run_folder_does_not_stand_for_modules_that_were_edited_since(tmp_path, monkeypatch):
+    """What a record was made by, from its folder, and what a text says now, side by side in one process."""
+    monkeypatch.syspath_prepend(str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    source = "import jax\nimport factor_of_it\ndef init(key):\n    return {'w': jax.random.normal(key, (1, 3))}\n"
+    source += "def apply(params, x):\n    return factor_of_it.FACTOR * (params['w'] @ x)\nmodel = (init, apply)\n"
+    (tmp_path / "mine.py").write_text(source)
+    knobs = f'model = {{python = "mine.py:model", sha256 = "{hashlib.sha256(source.encode()).hexdigest()}"}}'
+    said = 'data = {kind = "gaussian", n = 10, d = 3, k = 1}\nrule = {kind = "gradient-descent", rate = 0.1}\nclock = {steps = 3}\n'
+    (tmp_path / "e.toml").write_text(f'watch = ["loss"]\narchitecture = {{kind = "wrapped", {knobs}}}\n{said}')
+
+    def fresh(factor):
+        """As a process that has seen none of it."""
+        (tmp_path / "factor_of_it.py").write_text(f"FACTOR = {factor}\n")
+        monkeypatch.setattr(models, "_AT_HAND", {})
+        for name in [name for name, module in sys.modules.items() if (getattr(module, "__file__", None) or "").startswith(str(tmp_path))]:
+            monkeypatch.delitem(sys.modules, name)
+
+    monkeypatch.setattr(catalog, "_TRUSTED", [True])
+    fresh(1.0)
+    first = lm.run("e.toml", folder="run")["loss"].values
+    fresh(30.5)
+    record = lm.load("run")
+    np.testing.assert_array_equal(record.read("loss", [2])["loss"].values, first[2:3])
+    assert lm.run("e.toml")["loss"].values[0] > 10 * first[0]
+    with pytest.raises(Refused, match="is other code"):
+        record.read("loss", [2])

@@ -12,8 +12,9 @@ import learnmech as lm
 from learnmech import catalog, contracts
 from learnmech.architectures import Mlp
 from learnmech.data import Gaussian
+from learnmech.errors import Refused
 from learnmech.orders import fitted_order, measured_order
-from learnmech.rules import GradientDescent
+from learnmech.rules import Adam, GradientDescent
 from learnmech.theories import Flow, ModifiedFlow
 from learnmech.theories.base import Limit
 from learnmech.theories.flow import epoch_modified_loss, integrated
@@ -129,3 +130,14 @@ def test_every_theory_keeps_its_contracts(kind):
     checks = contracts.of_part(catalog.members("theories")[kind])
     assert len(checks) >= 6
     assert not [(check.claim, check.measured, check.predicted, check.tolerance) for check in checks if not check.holds]
+
+
+def test_a_flow_that_is_too_stiff_to_be_solved_is_refused_and_ends_no_comparison():
+    """Sign flow at Adam's own eps: a hundred million times as fast near a zero of the gradient as far from it."""
+    stiff = lm.Experiment(Mlp(hidden=(2,)), Gaussian(n=6, d=2), Adam(rate=0.01), lm.Clock(steps=50, every=25))
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("learnmech.theories.flow.MOST", 2000)
+        with pytest.raises(Refused, match="looks at its velocity"):
+            lm.predict(stiff, Flow())
+        said = lm.compare(lm.run(stiff, ("loss",)), Flow())
+    assert said.verdict == "outside domain" and not said.rows
