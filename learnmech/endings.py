@@ -68,7 +68,7 @@ def climbing(course: Course, last: Checkpoint, losses: Float[np.ndarray, " marks
         # a fork has no states before the mark at which it leaves its parent
         first = max(int(np.searchsorted(course.places, last.place)) + 1 - len(losses), 0)
         begun = max(course.places[first], course.event_places[last.done - 1] if last.done else 0)
-        places = [int(begun + share * (last.place - begun)) for share in LOOKED_AT]
+        places = [int(begun + part * (last.place - begun)) for part in LOOKED_AT]
         top = max(top, *(sharpness_at_least(system, state.params) for state in states(places)))
     if not top > bound:
         return []

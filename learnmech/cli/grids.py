@@ -67,9 +67,8 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
     mine = hashlib.sha256(told.encode()).hexdigest()[:8]
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
     with phases(quiet, f"{name} sweep", points=True) as told:
-        told.settle()
         told.enter("running")
-        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=told.counted, shard=shard)
+        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=told.possible, shard=shard)
         kept, of = int((grid["reached"] > 0).sum()), int(grid["reached"].size)
         file = None
         if kept == of:
@@ -167,9 +166,8 @@ def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> d
         raise refused("compare", "a theory to lay over the points of a sweep", f"the folder {other}", "Name a theory; learnmech list theories tells them")
     folder, theory = Path(folder), text.part_of(Theory, other)
     with phases(quiet, f"{other} over {folder.name}", points=True) as told:
-        told.settle()
         told.enter("comparing")
-        laid = sweeps.compare_grid(folder, theory, tolerance, told.counted)
+        laid = sweeps.compare_grid(folder, theory, tolerance, told.possible)
     found = described(folder, "compare")
     stored = packed(laid.dataset, found.said["identity"])
     with sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"), sealed.shared(folder), alone(folder):

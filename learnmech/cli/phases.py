@@ -74,6 +74,11 @@ class Phases:
         """How many of so many are done."""
         self._far(done, of, f"{done} of {of}")
 
+    def possible(self, done: int, of: int) -> None:
+        """The same of what is known to be possible once the first is done."""
+        self.settle()
+        self.counted(done, of)
+
     def _far(self, reached, of, words, last=True):
         if self.bar is not None:
             self.bar.update(self.task, total=of, completed=reached, said=words)

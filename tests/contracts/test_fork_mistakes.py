@@ -118,3 +118,10 @@ def test_a_folder_stands_for_its_record_and_nothing_else_does(home):
     for ask in (lambda: lm.fork(3, 4, ()), lambda: lm.twins(record, None), lambda: lm.staircase([1]), lambda: lm.resume(3), lambda: lm.fork("none", 4, ())):
         with pytest.raises(Refused, match="record|run folder"):
             ask()
+
+
+@pytest.mark.parametrize("knob", ["rule.rte=0.1,0.2", "rule.rate=0.1,x", "architecture.hidden=[4],[0]"])
+def test_a_mistake_in_a_sweep_is_answered_by_its_sentence_alone(home, capsys, knob):
+    assert call(["sweep", str(home / "mine.toml"), knob, "--out", str(home / "grid")]) == 2
+    said = capsys.readouterr()
+    assert SHAPE.match(said.err.strip()) and "\n" not in said.err.strip() and not said.out and not (home / "grid").exists()
