@@ -1,5 +1,6 @@
 """The march: the only room that steps. One compiled loop, for steps and for flows, which reads at the clock's marks."""
 
+import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -9,6 +10,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech import trees
+from learnmech.backend import kept
 from learnmech.freezing import Frozen, Narrowed
 from learnmech.instruments.base import Instrument, Moment, Sound
 from learnmech.rules.base import Rule
@@ -120,24 +122,18 @@ def _after(system, rule, state, update, span, moving, frozen):
     return tuple(frozen.kept(frozen.combined(new, old), old) for new, old in zip(after, (state.params, state.memory), strict=True))
 
 
-def _read(instruments, moment):
-    readings = {}
-    for instrument in instruments:
-        readings |= instrument.seen(moment)
-    return readings
-
-
-def _by_cadence(instruments):
+def _by_cadence(instruments, shapes):
+    """{every: ((instrument, shapes of its readings), ...)}."""
     cadences = sorted({instrument.every for instrument in instruments})
-    return {every: tuple(i for i in instruments if i.every == every) for every in cadences}
+    return {every: tuple(pair for pair in zip(instruments, shapes, strict=True) if pair[0].every == every) for every in cadences}
 
 
-def _blank(shapes, marks: int):
-    """NaN buffers for what each cadence reads over so many marks, whatever the first one is; `shapes` of each of its instruments' readings."""
+def _blank(groups, marks: int):
+    """NaN buffers for what each cadence reads over so many marks, whatever the first one is."""
     buffers = {}
-    for every, read in shapes.items():
+    for every, group in groups.items():
         capacity = marks if every == 1 else -(-marks // every) + 1
-        buffers[every] = {name: jnp.full((capacity, *s.shape), jnp.nan, s.dtype) for one in read for name, s in one.items()}
+        buffers[every] = {name: jnp.full((capacity, *s.shape), jnp.nan, s.dtype) for _, read in group for name, s in read.items()}
     return buffers
 
 
@@ -187,8 +183,8 @@ def march(
     Every step runs the same compiled body, at a mark or between marks, so that where the marks are does not move the learner by a bit;
     readings are computations of their own, entered on a condition. `together` walks to the end although a run halts (for vmap).
     """
+    groups = _by_cadence(instruments, shapes_of(system, rule, state, instruments))
     exact, rule = rule, trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
-    groups = _by_cadence(instruments)
     first, position, ahead, passed, total, turns = map(jnp.asarray, way)
     marks = len(position)
     slots = {every: -(-first // every) for every in groups}
@@ -220,10 +216,10 @@ def march(
             place = mark if every == 1 else (first + mark) // every - slots[every]
 
             filled[every] = {}
-            for instrument, read in zip(group, shapes[every], strict=True):
+            for instrument, read in group:
                 # a condition of its own for each, so that a reading is compiled the same whatever else is read
-                def write(buffer, i=instrument, p=place):
-                    return jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, p, 0), buffer, i.seen(moment, sound))
+                def write(buffer, i=instrument, s=read, p=place):
+                    return jax.tree.map(lambda b, x: jax.lax.dynamic_update_index_in_dim(b, x, p, 0), buffer, i.seen(moment, sound, s))
 
                 filled[every] |= jax.lax.cond(due, write, lambda buffer: buffer, {name: buffers[every][name] for name in read})
         stop = ~(jnp.isfinite(loss) & sound.params)
@@ -236,10 +232,8 @@ def march(
         params, memory = _after(system, rule, here, (update, next_memory), ahead[turn] if rule.flows else None, moving, frozen)
         return _Walk(turn + 1, mark + at_mark, reached, params, memory, filled, halted, again)
 
-    sample = eqx.filter_eval_shape(_sample, system, rule, state, origin)
-    shapes = {every: [jax.eval_shape(instrument.seen, sample) for instrument in group] for every, group in groups.items()}
     zero, no = jnp.zeros((), jnp.int64), jnp.array(False)
-    walk = _Walk(zero, zero, zero, state.params, state.memory, _blank(shapes, marks), no, no)
+    walk = _Walk(zero, zero, zero, state.params, state.memory, _blank(groups, marks), no, no)
     walk = _in_legs(body, walk, total, turns) if legs else jax.lax.while_loop(going, body, walk)
     turn, mark, reached, params, memory, buffers, halted, _ = walk
     moved = turn if legs else jnp.minimum(turn - halted, total)
@@ -250,18 +244,22 @@ def march(
     return Block(after, buffers, reached if together else mark, halted)
 
 
-def _sample(system, rule, state, origin):
-    """A moment in its shapes alone, of which the gradient and the update have those of the parameters: neither need be traced for it."""
-    return Moment(system, state, rule, origin, system.loss(state.params), state.params, state.params)
+def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> tuple[dict[str, jax.ShapeDtypeStruct], ...]:
+    """For each instrument {name: shape and type of one reading}, without computing any.
+
+    Remembered: to trace an instrument takes as long as to trace a step, and a run asks this of each some five times.
+    """
+    leaves, structure = jax.tree.flatten((system, rule, state, instruments))
+    return _shapes(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
 
 
-def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
-    """{every: {name: shape and type of one reading}}, without computing any."""
-    groups = _by_cadence(instruments)
+@kept
+@functools.lru_cache(maxsize=256)
+def _shapes(structure, leaves):
+    def read(system, rule, state, instruments):
+        rule = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
+        # the gradient and the update have the shapes of the parameters: neither need be traced
+        moment = Moment(system, state, rule, state.params, system.loss(state.params), state.params, state.params)
+        return tuple(instrument.shapes(moment) for instrument in instruments)
 
-    def read(system, rule, state):
-        exact = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
-        moment = _sample(system, exact, state, state.params)
-        return {every: _read(group, moment) for every, group in groups.items()}
-
-    return eqx.filter_eval_shape(read, system, rule, state)
+    return eqx.filter_eval_shape(read, *jax.tree.unflatten(structure, leaves))

@@ -1,13 +1,11 @@
 """Watching: what a run reads at its marks, as given by instruments, by their kinds or by addresses, and what the readings weigh."""
 
-import functools
 from collections.abc import Iterable
 
 import jax
 import numpy as np
 
 from learnmech import catalog, text
-from learnmech.backend import kept
 from learnmech.errors import refused
 from learnmech.experiment import Start
 from learnmech.instruments.base import Instrument
@@ -56,15 +54,11 @@ def quantities_in(start: Start, watch: tuple[Instrument, ...]) -> tuple[Quantity
 
 
 def shapes_in(start: Start, watch: tuple[Instrument, ...]) -> dict[int, dict[str, jax.ShapeDtypeStruct]]:
-    """{every: {name: shape and type of one reading}}."""
-    leaves, structure = jax.tree.flatten((start.system, start.rule, start.state, watch))
-    return _shapes(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
-
-
-@kept
-@functools.lru_cache(maxsize=256)
-def _shapes(structure, leaves):
-    return shapes_of(*jax.tree.unflatten(structure, leaves))
+    """{every: {name: shape and type of one reading}}, cadences ascending."""
+    found: dict[int, dict] = {every: {} for every in sorted({instrument.every for instrument in watch})}
+    for instrument, shapes in zip(watch, shapes_of(start.system, start.rule, start.state, watch), strict=True):
+        found[instrument.every] |= shapes
+    return found
 
 
 def mark_bytes(start: Start, watch: tuple[Instrument, ...]) -> int:

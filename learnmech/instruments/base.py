@@ -83,23 +83,31 @@ class Instrument(Part):
         """
         return "outputs"
 
-    def seen(self, moment: Moment, sound: Sound | None = None) -> dict[str, Array]:
+    def seen(self, moment: Moment, sound: Sound | None = None, shapes: dict[str, jax.ShapeDtypeStruct] | None = None) -> dict[str, Array]:
         """What is read, in floats, with NaN over all that rests on what is no number: the one place where this is decided.
 
         A network can turn a NaN into a number (a rectifier, a largest entry, a comparison, a rank), so that no instrument would notice by itself.
+        `shapes` are its `shapes`, where they are known.
         """
         sound = Sound.of(moment.state.params, moment.loss) if sound is None else sound
+        shapes = self.shapes(moment) if shapes is None else shapes
 
         def look():
-            return {name: _laid(jnp.asarray(value), self.rests_on(name), sound) for name, value in self.read(moment).items()}
+            return self._looked(moment, sound)
 
-        shapes = jax.eval_shape(look)
         rests = {self.rests_on(name) for name in shapes}
         if not rests or rests & {"itself", "nothing"}:
             return look()
         # not looked at in vain: LAPACK's singular vectors of a matrix with an infinite entry never come to an end
         blank = {name: jnp.full(one.shape, jnp.nan, one.dtype) for name, one in shapes.items()}
         return jax.lax.cond(sound.outputs if rests == {"outputs"} else sound.params, look, lambda: blank)
+
+    def shapes(self, moment: Moment) -> dict[str, jax.ShapeDtypeStruct]:
+        """{quantity name: shape and type of a reading}, computing none."""
+        return jax.eval_shape(lambda: self._looked(moment, Sound(jnp.array(True), jnp.array(True))))
+
+    def _looked(self, moment, sound):
+        return {name: _laid(jnp.asarray(value), self.rests_on(name), sound) for name, value in self.read(moment).items()}
 
     def check(self, system: System) -> None:
         """Refuse a system this instrument cannot look at."""

@@ -126,6 +126,9 @@ class Part(eqx.Module, metaclass=_Asked):
     hint: typing.ClassVar[str] = ""
     follows: typing.ClassVar[dict[str, tuple[str, ...]]] = {}
 
+    # Equinox makes every method that is asked for a tree of its own, which no one here hands to JAX; that took a tenth of what it takes to trace a run.
+    __getattribute__ = object.__getattribute__
+
     def __check_init__(self):
         for field in dataclasses.fields(self):
             check(self, field, getattr(self, field.name))

@@ -241,7 +241,9 @@ def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> P
         for checkpoint in whole:
             writer.kept.keep(checkpoint)
         writer.append(first, readings, record.reached)
-        status = {"wall_seconds": record.provenance["wall_seconds"], "status": "finished"}
+        # what Ctrl-C stopped is no finished run in its copy either: `resume` goes on with it
+        stopped = any(note.startswith("interrupted after") for note in record.notes)
+        status = {"wall_seconds": record.provenance["wall_seconds"], "status": "interrupted" if stopped else "finished"}
         writer.finish(record.final, list(record.notes), marks=record.reached, **status)
     if record.result:
         conclude(Path(folder), record.result)

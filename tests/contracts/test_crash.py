@@ -265,6 +265,17 @@ def test_a_fork_that_is_killed_as_soon_as_it_is_there_goes_on(wholes, tmp_path, 
     assert bits(again.final) == bits(there.final) and again["loss"].equals(there["loss"])
 
 
+def test_a_copy_of_what_was_stopped_is_no_finished_run_and_goes_on(wholes, tmp_path):
+    def stop(progress):
+        if progress.reached >= 8:
+            raise KeyboardInterrupt
+
+    record = lm.run(experiment("adam"), WATCH, progress=stop)
+    copy = record.save(tmp_path / "copy")
+    assert record.reached < 21 and lm.load(copy).notes == record.notes
+    complete(lm.resume(copy), wholes["adam"], random.Random("copy"))
+
+
 def test_a_damaged_checkpoint_is_not_saved_and_a_damaged_record_is_refused(wholes, tmp_path):
     folder, rng = shutil.copytree(wholes["sgd"].folder, tmp_path / "run"), random.Random("saved")
     flip(sorted((folder / "checkpoints").iterdir())[1], rng)
