@@ -1,6 +1,5 @@
 """The march: the only room that steps. One compiled loop, for steps and for flows, which reads at the clock's marks."""
 
-import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -10,7 +9,6 @@ import numpy as np
 from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech import trees
-from learnmech.backend import kept
 from learnmech.freezing import Frozen, Narrowed
 from learnmech.instruments.base import Instrument, Moment, Sound
 from learnmech.rules.base import Rule
@@ -245,21 +243,12 @@ def march(
 
 
 def shapes_of(system: System, rule: Rule, state: State, instruments: tuple[Instrument, ...]) -> tuple[dict[str, jax.ShapeDtypeStruct], ...]:
-    """For each instrument {name: shape and type of one reading}, without computing any.
-
-    Remembered: to trace an instrument takes as long as to trace a step, and a run asks this of each some five times.
-    """
-    leaves, structure = jax.tree.flatten((system, rule, state, instruments))
-    return _shapes(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+    """For each instrument {name: shape and type of one reading}, without computing any."""
+    return trees.shapes_of(_looked, system, rule, state, instruments)
 
 
-@kept
-@functools.lru_cache(maxsize=256)
-def _shapes(structure, leaves):
-    def read(system, rule, state, instruments):
-        rule = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
-        # the gradient and the update have the shapes of the parameters: neither need be traced
-        moment = Moment(system, state, rule, state.params, system.loss(state.params), state.params, state.params)
-        return tuple(instrument.shapes(moment) for instrument in instruments)
-
-    return eqx.filter_eval_shape(read, *jax.tree.unflatten(structure, leaves))
+def _looked(system, rule, state, instruments):
+    rule = trees.cast(rule, jax.tree.leaves(state.params)[0].dtype)
+    # the gradient and the update have the shapes of the parameters: neither need be traced
+    moment = Moment(system, state, rule, state.params, system.loss(state.params), state.params, state.params)
+    return tuple(instrument.shapes(moment) for instrument in instruments)

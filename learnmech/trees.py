@@ -1,14 +1,17 @@
 """Trees: arithmetic on pytrees of parameters, and the path that names each leaf."""
 
+import functools
 import re
+from collections.abc import Callable
 from typing import Any
 
+import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-import learnmech.backend  # noqa: F401  (double precision must be allowed before the first array)
+from learnmech.backend import kept  # (double precision must be allowed before the first array)
 
 Array = jax.Array | np.ndarray
 """An array of either library."""
@@ -72,6 +75,21 @@ def length(x: Array) -> Float[Array, ""]:
 def cast(tree: PyTree, dtype) -> PyTree:
     """Every floating-point leaf in the given precision."""
     return jax.tree.map(lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
+
+
+def shapes_of(function: Callable, *arguments) -> PyTree:
+    """What a function of a module gives, in shapes and types alone; remembered by the function and the structure and shapes of its arguments.
+
+    To trace a network takes milliseconds, and a run asks for the shapes of its signals and readings some thirty times.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    return _shapes_of(function, structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+
+
+@kept
+@functools.lru_cache(maxsize=1024)
+def _shapes_of(function, structure, leaves):
+    return eqx.filter_eval_shape(function, *jax.tree.unflatten(structure, leaves))
 
 
 def path_of(keys) -> str:

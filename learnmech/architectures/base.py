@@ -124,9 +124,17 @@ class Architecture(Part):
         self.forward(params, X, note)
         return seen
 
+    def signal_shapes(self, params: Params, X: Float[Array, "n d"]) -> dict[str, jax.ShapeDtypeStruct]:
+        """Shape and type of every named signal, computing none."""
+        return trees.shapes_of(_signals, self, params, X)
+
     def anchored(self, params: Params) -> "Architecture":
         """The architecture with what it holds of the start's parameters; most hold nothing."""
         return self
+
+
+def _signals(architecture, params, X):
+    return architecture.signals(params, X)
 
 
 class Around(Architecture):

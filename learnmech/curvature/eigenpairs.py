@@ -1,6 +1,5 @@
 """Eigenpairs: the sharpest and the lowest directions of a landscape where one stands, compiled once for a structure."""
 
-import functools
 from typing import NamedTuple
 
 import equinox as eqx
@@ -11,7 +10,6 @@ from jax import flatten_util
 from jaxtyping import Float
 
 from learnmech import trees
-from learnmech.backend import kept
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import check_operator, flattened, product_of
 from learnmech.errors import Refused, refused
@@ -115,8 +113,7 @@ def fraction(who: str, name: str, value, example: str = "1e-6") -> float:
 def check_params(who: str, system: System, params: Params) -> None:
     """Refuse parameters that the system's network cannot take."""
     try:
-        leaves, structure = jax.tree.flatten((system, params))
-        _priced(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+        trees.shapes_of(_loss, system, params)
         taken = all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(params))
     except Refused:
         raise
@@ -132,11 +129,8 @@ def shown(params: Params) -> str:
     return ", ".join(said[:6]) + (", ..." if len(said) > 6 else "") or repr(params)
 
 
-@kept
-@functools.lru_cache(maxsize=256)
-def _priced(structure, leaves):
-    """The shape of the loss, for parameters that have one; remembered, since to trace it takes as long as many a product."""
-    return eqx.filter_eval_shape(lambda system, params: system.loss(params), *jax.tree.unflatten(structure, leaves))
+def _loss(system, params):
+    return system.loss(params)
 
 
 def _merged(known, other, k):

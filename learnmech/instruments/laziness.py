@@ -30,7 +30,7 @@ class FeatureMovement(Instrument):
     """
 
     def quantities(self, system, params):
-        axis, labels = feature_axis(tuple(jax.eval_shape(lambda p: features(system, p), params)), params)
+        axis, labels = feature_axis(tuple(trees.shapes_of(features, system, params)), params)
         return (Quantity("feature_movement", (axis,), "1", "|h - h_0|/|h_0|", "change of each layer's features over their size at the start", labels),)
 
     def read(self, moment):

@@ -5,6 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learnmech import trees
 from learnmech.curvature.operators import KINDS
 from learnmech.curvature.spectrum import sums
 from learnmech.instruments.base import Instrument, OfCurvature, OfKernel
@@ -32,7 +33,7 @@ class Participation(Instrument):
     """
 
     def quantities(self, system, params):
-        axis, labels = feature_axis(tuple(jax.eval_shape(lambda p: features(system, p), params)), params)
+        axis, labels = feature_axis(tuple(trees.shapes_of(features, system, params)), params)
         return (Quantity("feature_participation", (axis,), "1", "(tr C)^2/|C|^2", "participation ratio of each layer's features", labels),)
 
     def read(self, moment):

@@ -32,7 +32,7 @@ def correlation(z):
 def back_signals(system, params, layers):
     """{layer: the mean over training inputs of the sum over outputs of |df/dz|^2}."""
     X = system.train.X
-    shapes = jax.eval_shape(lambda p: system.architecture.signals(p, X), params)
+    shapes = system.architecture.signal_shapes(params, X)
     still = {f"{layer}.pre": jnp.zeros(shapes[f"{layer}.pre"].shape, shapes[f"{layer}.pre"].dtype) for layer in layers}
 
     def moved(shifts):
@@ -60,7 +60,7 @@ class Propagation(Instrument):
             raise refused("Propagation", "a network that treats samples one by one", repr(system.architecture), "Watch signals by their address instead")
 
     def quantities(self, system, params):
-        layers = _hidden(jax.eval_shape(lambda p: system.architecture.signals(p, system.train.X), params))
+        layers = _hidden(system.architecture.signal_shapes(params, system.train.X))
         if not layers:
             raise refused("Propagation", "a hidden layer with pre-activations", repr(system.architecture), "Watch another instrument")
         labels = (("hidden_layer", tuple(layers)),)

@@ -91,7 +91,7 @@ class Watch(Instrument):
     def _arrays(self, system, params):
         """{array meant: its shape}."""
         leaves = {name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()}
-        signals = jax.eval_shape(system.signals, params, self._inputs(system))
+        signals = trees.shapes_of(_signals, system, params, self._inputs(system))
         signals = {name: signal.shape for name, signal in signals.items()}
         known = leaves | signals | {f"gradient.{name}": shape for name, shape in (leaves | signals).items()}
         known |= {f"update.{name}": shape for name, shape in leaves.items()}
@@ -167,12 +167,16 @@ class Watch(Instrument):
         return where_finite(jnp.linalg.svd(x, compute_uv=False)[: self.count], x)
 
 
+def _signals(system, params, X):
+    return system.signals(params, X)
+
+
 def signal_gradients(system, params, names: list[str], view: str = "train") -> dict:
     """The gradient of the loss on a view with respect to signals, by name: what the loss would change by if each entry were moved alone."""
     if not names:
         return {}
     chosen = system.train if view == "train" else system.test
-    shapes = jax.eval_shape(lambda p, X: system.architecture.signals(p, X), params, chosen.X)
+    shapes = system.architecture.signal_shapes(params, chosen.X)
 
     def moved(shifts):
         def tap(name, value):

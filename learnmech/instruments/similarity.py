@@ -1,7 +1,6 @@
 """Similarity: how alike what two layers make of the inputs is, and how much of it depends on each
 other."""
 
-import jax
 import jax.numpy as jnp
 
 from learnmech import trees
@@ -49,7 +48,7 @@ class LayerSimilarity(Instrument):
         enough(self, self.samples or most)
 
     def quantities(self, system, params):
-        axis, ((_, layers),) = feature_axis(tuple(jax.eval_shape(lambda p: features(system, p), params)), params)
+        axis, ((_, layers),) = feature_axis(tuple(trees.shapes_of(features, system, params)), params)
         one, two, end = ((axis, layers),), ((axis, layers), (f"{axis}'", layers)), ending(self)
         found = [
             Quantity(f"layer_cka{end}", (axis, f"{axis}'"), "1", "CKA(h_l, h_m)", "alignment of the features of two layers", two),

@@ -3,7 +3,6 @@
 from typing import ClassVar
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
@@ -82,7 +81,7 @@ class Patch(Intervention):
     def check(self, system, rule, state):
         if _is_tangent(system.architecture):
             raise refused("Patch", "a network whose outputs go through its signals", "its tangent", "Patch before it is linearized")
-        shapes = jax.eval_shape(lambda p: system.architecture.signals(p, system.train.X), state.params)
+        shapes = system.architecture.signal_shapes(state.params, system.train.X)
         address = Address.parse(self.path)
         name = address.among(shapes)
         if len(name) != 1:

@@ -4,16 +4,14 @@ T_cc'(x, x') = sum over parameters of factor * df_c(x)/dw df_c'(x')/dw, with the
 the kernel in which a small step, or the flow, moves the outputs.
 """
 
-import functools
-
 import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from learnmech import trees
 from learnmech.architectures.base import Architecture
-from learnmech.backend import kept
 from learnmech.errors import refused
 from learnmech.memory import check_memory
 from learnmech.trees import Array, Params
@@ -86,7 +84,7 @@ def _signals_of(architecture, params, sublayers, X):
 
         return architecture.forward(params, X, tap), seen
 
-    shapes = jax.eval_shape(lambda: architecture.signals(params, X))
+    shapes = architecture.signal_shapes(params, X)
     zeros = {f"{name}.pre": jnp.zeros(shapes[f"{name}.pre"].shape, shapes[f"{name}.pre"].dtype) for name in inner}
     outputs, back, signals = jax.vjp(moved, zeros, has_aux=True)
     slopes = {}
@@ -158,18 +156,11 @@ def full_kernel(architecture: Architecture, params: Params, X1: Inputs, X2: Inpu
 
 def _outputs(architecture, params, X):
     """The shape and type of the outputs."""
-    leaves, structure = jax.tree.flatten((architecture, params, X))
-    return _shape_of(structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) for leaf in leaves))
+    return trees.shapes_of(_forward, architecture, params, X)
 
 
-@kept
-@functools.lru_cache(maxsize=256)
-def _shape_of(structure, leaves):
-    def outputs(*given):
-        architecture, params, X = jax.tree.unflatten(structure, given)
-        return architecture.forward(params, X)
-
-    return jax.eval_shape(outputs, *leaves)
+def _forward(architecture, params, X):
+    return architecture.forward(params, X)
 
 
 @eqx.filter_jit

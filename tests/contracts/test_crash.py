@@ -27,7 +27,7 @@ WATCH = (instruments.Loss(), instruments.Norms(every=2), instruments.Outputs(eve
 RULES = {"sgd": rules.SGD.example(), "adam": rules.Adam.example()}
 CHANGING = ("os.rename", "os.mkdir", "os.remove", "os.rmdir", "os.link", "os.chmod")
 RUN_KILLS, RESUME_KILLS, TIMED_KILLS, MENDING_KILLS, LIVE_KILLS = 14, 7, 5, 16, 2
-FLIPS, CUTS, PARTS = 208, 60, 4
+FLIPS, CUTS, PARTS = 112, 40, 4
 each_rule = pytest.mark.parametrize("rule", RULES)
 
 
