@@ -49,8 +49,8 @@ peers: .venv-nt/.made .venv-nt-old/.made .venv-th/.made
 	touch $@
 
 lint: $(VENV)/.tests
-	$(BIN)/ruff check learnmech tests benchmarks
-	$(BIN)/ruff format --check learnmech tests benchmarks
+	$(BIN)/ruff check learnmech tangents tests benchmarks
+	$(BIN)/ruff format --check learnmech tangents tests benchmarks
 
 clean:
 	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
@@ -62,10 +62,10 @@ $(VENV)/.made:
 	touch $@
 
 # uv takes seconds where pip takes minutes, but does not read pip's own settings (a mirror, a folder of wheels): pip is the second try.
-install = if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(1)'; then :; \
-	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)'; fi
+install = if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/python -c constraints.txt -e '$(1)' -e ./tangents; then :; \
+	else $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '$(1)' -e ./tangents; fi
 
-$(VENV)/.product: $(VENV)/.made pyproject.toml constraints.txt
+$(VENV)/.product: $(VENV)/.made pyproject.toml tangents/pyproject.toml constraints.txt
 	$(call install,.)
 	touch $@
 

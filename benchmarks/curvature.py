@@ -17,7 +17,7 @@ from benchmarks.foreign import Peer
 from learnmech import architectures, data, rules
 from learnmech.curvature.lanczos import extremes
 from learnmech.curvature.operators import flattened, product_of
-from learnmech.tracking import Tracker, tracked
+from learnmech.march.tracking import Tracker, tracked
 
 K, REPEATED, STEPS = 10, 20, 300
 

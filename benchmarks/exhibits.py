@@ -9,8 +9,8 @@ import sys
 import time
 from pathlib import Path
 
-from learnmech import catalog
 from learnmech.gallery.costs import COSTS, Cost
+from learnmech.language import catalog
 
 FILE = Path(catalog.__file__).parent / "gallery" / "costs.py"
 

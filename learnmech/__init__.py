@@ -5,22 +5,22 @@ Write an experiment as architecture, data, loss and learning rule; run it with e
 
 import importlib
 
-from learnmech import doors
+from learnmech.language import doors
 
 _FACE = {
-    "Experiment": "experiment",
-    "Clock": "clock",
-    "prepare": "experiment",
-    "run": "runs",
-    "stream": "runs",
-    "fork": "runs",
-    "resume": "runs",
-    "estimate": "pace",
-    "twins": "divergence",
-    "staircase": "staircases",
-    "diff": "differences",
+    "Experiment": "experiment.recipe",
+    "Clock": "experiment.clock",
+    "prepare": "experiment.recipe",
+    "run": "runs.run",
+    "stream": "runs.run",
+    "fork": "runs.run",
+    "resume": "runs.run",
+    "estimate": "runs.pace",
+    "twins": "comparison.divergence",
+    "staircase": "comparison.staircases",
+    "diff": "comparison.differences",
     "predict": "theories.base",
-    "compare": "comparison",
+    "compare": "comparison.verdicts",
     "compare_means": "sweeps",
     "sweep": "sweeps",
     "point": "sweeps",
@@ -32,18 +32,22 @@ doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curv
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
 doors.hang(regimes="learnmech.figures.regimes:regimes")
-_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "scalings", "losses")
-_ROOMS += ("gallery", "figures", "catalog", "report")
-__all__ = [*_FACE, *_ROOMS]
+_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "losses", "curvature")
+_ROOMS += ("gallery", "figures", "report")
+_WITHIN = {"scalings": "architectures", "schedules": "rules", "symmetries": "system", "samplewise": "curvature", "catalog": "language"}
+"""{module that people ask for by its own name: the room it is in}."""
+__all__ = [*_FACE, *_ROOMS, *_WITHIN]
 
 
 def __getattr__(name):
     if name == "__version__":
-        return importlib.import_module("learnmech.version").VERSION
+        return importlib.import_module("learnmech.machine.version").VERSION
     if name in _FACE:
         return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
     if name in _ROOMS:
         return importlib.import_module(f"learnmech.{name}")
+    if name in _WITHIN:
+        return importlib.import_module(f"learnmech.{_WITHIN[name]}.{name}")
     raise AttributeError(f"learnmech has no {name!r}")
 
 

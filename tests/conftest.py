@@ -12,7 +12,7 @@ from jaxtyping import install_import_hook
 COMPUTING = ("trees", "losses", "activations", "system", "instruments")
 install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beartype")
 
-from learnmech.backend import relieve, remember_compilations  # noqa: E402  (the hook must stand before the first import)
+from learnmech.machine.backend import relieve, remember_compilations  # noqa: E402  (the hook must stand before the first import)
 
 # a fault of a command's own is seen where it stands
 os.environ.setdefault("LEARNMECH_TRACEBACK", "1")

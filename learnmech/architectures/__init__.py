@@ -1,5 +1,5 @@
 """Architectures: the map f from inputs and parameters to outputs."""
 
-from learnmech.catalog import lazy_family
+from learnmech.language.catalog import lazy_family
 
 __getattr__, __dir__ = lazy_family(__name__, __file__)

@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
+from learnmech.architectures.scalings import SP, LayerScale, Scaling
 from learnmech.errors import refused
-from learnmech.parts import Knob, Part, Shorthand, knob, part
-from learnmech.scalings import SP, LayerScale, Scaling
-from learnmech.trees import Array, Params
+from learnmech.language import trees
+from learnmech.language.parts import Knob, Part, Shorthand, knob, part
+from learnmech.language.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
 # Signals in which samples are mixed: away from the training inputs they are replaced by those of the training inputs.
@@ -266,7 +266,7 @@ def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scali
 class Dense(Architecture):
     """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
 
-    scaling: Scaling = part(SP(), kw_only=True, meaning="how weights, their start and their rates grow with width")
+    scaling: Scaling = part(default=SP(), kw_only=True, meaning="how weights, their start and their rates grow with width")
 
     def dense_layers(self, params):
         found, reads = {}, None
@@ -292,14 +292,14 @@ class Normed(Dense):
     """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the fields `norm` and `affine`."""
 
     eps: Knob | None = knob(
-        None,
+        default=None,
         above=0,
         kw_only=True,
         since="0.5",
         meaning="what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is added, so that the scale falls out exactly",
     )
     running_momentum: Knob | None = knob(
-        None,
+        default=None,
         above=0,
         at_most=1,
         kw_only=True,

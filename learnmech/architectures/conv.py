@@ -6,14 +6,14 @@ import math
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from learnmech.activations import activation
+from learnmech.activations.functions import activation
 from learnmech.architectures.base import Normed, dense, keep, layer_scales
 from learnmech.architectures.grids import Centers, Convolve, Pool, Positions, Read, Windows
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.errors import refused
-from learnmech.parts import Shorthand, structure
-from learnmech.trees import Array
+from learnmech.language.parts import Shorthand, structure
+from learnmech.language.trees import Array
 
 Grid = tuple[int, ...]
 
@@ -29,26 +29,28 @@ class Conv(Normed):
     those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
     """
 
-    shape: Grid = structure((), at_least=1, meaning="positions of an input along each axis, (length,) or (height, width); (): a line of all inputs")
-    channels: tuple[int, ...] = structure((8,), at_least=1, meaning="channels of each convolutional layer")
-    kernel: int = structure(3, at_least=1, meaning="positions that a layer sees along each axis")
-    stride: int = structure(1, at_least=1, meaning="positions from one place of the kernel to the next, along each axis")
+    shape: Grid = structure(default=(), at_least=1, meaning="positions of an input along each axis, (length,) or (height, width); (): a line of all inputs")
+    channels: tuple[int, ...] = structure(default=(8,), at_least=1, meaning="channels of each convolutional layer")
+    kernel: int = structure(default=3, at_least=1, meaning="positions that a layer sees along each axis")
+    stride: int = structure(default=1, at_least=1, meaning="positions from one place of the kernel to the next, along each axis")
     padding: str = structure(
-        "zero", choices=("zero", "circular", "none"), meaning="what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer positions"
+        default="zero",
+        choices=("zero", "circular", "none"),
+        meaning="what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer positions",
     )
     pooling: str = structure(
-        "none", choices=("none", "average", "max"), meaning="what becomes of each window of positions: nothing, their mean, or their largest"
+        default="none", choices=("none", "average", "max"), meaning="what becomes of each window of positions: nothing, their mean, or their largest"
     )
-    window: int = structure(2, at_least=1, meaning="positions of a pooling window along each axis")
-    readout: str = structure("flatten", choices=("flatten", "average"), meaning="what the last layer reads: every position, or their mean")
-    activation: str = structure("relu", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
-    bias: bool = structure(False, meaning="whether each channel has a learned bias")
+    window: int = structure(default=2, at_least=1, meaning="positions of a pooling window along each axis")
+    readout: str = structure(default="flatten", choices=("flatten", "average"), meaning="what the last layer reads: every position, or their mean")
+    activation: str = structure(default="relu", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations.functions`")
+    bias: bool = structure(default=False, meaning="whether each channel has a learned bias")
     norm: str = structure(
-        "none",
+        default="none",
         choices=NORMS,
         meaning="what brings the pre-activations of each position to unit size: statistics over samples and positions, or over its channels",
     )
-    affine: bool = structure(False, meaning="whether each channel has a learned gain and shift behind the norm")
+    affine: bool = structure(default=False, meaning="whether each channel has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)

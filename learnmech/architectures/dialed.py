@@ -8,7 +8,7 @@ import numpy as np
 from learnmech.architectures.base import Around, keep, multiplied, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.errors import refused
-from learnmech.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, array, knob, structure
 
 
 class Dialed(Around):
@@ -20,11 +20,11 @@ class Dialed(Around):
     """
 
     alpha: Knob | None = knob(
-        None, above=0, meaning="what multiplies the outputs: lazy as it grows, rich as it vanishes; 1 where neither it nor gamma is given"
+        default=None, above=0, meaning="what multiplies the outputs: lazy as it grows, rich as it vanishes; 1 where neither it nor gamma is given"
     )
-    gamma: Knob | None = knob(None, above=0, meaning="1/alpha, by its other name")
-    centered: bool = structure(True, meaning="whether the outputs at params_0 are taken off")
-    anchor: np.ndarray | None = array(None, meaning="the parameters params_0 as one flat array; the start's own unless given")
+    gamma: Knob | None = knob(default=None, above=0, meaning="1/alpha, by its other name")
+    centered: bool = structure(default=True, meaning="whether the outputs at params_0 are taken off")
+    anchor: np.ndarray | None = array(default=None, meaning="the parameters params_0 as one flat array; the start's own unless given")
 
     def coherent(self):
         if self.alpha is not None and self.gamma is not None:

@@ -9,8 +9,8 @@ import jax.numpy as jnp
 
 from learnmech.architectures.base import Architecture, Around, keep
 from learnmech.architectures.mlp import Mlp
-from learnmech.parts import Knob, knob
-from learnmech.trees import Array
+from learnmech.language.parts import Knob, knob
+from learnmech.language.trees import Array
 
 
 class Dropout(Around):
@@ -20,7 +20,7 @@ class Dropout(Around):
     kernels, curvatures and on test inputs. Of a residual network it is the stream that is dropped.  Source: Srivastava et al. 2014.
     """
 
-    rate: Knob = knob(0.5, at_least=0, below=1, meaning="probability that an entry of a hidden signal is 0 in a step")
+    rate: Knob = knob(default=0.5, at_least=0, below=1, meaning="probability that an entry of a hidden signal is 0 in a step")
     draws: ClassVar[bool] = True
     is_linear: ClassVar[bool] = False  # its steps do not go through one matrix
 

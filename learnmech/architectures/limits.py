@@ -9,8 +9,8 @@ import jax
 import numpy as np
 
 from learnmech.architectures.base import Normed
+from learnmech.architectures.scalings import Scaling
 from learnmech.errors import refused
-from learnmech.scalings import Scaling
 
 NARROW, WIDE = 2.0**20, 2.0**40
 

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
 from learnmech.architectures.limits import dense_limit
-from learnmech.parts import Shorthand, structure
+from learnmech.language.parts import Shorthand, structure
 
 
 class DeepLinear(Dense):
@@ -15,7 +15,7 @@ class DeepLinear(Dense):
     """
 
     is_linear: ClassVar[bool] = True
-    hidden: tuple[int, ...] = structure((), at_least=1, meaning="hidden widths, inputs first; none: linear regression")
+    hidden: tuple[int, ...] = structure(default=(), at_least=1, meaning="hidden widths, inputs first; none: linear regression")
 
     def shorthands(self):
         """`width` is every hidden width at once; read, the narrowest."""

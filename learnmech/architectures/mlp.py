@@ -1,10 +1,10 @@
 """Multilayer perceptrons: linear maps with a nonlinearity between them."""
 
-from learnmech.activations import activation
+from learnmech.activations.functions import activation
 from learnmech.architectures.base import Normed, dense, draw_dense, keep, layer_scales
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
-from learnmech.parts import Shorthand, structure
+from learnmech.language.parts import Shorthand, structure
 
 
 class Mlp(Normed):
@@ -15,15 +15,15 @@ class Mlp(Normed):
     `layerK.shift` behind it, from 1 and 0, which learn as biases do.
     """
 
-    hidden: tuple[int, ...] = structure((64,), at_least=1, meaning="hidden widths, inputs first")
-    activation: str = structure("tanh", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations`")
-    bias: bool = structure(False, meaning="whether each unit has a learned bias")
+    hidden: tuple[int, ...] = structure(default=(64,), at_least=1, meaning="hidden widths, inputs first")
+    activation: str = structure(default="tanh", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations.functions`")
+    bias: bool = structure(default=False, meaning="whether each unit has a learned bias")
     norm: str = structure(
-        "none",
+        default="none",
         choices=NORMS,
         meaning="what brings hidden pre-activations to unit size: statistics over the samples of the batch, or over the units of the layer",
     )
-    affine: bool = structure(False, meaning="whether each unit has a learned gain and shift behind the norm")
+    affine: bool = structure(default=False, meaning="whether each unit has a learned gain and shift behind the norm")
 
     def coherent(self):
         activation(self.activation)

@@ -8,11 +8,12 @@ from pathlib import Path
 
 import equinox as eqx
 
-from learnmech import backend, catalog, guests
 from learnmech.architectures.skeletons import check_model, is_pair, said
-from learnmech.digest import digest_of
 from learnmech.errors import refused
-from learnmech.parts import Part, structure
+from learnmech.language import catalog, guests
+from learnmech.language.digest import digest_of
+from learnmech.language.parts import Part, structure
+from learnmech.machine import backend
 
 # The models at hand in this process, by what their text says of them.
 _AT_HAND: dict[tuple[str, str], object] = {}
@@ -27,8 +28,8 @@ class Model(Part):
     sha256 of its content: structure, weights, static fields, and the user's own code it calls.
     """
 
-    python: str | None = structure(None)
-    given: str | None = structure(None)
+    python: str | None = structure(default=None)
+    given: str | None = structure(default=None)
     sha256: str = structure(kw_only=True)
 
     def coherent(self):

@@ -5,9 +5,9 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.base import Normed, Tap, multiplied
+from learnmech.architectures.scalings import LayerScale
 from learnmech.errors import refused
-from learnmech.scalings import LayerScale
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 NORMS = ("none", "batch", "layer", "rms")
 

@@ -1,10 +1,10 @@
 """Residual networks: each layer adds to what came before."""
 
-from learnmech.activations import activation
+from learnmech.activations.functions import activation
 from learnmech.architectures.base import Normed, dense, draw_dense, keep, layer_scales, multiplied
 from learnmech.architectures.limits import Skip, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
-from learnmech.parts import Knob, knob, structure
+from learnmech.language.parts import Knob, knob, structure
 
 
 class Residual(Normed):
@@ -18,19 +18,21 @@ class Residual(Normed):
     Source: He et al. 2016; Hayou et al. 2021.
     """
 
-    width: int = structure(64, at_least=1, meaning="units of the stream and of the branches")
-    blocks: int = structure(2, at_least=1, meaning="blocks, each of which adds a branch to the stream")
-    activation: str = structure("relu", meaning="nonlinearity of the branches, by name: `learnmech.activations`")
-    branch: Knob = knob(1.0, meaning="what every branch is multiplied by, beside the power of depth")
-    bias: bool = structure(False, meaning="whether each unit has a learned bias")
-    depth_power: Knob = knob(0.0, at_least=0, meaning="p in the factor blocks^-p on every branch; from 1/2 on the stream has a limit as depth grows")
+    width: int = structure(default=64, at_least=1, meaning="units of the stream and of the branches")
+    blocks: int = structure(default=2, at_least=1, meaning="blocks, each of which adds a branch to the stream")
+    activation: str = structure(default="relu", meaning="nonlinearity of the branches, by name: `learnmech.activations.functions`")
+    branch: Knob = knob(default=1.0, meaning="what every branch is multiplied by, beside the power of depth")
+    bias: bool = structure(default=False, meaning="whether each unit has a learned bias")
+    depth_power: Knob = knob(default=0.0, at_least=0, meaning="p in the factor blocks^-p on every branch; from 1/2 on the stream has a limit as depth grows")
     norm: str = structure(
-        "none",
+        default="none",
         choices=NORMS,
         meaning="what brings a branch's pre-activations to unit size: statistics over the samples of the batch, or over the units of the layer",
     )
-    affine: bool = structure(False, meaning="whether each unit of a branch has a learned gain and shift behind the norm")
-    matrices: int = structure(1, choices=(1, 2), kw_only=True, since="0.5", meaning="weight matrices of a block, before its activation and, of 2, behind it")
+    affine: bool = structure(default=False, meaning="whether each unit of a branch has a learned gain and shift behind the norm")
+    matrices: int = structure(
+        default=1, choices=(1, 2), kw_only=True, since="0.5", meaning="weight matrices of a block, before its activation and, of 2, behind it"
+    )
 
     def coherent(self):
         activation(self.activation)

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.errors import Refused, refused
-from learnmech.parts import Part, show_value
+from learnmech.language.parts import Part, show_value
 
 # Words with which other addresses begin (signals, gradients, what a rule remembers), and with which those of signals end.
 RESERVED, SIGNALS = ("output", "gradient", "update", "memory"), ("pre", "post", "output")

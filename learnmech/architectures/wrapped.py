@@ -10,9 +10,9 @@ import numpy as np
 from learnmech.architectures.base import Architecture, keep
 from learnmech.architectures.models import Model, model_of
 from learnmech.architectures.skeletons import Skeleton, is_drawn, is_fitted, is_pair, made, said
-from learnmech.backend import kept
 from learnmech.errors import Refused, refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
+from learnmech.machine.backend import kept
 
 # How many outputs a model was made for, by its key, its inputs and the shapes of its parameters, which do not say it.
 _OUTPUTS: dict[tuple, int] = {}
@@ -33,8 +33,8 @@ class Wrapped(Architecture):
     """
 
     model: Model = eqx.field(converter=Model.of, metadata={"meaning": "an Equinox module, a function from a key to one, or a pair (init, apply)"})
-    batched: bool = structure(False, kw_only=True, meaning="whether the model takes a batch (n, d), not one example (d,)")
-    mixes_samples: bool = structure(False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others")
+    batched: bool = structure(default=False, kw_only=True, meaning="whether the model takes a batch (n, d), not one example (d,)")
+    mixes_samples: bool = structure(default=False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others")
 
     def coherent(self):
         if self.mixes_samples and not self.batched:

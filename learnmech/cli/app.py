@@ -9,11 +9,11 @@ import sys
 import traceback
 from pathlib import Path
 
-from learnmech import catalog
 from learnmech.cli.terminal import any_letter, shown, tell, told
 from learnmech.errors import Refused, nearest, plain, refused
-from learnmech.logs import LOG
-from learnmech.version import VERSION
+from learnmech.language import catalog
+from learnmech.machine.logs import LOG
+from learnmech.machine.version import VERSION
 
 VERBOSE = "tell on stderr what is logged: runs begun, gone on with and ended, points of sweeps that were kept, notes"
 TRACEBACK = "where learnmech fails by a fault of its own, show where (LEARNMECH_TRACEBACK=1 does so too)"

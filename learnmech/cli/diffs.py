@@ -2,11 +2,11 @@
 
 from pathlib import Path
 
-from learnmech import catalog
 from learnmech.cli.works import changed_experiment, ready, whole
-from learnmech.differences import diff as between
-from learnmech.display import plain
+from learnmech.comparison.differences import diff as between
 from learnmech.errors import refused
+from learnmech.language import catalog
+from learnmech.language.display import plain
 
 
 def diff(one: str, other: str, small: bool) -> dict:

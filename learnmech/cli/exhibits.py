@@ -1,8 +1,8 @@
 """The pages of exhibits, as `learnmech list gallery NAME` gives them."""
 
-from learnmech import catalog
 from learnmech.errors import nearest, refused
 from learnmech.gallery import pages
+from learnmech.language import catalog
 
 
 def exhibit(name: str) -> dict:

@@ -5,13 +5,13 @@ import importlib
 import sys
 
 from learnmech.errors import plain
-from learnmech.estimates import Estimate, check_room, room
 from learnmech.figures.panels import in_order
 from learnmech.gallery.base import Exhibit, fitting
 from learnmech.gallery.costs import COSTS
-from learnmech.logs import LOG
-from learnmech.pace import measured
-from learnmech.stages import Course
+from learnmech.machine.logs import LOG
+from learnmech.march.stages import Course
+from learnmech.runs.estimates import Estimate, check_room, room
+from learnmech.runs.pace import measured
 
 # Seconds of what cannot be measured before it is done, as measured on two cores that took LOADING seconds to import what a run folder and a figure need:
 # of a page and of each of its panels, of laying one theory over a record, and of looking which theories apply.

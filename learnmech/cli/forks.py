@@ -5,26 +5,28 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import divergence, interventions, report, text, trees
-from learnmech.addresses import Address
+from learnmech import interventions, report
 from learnmech.cli import folders
 from learnmech.cli.phases import phases
 from learnmech.cli.works import brief, comparison_of, dataset_out, quantities_of, ready, whole
-from learnmech.comparison import compare
-from learnmech.display.results import ends
-from learnmech.domains import applying, survey
+from learnmech.comparison import divergence
+from learnmech.comparison.domains import applying, survey
+from learnmech.comparison.verdicts import compare
 from learnmech.errors import Refused, refused
 from learnmech.figures import apart
 from learnmech.figures.curves import curves
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.interventions.base import Intervention
 from learnmech.interventions.weights import Transplant
+from learnmech.language import text, trees
+from learnmech.language.addresses import Address
+from learnmech.language.display.results import ends
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, facts, load
 from learnmech.record.sealed import check_new
-from learnmech.runs import fork as forked
-from learnmech.runs import resume as resumed
-from learnmech.state import arrays_of
+from learnmech.runs.run import fork as forked
+from learnmech.runs.run import resume as resumed
+from learnmech.system.state import arrays_of
 
 DRAWN = (".png", ".svg", ".pdf")
 

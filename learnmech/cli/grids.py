@@ -7,13 +7,14 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, report, sweeps, text
+from learnmech import report, sweeps
 from learnmech.cli import folders
 from learnmech.cli.phases import phases
 from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
 from learnmech.errors import refused
 from learnmech.figures.grid import diverged, last_values
-from learnmech.logs import LOG
+from learnmech.language import catalog, text
+from learnmech.machine.logs import LOG
 from learnmech.record import sealed
 from learnmech.record.folder import is_sweep
 from learnmech.sweeps.asked import shard_of

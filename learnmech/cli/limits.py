@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from learnmech import catalog, text
 from learnmech.cli import folders
 from learnmech.cli.forks import DRAWN, drawn_out
 from learnmech.cli.grids import axis_values
 from learnmech.cli.phases import phases
 from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
+from learnmech.comparison.orders import ON_AVERAGE, RULE, Judged, Order, approach, judged, measured_order, quantity_of
 from learnmech.errors import nearest, refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.order import order_plot
-from learnmech.late import late
-from learnmech.orders import ON_AVERAGE, RULE, Judged, Order, approach, judged, measured_order, quantity_of
+from learnmech.language import catalog, text
+from learnmech.machine.late import late
 from learnmech.theories.base import Limit, Theory
 
 xr = late("xarray")

@@ -9,12 +9,12 @@ from rich.markup import escape
 from rich.table import Table as Grid
 
 from learnmech.cli.folders import branches
-from learnmech.display import results
-from learnmech.display.results import give_or_take as _give_or_take
-from learnmech.display.table import KINDS, STYLES, Table, number, printed
-from learnmech.estimates import duration, in_parts
-from learnmech.quantity import powers
+from learnmech.language.display import results
+from learnmech.language.display.results import give_or_take as _give_or_take
+from learnmech.language.display.table import KINDS, STYLES, Table, number, printed
+from learnmech.language.quantity import powers
 from learnmech.record.identity import contents
+from learnmech.runs.estimates import duration, in_parts
 
 ROWS = 60
 """Points of a sweep that are told in a terminal, where their page tells all."""

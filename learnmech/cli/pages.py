@@ -3,10 +3,12 @@
 import dataclasses
 from pathlib import Path
 
-from learnmech import catalog, comparison, report, text
+from learnmech import report
 from learnmech.cli.works import applying, ready, whole
-from learnmech.comparison import Check
+from learnmech.comparison import verdicts as comparison
+from learnmech.comparison.verdicts import Check
 from learnmech.gallery.base import Exhibit, Shown
+from learnmech.language import catalog, text
 from learnmech.record.base import Record
 from learnmech.theories.base import Theory
 

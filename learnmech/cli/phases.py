@@ -5,8 +5,8 @@ import logging
 import sys
 import time
 
-from learnmech.logs import LOG
-from learnmech.runs import heard
+from learnmech.machine.logs import LOG
+from learnmech.runs.run import heard
 
 # Where stderr is no terminal a run says how far it is after so many seconds, each time after twice as many more.
 FIRST_WORD = 5.0

@@ -4,8 +4,8 @@ from pathlib import Path
 
 from learnmech.cli.forks import DRAWN, drawn_out
 from learnmech.cli.works import ready, whole
+from learnmech.comparison.staircases import staircase
 from learnmech.errors import refused
-from learnmech.staircases import staircase
 
 
 def stairs(run: Path, count: int, out: Path | None) -> dict:

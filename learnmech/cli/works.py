@@ -6,28 +6,31 @@ import tempfile
 import time
 from pathlib import Path
 
-from learnmech import catalog, comparison, contracts, report, text
-from learnmech import runs as running
-from learnmech.backend import relieve, remember_compilations
+from learnmech import report
 from learnmech.cli import folders, sweeping
 from learnmech.cli.expected import checked_aloud, expected, uncounted
 from learnmech.cli.folders import kept_compilations
 from learnmech.cli.phases import phases
-from learnmech.display import plain
-from learnmech.display.results import ends, failing_conditions, nearest_theories
-from learnmech.domains import applying, survey
+from learnmech.comparison import verdicts as comparison
+from learnmech.comparison.domains import applying, survey
 from learnmech.errors import Refused, nearest, refused
-from learnmech.estimates import check_room, room
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.gallery import contracts
 from learnmech.gallery.base import Exhibit, perform
-from learnmech.parts import SAYS, meaning_of, show_value
-from learnmech.parts import told as without_knobs
+from learnmech.language import catalog, text
+from learnmech.language.display import plain
+from learnmech.language.display.results import ends, failing_conditions, nearest_theories
+from learnmech.language.parts import SAYS, meaning_of, show_value
+from learnmech.language.parts import told as without_knobs
+from learnmech.machine.backend import relieve, remember_compilations
+from learnmech.march.stages import Course
+from learnmech.march.watching import watched
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, is_sweep, load
 from learnmech.record.sealed import appear, check_new
-from learnmech.stages import Course
+from learnmech.runs import run as running
+from learnmech.runs.estimates import check_room, room
 from learnmech.theories.base import Condition, Theory
-from learnmech.watching import watched
 
 
 def ready() -> None:

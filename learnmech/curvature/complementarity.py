@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 ROUNDS, HALVINGS = 100, 20
 

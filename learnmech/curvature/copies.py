@@ -5,7 +5,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.curvature.lanczos import Extremes, FlatProduct, extremes, is_formed
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 
 def ends_with_copies(

@@ -9,13 +9,13 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import check_operator, flattened, product_of
 from learnmech.errors import Refused, refused
-from learnmech.parts import plain, whole_number
-from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.language import trees
+from learnmech.language.parts import plain, whole_number
+from learnmech.language.trees import Params
+from learnmech.system.landscape import System
 
 
 class Eigenpairs(NamedTuple):

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 FORMED = 64
 """Up to so many parameters a product for each is cheaper than to search."""

@@ -20,10 +20,10 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.errors import refused
-from learnmech.system import System
-from learnmech.trees import Array, Params
+from learnmech.language import trees
+from learnmech.language.trees import Array, Params
+from learnmech.system.landscape import System
 
 Product = Callable[[Params], Params]
 KINDS = ("hessian", "gauss-newton", "fisher", "empirical-fisher")

@@ -9,12 +9,12 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.curvature.eigenpairs import check_params, eigenpairs, shown
 from learnmech.errors import refused
-from learnmech.late import late
-from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.language import trees
+from learnmech.language.trees import Params
+from learnmech.machine.late import late
+from learnmech.system.landscape import System
 
 xr = late("xarray")
 

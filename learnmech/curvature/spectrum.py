@@ -9,8 +9,8 @@ from jaxtyping import Float, PRNGKeyArray, UInt
 
 from learnmech.curvature.eigenpairs import fraction
 from learnmech.curvature.lanczos import FlatProduct, quadrature
-from learnmech.parts import whole_number
-from learnmech.trees import Array
+from learnmech.language.parts import whole_number
+from learnmech.language.trees import Array
 
 Key = PRNGKeyArray | UInt[Array, "2"]
 

@@ -12,7 +12,7 @@ from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 
 def _held(value):
@@ -61,8 +61,8 @@ class Arrays(Given):
     weight: np.ndarray | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
     X_test: np.ndarray | None = array_with_gaps(None, meaning="inputs of a test set of its own")
     Y_test: np.ndarray | None = array_with_gaps(None, meaning="targets of a test set of its own")
-    labels: tuple[str, ...] | None = structure(None, meaning="names of the classes, those from 0 on or those there are in order")
-    classes: bool = structure(False, meaning="whether Y holds classes, whole numbers or names")
+    labels: tuple[str, ...] | None = structure(default=None, meaning="names of the classes, those from 0 on or those there are in order")
+    classes: bool = structure(default=False, meaning="whether Y holds classes, whole numbers or names")
 
     def __post_init__(self):
         self.labels = None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels

@@ -8,10 +8,10 @@ from jaxtyping import Float
 
 from learnmech.data import samples
 from learnmech.data.samples import Samples, brief, counted
-from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import refused
-from learnmech.parts import Knob, Part, knob, structure
-from learnmech.trees import Array
+from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.language.parts import Knob, Part, knob, structure
+from learnmech.language.trees import Array
 
 
 class View(Part):
@@ -37,7 +37,9 @@ class Data(Part):
 
     hint: ClassVar[str] = "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame, data.File(path) a file"
 
-    seed: Knob = knob(0, whole=True, at_least=0, kw_only=True, meaning="of the random numbers that the data are drawn with, apart from the experiment's own")
+    seed: Knob = knob(
+        default=0, whole=True, at_least=0, kw_only=True, meaning="of the random numbers that the data are drawn with, apart from the experiment's own"
+    )
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """The samples, as float64 numpy arrays."""
@@ -60,29 +62,29 @@ class Given(Data):
     `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(0, at_least=0, kw_only=True, since="0.5", meaning="training samples, drawn at random; 0: all that are not held back")
-    test: int = structure(0, at_least=0, kw_only=True, meaning="samples held back as a test set, drawn at random")
+    train: int = structure(default=0, at_least=0, kw_only=True, since="0.5", meaning="training samples, drawn at random; 0: all that are not held back")
+    test: int = structure(default=0, at_least=0, kw_only=True, meaning="samples held back as a test set, drawn at random")
     missing: str = structure(
-        "refuse",
+        default="refuse",
         choices=("refuse", "drop", "mean"),
         kw_only=True,
         since="0.5",
         meaning="what becomes of a sample with a missing number: refused, dropped, or filled with the training mean",
     )
     coding: str = structure(
-        "one-hot",
+        default="one-hot",
         choices=("one-hot", "signs", "sign"),
         kw_only=True,
         since="0.5",
         meaning="targets of a class: a 1 in its column, +1 there and -1 elsewhere, or +1 and -1 in one column for two classes",
     )
-    divide_by: Knob = knob(1.0, above=0, kw_only=True, since="0.5", meaning="what inputs are divided by, such as 255")
+    divide_by: Knob = knob(default=1.0, above=0, kw_only=True, since="0.5", meaning="what inputs are divided by, such as 255")
     standardize: bool = structure(
-        False, kw_only=True, since="0.5", meaning="whether every input is brought to mean 0 and standard deviation 1 over the training samples"
+        default=False, kw_only=True, since="0.5", meaning="whether every input is brought to mean 0 and standard deviation 1 over the training samples"
     )
-    standardize_targets: bool = structure(False, kw_only=True, since="0.5", meaning="whether every target is, too")
-    center: bool = structure(False, kw_only=True, meaning="whether the training means of inputs and targets are subtracted")
-    whitened: bool = structure(False, kw_only=True, meaning="whether S_xx = I within the span of the training inputs")
+    standardize_targets: bool = structure(default=False, kw_only=True, since="0.5", meaning="whether every target is, too")
+    center: bool = structure(default=False, kw_only=True, meaning="whether the training means of inputs and targets are subtracted")
+    whitened: bool = structure(default=False, kw_only=True, meaning="whether S_xx = I within the span of the training inputs")
 
     def samples(self) -> tuple[Samples, Samples | None]:
         """The samples as they were given, and a test set of their own or None."""

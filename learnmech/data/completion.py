@@ -5,7 +5,7 @@ import numpy as np
 from learnmech.data.arrays import array_with_gaps
 from learnmech.data.base import Data, Drawn, View
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 
 class Completion(Data):
@@ -15,11 +15,11 @@ class Completion(Data):
     weighs the hidden entries alone.  Source: Arora et al. 2019.
     """
 
-    rows: int = structure(12, at_least=2, meaning="rows of the matrix")
-    columns: int = structure(12, at_least=2, meaning="columns of the matrix")
-    rank: int = structure(2, at_least=1, meaning="rank of the matrix")
-    seen: float = structure(0.6, meaning="share of the entries that is trained on, between 0 and 1")
-    strength: float = structure(5.0, meaning="nonzero singular values of the matrix")
+    rows: int = structure(default=12, at_least=2, meaning="rows of the matrix")
+    columns: int = structure(default=12, at_least=2, meaning="columns of the matrix")
+    rank: int = structure(default=2, at_least=1, meaning="rank of the matrix")
+    seen: float = structure(default=0.6, meaning="share of the entries that is trained on, between 0 and 1")
+    strength: float = structure(default=5.0, meaning="nonzero singular values of the matrix")
 
     def coherent(self):
         if self.rank > min(self.rows, self.columns):

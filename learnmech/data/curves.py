@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.data.base import Data, Drawn, View
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 
 class Chebyshev(Data):
@@ -13,9 +13,9 @@ class Chebyshev(Data):
     The test view, where `test` > 0, lies evenly between. Nothing is drawn.  Source: Cohen et al. 2021, appendix.
     """
 
-    degree: int = structure(4, at_least=1, meaning="degree of the polynomial")
-    n: int = structure(20, at_least=2, meaning="training samples")
-    test: int = structure(0, at_least=0, meaning="test samples")
+    degree: int = structure(default=4, at_least=1, meaning="degree of the polynomial")
+    n: int = structure(default=20, at_least=2, meaning="training samples")
+    test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def coherent(self):
         if self.degree >= self.n:

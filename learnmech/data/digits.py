@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.data.base import Data, Drawn, View, whiten
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 
 class Digits(Data):
@@ -15,17 +15,17 @@ class Digits(Data):
     training inputs (0: all pixels); `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(1437, at_least=2, meaning="training samples; the rest of the 1797 are the test set")
-    classes: tuple[int, ...] = structure((), meaning="digits that are kept; none: all ten")
+    train: int = structure(default=1437, at_least=2, meaning="training samples; the rest of the 1797 are the test set")
+    classes: tuple[int, ...] = structure(default=(), meaning="digits that are kept; none: all ten")
     targets: str = structure(
-        "one-hot",
+        default="one-hot",
         choices=("one-hot", "sign", "signs"),
         meaning="a 1 in the column of the own class, +1 there and -1 elsewhere, or +1 and -1 in one column for two classes",
     )
-    center: bool = structure(True, meaning="whether the training means of the pixels are subtracted")
-    center_targets: bool = structure(False, meaning="whether the training means of the targets are")
-    components: int = structure(0, at_least=0, meaning="strongest principal components of the training inputs that are kept; 0: the pixels as they are")
-    whitened: bool = structure(False, meaning="whether S_xx = I within the span of the training inputs")
+    center: bool = structure(default=True, meaning="whether the training means of the pixels are subtracted")
+    center_targets: bool = structure(default=False, meaning="whether the training means of the targets are")
+    components: int = structure(default=0, at_least=0, meaning="strongest principal components of the training inputs that are kept; 0: the pixels as they are")
+    whitened: bool = structure(default=False, meaning="whether S_xx = I within the span of the training inputs")
 
     def coherent(self):
         if not set(self.classes) <= set(range(10)) or len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:

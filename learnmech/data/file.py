@@ -12,7 +12,7 @@ from learnmech.data.header import Asked
 from learnmech.data.packed import of_archive
 from learnmech.data.samples import brief
 from learnmech.errors import refused
-from learnmech.parts import Outside, structure
+from learnmech.language.parts import Outside, structure
 
 Place = int | str
 PLACES = {"path": "sha256", "targets_path": "targets_sha256", "test_path": "test_sha256", "test_targets_path": "test_targets_sha256"}
@@ -36,22 +36,22 @@ class File(Given):
 
     follows: ClassVar = {path: (sha,) for path, sha in PLACES.items()}
 
-    path: str = structure("", where=True, meaning="where the file is, relative to the text that names it")
-    targets: int | str | tuple[Place, ...] | None = structure(None, meaning="so many of the last columns, or the columns themselves by name or place")
-    inputs: str | tuple[Place, ...] | None = structure(None, meaning="columns of the inputs, by name or place; all others unless given")
-    classes: bool | int | str | None = structure(None, meaning="column that holds classes, by name or place; true: the target is one")
-    row_names: int | str | None = structure(None, meaning="column that names the rows, left out of the inputs")
-    header: bool | None = structure(None, meaning="whether the first row names the columns; found unless given")
-    separator: str | None = structure(None, meaning="what stands between cells: comma, semicolon, tab, | or space; found unless given")
-    decimal: str | None = structure(None, meaning="the point or comma within numbers; found unless given")
-    encoding: str | None = structure(None, meaning="of the text; UTF-8 unless it is marked otherwise")
-    targets_path: str | None = structure(None, where=True, meaning="a file that holds the targets of these samples")
-    test_path: str | None = structure(None, where=True, meaning="a file that holds a test set")
-    test_targets_path: str | None = structure(None, where=True, meaning="a file that holds the targets of the test set")
-    sha256: str | None = structure(None, meaning="of the file's bytes: what it is; found unless given")
-    targets_sha256: str | None = structure(None, meaning="of the bytes of the targets' file")
-    test_sha256: str | None = structure(None, meaning="of the bytes of the test set's file")
-    test_targets_sha256: str | None = structure(None, meaning="of the bytes of the file of the test set's targets")
+    path: str = structure(default="", where=True, meaning="where the file is, relative to the text that names it")
+    targets: int | str | tuple[Place, ...] | None = structure(default=None, meaning="so many of the last columns, or the columns themselves by name or place")
+    inputs: str | tuple[Place, ...] | None = structure(default=None, meaning="columns of the inputs, by name or place; all others unless given")
+    classes: bool | int | str | None = structure(default=None, meaning="column that holds classes, by name or place; true: the target is one")
+    row_names: int | str | None = structure(default=None, meaning="column that names the rows, left out of the inputs")
+    header: bool | None = structure(default=None, meaning="whether the first row names the columns; found unless given")
+    separator: str | None = structure(default=None, meaning="what stands between cells: comma, semicolon, tab, | or space; found unless given")
+    decimal: str | None = structure(default=None, meaning="the point or comma within numbers; found unless given")
+    encoding: str | None = structure(default=None, meaning="of the text; UTF-8 unless it is marked otherwise")
+    targets_path: str | None = structure(default=None, where=True, meaning="a file that holds the targets of these samples")
+    test_path: str | None = structure(default=None, where=True, meaning="a file that holds a test set")
+    test_targets_path: str | None = structure(default=None, where=True, meaning="a file that holds the targets of the test set")
+    sha256: str | None = structure(default=None, meaning="of the file's bytes: what it is; found unless given")
+    targets_sha256: str | None = structure(default=None, meaning="of the bytes of the targets' file")
+    test_sha256: str | None = structure(default=None, meaning="of the bytes of the test set's file")
+    test_targets_sha256: str | None = structure(default=None, meaning="of the bytes of the file of the test set's targets")
 
     def __post_init__(self):
         self.separator = {"\t": "tab", " ": "space"}.get(self.separator, self.separator) if isinstance(self.separator, str) else self.separator

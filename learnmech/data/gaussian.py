@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.data.base import Data, Drawn, View, whiten
 from learnmech.errors import refused
-from learnmech.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, array, knob, structure
 
 
 class Gaussian(Data):
@@ -14,18 +14,18 @@ class Gaussian(Data):
     `whitened` makes S_xx = I exact on the training set (n >= d); the test set gets the same transformation.
     """
 
-    n: int = structure(100, at_least=1, meaning="training samples")
-    d: int = structure(10, at_least=1, meaning="inputs")
-    k: int = structure(1, at_least=1, meaning="outputs")
+    n: int = structure(default=100, at_least=1, meaning="training samples")
+    d: int = structure(default=10, at_least=1, meaning="inputs")
+    k: int = structure(default=1, at_least=1, meaning="outputs")
     covariance: str = structure(
-        "isotropic", choices=("isotropic", "power-law", "given"), meaning="of the inputs: C = I, eigenvalues i^-exponent, or the matrix that is given"
+        default="isotropic", choices=("isotropic", "power-law", "given"), meaning="of the inputs: C = I, eigenvalues i^-exponent, or the matrix that is given"
     )
-    exponent: Knob = knob(1.0, meaning="of the eigenvalues i^-exponent of a power-law covariance")
-    matrix: np.ndarray | None = array(None, meaning="the covariance (d, d), where it is given")
-    map: np.ndarray | None = array(None, meaning="the linear map (k, d) from inputs to targets; random entries unless given")
-    noise: Knob = knob(0.0, at_least=0, meaning="standard deviation of the noise on targets")
-    whitened: bool = structure(False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
-    test: int = structure(0, at_least=0, meaning="test samples")
+    exponent: Knob = knob(default=1.0, meaning="of the eigenvalues i^-exponent of a power-law covariance")
+    matrix: np.ndarray | None = array(default=None, meaning="the covariance (d, d), where it is given")
+    map: np.ndarray | None = array(default=None, meaning="the linear map (k, d) from inputs to targets; random entries unless given")
+    noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
+    whitened: bool = structure(default=False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
+    test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def coherent(self):
         if (self.covariance == "given") != (self.matrix is not None):

@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.data.base import Data, Drawn, View
 from learnmech.errors import refused
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 FEATURES = ("grow", "move", "roots", "fly", "swim", "leaves", "petals")
 
@@ -16,7 +16,7 @@ class Hierarchy(Data):
     the strongest. With two levels the items are canary, salmon, oak and rose.  Source: Saxe et al. 2019.
     """
 
-    levels: int = structure(2, at_least=1, meaning="levels of the binary tree, with 2^(levels - 1) items on its leaves")
+    levels: int = structure(default=2, at_least=1, meaning="levels of the binary tree, with 2^(levels - 1) items on its leaves")
 
     def coherent(self):
         if self.levels > 12:

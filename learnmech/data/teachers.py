@@ -6,7 +6,7 @@ from learnmech.architectures.base import Architecture
 from learnmech.architectures.mlp import Mlp
 from learnmech.data.base import Data, Drawn, View, whiten
 from learnmech.errors import refused
-from learnmech.parts import Knob, knob, part, structure
+from learnmech.language.parts import Knob, knob, part, structure
 
 
 def _inputs(who, rng, n, d, test, whitened):
@@ -26,13 +26,13 @@ class LinearTeacher(Data):
     With whitened inputs and no noise the singular values of S_yx are the strengths exactly.
     """
 
-    strengths: tuple[float, ...] = structure((3.0, 2.0, 1.0), meaning="singular values of the teacher's map, at most min(d, k) of them")
-    n: int = structure(100, at_least=1, meaning="training samples")
-    d: int = structure(8, at_least=1, meaning="inputs")
-    k: int = structure(5, at_least=1, meaning="outputs")
-    noise: Knob = knob(0.0, at_least=0, meaning="standard deviation of the noise on targets")
-    whitened: bool = structure(True, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
-    test: int = structure(0, at_least=0, meaning="test samples")
+    strengths: tuple[float, ...] = structure(default=(3.0, 2.0, 1.0), meaning="singular values of the teacher's map, at most min(d, k) of them")
+    n: int = structure(default=100, at_least=1, meaning="training samples")
+    d: int = structure(default=8, at_least=1, meaning="inputs")
+    k: int = structure(default=5, at_least=1, meaning="outputs")
+    noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
+    whitened: bool = structure(default=True, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
+    test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def coherent(self):
         modes = len(self.strengths)
@@ -61,14 +61,14 @@ class NetworkTeacher(Data):
     The teacher's outputs are scaled to mean square `power` on the training set.
     """
 
-    teacher: Architecture = part(Mlp(hidden=(16,)), meaning="the network whose outputs are the targets")
-    n: int = structure(100, at_least=1, meaning="training samples")
-    d: int = structure(8, at_least=1, meaning="inputs")
-    k: int = structure(1, at_least=1, meaning="outputs")
-    power: Knob = knob(1.0, above=0, meaning="mean square of the teacher's outputs on the training set")
-    noise: Knob = knob(0.0, at_least=0, meaning="standard deviation of the noise on targets")
-    whitened: bool = structure(False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
-    test: int = structure(0, at_least=0, meaning="test samples")
+    teacher: Architecture = part(default=Mlp(hidden=(16,)), meaning="the network whose outputs are the targets")
+    n: int = structure(default=100, at_least=1, meaning="training samples")
+    d: int = structure(default=8, at_least=1, meaning="inputs")
+    k: int = structure(default=1, at_least=1, meaning="outputs")
+    power: Knob = knob(default=1.0, above=0, meaning="mean square of the teacher's outputs on the training set")
+    noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
+    whitened: bool = structure(default=False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
+    test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def draw(self, rng):
         params = self.teacher.init(rng, self.d, self.k)

@@ -5,14 +5,14 @@ import html
 
 import numpy as np
 
-from learnmech.comparison import Comparison
+from learnmech.comparison.verdicts import Comparison
 from learnmech.errors import refused
 from learnmech.figures.apart import apart
 from learnmech.figures.grid import draw, is_grid
 from learnmech.figures.overlay import overlay
 from learnmech.figures.panels import band_of, curve_panel, in_order
 from learnmech.figures.style import sheet, titled
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.record.base import Record
 
 xr = late("xarray")

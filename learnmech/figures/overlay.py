@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from learnmech.comparison import Comparison, matched
+from learnmech.comparison.verdicts import Comparison, matched
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
 

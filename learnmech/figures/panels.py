@@ -2,12 +2,12 @@
 
 import numpy as np
 
-from learnmech.experiment import Start
+from learnmech.experiment.recipe import Start
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label
 from learnmech.figures.symbols import plain
-from learnmech.schedules import Constant
+from learnmech.language.trees import leaves_by_path
+from learnmech.rules.schedules import Constant
 from learnmech.theories.stability import ADAPTIVE, decays, threshold
-from learnmech.trees import leaves_by_path
 
 CURVES, SMALL = 6, 9
 BANDS = ("_residual", "_error")

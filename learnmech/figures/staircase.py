@@ -3,9 +3,9 @@ rests on."""
 
 import numpy as np
 
+from learnmech.comparison.staircases import Staircase
 from learnmech.figures.panels import SMALL, named_entries, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, drawable, label, sheet, titled
-from learnmech.staircases import Staircase
 
 CURVES = 8
 

@@ -1,6 +1,6 @@
 """The page of exhibits, from the catalogue: `python -m learnmech.gallery > docs/gallery.md`."""
 
-from learnmech import catalog
+from learnmech.language import catalog
 
 HEAD = """# The exhibits
 

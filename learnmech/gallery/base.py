@@ -4,16 +4,16 @@ import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
-from learnmech import text
-from learnmech.comparison import Check, Comparison, compare_each, told_of
+from learnmech.comparison.verdicts import Check, Comparison, compare_each, told_of
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.figures.curves import curves
 from learnmech.figures.overlay import overlay
 from learnmech.instruments.base import Instrument
+from learnmech.language import text
 from learnmech.record.base import Record
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs import Progress, run
+from learnmech.runs.run import Progress, run
 from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Condition, Theory
 

@@ -5,16 +5,16 @@ import dataclasses
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.given import Given
 from learnmech.instruments.conserved import Turning
 from learnmech.rules.descent import SGD
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.sweeps import sweep
 from learnmech.theories.scale_equilibrium import angular_step, equilibrium_norm, relaxation_steps
 

@@ -3,16 +3,16 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Outputs
 from learnmech.kernels.learner import KernelLearner, posterior
 from learnmech.rules.descent import HeavyBall
-from learnmech.scalings import NTK
 from learnmech.sweeps import sweep
 from learnmech.theories.base import constant
 from learnmech.theories.infinite_width import ensemble, forever, kernel

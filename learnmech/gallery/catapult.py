@@ -3,18 +3,18 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.gallery.premises import exact
 from learnmech.instruments.kernels import TangentKernel
 from learnmech.instruments.losses import Loss, Outputs
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
-from learnmech.scalings import NTK
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.catapult import Catapult, problem
 

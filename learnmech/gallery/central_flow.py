@@ -3,10 +3,11 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check, compare
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check, compare
 from learnmech.data.curves import Chebyshev
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.curvature import PreconditionedSharpness, Sharpness
@@ -14,8 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
-from learnmech.scalings import NTK
+from learnmech.runs.run import run
 from learnmech.theories.central_flow import CentralFlow, course
 
 THEORY = CentralFlow()

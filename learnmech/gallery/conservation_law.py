@@ -3,17 +3,17 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit, fine_flow
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.conserved import Balance
 from learnmech.instruments.losses import Loss
-from learnmech.orders import fitted_order
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.conserved import Conservation
 
 RATES = (0.04, 0.02, 0.01, 0.005, 0.0025)

@@ -6,10 +6,11 @@ from typing import NamedTuple
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK, SP, MuP, Scaling, classified, contributions, movement
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import Exhibit
@@ -17,7 +18,6 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.signals import Watch
 from learnmech.rules.adaptive import Adam
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK, SP, MuP, Scaling, classified, contributions, movement
 from learnmech.sweeps import sweep
 
 NARROWEST, SEEDS, SAMPLES = 64, 6, 4

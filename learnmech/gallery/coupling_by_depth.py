@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, MARKERS, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.gallery.premises import exact
@@ -14,7 +14,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.instruments.coupling import Coupling
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.modes import Decoupled
 from learnmech.theories.scalar import scalar_problem

@@ -6,20 +6,20 @@ from typing import NamedTuple
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.curves import Chebyshev
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Weights
-from learnmech.late import late
 from learnmech.losses import Squared
-from learnmech.orders import fitted_order
+from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.flow import Flow, departure
 
 interpolate = late("scipy.interpolate")

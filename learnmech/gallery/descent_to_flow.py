@@ -1,15 +1,15 @@
 """Descent and flow: Euler's method, and its first correction."""
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.orders import measured_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Weights
-from learnmech.orders import measured_order
 from learnmech.rules.descent import GradientDescent
 from learnmech.theories.flow import Flow, ModifiedFlow
 

@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.diagonal import Diagonal
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import Exhibit
@@ -15,7 +15,7 @@ from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.diagonal import CONVERGED, DiagonalBias, l1_excess_bound, least_potential, minimum_l1
 from learnmech.theories.regression import minimum_norm

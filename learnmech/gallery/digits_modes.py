@@ -1,9 +1,9 @@
 """The main job: handwritten digits, learned mode by mode as theory says."""
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.overlay import panel
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check
 from learnmech.data.base import Drawn, View
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.propagation import Propagation, back_signals, variance
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK
 from learnmech.theories.phases import chi_1, contraction, critical_line, depth_scale, edge, fixed_correlation, fixed_point, moments
 
 BIAS = 0.05  # sb^2

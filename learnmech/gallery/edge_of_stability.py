@@ -1,11 +1,11 @@
 """The edge of stability: descent sharpens its landscape until the sharpness hovers at 2/rate, on twenty points and on digits."""
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.curves import Chebyshev
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
@@ -13,7 +13,7 @@ from learnmech.instruments.curvature import Sharpness
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.stability import EdgeOfStability, threshold
 
 RATES = {"20 points": (0.1, 0.05), "digits": (0.2, 0.14)}

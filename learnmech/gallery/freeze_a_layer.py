@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import COLORS, TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
@@ -16,7 +16,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
 from learnmech.interventions.freezing import Freeze
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.modes import Decoupled
 
 STRENGTHS, FROZEN_AT = (3.0, 2.0, 1.0), 1.5

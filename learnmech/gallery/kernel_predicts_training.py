@@ -3,18 +3,18 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check, compare
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.orders import fitted_order, judged
+from learnmech.comparison.verdicts import Check, compare
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss, Outputs, TestLoss
-from learnmech.orders import fitted_order, judged
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
-from learnmech.scalings import NTK
+from learnmech.runs.run import run
 from learnmech.theories.infinite_width import InfiniteWidth
 
 SHARES, SEEDS = (32, 8, 2, 1), 8

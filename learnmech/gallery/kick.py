@@ -4,21 +4,21 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.divergence import twins
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
-from learnmech.divergence import twins
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.apart import map_of
 from learnmech.figures.style import COLORS, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.interventions.weights import Perturb
-from learnmech.orders import fitted_order
+from learnmech.language import trees
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import fork
+from learnmech.runs.run import fork
 
 AT, WEIGHT = 100, "layer3.weight[2,5]"
 KICKS = (0.08, 0.02, 0.005, 0.00125)

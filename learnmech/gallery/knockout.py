@@ -5,10 +5,10 @@ import dataclasses
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
 from learnmech.initial.gaussian import Gaussian as GaussianStart
@@ -16,7 +16,7 @@ from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
 from learnmech.interventions.signals import Patch
-from learnmech.runs import run
+from learnmech.runs.run import run
 
 STRENGTHS, UNIT, KNOCKED_AT, SPARE_AT, SMALL = (3.0, 2.0, 1.0), 1, 2.0, 6.0, 0.01
 

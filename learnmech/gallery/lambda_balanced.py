@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check, compare
+from learnmech.comparison.verdicts import Check, compare
 from learnmech.data.teachers import LinearTeacher
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
@@ -14,7 +14,7 @@ from learnmech.gallery.premises import begins_small, exact
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.lambda_balanced import LambdaBalanced
 

@@ -10,20 +10,20 @@ from learnmech.architectures.base import flat_of, shaped
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check, relative_error
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check, relative_error
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.kernels import KernelDrift
 from learnmech.instruments.laziness import FeatureMovement, LinearizationError
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Distance
-from learnmech.orders import fitted_order
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs import run
-from learnmech.scalings import NTK
+from learnmech.runs.run import run
 from learnmech.sweeps import sweep
 
 ALPHAS = tuple(float(a) for a in np.geomspace(0.1, 1000.0, 9))

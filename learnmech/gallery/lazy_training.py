@@ -6,20 +6,20 @@ import numpy as np
 
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check, Comparison, compare
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check, Comparison, compare
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.kernels import KernelDrift
 from learnmech.instruments.losses import Loss, Outputs, TestLoss
 from learnmech.instruments.weights import Distance
-from learnmech.orders import fitted_order
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
-from learnmech.scalings import NTK
+from learnmech.runs.run import run
 from learnmech.theories.tangent import Lazy
 
 NARROWEST, SEEDS = 32, 12

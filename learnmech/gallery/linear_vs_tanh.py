@@ -3,10 +3,11 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check, relative_error
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check, relative_error
 from learnmech.data.teachers import LinearTeacher
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
@@ -14,8 +15,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.orders import fitted_order
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.modes import Decoupled
 
 SHARES = (0.02, 0.04, 0.08, 0.16, 1.0)

@@ -1,10 +1,10 @@
 """Low-rank bias: depth and a small start complete a matrix."""
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.completion import Completion
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import SmallGaussian
@@ -12,7 +12,7 @@ from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import SingularValues
 from learnmech.instruments.spectra import Ranks
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import run
+from learnmech.runs.run import run
 
 SIZES = (0.01, 0.03, 0.1, 0.2, 0.4)
 

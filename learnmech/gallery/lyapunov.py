@@ -3,11 +3,11 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.divergence import twins
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.divergence import twins
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.balanced import Aligned
@@ -15,7 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.signals import Watch
 from learnmech.interventions.weights import Perturb
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs import fork, run
+from learnmech.runs.run import fork, run
 
 STABLE, CYCLE, CHAOS = 0.3, 1.15, 2.0
 KICK = {STABLE: 1e-6, CYCLE: 1e-6, CHAOS: 1e-12}

@@ -4,18 +4,18 @@ import numpy as np
 
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check, compare
+from learnmech.architectures.scalings import MeanField
+from learnmech.comparison.orders import fitted_order, judged
+from learnmech.comparison.verdicts import Check, compare
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import EXACT, STEPS, Exhibit, fine_flow
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.orders import fitted_order, judged
-from learnmech.runs import run
-from learnmech.scalings import MeanField
+from learnmech.runs.run import run
 from learnmech.sweeps import sweep
 from learnmech.theories.mean_field import MeanFieldLinear, MeanFieldMoments
 

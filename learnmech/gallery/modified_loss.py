@@ -4,15 +4,15 @@ from typing import NamedTuple
 
 import numpy as np
 
-from learnmech.clock import Clock
-from learnmech.comparison import Check
-from learnmech.experiment import prepare
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
-from learnmech.orders import fitted_order
 from learnmech.rules.descent import SGD, GradientDescent
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.sweeps import sweep
 from learnmech.theories.epochs import ModifiedEpochs
 from learnmech.theories.flow import Flow, ModifiedFlow

@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
@@ -14,7 +14,7 @@ from learnmech.instruments.curvature import Sharpness
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.descent import HeavyBall, MovingAverage, Nesterov
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.stability import EdgeOfStability, threshold
 
 KINDS = {"heavy ball": HeavyBall, "Nesterov": Nesterov, "moving average": MovingAverage}

@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import LinearTeacher
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
@@ -15,7 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.spectral import Muon, SpectralDescent
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.modes import Decoupled, half_time, modes_of
 from learnmech.theories.spectral_modes import SpectralModes, spectral_half_time
 

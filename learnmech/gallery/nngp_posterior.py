@@ -3,12 +3,13 @@
 import jax
 import numpy as np
 
-from learnmech.activations import activation
+from learnmech.activations.functions import activation
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
-from learnmech.experiment import Experiment, stream_of
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, stream_of
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.instruments.losses import Outputs
@@ -18,7 +19,6 @@ from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel, variances
 from learnmech.kernels.learner import KernelLearner, posterior
 from learnmech.rules.descent import HeavyBall
-from learnmech.scalings import NTK
 from learnmech.theories.base import constant
 
 NETWORKS, DRAWN_AT_ONCE = 400, 50

@@ -7,18 +7,18 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.orders import Order, fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.kernels import InfiniteKernel
 from learnmech.kernels.empirical import traced_kernel
 from learnmech.kernels.infinite import kernel
-from learnmech.orders import Order, fitted_order
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK
 
 SHARES, SEEDS, NODES = (32, 16, 8, 4, 2, 1), 32, 100
 CIRCLE = np.linspace(-np.pi, np.pi, 49)

@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.gallery.premises import below_critical, exact, full_column_rank
 from learnmech.initial.gaussian import Gaussian as GaussianStart

@@ -6,10 +6,10 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss

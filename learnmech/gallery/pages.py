@@ -6,11 +6,11 @@ import inspect
 
 import numpy as np
 
-from learnmech import catalog, text
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.gallery.base import ALWAYS_FREE, Exhibit
 from learnmech.gallery.costs import COSTS
-from learnmech.parts import Part, show_value, unchanged
+from learnmech.language import catalog, text
+from learnmech.language.parts import Part, show_value, unchanged
 
 # An array of more numbers is no line of a program.
 WRITTEN = 24

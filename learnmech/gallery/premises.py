@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 
-from learnmech.experiment import Start
+from learnmech.experiment.recipe import Start
 from learnmech.theories.base import Condition, time_factor
 from learnmech.theories.deep_linear import correlations, product, weights
 from learnmech.theories.regression import directions, hessian_top

@@ -7,15 +7,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.residual import Residual
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.architectures.scalings import NTK
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.propagation import Propagation, back_signals, variance
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK
 from learnmech.theories.phases import moments
 from learnmech.theories.signals import SignalPropagation
 

@@ -5,10 +5,10 @@ import math
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import LinearTeacher
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.gallery.base import STEPS, Exhibit
 from learnmech.gallery.premises import reading, small_steps
 from learnmech.initial.balanced import Aligned

@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check, compare
+from learnmech.comparison.verdicts import Check, compare
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
@@ -14,7 +14,7 @@ from learnmech.gallery.premises import exact, reading
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, balanced_time, infinite_depth_time, scalar_problem
 

@@ -3,11 +3,11 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check, relative_error
+from learnmech.comparison.verdicts import Check, relative_error
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.overlay import laid
 from learnmech.figures.style import TIME, sheet, titled
 from learnmech.gallery.base import EXACT, Exhibit, fine_flow
@@ -16,7 +16,7 @@ from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.instruments.weights import Weights
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 

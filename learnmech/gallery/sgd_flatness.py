@@ -3,15 +3,15 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.curvature import Trace
 from learnmech.instruments.losses import Loss
-from learnmech.orders import fitted_order
 from learnmech.rules.descent import SGD
 from learnmech.sweeps import sweep
 from learnmech.theories.sgd_flatness import SgdFlatness, basin, drifting_chain, mean_square_edge, unequal_chain

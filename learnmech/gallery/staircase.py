@@ -3,10 +3,10 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import LinearTeacher
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.premises import exact, layers
@@ -14,7 +14,7 @@ from learnmech.initial.gaussian import SmallGaussian
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.base import Condition, constant, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.landscape import plateau_losses

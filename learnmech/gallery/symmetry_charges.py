@@ -3,17 +3,17 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
-from learnmech.comparison import Check
+from learnmech.comparison.orders import fitted_order
+from learnmech.comparison.verdicts import Check
 from learnmech.data.digits import Digits
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.conserved import Charges
 from learnmech.losses.classes import CrossEntropy
-from learnmech.orders import fitted_order
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.theories.symmetry_charges import ChargeDrift, SymmetryCharges
 
 RATES = (0.1, 0.05, 0.02, 0.01)

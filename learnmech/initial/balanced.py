@@ -6,7 +6,7 @@ from learnmech.architectures.base import Architecture, layer_scales
 from learnmech.data.base import Drawn, singular_modes
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template
-from learnmech.parts import Knob, knob
+from learnmech.language.parts import Knob, knob
 
 
 def _orthonormal(rng: np.random.Generator, rows: int, columns: int):
@@ -43,7 +43,7 @@ def _modes(shapes):
 class Orthogonal(InitialCondition):
     """Each weight `gain` times a random matrix with orthonormal rows or columns.  Source: Saxe et al. 2014."""
 
-    gain: Knob = knob(1.0, above=0, meaning="singular values of every weight")
+    gain: Knob = knob(default=1.0, above=0, meaning="singular values of every weight")
 
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("Orthogonal", architecture, data, rng) if architecture.is_linear else None
@@ -66,7 +66,7 @@ class Balanced(InitialCondition):
     The end-to-end map is `scale` times a random normal (k, d) matrix, cut to the rank of the narrowest width.
     """
 
-    scale: Knob = knob(0.1, above=0, meaning="what multiplies the standard normal entries of the end-to-end map")
+    scale: Knob = knob(default=0.1, above=0, meaning="what multiplies the standard normal entries of the end-to-end map")
 
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("Balanced", architecture, data, rng)
@@ -81,8 +81,8 @@ class LambdaBalanced(InitialCondition):
     lam > 0 needs k >= h and lam < 0 needs d >= h, since a Gram matrix of the thinner side cannot be lam I.  Source: Domine et al. 2024.
     """
 
-    lam: Knob = knob(0.0, meaning="lambda in W_2'W_2 - W_1W_1' = lambda I, in param^2")
-    scale: Knob = knob(0.1, above=0, meaning="what multiplies the standard normal entries of the end-to-end map")
+    lam: Knob = knob(default=0.0, meaning="lambda in W_2'W_2 - W_1W_1' = lambda I, in param^2")
+    scale: Knob = knob(default=0.1, above=0, meaning="what multiplies the standard normal entries of the end-to-end map")
 
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("LambdaBalanced", architecture, data, rng)
@@ -114,7 +114,7 @@ class Aligned(InitialCondition):
     Source: Saxe et al. 2014.
     """
 
-    strength: Knob = knob(1e-3, above=0, meaning="singular values of the end-to-end map, all the same")
+    strength: Knob = knob(default=1e-3, above=0, meaning="singular values of the end-to-end map, all the same")
 
     def draw(self, architecture, data, rng):
         shapes = linear_shapes("Aligned", architecture, data, rng)

@@ -7,7 +7,7 @@ import numpy as np
 
 from learnmech.architectures.base import RUNNING, Architecture
 from learnmech.data.base import Drawn
-from learnmech.parts import Part
+from learnmech.language.parts import Part
 
 
 class InitialCondition(Part):

@@ -4,13 +4,13 @@ import jax
 
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, drawn_anew, template
-from learnmech.parts import Knob, knob
+from learnmech.language.parts import Knob, knob
 
 
 class Gaussian(InitialCondition):
     """Independent normal entries, `scale` times the standard deviation which the architecture's scaling prescribes."""
 
-    scale: Knob = knob(1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
+    scale: Knob = knob(default=1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
 
     def draw(self, architecture, data, rng):
         return drawn_anew(template(architecture, data, rng), lambda w: float(self.scale) * w)
@@ -23,7 +23,7 @@ class Gaussian(InitialCondition):
 class SmallGaussian(InitialCondition):
     """Independent normal entries of one standard deviation `std` in every layer, whatever its width."""
 
-    std: Knob = knob(1e-3, above=0, meaning="standard deviation of every entry, in units of the parameters")
+    std: Knob = knob(default=1e-3, above=0, meaning="standard deviation of every entry, in units of the parameters")
 
     def draw(self, architecture, data, rng):
         return drawn_anew(template(architecture, data, rng), lambda w: float(self.std) * rng.standard_normal(w.shape))
@@ -36,7 +36,7 @@ class SmallGaussian(InitialCondition):
 class ZeroReadout(InitialCondition):
     """Gaussian at a scale with the last layer's weights zero, so that f = 0 (up to biases) at t = 0."""
 
-    scale: Knob = knob(1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
+    scale: Knob = knob(default=1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
 
     def draw(self, architecture, data, rng):
         params = Gaussian(scale=self.scale).draw(architecture, data, rng)

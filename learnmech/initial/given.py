@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from learnmech import trees
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template
-from learnmech.parts import array
+from learnmech.language import trees
+from learnmech.language.parts import array
 
 
 class Given(InitialCondition):

@@ -2,10 +2,10 @@
 
 import numpy as np
 
-from learnmech import trees
 from learnmech.errors import nearest, refused
 from learnmech.initial.base import InitialCondition, template
-from learnmech.parts import Shorthand, structure
+from learnmech.language import trees
+from learnmech.language.parts import Shorthand, structure
 
 
 class GaussianPerLayer(InitialCondition):
@@ -16,11 +16,13 @@ class GaussianPerLayer(InitialCondition):
     `initial.layer2` turns that of one layer.
     """
 
-    std: tuple[float, ...] | None = structure(None, at_least=0, meaning="standard deviation of each layer's weights, inputs first, in units of the parameters")
-    gain: tuple[float, ...] | None = structure(
-        None, at_least=0, meaning="factor of each layer on the standard deviation which the scaling prescribes, inputs first"
+    std: tuple[float, ...] | None = structure(
+        default=None, at_least=0, meaning="standard deviation of each layer's weights, inputs first, in units of the parameters"
     )
-    layers: tuple[str, ...] = structure((), meaning="the layers that they belong to, by name; none: all that have a weight")
+    gain: tuple[float, ...] | None = structure(
+        default=None, at_least=0, meaning="factor of each layer on the standard deviation which the scaling prescribes, inputs first"
+    )
+    layers: tuple[str, ...] = structure(default=(), meaning="the layers that they belong to, by name; none: all that have a weight")
 
     def coherent(self):
         who = type(self).__name__

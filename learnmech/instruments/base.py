@@ -8,15 +8,15 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
-from learnmech import trees
 from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
 from learnmech.errors import refused
-from learnmech.parts import Part, structure
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.parts import Part, structure
+from learnmech.language.quantity import Quantity
+from learnmech.language.trees import Array, Params
 from learnmech.rules.base import Rule
-from learnmech.state import State
-from learnmech.system import System
-from learnmech.trees import Array, Params
+from learnmech.system.landscape import System
+from learnmech.system.state import State
 
 
 class Moment(eqx.Module):
@@ -65,7 +65,7 @@ class Instrument(Part):
     What a record keeps is `seen`: what was read, and NaN where the state it was read of is no number.
     """
 
-    every: int = structure(1, at_least=1, kw_only=True, meaning="reads at each k-th mark of the clock")
+    every: int = structure(default=1, at_least=1, kw_only=True, meaning="reads at each k-th mark of the clock")
 
     def quantities(self, system: System, params: Params) -> tuple[Quantity, ...]:
         """What is read on this system; params serve for their shapes alone."""
@@ -131,7 +131,7 @@ def relative_size(moved, size):
 class Counted(Instrument):
     """An instrument of the strongest `count` of the min(k, d) modes (0: all)."""
 
-    count: int = structure(0, at_least=0, meaning="modes that are read, the strongest first; 0: all")
+    count: int = structure(default=0, at_least=0, meaning="modes that are read, the strongest first; 0: all")
 
     def kept(self, system: System) -> int:
         """How many are read on this system."""
@@ -146,7 +146,7 @@ class Counted(Instrument):
 class OfKernel(Instrument):
     """An instrument of the tangent kernel on the first `samples` training inputs (0: all)."""
 
-    samples: int = structure(0, at_least=0, meaning="training inputs that it is taken on, the first so many; 0: all")
+    samples: int = structure(default=0, at_least=0, meaning="training inputs that it is taken on, the first so many; 0: all")
 
     def check(self, system):
         most = system.train.X.shape[0]
@@ -169,7 +169,7 @@ class OfKernel(Instrument):
 class OfCurvature(Instrument):
     """An instrument of a curvature of the training loss (`curvature.operators`), by products from vectors drawn by the state's key and step alone."""
 
-    of: str = structure("hessian", choices=KINDS, kw_only=True, meaning="the curvature: of the loss, its Gauss-Newton part, or Fisher's")
+    of: str = structure(default="hessian", choices=KINDS, kw_only=True, meaning="the curvature: of the loss, its Gauss-Newton part, or Fisher's")
 
     def check(self, system):
         check_operator(system, self.of)

@@ -3,13 +3,13 @@
 import jax
 import jax.numpy as jnp
 
-from learnmech import trees
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
-from learnmech.symmetries import KNOWN, Symmetry, Term, bare, symmetries
-from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
+from learnmech.language.trees import Params
+from learnmech.system.landscape import System
+from learnmech.system.symmetries import KNOWN, Symmetry, Term, bare, symmetries
 
 
 class Balance(Instrument):
@@ -48,7 +48,7 @@ class Balance(Instrument):
 
 
 class Charges(Instrument):
-    """The charge of every symmetry of this architecture under this loss (`learnmech.symmetries`): kept by gradient flow, broken by descent.
+    """The charge of every symmetry of this architecture under this loss (`learnmech.system.symmetries`): kept by gradient flow, broken by descent.
 
     `charge_rescaling1`, ... are the charges Q, `breaking_rescaling1`, ... the rates at which descent breaks those that are quadratic: each step changes Q by
     rate^2 times it, decay aside. `charge_drift` is how far each has moved from its start, over the size of what it is made of

@@ -5,11 +5,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax import flatten_util
 
-from learnmech import trees
-from learnmech.addresses import Address
 from learnmech.instruments.base import Instrument
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.addresses import Address
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
 
 
 def _layer_of(params):
@@ -30,9 +30,9 @@ class Coupling(Instrument):
     with the standard error of the mean of squares carried over to its root, error/(2 C).  Source: Hutchinson 1990.
     """
 
-    probes: int = structure(32, at_least=2, meaning="random vectors of signs of the estimate beyond")
-    exact_up_to: int = structure(512, at_least=0, meaning="parameters up to which it is exact, by a product for each")
-    seed: int = structure(0, at_least=0, meaning="of the random vectors")
+    probes: int = structure(default=32, at_least=2, meaning="random vectors of signs of the estimate beyond")
+    exact_up_to: int = structure(default=512, at_least=0, meaning="parameters up to which it is exact, by a product for each")
+    seed: int = structure(default=0, at_least=0, meaning="of the random vectors")
 
     def quantities(self, system, params):
         labels = (("layer", _names(params)), ("with_layer", _names(params)))
@@ -79,7 +79,7 @@ class Coupling(Instrument):
 class KickResponse(Instrument):
     """How the gradient of every layer responds to a unit kick of what is at an address: |(H e)_l|, e = 1 there, by one Hessian-vector product."""
 
-    path: str = structure("layer1.weight[0,0]", meaning="address of the parameters that are kicked")
+    path: str = structure(default="layer1.weight[0,0]", meaning="address of the parameters that are kicked")
 
     def coherent(self):
         Address.parse(self.path)

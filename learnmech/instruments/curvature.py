@@ -7,15 +7,15 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.curvature.copies import ends_with_copies
 from learnmech.curvature.lanczos import extremes, is_formed
 from learnmech.curvature.operators import balanced, columns, flattened, product_of
 from learnmech.curvature.spectrum import density, measures, sums
 from learnmech.errors import refused
 from learnmech.instruments.base import OfCurvature
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
 
 
 def _count(params) -> int:
@@ -39,10 +39,10 @@ class Sharpness(OfCurvature):
     Source: Cohen et al. 2021, sec. 2; Lanczos 1950.
     """
 
-    k: int = structure(1, at_least=1, meaning="largest eigenvalues that are read")
-    bottom: int = structure(0, at_least=0, meaning="lowest eigenvalues that are read")
-    iterations: int = structure(100, at_least=1, meaning="the most products of a search for an eigenvalue")
-    tolerance: float = structure(1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
+    k: int = structure(default=1, at_least=1, meaning="largest eigenvalues that are read")
+    bottom: int = structure(default=0, at_least=0, meaning="lowest eigenvalues that are read")
+    iterations: int = structure(default=100, at_least=1, meaning="the most products of a search for an eigenvalue")
+    tolerance: float = structure(default=1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
 
     def coherent(self):
         _positive(self)
@@ -95,8 +95,8 @@ class PreconditionedSharpness(OfCurvature):
     is given. Its units are those of H times those of P^-1. NaN where the rule has no P yet, as before the first step of Adam.  Source: Cohen et al. 2022.
     """
 
-    iterations: int = structure(100, at_least=1, meaning="the most products of a search for an eigenvalue")
-    tolerance: float = structure(1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
+    iterations: int = structure(default=100, at_least=1, meaning="the most products of a search for an eigenvalue")
+    tolerance: float = structure(default=1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
     coherent = _positive
 
     def quantities(self, system, params):
@@ -130,8 +130,8 @@ def _within(params):
 class LayerSharpness(OfCurvature):
     """The largest eigenvalue of every layer's own diagonal block of the Hessian (or another curvature), and its residual; searched for as Sharpness is."""
 
-    iterations: int = structure(100, at_least=1, meaning="the most products of a search for an eigenvalue")
-    tolerance: float = structure(1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
+    iterations: int = structure(default=100, at_least=1, meaning="the most products of a search for an eigenvalue")
+    tolerance: float = structure(default=1e-6, meaning="largest residual, relative to the largest eigenvalue in size")
     coherent = _positive
 
     def quantities(self, system, params):
@@ -168,10 +168,10 @@ class SpectrumDensity(OfCurvature):
     `probes` vectors of independent signs and `iterations` products each.  Source: Ghorbani, Krishnan & Xiao 2019.
     """
 
-    probes: int = structure(8, at_least=2, meaning="random vectors over which it is averaged")
-    iterations: int = structure(40, at_least=1, meaning="products for each probe, and so points of its quadrature")
-    points: int = structure(200, at_least=2, meaning="places between the ends of the spectrum at which the density is read")
-    width: float = structure(0.01, meaning="standard deviation of the normal that smooths it, over the range of the spectrum")
+    probes: int = structure(default=8, at_least=2, meaning="random vectors over which it is averaged")
+    iterations: int = structure(default=40, at_least=1, meaning="products for each probe, and so points of its quadrature")
+    points: int = structure(default=200, at_least=2, meaning="places between the ends of the spectrum at which the density is read")
+    width: float = structure(default=0.01, meaning="standard deviation of the normal that smooths it, over the range of the spectrum")
 
     def coherent(self):
         if not 0 < self.width < 1:
@@ -206,8 +206,8 @@ class Trace(OfCurvature):
     Source: Hutchinson 1990.
     """
 
-    probes: int = structure(32, at_least=2, meaning="random vectors of signs of the estimate beyond")
-    exact_up_to: int = structure(512, at_least=0, meaning="parameters up to which it is exact, by a product for each")
+    probes: int = structure(default=32, at_least=2, meaning="random vectors of signs of the estimate beyond")
+    exact_up_to: int = structure(default=512, at_least=0, meaning="parameters up to which it is exact, by a product for each")
 
     def quantities(self, system, params):
         return (

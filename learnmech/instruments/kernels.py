@@ -10,15 +10,15 @@ from learnmech.instruments.similarity import ending, enough
 from learnmech.kernels.alignment import cka, target_alignment
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
-from learnmech.trees import layers_of
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
+from learnmech.language.trees import layers_of
 
 
 class TangentKernel(OfKernel):
     """The tangent kernel itself, and with `by_layer` each layer's share of it."""
 
-    by_layer: bool = structure(False, meaning="whether each layer's share is read as well")
+    by_layer: bool = structure(default=False, meaning="whether each layer's share is read as well")
 
     def quantities(self, system, params):
         axes, units = (self.axis(system), self.axis(system) + "'"), "output^2/param^2"
@@ -46,7 +46,7 @@ class KernelDrift(OfKernel):
     The drift is infinite where a kernel that began at zero has moved. `debiased` alignment has no bias from few samples.
     """
 
-    debiased: bool = structure(False, since="0.5", meaning=DEBIASED)
+    debiased: bool = structure(default=False, since="0.5", meaning=DEBIASED)
 
     def check(self, system):
         super().check(system)
@@ -76,7 +76,7 @@ class KernelTarget(OfKernel):
 class KernelSpectrum(OfKernel):
     """The strongest `count` eigenvalues of the tangent kernel (0: all), the largest first."""
 
-    count: int = structure(10, at_least=0, meaning="eigenvalues that are read, the largest first; 0: all")
+    count: int = structure(default=10, at_least=0, meaning="eigenvalues that are read, the largest first; 0: all")
 
     def quantities(self, system, params):
         n = self.inputs(system).shape[0]
@@ -95,7 +95,7 @@ class InfiniteKernel(OfKernel):
     `debiased` alignment has no bias from few samples.
     """
 
-    debiased: bool = structure(False, since="0.5", meaning=DEBIASED)
+    debiased: bool = structure(default=False, since="0.5", meaning=DEBIASED)
 
     def check(self, system):
         super().check(system)

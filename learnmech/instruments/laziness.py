@@ -3,9 +3,9 @@
 import jax
 import jax.numpy as jnp
 
-from learnmech import trees
 from learnmech.instruments.base import Instrument, relative_size
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 
 
 def features(system, params) -> dict:

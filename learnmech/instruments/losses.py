@@ -5,8 +5,8 @@ import numpy as np
 
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument, where_finite
+from learnmech.language.quantity import Quantity
 from learnmech.losses.base import refuse_where
-from learnmech.quantity import Quantity
 
 
 class Loss(Instrument):

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 
 from learnmech.errors import refused
 from learnmech.instruments.base import Counted, Instrument
-from learnmech.quantity import Quantity
+from learnmech.language.quantity import Quantity
 
 
 def _linear_only(instrument, system):

@@ -5,11 +5,11 @@ import functools
 import jax
 import jax.numpy as jnp
 
-from learnmech import trees
+from learnmech.curvature.samplewise import check_apart, loss_of_one, rows_at_once
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
-from learnmech.samplewise import check_apart, loss_of_one, rows_at_once
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 
 
 class GradientNoise(Instrument):

@@ -5,14 +5,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.curvature.operators import KINDS
 from learnmech.curvature.spectrum import sums
 from learnmech.instruments.base import Instrument, OfCurvature, OfKernel
 from learnmech.instruments.laziness import feature_axis, features
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
-from learnmech.trees import leveled
+from learnmech.language import trees
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
+from learnmech.language.trees import leveled
 
 
 def participation_ratio(matrix):
@@ -68,9 +68,9 @@ class CurvatureParticipation(OfCurvature):
     cancel in the trace.  Source: Gao et al. 2017; Hutchinson 1990.
     """
 
-    of: str = structure("gauss-newton", choices=KINDS, kw_only=True, meaning="which curvature of the training loss")
-    probes: int = structure(32, at_least=2, meaning="random vectors that estimate it where there are more parameters than exact_up_to")
-    exact_up_to: int = structure(512, at_least=0, meaning="parameters up to which it is computed exactly")
+    of: str = structure(default="gauss-newton", choices=KINDS, kw_only=True, meaning="which curvature of the training loss")
+    probes: int = structure(default=32, at_least=2, meaning="random vectors that estimate it where there are more parameters than exact_up_to")
+    exact_up_to: int = structure(default=512, at_least=0, meaning="parameters up to which it is computed exactly")
 
     def quantities(self, system, params):
         return (

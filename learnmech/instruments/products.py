@@ -2,8 +2,8 @@
 
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
-from learnmech.trees import layers_of
+from learnmech.language.quantity import Quantity
+from learnmech.language.trees import layers_of
 
 
 class LayerProducts(Instrument):

@@ -3,10 +3,10 @@
 import jax
 import jax.numpy as jnp
 
-from learnmech import trees
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 
 
 def _hidden(signals):

@@ -4,13 +4,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import state as states
-from learnmech import trees
-from learnmech.addresses import Address
 from learnmech.errors import nearest, refused
 from learnmech.instruments.base import Instrument, where_finite
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.addresses import Address
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
+from learnmech.system import state as states
 
 REDUCTIONS = ("none", "norm", "mean", "histogram", "covariance", "singular-values")
 SIGNALS = ("pre", "normed", "post", "output")
@@ -30,12 +30,12 @@ class Watch(Instrument):
     outermost hold what lies beyond), `covariance` that of the last axis over the first, C = (A - mean)'(A - mean)/n, `singular-values` the top `count`.
     """
 
-    path: str = structure("output", meaning="address of what is watched: a signal, a parameter, a gradient, an update, a memory")
-    view: str = structure("train", choices=("train", "test"), meaning="inputs on which signals are watched")
-    reduce: str = structure("none", choices=REDUCTIONS, meaning="what is kept of it: all, its norm, its mean or a histogram")
-    count: int = structure(10, at_least=1, meaning="bins of a histogram")
-    low: float = structure(-1.0, meaning="lower end of a histogram, in units of what is watched")
-    high: float = structure(1.0, meaning="upper end of a histogram, in units of what is watched")
+    path: str = structure(default="output", meaning="address of what is watched: a signal, a parameter, a gradient, an update, a memory")
+    view: str = structure(default="train", choices=("train", "test"), meaning="inputs on which signals are watched")
+    reduce: str = structure(default="none", choices=REDUCTIONS, meaning="what is kept of it: all, its norm, its mean or a histogram")
+    count: int = structure(default=10, at_least=1, meaning="bins of a histogram")
+    low: float = structure(default=-1.0, meaning="lower end of a histogram, in units of what is watched")
+    high: float = structure(default=1.0, meaning="upper end of a histogram, in units of what is watched")
 
     def coherent(self):
         Address.parse(self.path)

@@ -3,13 +3,13 @@ other."""
 
 import jax.numpy as jnp
 
-from learnmech import trees
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.laziness import feature_axis, features
 from learnmech.kernels.alignment import cka_among, hsic_among
-from learnmech.parts import structure
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.parts import structure
+from learnmech.language.quantity import Quantity
 
 
 def ending(instrument) -> str:
@@ -37,9 +37,9 @@ class LayerSimilarity(Instrument):
     samples. Source: Gretton et al. 2005; Song et al. 2012; Kornblith et al. 2019.
     """
 
-    samples: int = structure(0, at_least=0, meaning="how many of the training inputs it looks at, 0: all")
-    debiased: bool = structure(False, meaning="whether the estimate without bias is taken, which is about 0 for what is independent")
-    with_hsic: bool = structure(False, meaning="whether the criterion that CKA is a ratio of is read too")
+    samples: int = structure(default=0, at_least=0, meaning="how many of the training inputs it looks at, 0: all")
+    debiased: bool = structure(default=False, meaning="whether the estimate without bias is taken, which is about 0 for what is independent")
+    with_hsic: bool = structure(default=False, meaning="whether the criterion that CKA is a ratio of is read too")
 
     def check(self, system):
         most = system.train.X.shape[0]

@@ -3,12 +3,12 @@
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.architectures.base import Dense
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.weights import layer_quantity, per_layer
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 
 
 def effective_rank(s):

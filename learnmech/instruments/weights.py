@@ -3,9 +3,9 @@
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 
 
 def layer_quantity(name, units, symbol, meaning, params, among=None):

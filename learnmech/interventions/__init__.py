@@ -1,5 +1,5 @@
 """Interventions: events after which a run goes on with one thing changed."""
 
-from learnmech.catalog import lazy_family
+from learnmech.language.catalog import lazy_family
 
 __getattr__, __dir__ = lazy_family(__name__, __file__)

@@ -6,17 +6,17 @@ from typing import ClassVar
 
 import numpy as np
 
-from learnmech import state as states
-from learnmech import trees
-from learnmech.addresses import Address
 from learnmech.data.base import Drawn
 from learnmech.errors import refused
-from learnmech.freezing import Frozen
-from learnmech.parts import Knob, Part, knob, show_value
+from learnmech.language import trees
+from learnmech.language.addresses import Address
+from learnmech.language.parts import Knob, Part, knob, show_value
+from learnmech.language.trees import Params
 from learnmech.rules.base import Rule
-from learnmech.state import State
-from learnmech.system import System
-from learnmech.trees import Params
+from learnmech.system import state as states
+from learnmech.system.freezing import Frozen
+from learnmech.system.landscape import System
+from learnmech.system.state import State
 
 
 class Intervention(Part):
@@ -27,7 +27,7 @@ class Intervention(Part):
     """
 
     anchored: ClassVar[bool] = False
-    at: Knob = knob(0, at_least=0, kw_only=True, meaning="the step at which it happens; for flows the time of a mark")
+    at: Knob = knob(default=0, at_least=0, kw_only=True, meaning="the step at which it happens; for flows the time of a mark")
 
     def experiment(self, experiment):
         """The experiment in force from here on."""

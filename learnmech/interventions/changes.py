@@ -8,8 +8,8 @@ import numpy as np
 from learnmech.data.base import Data, Drawn, View
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, one_of
+from learnmech.language.parts import Knob, array, knob, part, structure
 from learnmech.losses import Loss, Squared
-from learnmech.parts import Knob, array, knob, part, structure
 from learnmech.rules.base import Rule
 
 FIXED = ("architecture", "clock", "initial", "seed", "precision", "events")
@@ -18,8 +18,8 @@ FIXED = ("architecture", "clock", "initial", "seed", "precision", "events")
 class Change(Intervention):
     """Turn a knob of the experiment, by its dotted path: rule.rate, data.noise, loss.ridge."""
 
-    path: str = structure("rule.rate", meaning="dotted path of the knob that is turned, as `rule.rate`")
-    value: float | int | bool | str | tuple = structure(0.01, meaning="what it is turned to")
+    path: str = structure(default="rule.rate", meaning="dotted path of the knob that is turned, as `rule.rate`")
+    value: float | int | bool | str | tuple = structure(default=0.01, meaning="what it is turned to")
 
     def coherent(self):
         if self.path.split(".")[0] in FIXED:
@@ -36,9 +36,9 @@ class Change(Intervention):
 class Swap(Intervention):
     """Go on under another rule, another loss or other data. A rule of another class begins with a fresh memory."""
 
-    rule: Rule | None = part(None, meaning="the rule from then on, without a memory of before where it is of another kind")
-    loss: Loss | None = part(None, meaning="the loss from then on")
-    source: Data | None = part(None, meaning="the data from then on, of as many inputs and outputs")
+    rule: Rule | None = part(default=None, meaning="the rule from then on, without a memory of before where it is of another kind")
+    loss: Loss | None = part(default=None, meaning="the loss from then on")
+    source: Data | None = part(default=None, meaning="the data from then on, of as many inputs and outputs")
 
     def coherent(self):
         one_of("Swap", {"rule": self.rule, "loss": self.loss, "source": self.source})
@@ -62,8 +62,8 @@ class Swap(Intervention):
 class Relabel(Intervention):
     """Go on with other training targets: `values` (n, k), or the own ones dealt anew among the samples by `shuffle`, a seed."""
 
-    values: np.ndarray | None = array(None, meaning="the new targets (n, k)")
-    shuffle: Knob | None = knob(None, whole=True, at_least=0, meaning="seed by which the own targets are dealt anew among the samples")
+    values: np.ndarray | None = array(default=None, meaning="the new targets (n, k)")
+    shuffle: Knob | None = knob(default=None, whole=True, at_least=0, meaning="seed by which the own targets are dealt anew among the samples")
 
     def coherent(self):
         one_of("Relabel", {"values": self.values, "shuffle": self.shuffle})

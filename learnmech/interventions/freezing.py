@@ -4,18 +4,18 @@ import jax
 import numpy as np
 from jax import flatten_util
 
-from learnmech import state as states
-from learnmech import trees
 from learnmech.errors import refused
-from learnmech.freezing import Frozen, orthonormal
 from learnmech.interventions.base import Intervention, addressed
-from learnmech.parts import array, structure
+from learnmech.language import trees
+from learnmech.language.parts import array, structure
+from learnmech.system import state as states
+from learnmech.system.freezing import Frozen, orthonormal
 
 
 class Freeze(Intervention):
     """What is at an address stands still, to the bit: a layer, an array, or a slice of one. The rule does not see a whole array that is frozen."""
 
-    path: str = structure("layer1", meaning="address of what stands still: a layer, an array or entries of one")
+    path: str = structure(default="layer1", meaning="address of what stands still: a layer, an array or entries of one")
 
     def check(self, system, rule, state):
         addressed(self.path, trees.leaves_by_path(state.params))
@@ -62,8 +62,10 @@ class FreezeSubspace(Intervention):
 class Thaw(Intervention):
     """What is at an address moves again; everything frozen where none is given. The rule's memory of it is taken up as it was held, or begun anew."""
 
-    path: str = structure("", meaning="address of what moves again; none: all that stands still")
-    memory: str = structure("hold", choices=("hold", "reset"), meaning="what of the rule's memory goes on: as it was, or as of a rule that has seen nothing")
+    path: str = structure(default="", meaning="address of what moves again; none: all that stands still")
+    memory: str = structure(
+        default="hold", choices=("hold", "reset"), meaning="what of the rule's memory goes on: as it was, or as of a rule that has seen nothing"
+    )
 
     def check(self, system, rule, state):
         if self.path:

@@ -6,13 +6,13 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.addresses import Address
 from learnmech.architectures.base import Architecture, Around, keep
 from learnmech.architectures.linearized import Linearized
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention
-from learnmech.parts import Knob, array, knob, structure
-from learnmech.system import System
+from learnmech.language.addresses import Address
+from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.system.landscape import System
 
 
 class _Patched(Architecture):
@@ -70,9 +70,9 @@ def _on(system: System, architecture: Architecture) -> System:
 class Patch(Intervention):
     """Hold what is at an address of a signal, `layer2.post[unit=7]`, at a value or at `values` for its units: 0 ablates, a mean mean-ablates."""
 
-    path: str = structure("layer1.post[unit=0]", meaning="address of the signal that is held, or of units of it")
-    value: Knob | None = knob(None, meaning="what it is held at, in units of the signal; 0 unless given")
-    values: np.ndarray | None = array(None, meaning="what each of its units is held at")
+    path: str = structure(default="layer1.post[unit=0]", meaning="address of the signal that is held, or of units of it")
+    value: Knob | None = knob(default=None, meaning="what it is held at, in units of the signal; 0 unless given")
+    values: np.ndarray | None = array(default=None, meaning="what each of its units is held at")
 
     def coherent(self):
         if self.value is not None and self.values is not None:

@@ -7,21 +7,21 @@ import jax.numpy as jnp
 import numpy as np
 from jax import flatten_util
 
-from learnmech import state as states
-from learnmech import trees
 from learnmech.curvature.eigenpairs import top_curvature
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, check_values, edited, one_of
-from learnmech.parts import Knob, array, knob, structure
+from learnmech.language import trees
+from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.system import state as states
 
 
 class Perturb(Intervention):
     """Add to, set or scale what is at an address: one value for every entry, or `values` of the shape that is there."""
 
-    path: str = structure("", meaning="address of what is changed: a layer, an array or entries of one")
-    how: str = structure("add", choices=("add", "set", "scale"), meaning="whether the value is added, set, or multiplied by")
-    value: Knob | None = knob(None, meaning="one number for every entry")
-    values: np.ndarray | None = array(None, meaning="numbers of the shape that is there")
+    path: str = structure(default="", meaning="address of what is changed: a layer, an array or entries of one")
+    how: str = structure(default="add", choices=("add", "set", "scale"), meaning="whether the value is added, set, or multiplied by")
+    value: Knob | None = knob(default=None, meaning="one number for every entry")
+    values: np.ndarray | None = array(default=None, meaning="numbers of the shape that is there")
 
     def coherent(self):
         one_of("Perturb", {"value": self.value, "values": self.values})
@@ -42,9 +42,9 @@ class Perturb(Intervention):
 class Noise(Intervention):
     """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters that gradients move where none is given."""
 
-    path: str = structure("", meaning="address of what it is added to; none: all parameters")
-    size: Knob = knob(0.1, above=0, meaning="Euclidean norm of all that is added, in units of the parameters")
-    seed: Knob = knob(0, whole=True, at_least=0, meaning="of the noise")
+    path: str = structure(default="", meaning="address of what it is added to; none: all parameters")
+    size: Knob = knob(default=0.1, above=0, meaning="Euclidean norm of all that is added, in units of the parameters")
+    seed: Knob = knob(default=0, whole=True, at_least=0, meaning="of the noise")
 
     def check(self, system, rule, state):
         if self.path:
@@ -71,10 +71,12 @@ class Push(Intervention):
     """Move all parameters by `size` along a unit direction: the top eigenvector of the Hessian, the gradient, or `values` (in the order of `ravel_pytree`)."""
 
     direction: str = structure(
-        "top-hessian", choices=("top-hessian", "gradient", "given"), meaning="the top eigenvector of the Hessian, the gradient, or the values that are given"
+        default="top-hessian",
+        choices=("top-hessian", "gradient", "given"),
+        meaning="the top eigenvector of the Hessian, the gradient, or the values that are given",
     )
-    size: Knob = knob(0.1, meaning="how far all parameters move along it, in units of the parameters")
-    values: np.ndarray | None = array(None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
+    size: Knob = knob(default=0.1, meaning="how far all parameters move along it, in units of the parameters")
+    values: np.ndarray | None = array(default=None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
 
     def coherent(self):
         if (self.direction == "given") != (self.values is not None):
@@ -108,7 +110,7 @@ class Transplant(Intervention):
 
     path: str = structure(meaning="address of what is replaced")
     values: np.ndarray = array(meaning="what it is replaced by, of the shape that is there")
-    source: str = structure("", meaning="where the values come from, in words")
+    source: str = structure(default="", meaning="where the values come from, in words")
 
     def check(self, system, rule, state):
         check_values("Transplant", self.path, states.arrays_of(state), self.values)
@@ -124,9 +126,9 @@ class Transplant(Intervention):
 class Rescale(Intervention):
     """Multiply what is at one address by `factor` and what is at another by 1/factor: a symmetry, which leaves the function as it is."""
 
-    up: str = structure("layer1", meaning="address of what is multiplied")
-    down: str = structure("layer2.weight", meaning="address of what is divided")
-    factor: Knob = knob(2.0, above=0, meaning="what the one is multiplied by and the other divided by")
+    up: str = structure(default="layer1", meaning="address of what is multiplied")
+    down: str = structure(default="layer2.weight", meaning="address of what is divided")
+    factor: Knob = knob(default=2.0, above=0, meaning="what the one is multiplied by and the other divided by")
 
     def check(self, system, rule, state):
         for path in (self.up, self.down):
@@ -157,7 +159,7 @@ class Rescale(Intervention):
 class ResetMemory(Intervention):
     """The rule forgets: its memory, or the part of it at an address below `memory.`, is as at the start."""
 
-    path: str = structure("", meaning="address of the memory that is reset; none: all of it")
+    path: str = structure(default="", meaning="address of the memory that is reset; none: all of it")
 
     def check(self, system, rule, state):
         if self.path:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Float
 
-from learnmech.trees import Array, length, leveled
+from learnmech.language.trees import Array, length, leveled
 
 Square = Float[Array, "n n"]
 

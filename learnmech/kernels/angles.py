@@ -12,12 +12,12 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.activations.duals import dual
+from learnmech.activations.duals.closed import Linear
+from learnmech.activations.duals.rough import Rough
 from learnmech.architectures.limits import Affine
-from learnmech.duals import dual
-from learnmech.duals.closed import Linear
-from learnmech.duals.rough import Rough
 from learnmech.kernels.recursion import Pair, rough, tables, walked
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 DEGREES, STRIDE = (64, 128), 4
 SETTLED, GROWTH = 1e-14, 2

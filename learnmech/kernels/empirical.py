@@ -10,11 +10,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.base import Architecture
 from learnmech.errors import refused
-from learnmech.memory import check_memory
-from learnmech.trees import Array, Params
+from learnmech.language import trees
+from learnmech.language.trees import Array, Params
+from learnmech.machine.memory import check_memory
 
 Inputs = Float[Array, "n d"]
 BLOCK_BYTES = 2**26

@@ -12,15 +12,15 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.activations.duals import hermite
+from learnmech.activations.duals.arcsine import angle
 from learnmech.architectures.base import Architecture
 from learnmech.architectures.grids import on_grid
-from learnmech.duals import hermite
-from learnmech.duals.arcsine import angle
 from learnmech.errors import nearest, refused
 from learnmech.kernels import angles, positions
 from learnmech.kernels.recursion import Pair, rough, tables, walked
-from learnmech.memory import check_memory
-from learnmech.trees import Array
+from learnmech.language.trees import Array
+from learnmech.machine.memory import check_memory
 
 Inputs = Float[Array, "n d"]
 # An odd number of cache lines: in tiles of a power of two the entries of a column share few places of the cache, and their mirror takes six times as long.

@@ -7,7 +7,7 @@ from jaxtyping import Float
 
 from learnmech.errors import refused
 from learnmech.kernels.decay import Decay
-from learnmech.late import late
+from learnmech.machine.late import late
 
 linalg = late("scipy.linalg")
 

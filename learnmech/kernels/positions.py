@@ -13,13 +13,13 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.activations.duals import dual, hermite
+from learnmech.activations.duals.base import Quadrature
 from learnmech.architectures.grids import Centers, Convolve, Grid, Normed, OnGrid, Pool, Positions, Read
 from learnmech.architectures.limits import Affine
-from learnmech.duals import dual, hermite
-from learnmech.duals.base import Quadrature
 from learnmech.kernels.recursion import Pair, Side, Table, rough, tables, through_activation, through_affine
-from learnmech.memory import check_memory
-from learnmech.trees import Array
+from learnmech.language.trees import Array
+from learnmech.machine.memory import check_memory
 
 A = Float[Array, "..."]
 # Numbers in one array of a tile, of a chunk of inputs by themselves, and variances whose series are found at a time.

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
+from learnmech.activations.duals import dual, hermite
+from learnmech.activations.duals.base import Quadrature, alone
+from learnmech.activations.duals.rough import Rough
 from learnmech.architectures.limits import Activate, Affine, Skip
-from learnmech.duals import dual, hermite
-from learnmech.duals.base import Quadrature, alone
-from learnmech.duals.rough import Rough
-from learnmech.trees import Array
+from learnmech.language.trees import Array
 
 A = Float[Array, "..."]
 

@@ -1,6 +1,6 @@
 """Losses: what the learner pays for its outputs."""
 
-from learnmech.catalog import lazy_family
+from learnmech.language.catalog import lazy_family
 from learnmech.losses.base import Loss
 
 __getattr__, __dir__ = lazy_family(__name__, __file__)

@@ -6,10 +6,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.errors import refused
-from learnmech.parts import Knob, Part, knob, structure
-from learnmech.trees import Array
+from learnmech.language import trees
+from learnmech.language.parts import Knob, Part, knob, structure
+from learnmech.language.trees import Array
 
 CONSTANTS = {"half-mean": lambda n: 0.5 / n, "mean": lambda n: 1.0 / n, "half-sum": lambda n: 0.5, "sum": lambda n: 1.0}
 
@@ -41,8 +41,8 @@ class Scaled(Loss):
     """
 
     words: ClassVar[str]
-    scaling: str = structure("mean", choices=("mean", "sum"), meaning="constant c: of `mean` 1/n, of `sum` 1")
-    ridge: Knob | None = knob(None, at_least=0, meaning="rho in (rho/2)|params|^2, in loss/param^2; unset it costs nothing")
+    scaling: str = structure(default="mean", choices=("mean", "sum"), meaning="constant c: of `mean` 1/n, of `sum` 1")
+    ridge: Knob | None = knob(default=None, at_least=0, meaning="rho in (rho/2)|params|^2, in loss/param^2; unset it costs nothing")
 
     def constant(self, n: int) -> float:
         """c for n samples."""

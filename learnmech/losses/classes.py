@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.errors import refused
+from learnmech.language.parts import structure
 from learnmech.losses.base import Scaled, refuse_where
-from learnmech.parts import structure
 
 SIGNS = "Give +1 or -1 in each output (data.Digits has targets='signs'), or use CrossEntropy for one-hot targets"
 
@@ -62,7 +62,7 @@ class Hinge(Scaled):
     2 there. An (n, k) weight of the data multiplies each term. Refuses targets that are not +1 or -1.  Source: Cortes & Vapnik 1995.
     """
 
-    squared: bool = structure(False, meaning="whether the price is squared")
+    squared: bool = structure(default=False, meaning="whether the price is squared")
 
     @property
     def words(self):

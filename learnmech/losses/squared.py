@@ -2,8 +2,8 @@
 
 from typing import ClassVar
 
+from learnmech.language.parts import structure
 from learnmech.losses.base import CONSTANTS, Scaled
-from learnmech.parts import structure
 
 
 class Squared(Scaled):
@@ -15,7 +15,7 @@ class Squared(Scaled):
     """
 
     words: ClassVar[str] = "c sum_i |f_i - y_i|^2"
-    scaling: str = structure("half-mean", choices=tuple(CONSTANTS), meaning="constant c: 1/(2n), 1/n, 1/2 or 1, n the samples of the batch")
+    scaling: str = structure(default="half-mean", choices=tuple(CONSTANTS), meaning="constant c: 1/(2n), 1/n, 1/2 or 1, n the samples of the batch")
 
     def prices(self, outputs, Y):
         return (outputs - Y) ** 2

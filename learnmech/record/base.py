@@ -5,20 +5,20 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, doors, trees
-from learnmech.clock import Marks
-from learnmech.display import results
-from learnmech.display.table import Table, as_html, as_text, boxed
 from learnmech.errors import nearest, refused
-from learnmech.experiment import Experiment, prepare
+from learnmech.experiment.clock import Marks
+from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.experiment.tables import joined, table
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
+from learnmech.language import catalog, doors, trees
+from learnmech.language.display import results
+from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.machine.late import late
+from learnmech.march.stages import Course
+from learnmech.march.watching import quantities_in
 from learnmech.record import identity
 from learnmech.record.checkpoints import InMemory, OnDisk
-from learnmech.stages import Course
-from learnmech.state import State
-from learnmech.tables import joined, table
-from learnmech.watching import quantities_in
+from learnmech.system.state import State
 
 xr = late("xarray")
 

@@ -10,9 +10,9 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import trees
+from learnmech.language import trees
+from learnmech.march.stages import Checkpoint, Course
 from learnmech.record import sealed
-from learnmech.stages import Checkpoint, Course
 
 BUDGET = 2**30
 # One checkpoint is kept after twenty times the time it takes to keep one has passed: at most 5% of a run.

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.record import identity
 from learnmech.record.folder import facts, load

@@ -20,16 +20,16 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import doors, guests, text
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
+from learnmech.language import doors, guests, text
+from learnmech.machine.late import late
+from learnmech.march.stages import Checkpoint, Course
 from learnmech.record import forms, identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
-from learnmech.stages import Checkpoint, Course
 
 xr = late("xarray")
 

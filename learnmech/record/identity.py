@@ -3,13 +3,13 @@
 import hashlib
 from pathlib import Path
 
-from learnmech import catalog, guests, text
 from learnmech.architectures.models import Model
-from learnmech.digest import in_library
 from learnmech.errors import refused
-from learnmech.experiment import KEPT_BYTES, Experiment
+from learnmech.experiment.recipe import KEPT_BYTES, Experiment
 from learnmech.instruments.base import Instrument
-from learnmech.parts import Part
+from learnmech.language import catalog, guests, text
+from learnmech.language.digest import in_library
+from learnmech.language.parts import Part
 
 
 def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:

@@ -8,11 +8,11 @@ import jax
 import jaxlib
 import numpy as np
 
-from learnmech import text
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
+from learnmech.language import text
+from learnmech.machine.version import VERSION
 from learnmech.record import identity
-from learnmech.version import VERSION
 
 # Other cores or another minor release of Python move the last bits at most; what belongs to a run's numbers is the rest.
 DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "precision")

@@ -9,22 +9,22 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import samplewise
 from learnmech.architectures.base import flat_of
 from learnmech.architectures.linearized import Linearized
-from learnmech.clock import Marks
+from learnmech.curvature import samplewise
 from learnmech.errors import refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Marks
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
+from learnmech.march.stages import Checkpoint, Course, Stage, Stretch, marched
+from learnmech.march.watching import asked, quantities_in
 from learnmech.record import identity
 from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
-from learnmech.stages import Checkpoint, Course, Stage, Stretch, marched
-from learnmech.state import State
-from learnmech.tables import table
-from learnmech.watching import asked, quantities_in
+from learnmech.system.state import State
 
 # Marks of a flow that are walked over in one call: of one size, so that one compiled program serves them all.
 FLOW_MARKS = 32

@@ -18,7 +18,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from learnmech.errors import refused
-from learnmech.logs import LOG
+from learnmech.machine.logs import LOG
 
 try:
     import fcntl

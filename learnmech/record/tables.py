@@ -7,10 +7,10 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech.clock import Marks
-from learnmech.late import late
-from learnmech.quantity import Quantity
-from learnmech.tables import table
+from learnmech.experiment.clock import Marks
+from learnmech.experiment.tables import table
+from learnmech.language.quantity import Quantity
+from learnmech.machine.late import late
 
 xr = late("xarray")
 zarr = late("zarr")

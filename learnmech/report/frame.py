@@ -2,9 +2,9 @@
 
 import html
 
-from learnmech.display.table import as_html
 from learnmech.errors import plain
 from learnmech.figures.style import svg
+from learnmech.language.display.table import as_html
 from learnmech.record.identity import contents
 
 STYLE = """

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech.display.table import Table, as_html, number
 from learnmech.figures.grid import diverged, diverged_words, draw, knobs_of, last_values, scalars_of, words_of_note
 from learnmech.figures.style import svg
+from learnmech.language.display.table import Table, as_html, number
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled
 from learnmech.sweeps import GridComparison

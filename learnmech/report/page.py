@@ -2,20 +2,20 @@
 
 from pathlib import Path
 
-from learnmech.comparison import RULE
+from learnmech.comparison.domains import survey
+from learnmech.comparison.verdicts import RULE
 from learnmech.data.base import card
-from learnmech.display import plain, results
-from learnmech.display.table import Mark, as_html, marked
-from learnmech.domains import survey
 from learnmech.errors import Refused
 from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
 from learnmech.figures.style import svg
 from learnmech.gallery.base import Shown, draw_overlay, foremost
-from learnmech.logs import LOG
+from learnmech.language.display import plain, results
+from learnmech.language.display.table import Mark, as_html, marked
+from learnmech.machine.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
-from learnmech.schedules import Constant
+from learnmech.rules.schedules import Constant
 
 PANELS = 6  # quantities to a figure
 

@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from learnmech.comparison import compare
-from learnmech.domains import applying, survey
+from learnmech.comparison.domains import applying, survey
+from learnmech.comparison.verdicts import compare
 from learnmech.errors import refused
 from learnmech.figures.grid import is_grid
 from learnmech.gallery.base import Exhibit, Shown
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.record.base import Record
 from learnmech.record.sealed import appear
 from learnmech.report.frame import untitled

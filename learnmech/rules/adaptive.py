@@ -5,8 +5,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from learnmech.late import late
-from learnmech.parts import Knob, knob
+from learnmech.language.parts import Knob, knob
+from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule
 
 optax = late("optax")
@@ -16,10 +16,10 @@ class Adam(OptaxRule):
     """Adam with bias correction.  Source: Kingma & Ba 2015."""
 
     family: ClassVar[str] = "adam"
-    rate: Knob = knob(1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
-    b1: Knob = knob(0.9, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
-    b2: Knob = knob(0.999, at_least=0, below=1, meaning="share of the average of squared gradients that is kept at each step")
-    eps: Knob = knob(1e-8, at_least=0, meaning="what is added to the size of the gradients that divides, in loss/param")
+    rate: Knob = knob(default=1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
+    b1: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
+    b2: Knob = knob(default=0.999, at_least=0, below=1, meaning="share of the average of squared gradients that is kept at each step")
+    eps: Knob = knob(default=1e-8, at_least=0, meaning="what is added to the size of the gradients that divides, in loss/param")
 
     def transformation(self):
         return optax.adam(self.rate, self.b1, self.b2, self.eps)
@@ -42,16 +42,16 @@ class AdamW(Adam):
     The same share of every weight under any scaling, unless `decay_scaled`.
     """
 
-    decay: Knob | None = knob(1e-2, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
+    decay: Knob | None = knob(default=1e-2, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
 
 
 class RMSProp(OptaxRule):
     """nu <- b2 nu + (1 - b2) gradient^2, params <- params - rate gradient/(sqrt(nu) + eps), without bias correction.  Source: Tieleman & Hinton 2012."""
 
     family: ClassVar[str] = "adam"
-    rate: Knob = knob(1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
-    b2: Knob = knob(0.99, at_least=0, below=1, meaning="share of the average of squared gradients that is kept at each step")
-    eps: Knob = knob(1e-8, at_least=0, meaning="what is added to the size of the gradients that divides, in loss/param")
+    rate: Knob = knob(default=1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
+    b2: Knob = knob(default=0.99, at_least=0, below=1, meaning="share of the average of squared gradients that is kept at each step")
+    eps: Knob = knob(default=1e-8, at_least=0, meaning="what is added to the size of the gradients that divides, in loss/param")
 
     def transformation(self):
         return optax.rmsprop(self.rate, decay=self.b2, eps=self.eps, eps_in_sqrt=False)
@@ -71,9 +71,9 @@ class Lion(OptaxRule):
     """params <- params - rate sign(b1 m + (1 - b1) gradient), then m <- b2 m + (1 - b2) gradient.  Source: Chen et al. 2023."""
 
     family: ClassVar[str] = "adam"
-    rate: Knob = knob(1e-4, above=0, meaning="base rate: how far each weight moves in a step, in units of the parameters")
-    b1: Knob = knob(0.9, at_least=0, below=1, meaning="share of the average, beside this step's gradient, in what is stepped along")
-    b2: Knob = knob(0.99, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
+    rate: Knob = knob(default=1e-4, above=0, meaning="base rate: how far each weight moves in a step, in units of the parameters")
+    b1: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the average, beside this step's gradient, in what is stepped along")
+    b2: Knob = knob(default=0.99, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
 
     def transformation(self):
         return optax.lion(self.rate, self.b1, self.b2, weight_decay=0.0)
@@ -87,8 +87,8 @@ class SignDescent(BatchedRule):
     """params <- params - rate gradient/(|gradient| + eps), for each weight: its sign at eps = 0.  Source: Bernstein et al. 2018."""
 
     family: ClassVar[str] = "adam"
-    rate: Knob = knob(1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
-    eps: Knob = knob(0.0, at_least=0, meaning="size of gradients below which a weight moves less than the rate, in loss/param")
+    rate: Knob = knob(default=1e-3, above=0, meaning="base rate: about how far each weight moves in a step, in units of the parameters")
+    eps: Knob = knob(default=0.0, at_least=0, meaning="size of gradients below which a weight moves less than the rate, in loss/param")
 
     def update(self, system, gradient, memory, params):
         return self.scaled(system, jax.tree.map(lambda g: -self.rate * softened_sign(g, self.eps), gradient), params), memory

@@ -9,12 +9,12 @@ from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.architectures.base import refuse_running
 from learnmech.errors import refused
-from learnmech.late import late
-from learnmech.parts import Knob, Part, knob, part, structure
-from learnmech.schedules import Constant, Factors, Schedule, Steps
-from learnmech.state import State
-from learnmech.system import System
-from learnmech.trees import Array, Params
+from learnmech.language.parts import Knob, Part, knob, part, structure
+from learnmech.language.trees import Array, Params
+from learnmech.machine.late import late
+from learnmech.rules.schedules import Constant, Factors, Schedule, Steps
+from learnmech.system.landscape import System
+from learnmech.system.state import State
 
 diffrax = late("diffrax")
 optax = late("optax")
@@ -49,12 +49,14 @@ class SteppingRule(Rule):
     `decay_scaled` a layer loses factor * rate * decay, as in PyTorch where a group with a rate of its own keeps the decay of the others.
     """
 
-    rate: Knob = knob(0.1, above=0, meaning="base rate: what the update is multiplied by, in param²/loss")
-    schedule: Schedule = part(Constant(), kw_only=True, meaning="factor on the whole step, as a function of the step count")
-    decay: Knob | None = knob(None, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
-    coupled: bool = structure(False, kw_only=True, meaning="whether decay * params is added to the gradient instead, as an L2 penalty would be")
-    clip: Knob | None = knob(None, above=0, kw_only=True, meaning="the most that the norm of the whole gradient may be; a longer one is shortened to it")
-    decay_scaled: bool = structure(False, kw_only=True, since="0.5", meaning="whether the scaling's factor on a layer's rate multiplies its decay too")
+    rate: Knob = knob(default=0.1, above=0, meaning="base rate: what the update is multiplied by, in param²/loss")
+    schedule: Schedule = part(default=Constant(), kw_only=True, meaning="factor on the whole step, as a function of the step count")
+    decay: Knob | None = knob(default=None, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
+    coupled: bool = structure(default=False, kw_only=True, meaning="whether decay * params is added to the gradient instead, as an L2 penalty would be")
+    clip: Knob | None = knob(
+        default=None, above=0, kw_only=True, meaning="the most that the norm of the whole gradient may be; a longer one is shortened to it"
+    )
+    decay_scaled: bool = structure(default=False, kw_only=True, since="0.5", meaning="whether the scaling's factor on a layer's rate multiplies its decay too")
 
     def coherent(self):
         if self.coupled and self.decay_scaled:
@@ -126,9 +128,9 @@ class BatchedRule(SteppingRule):
     a fresh shuffle of all n once every n // batch steps (a remainder of n is left out of that epoch).
     """
 
-    batch: int = structure(0, at_least=0, kw_only=True, meaning="samples in a step's batch; 0: all of them")
+    batch: int = structure(default=0, at_least=0, kw_only=True, meaning="samples in a step's batch; 0: all of them")
     sampling: str = structure(
-        "replacement",
+        default="replacement",
         choices=("replacement", "subset", "epoch"),
         kw_only=True,
         meaning="how a batch is drawn: independently, distinct samples anew each step, or along a shuffle of all",
@@ -180,10 +182,10 @@ class FlowRule(Rule):
     """
 
     flows: ClassVar[bool] = True
-    rtol: Knob = knob(1e-8, above=0, meaning="the solver's relative tolerance, per step")
-    atol: Knob = knob(1e-10, above=0, meaning="the solver's absolute tolerance, per step, in units of the parameters")
-    solver: str = structure("tsit5", choices=("tsit5", "dopri8"), meaning="method of Tsitouras, 5(4), or of Dormand and Prince, 8(7)")
-    max_steps: int = structure(100_000, at_least=1, meaning="the most steps of the solver between two marks")
+    rtol: Knob = knob(default=1e-8, above=0, meaning="the solver's relative tolerance, per step")
+    atol: Knob = knob(default=1e-10, above=0, meaning="the solver's absolute tolerance, per step, in units of the parameters")
+    solver: str = structure(default="tsit5", choices=("tsit5", "dopri8"), meaning="method of Tsitouras, 5(4), or of Dormand and Prince, 8(7)")
+    max_steps: int = structure(default=100_000, at_least=1, meaning="the most steps of the solver between two marks")
 
     def check(self, system):
         if system.architecture.draws:

@@ -6,8 +6,8 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from learnmech.late import late
-from learnmech.parts import Knob, knob, structure
+from learnmech.language.parts import Knob, knob, structure
+from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule, SteppingRule
 
 optax = late("optax")
@@ -33,7 +33,7 @@ class GradientDescent(SteppingRule):
 class SGD(BatchedRule):
     """params <- params - rate * gradient of a batch of `batch` samples."""
 
-    batch: int = structure(32, at_least=1, kw_only=True, meaning="samples in a step's batch")
+    batch: int = structure(default=32, at_least=1, kw_only=True, meaning="samples in a step's batch")
     update: ClassVar = GradientDescent.update
     edge: ClassVar = GradientDescent.edge
     preconditioner: ClassVar = GradientDescent.preconditioner
@@ -46,7 +46,7 @@ class SGD(BatchedRule):
 class HeavyBall(OptaxRule):
     """v <- momentum v + gradient, params <- params - rate v (Optax's trace).  Source: Polyak 1964."""
 
-    momentum: Knob = knob(0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
+    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
 
     def transformation(self):
         return optax.sgd(self.rate, momentum=self.momentum)
@@ -65,7 +65,7 @@ class HeavyBall(OptaxRule):
 class Nesterov(OptaxRule):
     """v <- momentum v + gradient, params <- params - rate (gradient + momentum v).  Source: Nesterov 1983; Sutskever et al. 2013."""
 
-    momentum: Knob = knob(0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
+    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
@@ -83,7 +83,7 @@ class Nesterov(OptaxRule):
 class MovingAverage(OptaxRule):
     """m <- momentum m + (1 - momentum) gradient, params <- params - rate m: momentum as an exponential moving average, without bias correction."""
 
-    momentum: Knob = knob(0.9, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
+    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
@@ -105,7 +105,7 @@ class Langevin(BatchedRule):
     Source: Welling & Teh 2011.
     """
 
-    temperature: Knob = knob(1e-3, at_least=0, meaning="strength of the noise, in units of the loss: it settles at exp(-loss/temperature)")
+    temperature: Knob = knob(default=1e-3, at_least=0, meaning="strength of the noise, in units of the loss: it settles at exp(-loss/temperature)")
     update: ClassVar = GradientDescent.update
     edge: ClassVar = GradientDescent.edge
     preconditioner: ClassVar = GradientDescent.preconditioner

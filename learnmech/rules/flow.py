@@ -5,7 +5,7 @@ from typing import ClassVar
 import jax
 import jax.numpy as jnp
 
-from learnmech.parts import Knob, knob, structure
+from learnmech.language.parts import Knob, knob, structure
 from learnmech.rules.adaptive import softened_sign
 from learnmech.rules.base import FlowRule
 from learnmech.rules.spectral import Muon, only_matrices, polar_factor
@@ -27,8 +27,8 @@ class MomentumFlow(FlowRule):
     becomes gradient flow in time t/(1 - momentum).  Source: Qian 1999; Kovachki & Stuart 2021; the start is ours.
     """
 
-    rate: Knob = knob(0.02, above=0, kw_only=True, meaning="rate of the heavy ball that it follows, in param²/loss")
-    momentum: Knob = knob(0.9, at_least=0, below=1, kw_only=True, meaning="momentum of the heavy ball that it follows")
+    rate: Knob = knob(default=0.02, above=0, kw_only=True, meaning="rate of the heavy ball that it follows, in param²/loss")
+    momentum: Knob = knob(default=0.9, at_least=0, below=1, kw_only=True, meaning="momentum of the heavy ball that it follows")
 
     def init(self, params):
         return jax.tree.map(jnp.zeros_like, params)
@@ -54,7 +54,7 @@ class SignFlow(FlowRule):
     """
 
     family: ClassVar[str] = "adam"
-    eps: Knob = knob(1e-2, above=0, kw_only=True, meaning="size of gradients below which a weight moves slower than 1, in loss/param")
+    eps: Knob = knob(default=1e-2, above=0, kw_only=True, meaning="size of gradients below which a weight moves slower than 1, in loss/param")
 
     def velocity(self, system, params, memory=()):
         _, gradient = system.value_and_gradient(params)
@@ -68,7 +68,7 @@ class SpectralFlow(FlowRule):
     """
 
     family: ClassVar[str] = "spectral"
-    eps: Knob = knob(1e-2, above=0, kw_only=True, meaning="strength of a gradient's modes below which they move slower than 1, in loss/param")
+    eps: Knob = knob(default=1e-2, above=0, kw_only=True, meaning="strength of a gradient's modes below which they move slower than 1, in loss/param")
 
     def init(self, params):
         only_matrices(type(self).__name__, params)
@@ -87,10 +87,10 @@ class MuonFlow(FlowRule):
     """
 
     family: ClassVar[str] = "spectral"
-    eps: Knob = knob(1e-2, above=0, kw_only=True, meaning="norm of gradients below which they move slower than 1, in loss/param")
-    iterations: int = structure(5, at_least=1, kw_only=True, meaning="Newton-Schulz iterations of Muon")
+    eps: Knob = knob(default=1e-2, above=0, kw_only=True, meaning="norm of gradients below which they move slower than 1, in loss/param")
+    iterations: int = structure(default=5, at_least=1, kw_only=True, meaning="Newton-Schulz iterations of Muon")
     shape: str = structure(
-        "width", choices=("width", "rms"), kw_only=True, meaning="factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
+        default="width", choices=("width", "rms"), kw_only=True, meaning="factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
     )
 
     def velocity(self, system, params, memory=()):

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.errors import refused
-from learnmech.late import late
-from learnmech.parts import Knob, knob, structure
+from learnmech.language.parts import Knob, knob, structure
+from learnmech.language.trees import Array, Params, leaves_by_path
+from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule
-from learnmech.trees import Array, Params, leaves_by_path
 
 optax = late("optax")
 
@@ -31,13 +31,15 @@ class Muon(OptaxRule):
     """
 
     family: ClassVar[str] = "spectral"
-    rate: Knob = knob(0.02, above=0, meaning="base rate: the spectral norm of a square matrix's step, in units of the parameters")
-    momentum: Knob = knob(0.95, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
-    eps: Knob = knob(1e-8, above=0, meaning="what is added to the norm that divides a matrix, in loss/param")
-    nesterov: bool = structure(True, meaning="whether this step's gradient counts once more beside the average")
-    iterations: int = structure(5, at_least=1, meaning="Newton-Schulz iterations of a step")
-    shape: str = structure("width", choices=("width", "rms"), meaning="factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))")
-    debiased: bool = structure(True, since="0.5", meaning="whether the bias of the average's start at 0 is corrected; false: as PyTorch's")
+    rate: Knob = knob(default=0.02, above=0, meaning="base rate: the spectral norm of a square matrix's step, in units of the parameters")
+    momentum: Knob = knob(default=0.95, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
+    eps: Knob = knob(default=1e-8, above=0, meaning="what is added to the norm that divides a matrix, in loss/param")
+    nesterov: bool = structure(default=True, meaning="whether this step's gradient counts once more beside the average")
+    iterations: int = structure(default=5, at_least=1, meaning="Newton-Schulz iterations of a step")
+    shape: str = structure(
+        default="width", choices=("width", "rms"), meaning="factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
+    )
+    debiased: bool = structure(default=True, since="0.5", meaning="whether the bias of the average's start at 0 is corrected; false: as PyTorch's")
 
     def transformation(self):
         if not self.debiased:
@@ -85,9 +87,9 @@ class SpectralDescent(BatchedRule):
     """
 
     family: ClassVar[str] = "spectral"
-    rate: Knob = knob(0.02, above=0, meaning="base rate: the spectral norm of a step, in units of the parameters")
-    eps: Knob = knob(0.0, at_least=0, meaning="strength of a gradient's modes below which they move less than the rate, in loss/param")
-    momentum: Knob | None = knob(None, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step; none: no average")
+    rate: Knob = knob(default=0.02, above=0, meaning="base rate: the spectral norm of a step, in units of the parameters")
+    eps: Knob = knob(default=0.0, at_least=0, meaning="strength of a gradient's modes below which they move less than the rate, in loss/param")
+    momentum: Knob | None = knob(default=None, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step; none: no average")
 
     def init(self, params):
         only_matrices(type(self).__name__, params)

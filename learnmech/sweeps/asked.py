@@ -10,12 +10,12 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import guests, text
 from learnmech.errors import nearest, refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
-from learnmech.parts import Part, plain, show_value, whole_number
-from learnmech.watching import asked as instrument_of
+from learnmech.language import guests, text
+from learnmech.language.parts import Part, plain, show_value, whole_number
+from learnmech.march.watching import asked as instrument_of
 
 SHARD = re.compile(r"(\d{1,9})/(\d{1,9})")
 

@@ -18,11 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import guests
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Experiment, marks_of
-from learnmech.late import late
-from learnmech.logs import LOG
+from learnmech.experiment.recipe import Experiment, marks_of
+from learnmech.language import guests
+from learnmech.machine.late import late
+from learnmech.machine.logs import LOG
 from learnmech.record import forms, identity, sealed
 from learnmech.record.folder import SWEEP, is_sweep
 from learnmech.record.provenance import surroundings

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
-from learnmech.stages import Course
+from learnmech.machine.late import late
+from learnmech.march.stages import Course
+from learnmech.march.watching import watched
 from learnmech.sweeps.asked import Asked
-from learnmech.watching import watched
 
 xr = late("xarray")
 

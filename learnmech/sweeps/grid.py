@@ -12,18 +12,18 @@ import jax
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start, given, landscape_of, prepare
+from learnmech.experiment.recipe import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.logs import LOG
-from learnmech.march import march, way_of
+from learnmech.machine.logs import LOG
+from learnmech.march.loop import march, way_of
+from learnmech.march.stages import Course
+from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
-from learnmech.runs import gaps_of
-from learnmech.stages import Course
+from learnmech.runs.run import gaps_of
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told
 from learnmech.sweeps.jobs import job_of, perform, table_of
-from learnmech.watching import watched
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16

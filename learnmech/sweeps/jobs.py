@@ -6,15 +6,15 @@ import tempfile
 
 import numpy as np
 
-from learnmech import catalog, guests, text
-from learnmech.backend import remember_compilations
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start, prepare
+from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
-from learnmech.parts import Part
+from learnmech.language import catalog, guests, text
+from learnmech.language.parts import Part
+from learnmech.machine.backend import remember_compilations
+from learnmech.machine.late import late
 from learnmech.record import identity
-from learnmech.runs import run
+from learnmech.runs.run import run
 from learnmech.sweeps.gather import told
 from learnmech.sweeps.kept import cache_folder
 

@@ -15,11 +15,11 @@ from pathlib import Path
 import jax
 import numpy as np
 
-from learnmech import text
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
-from learnmech.late import late
-from learnmech.logs import LOG
+from learnmech.language import text
+from learnmech.machine.late import late
+from learnmech.machine.logs import LOG
 from learnmech.record import sealed
 from learnmech.record.provenance import DECISIVE, surroundings
 

@@ -7,23 +7,23 @@ from pathlib import Path
 
 import numpy as np
 
-from learnmech import catalog, doors
-from learnmech.comparison import Comparison, compare, told_of
-from learnmech.display import results
-from learnmech.display.table import Table, as_html, as_text, boxed
+from learnmech.comparison.verdicts import Comparison, compare, told_of
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Start, landscape_of, prepare
-from learnmech.late import late
-from learnmech.logs import LOG
+from learnmech.experiment.recipe import Start, landscape_of, prepare
+from learnmech.language import catalog, doors
+from learnmech.language.display import results
+from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.machine.late import late
+from learnmech.machine.logs import LOG
+from learnmech.march.stages import Course
+from learnmech.march.watching import watched
 from learnmech.record.base import Record, due_marks, quantities_of
-from learnmech.stages import Course
 from learnmech.sweeps.asked import Asked
 from learnmech.sweeps.folder import described, load_grid
 from learnmech.sweeps.gather import diverged_at, moving_axis
 from learnmech.sweeps.means import compare_means
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Theory
-from learnmech.watching import watched
 
 xr = late("xarray")
 

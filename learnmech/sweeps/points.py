@@ -5,8 +5,8 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Experiment
-from learnmech.late import late
+from learnmech.experiment.recipe import Experiment
+from learnmech.machine.late import late
 from learnmech.sweeps.asked import Asked, knobs_asked
 from learnmech.sweeps.folder import described
 from learnmech.sweeps.gather import AT_HAND

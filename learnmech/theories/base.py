@@ -6,12 +6,12 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from learnmech.clock import Clock
 from learnmech.errors import Refused, refused
-from learnmech.experiment import Experiment, Start, prepare
-from learnmech.late import late
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start, prepare
+from learnmech.language.parts import Part
 from learnmech.losses import Squared
-from learnmech.parts import Part
+from learnmech.machine.late import late
 
 xr = late("xarray")
 

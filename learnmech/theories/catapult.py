@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
+from learnmech.architectures.scalings import NTK
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.kernels import TangentKernel
 from learnmech.instruments.losses import Loss, Outputs
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 
 Course = Float[np.ndarray, " m"]

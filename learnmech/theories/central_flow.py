@@ -9,25 +9,25 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Bool, Float, Int
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.curvature.complementarity import complementary, symmetric_basis
 from learnmech.curvature.lanczos import extremes
 from learnmech.data.teachers import NetworkTeacher
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.curvature import PreconditionedSharpness, Sharpness
 from learnmech.instruments.losses import Loss
-from learnmech.late import late
+from learnmech.language import trees
+from learnmech.language.parts import structure
+from learnmech.language.trees import Array
 from learnmech.losses import Squared
-from learnmech.parts import structure
+from learnmech.machine.late import late
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
-from learnmech.system import System
-from learnmech.tables import table
+from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Theory, need, rule_is
 from learnmech.theories.response import ROUGH
-from learnmech.trees import Array
 
 xr = late("xarray")
 
@@ -281,8 +281,8 @@ class CentralFlow(Theory):
     predicts: ClassVar[tuple[str, ...]] = ("loss", "preconditioned_sharpness", "sharpness", "hessian_eigenvalue")
     dear: ClassVar[bool] = True
     tolerance: ClassVar[float] = 0.05  # what is left out is of higher order in the oscillation, some percent where it sets in
-    window: int = structure(400, at_least=2, meaning="steps over which the loss and the largest curvatures are averaged")
-    most: int = structure(3, at_least=2, meaning="sharpest eigenvectors that it follows at the most")
+    window: int = structure(default=400, at_least=2, meaning="steps over which the loss and the largest curvatures are averaged")
+    most: int = structure(default=3, at_least=2, meaning="sharpest eigenvectors that it follows at the most")
 
     def known(self, start):
         return *self._meant(start), *self._readable(start)

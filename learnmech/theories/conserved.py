@@ -5,12 +5,12 @@ from typing import ClassVar
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.instruments.conserved import Balance
 from learnmech.rules.flow import GradientFlow
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is
 from learnmech.theories.deep_linear import plain_layers
 

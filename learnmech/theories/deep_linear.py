@@ -4,15 +4,15 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
-from learnmech.clock import Marks
 from learnmech.data.base import View, singular_modes
-from learnmech.experiment import Start
+from learnmech.experiment.clock import Marks
+from learnmech.experiment.recipe import Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths, SingularValues
-from learnmech.late import late
-from learnmech.system import Reduced
-from learnmech.tables import table
+from learnmech.language import trees
+from learnmech.machine.late import late
+from learnmech.system.landscape import Reduced
 from learnmech.theories.base import Condition, constant, resolved
 
 xr = late("xarray")

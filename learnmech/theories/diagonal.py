@@ -6,16 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.diagonal import Diagonal
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.flow import GradientFlow
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
 
 optimize = late("scipy.optimize")

@@ -6,14 +6,14 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
 from learnmech.instruments.curvature import Sharpness
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import plain_layers, weights
 from learnmech.theories.scalar import scalar_problem

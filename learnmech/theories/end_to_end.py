@@ -6,11 +6,11 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.initial.balanced import Balanced
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, balanced, plain_layers, product, said_of_maps, weights

@@ -9,16 +9,16 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.given import Given
+from learnmech.language import trees
+from learnmech.language.trees import Array
 from learnmech.rules.descent import SGD
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 from learnmech.theories.flow import below_the_edge, predicted_along, solved
-from learnmech.trees import Array
 
 
 def spread_of_batches(n: int, batch: int) -> float:

@@ -11,23 +11,23 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.weights import Weights
-from learnmech.late import late
+from learnmech.language import trees
+from learnmech.machine.late import late
 from learnmech.rules.adaptive import Adam, RMSProp, SignDescent
 from learnmech.rules.base import FlowRule, Rule
 from learnmech.rules.descent import GradientDescent, HeavyBall, MovingAverage, Nesterov
 from learnmech.rules.flow import GradientFlow, MuonFlow, SignFlow, SpectralFlow
 from learnmech.rules.spectral import Muon, SpectralDescent
-from learnmech.system import System
-from learnmech.tables import table
+from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 
 integrate = late("scipy.integrate")

@@ -7,18 +7,18 @@ import numpy as np
 from learnmech.architectures.base import Around, Dense
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
+from learnmech.architectures.scalings import NTK, classified
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.kernels.decay import forever
 from learnmech.kernels.infinite import Kernels, kernel
 from learnmech.kernels.learner import Ensemble, KernelLearner, Posterior, posterior
-from learnmech.late import late
-from learnmech.memory import check_memory
+from learnmech.machine.late import late
+from learnmech.machine.memory import check_memory
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK, classified
 from learnmech.theories.base import Condition, Limit, Theory, constant, need
 from learnmech.theories.tangent import LARGE, decay_of, fitting, in_function_space, outputs_at_start, said_of_outputs, stable, told_of
 

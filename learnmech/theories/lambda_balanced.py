@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.instruments.products import LayerProducts
 from learnmech.rules.flow import GradientFlow

@@ -8,16 +8,16 @@ from jaxtyping import Float
 from learnmech.architectures.base import flat_of
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
+from learnmech.architectures.scalings import MeanField
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.initial.gaussian import SmallGaussian, ZeroReadout
 from learnmech.initial.layers import GaussianPerLayer
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.scalings import MeanField
 from learnmech.theories.base import Condition, Limit, Theory, need, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
 from learnmech.theories.deep_linear import OF_MAPS, correlations, said_of_maps
 from learnmech.theories.scalar import two_layers

@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.base import singular_modes
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.balanced import Aligned
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor

@@ -9,14 +9,14 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import duals
-from learnmech.activations import activation as function_of
-from learnmech.duals.base import Quadrature
-from learnmech.duals.closed import Linear
-from learnmech.duals.rough import Rough
+from learnmech.activations import duals
+from learnmech.activations.duals.base import Quadrature
+from learnmech.activations.duals.closed import Linear
+from learnmech.activations.duals.rough import Rough
+from learnmech.activations.functions import activation as function_of
 from learnmech.errors import refused
-from learnmech.late import late
-from learnmech.trees import Array
+from learnmech.language.trees import Array
+from learnmech.machine.late import late
 
 optimize = late("scipy.optimize")
 

@@ -6,9 +6,9 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.instruments.losses import Outputs
 from learnmech.kernels.decay import momentum_decay
 from learnmech.kernels.learner import KernelLearner

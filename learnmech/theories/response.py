@@ -6,16 +6,16 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.interventions.weights import Noise, Perturb, Push
-from learnmech.quantity import Quantity
+from learnmech.language import trees
+from learnmech.language.quantity import Quantity
 from learnmech.rules.descent import GradientDescent
-from learnmech.system import landscape
-from learnmech.tables import table
+from learnmech.system.landscape import landscape
 from learnmech.theories.base import Condition, Limit, Theory, need
 
 ROUGH = ("relu", "leaky-relu")

@@ -6,12 +6,12 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.given import Given
 from learnmech.instruments.weights import Weights
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps, weights

@@ -6,13 +6,13 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.conserved import Turning, scale_groups
 from learnmech.rules.descent import SGD, GradientDescent
-from learnmech.schedules import Constant
-from learnmech.tables import table
+from learnmech.rules.schedules import Constant
 from learnmech.theories.base import Condition, Theory, need
 from learnmech.theories.symmetry_charges import charged, fading, pulled, still_along, symmetric
 

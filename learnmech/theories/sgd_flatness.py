@@ -9,23 +9,23 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start, stream_of
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start, stream_of
+from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
 from learnmech.instruments.curvature import Sharpness, Trace
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Weights
-from learnmech.late import late
+from learnmech.language import trees
+from learnmech.language.trees import Params, leaves_by_path
+from learnmech.machine.late import late
 from learnmech.rules.descent import SGD
-from learnmech.system import System
-from learnmech.tables import table
+from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 from learnmech.theories.epochs import mean_of_samples, spread_of_batches
-from learnmech.trees import Params, leaves_by_path
 
 integrate = late("scipy.integrate")
 

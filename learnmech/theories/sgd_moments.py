@@ -6,15 +6,15 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
-from learnmech.late import late
+from learnmech.machine.late import late
 from learnmech.rules.descent import SGD
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.regression import minimum_norm

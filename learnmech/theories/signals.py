@@ -12,19 +12,19 @@ from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.grids import on_grid
 from learnmech.architectures.limits import Activate, Affine
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
+from learnmech.architectures.scalings import NTK
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.propagation import Propagation
 from learnmech.kernels.recursion import Pair, rough, tables, walked
+from learnmech.language.trees import Array
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import NTK
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, need
 from learnmech.theories.phases import moments
-from learnmech.trees import Array
 
 
 class Said(NamedTuple):

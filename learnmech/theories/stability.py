@@ -6,23 +6,23 @@ import equinox as eqx
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.linear import DeepLinear
-from learnmech.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment
+from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
 from learnmech.instruments.curvature import PreconditionedSharpness, Sharpness
 from learnmech.instruments.losses import Outputs
+from learnmech.language import trees
+from learnmech.language.trees import leaves_by_path
 from learnmech.rules.adaptive import Adam, RMSProp
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import SGD, GradientDescent, HeavyBall, Langevin, MovingAverage, Nesterov
-from learnmech.schedules import Constant
-from learnmech.tables import table
+from learnmech.rules.schedules import Constant
 from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps
 from learnmech.theories.regression import directions
-from learnmech.trees import leaves_by_path
 
 Curvatures = Float[np.ndarray, " n"]
 Steps = Float[np.ndarray, "n 3 3"]

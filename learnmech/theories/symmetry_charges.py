@@ -9,19 +9,19 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech import trees
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.conserved import Charges, without_ridge
+from learnmech.language import trees
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.schedules import Constant
-from learnmech.symmetries import Symmetry, symmetries
-from learnmech.system import System
-from learnmech.tables import table
+from learnmech.rules.schedules import Constant
+from learnmech.system.landscape import System
+from learnmech.system.symmetries import Symmetry, symmetries
 from learnmech.theories.base import Condition, Limit, Theory, need, resolved, ridge_of, rule_is
 
 # of the classical Runge-Kutta method: where the slope before is followed to, and the share of the new one
@@ -34,7 +34,8 @@ Charge = Float[np.ndarray, "m *shape"]
 class SymmetryCharges(Theory):
     """Under flow the charge of every symmetry stands still: Q(t) = Q(0) e^{-2 rho f t} with ridge rho, e^{-rho f t} for those that are linear.
 
-    f is the factor on the rates of the arrays the charge is made of (with a ridge one for all). `learnmech.symmetries` lists the charges; `charge_drift` is
+    f is the factor on the rates of the arrays the charge is made of (with a ridge one for all). `learnmech.system.symmetries` lists the charges;
+    `charge_drift` is
     the change of each over the size of what it is made of. Charges themselves are said where they are not small beside that.
     """
 

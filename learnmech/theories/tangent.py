@@ -8,24 +8,24 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech import trees
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock, Marks
+from learnmech.architectures.scalings import NTK
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
-from learnmech.experiment import Experiment, Start
+from learnmech.experiment.clock import Clock, Marks
+from learnmech.experiment.recipe import Experiment, Start
+from learnmech.experiment.tables import table
 from learnmech.instruments.losses import Accuracy, Loss, Outputs, TestLoss
 from learnmech.kernels import decay
 from learnmech.kernels.decay import Decay
 from learnmech.kernels.empirical import full_kernel
 from learnmech.kernels.learner import KernelLearner
-from learnmech.late import late
-from learnmech.memory import check_memory
+from learnmech.language import trees
+from learnmech.machine.late import late
+from learnmech.machine.memory import check_memory
 from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
-from learnmech.scalings import NTK
-from learnmech.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
 
 sparse = late("scipy.sparse.linalg")

@@ -1,14 +1,14 @@
 """Convolutions of the adapter: against the native kernels, against numbers of neural-tangents itself, and against networks drawn at random."""
 
 import jax
+import learnmech_tangents as nt
 import numpy as np
 import pytest
+from learnmech_tangents import stax
 
-import learnmech.adapters.tangents as nt
-from learnmech.adapters.tangents import stax
 from learnmech.architectures import Conv
+from learnmech.architectures.scalings import NTK
 from learnmech.errors import Refused
-from learnmech.scalings import NTK
 from learnmech.theories.infinite_width import kernel
 
 KEY = jax.random.PRNGKey(5)

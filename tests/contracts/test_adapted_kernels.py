@@ -4,14 +4,14 @@ import dataclasses
 
 import jax
 import jax.numpy as jnp
+import learnmech_tangents as nt
 import numpy as np
 import pytest
+from learnmech_tangents import stax
 
-import learnmech.adapters.tangents as nt
-from learnmech.adapters.tangents import stax
 from learnmech.architectures import Mlp
+from learnmech.architectures.scalings import NTK
 from learnmech.errors import Refused
-from learnmech.scalings import NTK
 from learnmech.theories.infinite_width import kernel
 
 KEY = jax.random.PRNGKey(1)

@@ -2,13 +2,12 @@
 
 import jax
 import jax.numpy as jnp
+import learnmech_tangents as nt
 import numpy as np
 import pytest
 import scipy.integrate
 import scipy.linalg
-
-import learnmech.adapters.tangents as nt
-from learnmech.adapters.tangents import predict, stax
+from learnmech_tangents import predict, stax
 
 KEY = jax.random.PRNGKey(0)
 EXACT = 1e-10  # two exact formulas in float64, through a solve of a kernel of condition 1e4

@@ -5,16 +5,16 @@ import math
 import equinox as eqx
 import jax
 import jax.numpy as jnp
+import learnmech_tangents as nt
 import numpy as np
 import pytest
 import scipy.special
+from learnmech_tangents import predict, stax
 
-import learnmech.adapters.tangents as nt
-from learnmech.adapters.tangents import predict, stax
 from learnmech.architectures import Mlp
+from learnmech.architectures.scalings import NTK
 from learnmech.errors import Refused
 from learnmech.kernels.empirical import tangent_kernel
-from learnmech.scalings import NTK
 
 SENTENCE = r"^[^.]* needs .+, but got .+\. .+[.?]$"
 KEY = jax.random.PRNGKey(0)
@@ -169,7 +169,7 @@ def test_kernels_in_blocks_are_those_at_once(monkeypatch):
     net = stax.serial(stax.Dense(32, 1.4, 0.1), residual(stax.Relu()), stax.Dense(2, 1.5))
     rows = X_TEST[:8]
     whole = net[2](rows, X_TRAIN)
-    monkeypatch.setattr("learnmech.adapters.tangents.infinite.ROWS", 4)
+    monkeypatch.setattr("learnmech_tangents.infinite.ROWS", 4)
     tiled, square = net[2](rows, X_TRAIN), net[2](X_TRAIN)
     for name in ("nngp", "ntk", "cov1", "cov2"):
         np.testing.assert_allclose(getattr(tiled, name), getattr(whole, name), rtol=1e-14)

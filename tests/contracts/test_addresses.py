@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from learnmech.addresses import Address
 from learnmech.errors import Refused
+from learnmech.language.addresses import Address
 
 NAMES = ["layer1.weight", "layer1.bias", "layer10.weight", "layer2.post", "gradient.layer1.weight", "memory.mu.layer1.weight"]
 ARRAY = np.arange(24).reshape(4, 6)

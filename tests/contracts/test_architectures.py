@@ -10,13 +10,14 @@ import pytest
 from jax import flatten_util
 
 import learnmech as lm
-from learnmech import architectures, data, initial, rules, scalings, trees
-from learnmech.activations import ACTIVATIONS, activation
+from learnmech import architectures, data, initial, rules, scalings
+from learnmech.activations.functions import ACTIVATIONS, activation
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.base import Drawn, View
 from learnmech.errors import Refused
+from learnmech.language import trees
 from learnmech.losses import Squared
-from learnmech.system import hessian_matrix, landscape
+from learnmech.system.landscape import hessian_matrix, landscape
 
 ERF = np.vectorize(math.erf)
 # each activation as numpy writes it

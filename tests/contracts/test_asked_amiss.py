@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, interventions, rules, text
+from learnmech import architectures, data, instruments, interventions, rules
 from learnmech.cli.app import call
 from learnmech.curvature.eigenpairs import eigenpairs
 from learnmech.curvature.slices import between, landscape_slice
 from learnmech.curvature.spectrum import density, measures, sums
 from learnmech.errors import Refused
-from learnmech.tracking import Tracker, tracked
+from learnmech.language import text
+from learnmech.march.tracking import Tracker, tracked
 
 SHAPE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$", re.DOTALL)
 SMALL = lm.Experiment(architectures.Mlp(hidden=(3,)), data.Gaussian(n=6, d=2, k=2), rules.SGD(rate=0.1, batch=2), lm.Clock(steps=4, every=2))

@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, instruments, rules, trees
+from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
+from learnmech.experiment.tables import laid_out
 from learnmech.instruments import Watch
 from learnmech.instruments.base import Instrument
-from learnmech.quantity import Quantity
-from learnmech.tables import laid_out
-from learnmech.watching import quantities_in, watched
+from learnmech.language import catalog, trees
+from learnmech.language.quantity import Quantity
+from learnmech.march.watching import quantities_in, watched
 
 LIGHT = ("loss", "weights", "norms", "distance", "ranks", "alignment", "feature-movement", "outputs", "mode-strengths", "propagation", "turning", "balance")
 

@@ -130,7 +130,7 @@ def test_a_guest_part_is_listed_used_and_checked(home, said, tmp_path):
     mine.write_text(
         "import jax.numpy as jnp\n"
         "from learnmech.instruments.base import Instrument\n"
-        "from learnmech.quantity import Quantity\n"
+        "from learnmech.language.quantity import Quantity\n"
         "class RootLoss(Instrument):\n"
         '    """The root of the loss."""\n'
         "    def quantities(self, system, params):\n"
@@ -247,7 +247,7 @@ def test_a_damaged_run_folder_is_named_and_never_read_as_numbers(home, capsys, n
 
 
 def test_an_interrupted_run_keeps_its_whole_blocks_and_says_so(home, monkeypatch, capsys):
-    from learnmech import runs
+    from learnmech.runs import run as runs
 
     stream = runs.stream
 

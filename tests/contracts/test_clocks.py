@@ -4,9 +4,11 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, rules, runs, schedules, text, theories
+from learnmech import architectures, data, instruments, rules, schedules, theories
+from learnmech.comparison.orders import measured_order
 from learnmech.errors import Refused
-from learnmech.orders import measured_order
+from learnmech.language import text
+from learnmech.runs import run as runs
 
 NET, DATA = architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=8, d=3, k=2)
 DESCENT, FLOW = rules.GradientDescent(rate=0.1), rules.GradientFlow(rtol=1e-9, atol=1e-11)

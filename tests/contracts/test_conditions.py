@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, comparison, data, initial, instruments, rules, theories
+from learnmech import architectures, data, initial, instruments, rules, theories
 from learnmech.cli import works
-from learnmech.comparison import Check, Comparison, Row, relative_error
+from learnmech.comparison import verdicts as comparison
+from learnmech.comparison.verdicts import Check, Comparison, Row, relative_error
 from learnmech.errors import Refused, refused
-from learnmech.experiment import stream_of
+from learnmech.experiment.recipe import stream_of
+from learnmech.language import catalog
 from learnmech.theories.base import Condition, Theory
 
 

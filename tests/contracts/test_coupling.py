@@ -9,8 +9,9 @@ import pytest
 from jax import flatten_util
 
 import learnmech as lm
-from learnmech import architectures, data, initial, instruments, interventions, rules, trees
+from learnmech import architectures, data, initial, instruments, interventions, rules
 from learnmech.errors import Refused
+from learnmech.language import trees
 
 MLP = lm.Experiment(architectures.Mlp(hidden=(4, 3)), data.Gaussian(n=12, d=3, k=2), rules.GradientDescent(rate=0.05), lm.Clock(steps=6))
 LINEAR = dataclasses.replace(MLP, architecture=architectures.DeepLinear(hidden=(3,)))

@@ -16,10 +16,11 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, interventions, rules, runs
+from learnmech import architectures, data, instruments, interventions, rules
 from learnmech.errors import Refused
 from learnmech.record import checkpoints, sealed, tables
 from learnmech.record.base import due_marks
+from learnmech.runs import run as runs
 
 pytestmark = [pytest.mark.exact, pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")]
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")

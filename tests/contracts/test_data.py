@@ -9,7 +9,7 @@ import learnmech as lm
 from learnmech import architectures, data, instruments, rules, theories
 from learnmech.data.base import card, singular_modes
 from learnmech.errors import Refused
-from learnmech.experiment import stream_of
+from learnmech.experiment.recipe import stream_of
 
 
 def drawn(source):

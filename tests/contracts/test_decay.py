@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, losses, rules, scalings, theories, trees
+from learnmech import architectures, data, instruments, losses, rules, scalings, theories
 from learnmech.errors import Refused
+from learnmech.language import trees
 
 RULES = [rules.GradientDescent(rate=1e-3), rules.Adam(rate=1e-3), rules.Muon(rate=1e-3), rules.Langevin(rate=1e-3)]
 

@@ -11,12 +11,13 @@ import sys
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, interventions, rules, runs
+from learnmech import architectures, data, interventions, rules
 from learnmech.cli import works
 from learnmech.cli.app import call
 from learnmech.errors import Refused
+from learnmech.machine.version import VERSION
 from learnmech.record import checkpoints, sealed
-from learnmech.version import VERSION
+from learnmech.runs import run as runs
 
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 FAILING = {"folder": "/nowhere/", "left": 0, "error": errno.ENOSPC, "opened": 0}

@@ -9,8 +9,9 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, instruments, rules, theories
+from learnmech import architectures, data, initial, instruments, rules, theories
 from learnmech.cli.app import call
+from learnmech.comparison.orders import fitted_order
 from learnmech.data.base import card
 from learnmech.errors import Refused
 from learnmech.figures import grid as grids
@@ -19,8 +20,8 @@ from learnmech.figures.legends import _covers, _drawn, cleared, laid_out
 from learnmech.figures.panels import band_of, in_order, oscillates
 from learnmech.figures.style import TIME, label, sheet
 from learnmech.figures.symbols import math
-from learnmech.orders import fitted_order
-from learnmech.quantity import exponent, powers
+from learnmech.language import catalog
+from learnmech.language.quantity import exponent, powers
 
 WATCH = ("loss", "mode-strengths", instruments.Sharpness(k=2, every=5))
 

@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from learnmech import contracts
-from learnmech.experiment import Experiment, prepare
-from learnmech.text import parse, part_of
+from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.gallery import contracts
+from learnmech.language.text import parse, part_of
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, rules, runs
-from learnmech.activations import ACTIVATIONS
+from learnmech import architectures, data, rules
+from learnmech.activations.functions import ACTIVATIONS
 from learnmech.curvature.eigenpairs import sharpness_at_least
-from learnmech.endings import ending
-from learnmech.system import hessian_matrix
+from learnmech.runs import run as runs
+from learnmech.runs.endings import ending
+from learnmech.system.landscape import hessian_matrix
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 4)) * np.array([30, 5, 1, 0.1])

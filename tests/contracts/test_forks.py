@@ -9,10 +9,11 @@ import pytest
 
 import learnmech as lm
 from learnmech import interventions as events
-from learnmech import report, rules, runs
-from learnmech import state as states
+from learnmech import report, rules
 from learnmech.cli.app import call
 from learnmech.errors import Refused
+from learnmech.runs import run as runs
+from learnmech.system import state as states
 
 pytestmark = pytest.mark.exact
 MINE = """

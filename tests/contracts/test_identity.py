@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, rules, text
-from learnmech.digest import code_digest
+from learnmech import architectures, data, rules
 from learnmech.errors import Refused
+from learnmech.language import catalog, text
+from learnmech.language.digest import code_digest
 from learnmech.sweeps import identity_of, sweep
 
 CSV = "a,b,y\n1,2,3\n2,1,4\n0,1,1\n3,1,5\n"

@@ -7,7 +7,7 @@ import learnmech as lm
 from learnmech import data, rules, scalings, theories
 from learnmech.architectures import Diagonal, Mlp
 from learnmech.errors import Refused
-from learnmech.experiment import stream_of
+from learnmech.experiment.recipe import stream_of
 from learnmech.initial import Gaussian, GaussianPerLayer
 
 NETWORK = Mlp(hidden=(40, 30), bias=True, norm="layer", affine=True, scaling=scalings.NTK())

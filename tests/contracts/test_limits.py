@@ -7,11 +7,14 @@ import pytest
 import xarray as xr
 
 import learnmech as lm
-from learnmech import architectures, catalog, contracts, data, orders, rules, text
+from learnmech import architectures, data, rules
 from learnmech.cli.app import call
 from learnmech.cli.grids import axis_values
+from learnmech.comparison import orders
+from learnmech.comparison.orders import fitted_order, judged, measured_order
 from learnmech.errors import Refused
-from learnmech.orders import fitted_order, judged, measured_order
+from learnmech.gallery import contracts
+from learnmech.language import catalog, text
 from learnmech.theories import Flow, SgdMoments
 from learnmech.theories.base import Limit
 
@@ -23,13 +26,13 @@ from typing import ClassVar
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.clock import Clock
+from learnmech.experiment.clock import Clock
 from learnmech.data.gaussian import Gaussian
-from learnmech.experiment import Experiment
+from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.losses import Loss
 from learnmech.rules.descent import GradientDescent
-from learnmech.scalings import MeanField
-from learnmech.tables import table
+from learnmech.architectures.scalings import MeanField
+from learnmech.experiment.tables import table
 from learnmech.theories.base import Condition, Limit, Theory, constant
 from learnmech.theories.flow import Flow
 

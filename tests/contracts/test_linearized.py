@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, initial, instruments, interventions, rules, trees
+from learnmech import architectures, initial, instruments, interventions, rules
 from learnmech.architectures import DeepLinear, Diagonal, Dialed, Linearized, Mlp, Residual
 from learnmech.architectures.base import flat_of, shaped
-from learnmech.contracts import gradient_error
 from learnmech.errors import Refused
+from learnmech.gallery.contracts import gradient_error
+from learnmech.language import trees
 from learnmech.sweeps import sweep
 from learnmech.theories.deep_linear import plain_layers
 
@@ -238,7 +239,7 @@ def test_every_seed_of_a_sweep_is_anchored_to_its_own_start(backend):
 
 
 def test_turning_alpha_compiles_nothing_anew():
-    from learnmech.march import march
+    from learnmech.march.loop import march
 
     given = experiment(Dialed(Mlp(hidden=(5,)), alpha=1.0))
     lm.run(given)

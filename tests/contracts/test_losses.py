@@ -10,10 +10,11 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, instruments, losses, rules
+from learnmech import architectures, data, instruments, losses, rules
 from learnmech.curvature.operators import product_of
 from learnmech.errors import Refused
-from learnmech.system import hessian_matrix
+from learnmech.language import catalog
+from learnmech.system.landscape import hessian_matrix
 
 mpmath.mp.dps = 60
 RNG = np.random.default_rng(0)

@@ -6,11 +6,12 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, instruments, interventions, rules, schedules, theories
+from learnmech import architectures, data, initial, instruments, interventions, rules, schedules, theories
 from learnmech.cli.app import call
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
-from learnmech.experiment import prepare
+from learnmech.experiment.recipe import prepare
+from learnmech.language import catalog
 from learnmech.theories.deep_linear import imbalance
 
 

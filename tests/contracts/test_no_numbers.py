@@ -8,15 +8,16 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, instruments, losses, rules, trees
-from learnmech.activations import ACTIVATIONS
+from learnmech import architectures, data, instruments, losses, rules
+from learnmech.activations.functions import ACTIVATIONS
 from learnmech.curvature.lanczos import quadrature
 from learnmech.errors import Refused
 from learnmech.instruments import Watch, participation, propagation, spectra
 from learnmech.instruments.base import Instrument, Moment
 from learnmech.kernels import alignment
-from learnmech.march import march, way_of
-from learnmech.quantity import Quantity
+from learnmech.language import catalog, trees
+from learnmech.language.quantity import Quantity
+from learnmech.march.loop import march, way_of
 
 
 def hiding(z):

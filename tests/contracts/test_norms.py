@@ -11,11 +11,12 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import data, duals, initial, interventions, losses, rules, theories
+from learnmech import data, initial, interventions, losses, rules, theories
+from learnmech.activations import duals
 from learnmech.architectures import Conv, Dialed, Dropout, Linearized, Mlp, Residual
 from learnmech.errors import Refused
 from learnmech.kernels.infinite import kernel
-from learnmech.symmetries import symmetries
+from learnmech.system.symmetries import symmetries
 
 FINGERPRINT = "53e4260f50ba9ffc86eb3fadcb0590e280bc688309a3e6febee9d9561e82ef21"
 RUNNING = ("layer1.running_mean", "layer1.running_variance")

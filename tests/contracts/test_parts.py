@@ -16,10 +16,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import learnmech as lm
-from learnmech import architectures, catalog, contracts, data, initial, losses, rules, text
+from learnmech import architectures, data, initial, losses, rules
 from learnmech.data.base import View
 from learnmech.errors import Refused
-from learnmech.parts import Part
+from learnmech.gallery import contracts
+from learnmech.language import catalog, text
+from learnmech.language.parts import Part
 
 FAMILIES = [family for family in catalog.FAMILIES if family != "theories"]
 MEMBERS = [member for family in FAMILIES for member in catalog.members(family).values()]

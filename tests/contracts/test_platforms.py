@@ -11,9 +11,10 @@ from types import SimpleNamespace
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, memory, rules
+from learnmech import architectures, data, rules
 from learnmech.cli import folders
 from learnmech.errors import Refused
+from learnmech.machine import memory
 from learnmech.record import sealed
 from learnmech.record.tables import stored_as
 

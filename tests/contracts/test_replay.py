@@ -10,9 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, instruments, interventions, rules, runs, scalings, trees
+from learnmech import architectures, data, instruments, interventions, rules, scalings
 from learnmech.errors import Refused
-from learnmech.state import arrays_of
+from learnmech.language import catalog, trees
+from learnmech.runs import run as runs
+from learnmech.system.state import arrays_of
 
 STEPS, MARKS = 24, 3
 

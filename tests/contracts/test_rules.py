@@ -12,7 +12,7 @@ import scipy.linalg
 import learnmech as lm
 from learnmech import architectures, data, initial, rules, scalings
 from learnmech.errors import Refused
-from learnmech.state import State
+from learnmech.system.state import State
 
 STEPS = lm.Clock(steps=20, marks=5)
 DATA = data.Gaussian(n=12, d=3, k=2, noise=0.1)

@@ -9,8 +9,8 @@ import scipy.linalg
 
 import learnmech as lm
 from learnmech import architectures, data, instruments, rules, schedules
+from learnmech.comparison.orders import measured_order
 from learnmech.errors import Refused
-from learnmech.orders import measured_order
 from learnmech.theories import Flow, Regression
 
 DATA = data.Gaussian(n=12, d=4, k=2)

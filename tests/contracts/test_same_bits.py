@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, rules, runs
+from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
+from learnmech.runs import run as runs
 
 pytestmark = pytest.mark.exact
 STEPPING = {

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, instruments, rules, runs, text
+from learnmech import architectures, data, initial, instruments, rules
 from learnmech.architectures import models
 from learnmech.cli.app import call
-from learnmech.comparison import Check
+from learnmech.comparison.verdicts import Check
 from learnmech.errors import Refused
 from learnmech.gallery import pages
 from learnmech.gallery.base import Exhibit, perform
+from learnmech.language import catalog, text
+from learnmech.runs import run as runs
 
 WATCH = ("loss", "mode-strengths", "norms")
 

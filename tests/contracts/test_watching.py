@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, estimates, instruments, rules, trees
+from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
 from learnmech.instruments import Watch
+from learnmech.language import trees
+from learnmech.runs import estimates
 
 SHAPE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 

@@ -16,11 +16,12 @@ import optax
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, catalog, data, initial, instruments, interventions, rules, text, trees
+from learnmech import architectures, data, initial, instruments, interventions, rules
 from learnmech.architectures import models
 from learnmech.cli.app import call
 from learnmech.errors import Refused
-from learnmech.march import march
+from learnmech.language import catalog, text, trees
+from learnmech.march.loop import march
 
 SHAPE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$", re.DOTALL)
 D, K = 3, 2

@@ -10,9 +10,9 @@ import pytest
 import learnmech as lm
 from learnmech import theories
 from learnmech.architectures import Conv
+from learnmech.architectures.scalings import NTK, SP, MuP
 from learnmech.errors import Refused
 from learnmech.kernels import positions
-from learnmech.scalings import NTK, SP, MuP
 from learnmech.theories.infinite_width import kernel
 
 SW, SB = 1.3, 0.2

@@ -8,14 +8,15 @@ import pytest
 from jax import flatten_util
 
 import learnmech as lm
-from learnmech import architectures, data, initial, instruments, losses, rules, trees
+from learnmech import architectures, data, initial, instruments, losses, rules
 from learnmech.curvature.eigenpairs import eigenpairs, sharpness
 from learnmech.curvature.lanczos import extremes
 from learnmech.curvature.operators import KINDS, flattened, product_of
 from learnmech.curvature.slices import landscape_slice
 from learnmech.curvature.spectrum import density, measures, sums
 from learnmech.errors import Refused
-from learnmech.system import hessian_matrix
+from learnmech.language import trees
+from learnmech.system.landscape import hessian_matrix
 from learnmech.theories.landscape import balanced_sharpness
 from learnmech.theories.scalar import minimum_sharpness
 

@@ -6,11 +6,12 @@ import pytest
 from jax import flatten_util
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, losses, rules, trees
+from learnmech import architectures, data, instruments, losses, rules
 from learnmech.curvature.slices import between
 from learnmech.errors import Refused
-from learnmech.system import hessian_matrix
-from learnmech.tracking import Tracker, tracked
+from learnmech.language import trees
+from learnmech.march.tracking import Tracker, tracked
+from learnmech.system.landscape import hessian_matrix
 
 # of 96 parameters, which are searched, and of 37, which are formed
 WIDE = {"architecture": architectures.Mlp(hidden=(16,)), "data": data.Gaussian(n=30, d=4, k=2), "rule": rules.GradientDescent(rate=0.05)}

@@ -11,13 +11,13 @@ import scipy.stats
 
 import learnmech as lm
 from learnmech.architectures import DeepLinear
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian
 from learnmech.data.base import Drawn, View
 from learnmech.initial import Given
 from learnmech.losses import Squared
-from learnmech.orders import fitted_order
 from learnmech.rules import GradientDescent, GradientFlow
-from learnmech.system import hessian_matrix
+from learnmech.system.landscape import hessian_matrix
 from learnmech.theories import Decoupled, EndToEnd, LambdaBalanced
 from learnmech.theories.landscape import balanced_sharpness, critical_losses, minimum_sharpness, minimum_spectrum, origin_spectrum, plateau_losses
 from learnmech.theories.modes import descent_strengths, escape_time, flow_strengths, half_time

@@ -11,11 +11,11 @@ import scipy.optimize
 
 import learnmech as lm
 from learnmech.architectures import Diagonal
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian as GaussianData
 from learnmech.data.base import Drawn, View
 from learnmech.initial import Gaussian
 from learnmech.losses import Squared
-from learnmech.orders import fitted_order
 from learnmech.rules import GradientFlow
 from learnmech.theories import DiagonalBias
 from learnmech.theories.diagonal import least_potential, minimum_l1, potential

@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from mpmath import mpf
 
-from learnmech import duals
-from learnmech.activations import activation
+from learnmech.activations import duals
+from learnmech.activations.functions import activation
 from learnmech.errors import Refused
 
 EPS = np.finfo(float).eps

@@ -7,8 +7,8 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, initial, losses, rules
+from learnmech.comparison.orders import fitted_order
 from learnmech.errors import Refused
-from learnmech.orders import fitted_order
 from learnmech.theories import ModifiedEpochs, SgdFlatness
 from learnmech.theories.base import Limit
 from learnmech.theories.epochs import shuffled_modified_loss

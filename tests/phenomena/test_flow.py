@@ -9,11 +9,12 @@ import pytest
 import scipy.integrate
 
 import learnmech as lm
-from learnmech import catalog, contracts
 from learnmech.architectures import Mlp
+from learnmech.comparison.orders import fitted_order, measured_order
 from learnmech.data import Gaussian
 from learnmech.errors import Refused
-from learnmech.orders import fitted_order, measured_order
+from learnmech.gallery import contracts
+from learnmech.language import catalog
 from learnmech.rules import Adam, GradientDescent
 from learnmech.theories import Flow, ModifiedFlow
 from learnmech.theories.base import Limit

@@ -13,6 +13,7 @@ from sklearn.kernel_ridge import KernelRidge
 import learnmech as lm
 from learnmech import rules
 from learnmech.architectures import Diagonal, Dialed, Linearized, Mlp, Residual
+from learnmech.architectures.scalings import NTK, SP, MeanField, MuP
 from learnmech.data import Gaussian
 from learnmech.errors import Refused
 from learnmech.initial import Gaussian as GaussianStart
@@ -20,7 +21,6 @@ from learnmech.instruments import Loss, Outputs, TestLoss
 from learnmech.kernels import decay
 from learnmech.kernels.learner import KernelLearner, posterior
 from learnmech.losses import Squared
-from learnmech.scalings import NTK, SP, MeanField, MuP
 from learnmech.sweeps import sweep
 from learnmech.theories.infinite_width import EnsembleMean, InfiniteWidth, ensemble, kernel
 from learnmech.theories.tangent import Lazy

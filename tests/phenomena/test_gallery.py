@@ -4,9 +4,10 @@ import re
 
 import pytest
 
-from learnmech import catalog, report
+from learnmech import report
 from learnmech.figures.style import svg
 from learnmech.gallery.base import perform
+from learnmech.language import catalog
 
 # One code makes all pages, from an exhibit's own figure and what else was watched: a second a page, so a fourth of them are made.
 PAGES = list(catalog.exhibits())[::4]

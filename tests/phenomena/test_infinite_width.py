@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from learnmech.architectures import DeepLinear, Diagonal, Mlp, Residual
+from learnmech.architectures.scalings import NTK, SP
 from learnmech.errors import Refused
-from learnmech.scalings import NTK, SP
 from learnmech.theories.infinite_width import kernel
 
 SENTENCE = r"^[^.]* needs .+, but got .+\. .+[.?]$"

@@ -16,7 +16,7 @@ from learnmech.data import Gaussian
 from learnmech.errors import Refused
 from learnmech.kernels import empirical
 from learnmech.kernels.alignment import cka
-from learnmech.parts import structure
+from learnmech.language.parts import structure
 
 NETWORKS = {
     "mlp": Mlp(hidden=(5, 4), bias=True, scaling=scalings.NTK(weight=1.5, bias=0.7)),
@@ -40,7 +40,7 @@ class Normed(Architecture):
     """f = w2 tanh(norm(w1 x)), every unit normed over the batch: what it gives for an example depends on the others."""
 
     mixes_samples = True
-    hidden: int = structure(4, at_least=1)
+    hidden: int = structure(default=4, at_least=1)
 
     def init(self, rng, d, k):
         return {"layer1": {"weight": rng.standard_normal((self.hidden, d))}, "layer2": {"weight": rng.standard_normal((k, self.hidden))}}

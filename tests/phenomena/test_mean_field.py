@@ -9,11 +9,11 @@ import scipy.integrate
 import learnmech as lm
 from learnmech import initial, rules, scalings
 from learnmech.architectures import DeepLinear, Dialed, Mlp
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian
 from learnmech.data.base import Drawn, View
 from learnmech.losses import Squared
 from learnmech.losses.base import CONSTANTS
-from learnmech.orders import fitted_order
 from learnmech.theories import MeanFieldLinear, MeanFieldMoments
 
 FLOW, STEPS = rules.GradientFlow(), rules.GradientDescent(rate=0.3)

@@ -10,11 +10,11 @@ from sklearn.linear_model import LinearRegression, Ridge
 
 import learnmech as lm
 from learnmech.architectures import DeepLinear
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian
 from learnmech.data.base import Drawn, View
 from learnmech.initial import Given
 from learnmech.losses import Squared
-from learnmech.orders import fitted_order
 from learnmech.rules import SGD, GradientDescent, GradientFlow, HeavyBall
 from learnmech.theories import Regression, SgdMoments
 from learnmech.theories.regression import critical_rate, early_stopping_filter, hessian_top, minimum_norm, ridge_filter, ridge_solution

@@ -8,12 +8,13 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import data, instruments, losses, rules, scalings, trees
+from learnmech import data, instruments, losses, rules, scalings
 from learnmech.architectures import Residual
 from learnmech.errors import Refused
 from learnmech.kernels import empirical
 from learnmech.kernels.infinite import kernel
-from learnmech.symmetries import symmetries
+from learnmech.language import trees
+from learnmech.system.symmetries import symmetries
 
 X = np.random.default_rng(1).standard_normal((5, 3))
 signals_of = eqx.filter_jit(lambda one, params, inputs: one.signals(params, inputs))

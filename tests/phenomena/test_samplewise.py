@@ -8,8 +8,10 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, interventions, losses, rules, samplewise, trees
+from learnmech import architectures, data, instruments, interventions, losses, rules
+from learnmech.curvature import samplewise
 from learnmech.errors import Refused
+from learnmech.language import trees
 
 MLP = lm.Experiment(
     architectures.Mlp(hidden=(4,), activation="tanh", bias=True),

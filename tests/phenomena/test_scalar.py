@@ -12,11 +12,11 @@ from hypothesis import strategies as st
 
 import learnmech as lm
 from learnmech.architectures import DeepLinear
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian
 from learnmech.data.base import Drawn, View
 from learnmech.initial import Given
 from learnmech.losses import Squared
-from learnmech.orders import fitted_order
 from learnmech.rules import GradientFlow
 from learnmech.theories import ScalarChain
 from learnmech.theories.scalar import balanced_time, chain, infinite_depth_time, logistic, logistic_time, minimum_sharpness, two_layers

@@ -6,8 +6,8 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, rules
 from learnmech.architectures.base import draw_dense
+from learnmech.architectures.scalings import NTK, SP, MeanField, MuP, Powers, Scaling, classified, contributions, movement, rate_power
 from learnmech.errors import Refused
-from learnmech.scalings import NTK, SP, MeanField, MuP, Powers, Scaling, classified, contributions, movement, rate_power
 
 EVERY = [SP(), NTK(weight=1.3, bias=0.7), MeanField(), MuP(), MuP(base=64)]
 NARROW, WIDE, D, K = 2**20, 2**40, 7, 3

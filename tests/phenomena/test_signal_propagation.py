@@ -13,13 +13,14 @@ import scipy.integrate
 import scipy.optimize
 
 import learnmech as lm
-from learnmech import duals, initial, rules, scalings
+from learnmech import initial, rules, scalings
+from learnmech.activations import duals
 from learnmech.architectures import DeepLinear, Dialed, Linearized, Mlp, Residual
+from learnmech.comparison.orders import fitted_order
 from learnmech.data import Gaussian
 from learnmech.errors import Refused
 from learnmech.instruments.base import Moment
 from learnmech.instruments.propagation import Propagation
-from learnmech.orders import fitted_order
 from learnmech.theories import signals
 from learnmech.theories.infinite_width import kernel
 from learnmech.theories.phases import (

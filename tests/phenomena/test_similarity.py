@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, rules, text
+from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
 from learnmech.kernels.alignment import cka, cka_among, hsic, hsic_among, u_centered
-from learnmech.system import hessian_matrix
+from learnmech.language import text
+from learnmech.system.landscape import hessian_matrix
 
 RNG = np.random.default_rng(5)
 WATCH = (

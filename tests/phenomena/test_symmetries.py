@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, losses, rules, scalings, symmetries, theories
+from learnmech import architectures, data, instruments, losses, rules, scalings, theories
+from learnmech.comparison.orders import measured_order
 from learnmech.errors import Refused
-from learnmech.orders import measured_order
+from learnmech.system import symmetries
 from learnmech.theories.scale_equilibrium import angular_step, equilibrium_norm, norm_course, relaxation_steps
 
 CLASSES = data.Digits(train=12, classes=(0, 1, 2), components=3)

@@ -7,8 +7,10 @@ import pytest
 from scipy import optimize
 
 import learnmech as lm
-from learnmech import architectures, catalog, contracts, data, initial, instruments, rules, scalings, schedules
+from learnmech import architectures, data, initial, instruments, rules, scalings, schedules
 from learnmech.errors import Refused
+from learnmech.gallery import contracts
+from learnmech.language import catalog
 from learnmech.theories import EdgeOfStability, EdgeToy, LinearRules, Regression
 from learnmech.theories.edge_toys import descended, edge_end, sharpness_at
 from learnmech.theories.regression import ridge_solution

@@ -1,0 +1,1 @@
+"""Activations, and the Gaussian averages of them (duals) of which kernels are made."""

@@ -1,1 +1,0 @@
-"""Adapters: the names and conventions of other libraries, over what is here."""

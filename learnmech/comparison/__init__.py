@@ -1,0 +1,1 @@
+"""Comparison: what was seen beside what theory said, and runs beside one another."""

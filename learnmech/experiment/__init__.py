@@ -1,0 +1,1 @@
+"""The experiment: the recipe, its clock, and how readings lie on the marks of it."""

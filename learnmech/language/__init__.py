@@ -1,0 +1,1 @@
+"""The language: what a value is, how it is written, found again and shown."""

@@ -1,0 +1,237 @@
+"""The catalogue: what there is, found by reading the source, so that listing imports nothing."""
+
+import ast
+import collections
+import functools
+import importlib
+import importlib.metadata
+import importlib.util
+import re
+import sys
+import threading
+import zlib
+from pathlib import Path
+from typing import NamedTuple
+
+from learnmech.errors import nearest, refused
+from learnmech.machine.syntax import parsed
+
+HOUSE = Path(__file__).parents[1]
+FAMILIES = {
+    "architectures": "Architecture",
+    "scalings": "Scaling",
+    "data": "Data",
+    "initial": "InitialCondition",
+    "losses": "Loss",
+    "rules": "Rule",
+    "schedules": "Schedule",
+    "interventions": "Intervention",
+    "instruments": "Instrument",
+    "theories": "Theory",
+}
+WITHIN = {"scalings": "architectures.scalings", "schedules": "rules.schedules"}
+"""{family: its one file, of another room}."""
+
+
+_IMPORTING: dict[str, threading.RLock] = {}
+
+
+class Member(NamedTuple):
+    """One entry of the catalogue."""
+
+    family: str
+    kind: str
+    summary: str
+    module: str
+    name: str
+    source: str
+
+
+def kebab(name: str) -> str:
+    """The name of a class in text."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z][a-z])", "-", name).lower()
+
+
+def _summary(node) -> str:
+    return (ast.get_docstring(node) or "").split("\n")[0]
+
+
+def _parsed(path: Path) -> ast.Module:
+    return parsed(path.read_text(encoding="utf-8-sig"))
+
+
+def _classes(path: Path):
+    tree = _parsed(path)
+    for node in tree.body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            yield node, {base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases}
+
+
+@functools.cache
+def _bases(family: str) -> frozenset[str]:
+    root = HOUSE / family / "base.py"
+    names = {FAMILIES[family]}
+    if root.exists():
+        for node, bases in _classes(root):
+            if bases & names:
+                names.add(node.name)
+    return frozenset(names)
+
+
+def _members_of(path: Path, module: str, kin: dict[str, frozenset[str]]) -> list[Member]:
+    """The classes of a file that descend from `kin` {family: names}, or from one of themselves."""
+    found, known = [], {family: set(names) for family, names in kin.items()}
+    for node, bases in _classes(path):
+        for family, names in known.items():
+            if bases & names:
+                names.add(node.name)
+                found.append(Member(family, kebab(node.name), _summary(node), module, node.name, str(path)))
+    return found
+
+
+@functools.cache
+def _all_kin() -> dict[str, frozenset[str]]:
+    """{family: what a class from elsewhere may descend from}: the bases of the family, and its members where no other family has one of that name."""
+    named = collections.Counter(name for family in FAMILIES for name in _bases(family) | {member.name for member in _own(family)})
+    return {family: _bases(family) | {member.name for member in _own(family) if named[member.name] == 1} for family in FAMILIES}
+
+
+@functools.cache
+def _own(family: str) -> tuple[Member, ...]:
+    if family in WITHIN:
+        path = HOUSE.joinpath(*WITHIN[family].split(".")).with_suffix(".py")
+        return tuple(_members_of(path, f"learnmech.{WITHIN[family]}", {family: _bases(family)}))
+    found = []
+    for path in sorted((HOUSE / family).glob("*.py")):
+        if path.stem not in ("__init__", "base"):
+            found += _members_of(path, f"learnmech.{family}.{path.stem}", {family: _bases(family)})
+    return tuple(found)
+
+
+_GUESTS: list[Member] = []
+
+
+def add_source(path: str | Path) -> list[Member]:
+    """Bring a user's own file into the catalogue; its members are found by reading, and imported only when used."""
+    path = Path(path).resolve()
+    if not path.is_file():
+        raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
+    try:
+        found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", _all_kin())
+    except UnicodeDecodeError:
+        raise refused("The catalogue", "a Python file in UTF-8", f"{path}", "Save it as UTF-8") from None
+    except SyntaxError as error:
+        raise refused("The catalogue", "a Python file that parses", f"line {error.lineno}: {error.msg}", f"Mend {path.name}") from None
+    _GUESTS.extend(member for member in found if member not in _GUESTS)
+    return found
+
+
+_TRUSTED = [False]
+
+
+def trust(granted: bool = True) -> None:
+    """Whether the Python code that a text names, `{python = "mine.py:model", sha256 = "..."}`, may be run to read it. Look at the code first."""
+    _TRUSTED[0] = granted
+
+
+def trusted() -> bool:
+    """Whether it may."""
+    return _TRUSTED[0]
+
+
+@functools.cache
+def _entry_points() -> tuple[Member, ...]:
+    found = []
+    for point in importlib.metadata.entry_points(group="learnmech"):
+        spec = importlib.util.find_spec(point.value)
+        if spec and spec.origin:
+            found += _members_of(Path(spec.origin), point.value, _all_kin())
+    return tuple(found)
+
+
+def members(family: str) -> dict[str, Member]:
+    """{kind: member} of a family, guests last."""
+    guests = [member for member in (*_entry_points(), *_GUESTS) if member.family == family]
+    return {member.kind: member for member in (*_own(family), *guests)}
+
+
+def _module(member: Member):
+    if member.module.startswith("learnmech_guest_"):
+        with _IMPORTING.setdefault(member.module, threading.RLock()):  # no thread sees half of it
+            if member.module not in sys.modules:
+                _import_guest(member)
+    return importlib.import_module(member.module)
+
+
+def _import_guest(member: Member) -> None:
+    spec = importlib.util.spec_from_file_location(member.module, member.source)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[member.module] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[member.module]
+        said = f"{type(error).__name__}: {error}"
+        raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
+
+
+def load(member: Member) -> type:
+    """The class of a member, imported now."""
+    return getattr(_module(member), member.name)
+
+
+def find(family: str, kind: str) -> type:
+    """The class of that kind, or the nearest names in the error."""
+    known = members(family)
+    if not isinstance(kind, str) or kind not in known:
+        raise refused(f"The catalogue of {family}", "a known kind", repr(kind), nearest(str(kind), known))
+    return load(known[kind])
+
+
+def lazy_family(package: str, file: str):
+    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use."""
+    family = Path(file).parent.name
+
+    def names():
+        return {member.name: member for member in (*_own(family), *_entry_points()) if member.family == family}
+
+    def getattr_(name):
+        if name in names():
+            return load(names()[name])
+        if name.startswith("__"):
+            raise AttributeError(name)
+        if (Path(file).parent / f"{name}.py").exists():
+            return importlib.import_module(f"{package}.{name}")
+        raise AttributeError(f"{package} has no {name!r}. {nearest(name, names())}")
+
+    return getattr_, lambda: sorted(names())
+
+
+class ExhibitEntry(NamedTuple):
+    """An exhibit as read from its file, before anything is imported."""
+
+    name: str
+    claim: str
+    source: str
+    module: str
+
+
+@functools.cache
+def exhibits() -> dict[str, ExhibitEntry]:
+    """{name: entry} of the gallery: one file per exhibit, which assigns `exhibit = Exhibit(claim=..., source=...)`."""
+    found = {}
+    for path in sorted((HOUSE / "gallery").glob("*.py")):
+        tree = _parsed(path)
+        for node in tree.body:
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit":
+                said = {k.arg: k.value.value for k in node.value.keywords if isinstance(k.value, ast.Constant)}
+                name = path.stem.replace("_", "-")
+                found[name] = ExhibitEntry(name, said.get("claim", ""), said.get("source", ""), f"learnmech.gallery.{path.stem}")
+    return found
+
+
+def exhibit(name: str):
+    """The exhibit of that name, imported now."""
+    if name not in exhibits():
+        raise refused("The gallery", "a known exhibit", repr(name), nearest(name, exhibits()))
+    return importlib.import_module(exhibits()[name].module).exhibit

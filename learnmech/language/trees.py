@@ -1,0 +1,134 @@
+"""Trees: arithmetic on pytrees of parameters, and the path that names each leaf."""
+
+import functools
+import re
+from collections.abc import Callable
+from typing import Any
+
+import equinox as eqx
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Float, PyTree
+
+from learnmech.machine.backend import kept  # (double precision must be allowed before the first array)
+
+Array = jax.Array | np.ndarray
+"""An array of either library."""
+
+Params = PyTree
+"""Parameters, {layer: {name: array of floats}}; leaf by leaf they are not checked at every call, which would take as long as tracing."""
+
+
+def add(a: Params, b: Params) -> Params:
+    """a + b, leaf by leaf."""
+    return jax.tree.map(jnp.add, a, b)
+
+
+def subtract(a: Params, b: Params) -> Params:
+    """a - b, leaf by leaf."""
+    return jax.tree.map(jnp.subtract, a, b)
+
+
+def scale(factor, a: Params) -> Params:
+    """factor * a, in the precision of a."""
+    return jax.tree.map(lambda x: jnp.asarray(factor, x.dtype) * x, a)
+
+
+def zeros_like(a: Params) -> Params:
+    """A tree of zeros of the same shape."""
+    return jax.tree.map(jnp.zeros_like, a)
+
+
+def dot(a: Params, b: Params) -> Float[Array, ""]:
+    """Inner product over all leaves."""
+    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+
+
+def norm(a: Params) -> Float[Array, ""]:
+    """Euclidean norm over all leaves."""
+    return jnp.sqrt(dot(a, a))
+
+
+def power(x: Array, axis: int | None = None) -> Array:
+    """The power of two that brings the largest entry (along an axis, which is kept) to about 1; 1 for zeros and what is no number."""
+    most = jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0)
+    # at the ends of the exponents, where 2^-e is no normal number any more, about is enough
+    bound = jnp.finfo(x.dtype).maxexp - 24
+    return jnp.ldexp(jnp.ones_like(most), -jnp.clip(jnp.frexp(most)[1], -bound, bound))
+
+
+def leveled(x: Array, axis: int | None = None) -> Array:
+    """x times `power(x)`: exactly x but for its scale, and its squares neither overflow nor vanish. Ratios that know no scale are made of it.
+
+    In float32 the squares of 1e-20 are 0 and those of 1e20 infinite, so that an alignment of what is so small or large would be read as 0.
+    """
+    return x * power(x, axis)
+
+
+def length(x: Array) -> Float[Array, ""]:
+    """Euclidean norm of an array, also where the squares of its entries are no numbers of its precision."""
+    by = power(x)
+    return jnp.linalg.norm(x * by) / by
+
+
+def cast(tree: PyTree, dtype) -> PyTree:
+    """Every floating-point leaf in the given precision."""
+    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
+
+
+def shapes_of(function: Callable, *arguments) -> PyTree:
+    """What a function of a module gives, in shapes and types alone; remembered by the function and the structure and shapes of its arguments.
+
+    To trace a network takes milliseconds, and a run asks for the shapes of its signals and readings some thirty times.
+    """
+    leaves, structure = jax.tree.flatten(arguments)
+    return _shapes_of(function, structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+
+
+@kept
+@functools.lru_cache(maxsize=1024)
+def _shapes_of(function, structure, leaves):
+    return eqx.filter_eval_shape(function, *jax.tree.unflatten(structure, leaves))
+
+
+def path_of(keys) -> str:
+    """`layer2.weight` from the keys JAX gives to a leaf."""
+    return ".".join(str(getattr(k, "key", getattr(k, "name", getattr(k, "idx", k)))) for k in keys)
+
+
+def natural(path: str):
+    """A sort key under which `layer10` comes after `layer9`."""
+    return [int(part) if part.isdigit() else part for part in re.split(r"(\d+)", path)]
+
+
+def leaves_by_path(tree: PyTree) -> dict[str, Any]:
+    """{path: leaf} in natural order: layer1.weight, layer2.weight, ..., layer10.weight."""
+    pairs = [(path_of(keys), leaf) for keys, leaf in jax.tree_util.tree_flatten_with_path(tree)[0]]
+    return dict(sorted(pairs, key=lambda pair: natural(pair[0])))
+
+
+def axes_of(path: str, ndim: int) -> tuple[str, ...]:
+    """The names of the axes of the array under this path: (layer2.out, layer2.in) of a weight, (layer2.out,) of a bias."""
+    layer = ".".join(word for word in path.split(".")[:-1])
+    own = ("out", "in") if ndim == 2 else ("out",) if ndim == 1 else tuple(f"axis{i}" for i in range(ndim))
+    return tuple(f"{layer}.{axis}" for axis in own)
+
+
+def axes_among(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
+    """{path: the names of its axes} of all arrays of a tree: those of `axes_of`, and where two arrays of a layer differ in the size of one, each its own.
+
+    {layer.ih: (6, 3), layer.hh: (6, 2)} have the axes (layer.out, layer.ih.in) and (layer.out, layer.hh.in): an axis belongs to the array. The names depend on
+    the tree alone, whatever of it is looked at.
+    """
+    named = {path: axes_of(path, len(shape)) for path, shape in shapes.items()}
+    sizes: dict[str, set] = {}
+    for path, axes in named.items():
+        for axis, size in zip(axes, shapes[path], strict=True):
+            sizes.setdefault(axis, set()).add(size)
+    return {path: tuple(axis if len(sizes[axis]) == 1 else f"{path}.{axis.rsplit('.', 1)[-1]}" for axis in axes) for path, axes in named.items()}
+
+
+def layers_of(params: Params) -> dict[str, PyTree]:
+    """{layer name: its parameters} in natural order; the top level of the tree."""
+    return dict(sorted(params.items(), key=lambda pair: natural(pair[0])))

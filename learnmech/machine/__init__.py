@@ -1,0 +1,1 @@
+"""The machine: Python, JAX and the computer, as the house finds them."""

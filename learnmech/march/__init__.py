@@ -1,0 +1,1 @@
+"""The march: the only room that steps. The loop, the stages between events, and what is read on the way."""

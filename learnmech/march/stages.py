@@ -1,0 +1,219 @@
+"""Stages: what is in force between two events of a run, and how one stage becomes the next."""
+
+import dataclasses
+from typing import NamedTuple
+
+import equinox as eqx
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from learnmech.errors import refused
+from learnmech.experiment.clock import Marks
+from learnmech.experiment.recipe import Experiment, Start, landscape_of, prepare
+from learnmech.instruments.base import Instrument
+from learnmech.interventions.base import Intervention
+from learnmech.language import trees
+from learnmech.march.loop import Block, Until, march, way_of
+from learnmech.rules.base import Rule
+from learnmech.system.freezing import Frozen
+from learnmech.system.landscape import System
+from learnmech.system.state import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """What is in force: the experiment (without its events), the landscape, what is frozen, and (step, time) since when the rule has had its rate.
+
+    `done` counts the events that lie behind; `anchors` are the parameters at those of them which hold on to where they happened.
+    """
+
+    experiment: Experiment
+    system: System
+    frozen: Frozen | None
+    since: tuple[int, float]
+    done: int = 0
+    anchors: tuple[PyTree, ...] = ()
+
+    @property
+    def rule(self) -> Rule:
+        """The rule in force."""
+        return self.experiment.rule
+
+
+class Checkpoint(NamedTuple):
+    """Where a run can go on from: a place (the step; for flows the index of the mark), the events that lie behind, their anchors, and the state."""
+
+    place: int
+    done: int
+    anchors: tuple[PyTree, ...]
+    state: State
+
+
+class Course:
+    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that follows each.
+
+    `systems` are the landscapes of the stages, those that hold on to an event's parameters around the start's instead.
+    """
+
+    def __init__(self, start: Start):
+        self.start = start
+        self.events = tuple(sorted(start.experiment.events, key=lambda event: float(event.at)))
+        self.flows = start.rule.flows
+        times, steps = start.marks.times, start.marks.steps
+        self.places = np.arange(len(times)) if self.flows else np.asarray(steps, np.int64)
+        self.event_places = tuple(self._place(event) for event in self.events)
+        self._sinces = [(0, 0.0)]
+        self._experiments = [dataclasses.replace(start.experiment, events=())]
+        self.marks = start.marks
+        self.systems = [start.system]
+        if self.events:
+            self._check()
+
+    @property
+    def last(self) -> int:
+        """The place where the run ends."""
+        return int(self.places[-1])
+
+    def _place(self, event):
+        who, at = type(event).__name__, float(event.at)
+        if self.flows:
+            times = self.start.marks.times
+            mark = int(np.argmin(np.abs(times - at)))
+            if abs(times[mark] - at) > 1e-9 * max(times[-1], 1e-300):
+                raise refused(who, "the time of a mark, where flows can be changed", f"{at:g}", f"Choose {times[mark]:g}, or set the clock's marks")
+            return mark
+        if not np.isfinite(at) or at != int(at) or at > self.last:
+            raise refused(who, f"a whole step from 0 to {self.last}", f"{at:g}", "Choose a step of the run")
+        return int(at)
+
+    def _check(self):
+        stage, state = self.begin(), self.start.state
+        for event in self.events:
+            event.check(stage.system, stage.rule, state)
+            stage = self._next(stage, state)
+            state = self._refitted(stage, state)
+            self._sinces.append(stage.since)
+            self.systems.append(stage.system)
+        if not self.flows:
+            times = np.array([self.time_at(place) for place in self.places])
+            self.marks = Marks(times, self.start.marks.steps, self.start.marks.note)
+
+    def time_at(self, place: int) -> float:
+        """The time at a place."""
+        if self.flows:
+            return float(self.marks.times[place])
+        index = sum(at <= place for at in self.event_places)
+        step, time = self._sinces[index]
+        return time + float(self.experiment_after(index).rule.elapsed(place, step))
+
+    def begin(self) -> Stage:
+        """The stage before the first event."""
+        return Stage(self._experiments[0], self.start.system, None, (0, 0.0))
+
+    def end_of(self, stage: Stage) -> int:
+        """The place at which a stage ends: of the next event, or of the run's end."""
+        return self.event_places[stage.done] if stage.done < len(self.events) else self.last
+
+    def enter(self, stage: Stage, state: State) -> tuple[Stage, State]:
+        """The stage after the next event, and the state it goes on from."""
+        event = self.events[stage.done]
+        after = self._next(stage, state)
+        return after, self._refitted(after, event.state(stage.system, stage.rule, stage.frozen, state))
+
+    def resumed(self, checkpoint: Checkpoint) -> Stage:
+        """The stage in which a checkpoint was taken."""
+        stage, anchors = self.begin(), iter(checkpoint.anchors)
+        for event in self.events[: checkpoint.done]:
+            params = next(anchors) if event.anchored else self.start.state.params
+            stage = self._next(stage, dataclasses.replace(self.start.state, params=params))
+        return stage
+
+    def state_like(self, done: int) -> State:
+        """A state of the shape it has after so many events."""
+        rule, first = self.experiment_after(done).rule, self.start.state
+        memory = trees.cast(rule, jax.tree.leaves(first.params)[0].dtype).init(first.params)
+        return State(first.params, memory, first.step, first.time, first.key)
+
+    def later(self) -> list[Start]:
+        """For every event a start of the shape of what goes on behind it: its landscape, its rule and a state for both."""
+        each = enumerate(self.systems[1:], 1)
+        return [dataclasses.replace(self.start, experiment=self.experiment_after(done), system=system, state=self.state_like(done)) for done, system in each]
+
+    def experiment_after(self, done: int) -> Experiment:
+        """The experiment in force after so many events."""
+        while len(self._experiments) <= done:
+            self._experiments.append(self.events[len(self._experiments) - 1].experiment(self._experiments[-1]))
+        return self._experiments[done]
+
+    def _next(self, stage, state):
+        event, done = self.events[stage.done], stage.done + 1
+        experiment = self.experiment_after(done)
+        anchors = (*stage.anchors, state.params) if event.anchored else stage.anchors
+        touched = type(event).data is not Intervention.data or landscape_of(experiment) != landscape_of(stage.experiment)
+        system = self._landscape(experiment, done, anchors) if touched else event.system(stage.system, state.params)
+        if experiment.rule is not stage.experiment.rule:
+            experiment.rule.check(system)
+        frozen = event.frozen(stage.frozen or Frozen(), state)
+        since, place = stage.since, self.event_places[done - 1]
+        if not self.flows and not _paced_alike(experiment.rule, stage.rule):
+            since = (place, since[1] + float(stage.rule.elapsed(place, since[0])))
+        return Stage(experiment, system, frozen if frozen else None, since, done, anchors)
+
+    def _landscape(self, experiment, done, anchors):
+        drawn = prepare(experiment).data
+        for event in self.events[:done]:
+            drawn = event.data(drawn)
+        start, anchors = prepare(experiment, data=drawn), iter(anchors)
+        was = self.start.system.train
+        if (start.system.train.X.shape[1], start.system.train.Y.shape[1]) != (was.X.shape[1], was.Y.shape[1]):
+            got = f"{start.system.train.X.shape[1]} and {start.system.train.Y.shape[1]}"
+            raise refused("The event", f"data of {was.X.shape[1]} inputs and {was.Y.shape[1]} outputs, as before", got, "Choose data of the same shape")
+        system = dataclasses.replace(start.system, architecture=self.start.system.architecture)  # anchored where the run began
+        for event in self.events[:done]:
+            system = event.system(system, next(anchors) if event.anchored else self.start.state.params)
+        return system
+
+    def _refitted(self, stage, state):
+        fresh, before = self.state_like(stage.done).memory, self.experiment_after(stage.done - 1).rule
+        if type(stage.rule) is type(before) and jax.tree.structure(fresh) == jax.tree.structure(state.memory):
+            return state
+        return State(state.params, fresh, state.step, state.time, state.key)
+
+
+class Stretch(NamedTuple):
+    """The marks from one place to another: the index of the first, what lies before it, the gaps between them (padded to one size), and the end."""
+
+    first: int
+    lead: int
+    gaps: np.ndarray
+    end: int
+
+
+def laid(course: Course, stage: Stage, place: int, end: int, mark: int, size: int) -> Stretch:
+    """The stretch from `place` towards `end`, cut where it holds more than `size` marks; the run's last mark belongs to its last stage."""
+    over = end == course.last and stage.done == len(course.events)
+    stop = len(course.places) if over else int(np.searchsorted(course.places, end))
+    if stop - mark > size:
+        stop = mark + size
+        end = int(course.places[stop])
+    inside = course.places[mark:stop]
+    if course.flows:
+        gaps = np.diff(course.marks.times[mark : min(stop + 1, len(course.places))])
+    else:
+        gaps = np.diff(np.append(inside, end)) if len(inside) else np.zeros(0, np.int64)
+    if course.flows and stop == len(course.places):
+        gaps = np.append(gaps, 0.0)
+    lead = 0 if course.flows else int(inside[0] if len(inside) else end) - place
+    return Stretch(mark, lead, np.concatenate([gaps, np.full(size - len(gaps), -1, gaps.dtype)]), end)
+
+
+def marched(course: Course, stage: Stage, state: State, watch: tuple[Instrument, ...], stretch: Stretch, until: Until | None = None) -> Block:
+    """A stretch of a stage."""
+    since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
+    way, origin = way_of(stretch.gaps, course.flows, stretch.first, stretch.lead), course.start.state.params
+    return march(stage.system, stage.rule, state, origin, watch, way, until, since=since, frozen=stage.frozen)
+
+
+def _paced_alike(one, other):
+    return float(one.rate) == float(other.rate) and bool(eqx.tree_equal(one.schedule, other.schedule))

@@ -1,0 +1,330 @@
+"""The run: an experiment marched from mark to mark, streamed block by block, kept as a record."""
+
+import contextlib
+import contextvars
+import dataclasses
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from learnmech.errors import nearest as close
+from learnmech.errors import refused
+from learnmech.experiment.recipe import Experiment, Start, given, prepare
+from learnmech.instruments.base import Instrument
+from learnmech.interventions.base import Intervention
+from learnmech.machine.logs import LOG
+from learnmech.march.loop import Until
+from learnmech.march.stages import Checkpoint, Course, laid, marched
+from learnmech.march.watching import mark_bytes, shapes_in, watched
+from learnmech.record.base import Record, final_of, tabulated
+from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
+from learnmech.record.finished import finished_before
+from learnmech.record.folder import Writer, facts, load
+from learnmech.record.given import recorded
+from learnmech.record.identity import check_code
+from learnmech.record.provenance import provenance
+from learnmech.record.replay import Way, checkpoint_at, place_of, walk
+from learnmech.runs.endings import climbing, ending
+from learnmech.runs.estimates import check_room, room, seconds_of
+from learnmech.system.state import State
+
+BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
+SURELY_FITS = 2**26
+
+
+class Progress(NamedTuple):
+    """How far a run is: marks reached of all, the last step and time, and the last training loss where it is watched."""
+
+    reached: int
+    marks: int
+    step: int | None
+    time: float
+    loss: float | None
+
+
+class Flush(NamedTuple):
+    """One block of a run: its readings by cadence from mark `first` on, where the run can go on after it, whether it stopped here, and how far it is."""
+
+    first: int
+    readings: dict[int, dict[str, np.ndarray]]
+    checkpoint: Checkpoint
+    halted: bool
+    progress: Progress
+
+    @property
+    def state(self) -> State:
+        """The state after the block."""
+        return self.checkpoint.state
+
+
+_HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar("progress", default=None)
+
+
+@contextlib.contextmanager
+def heard(progress: Callable[[Progress], None]) -> Iterator[None]:
+    """Within it every run that is given no `progress` of its own tells this one: runs that a check or a sweep makes."""
+    token = _HEARD.set(progress)
+    try:
+        yield
+    finally:
+        _HEARD.reset(token)
+
+
+def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until:
+    """`loss<1e-6` as a stopping rule on a scalar quantity that is watched at every mark."""
+    for sign in "<>":
+        name, found, bound = text.partition(sign)
+        if found:
+            scalars = [q.name for i in watch if i.every == 1 for q in i.quantities(start.system, start.state.params) if not q.axes]
+            if name.strip() not in scalars:
+                raise refused("until", "a scalar quantity watched at every mark", repr(name.strip()), close(name.strip(), scalars))
+            try:
+                if np.isnan(float(bound)):
+                    raise ValueError
+                return Until(name.strip(), sign == "<", float(bound))
+            except ValueError:
+                raise refused("until", "a number to compare with", repr(bound), "Write for example loss<1e-6") from None
+    raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
+
+
+def stream(
+    start: Start | Course,
+    watch: tuple[Instrument | str, ...] | None = None,
+    until: str | None = None,
+    seconds: float = SECONDS,
+    room: int = BLOCK_BYTES,
+    after: Checkpoint | None = None,
+) -> Iterator[Flush]:
+    """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
+    course = start if isinstance(start, Course) else Course(start)
+    start = course.start
+    watch = watched(watch, start, course.later())
+    stop = parse_until(until, watch, start) if until else None
+    stage = course.begin() if after is None else course.resumed(after)
+    place, state = (0, start.state) if after is None else (after.place, after.state)
+    size = _block_size(course, watch, seconds, room)
+    stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
+    while True:
+        while stage.done < len(course.events) and course.end_of(stage) == place:
+            stage, state = course.enter(stage, state)
+            if stage.done == len(course.events) or course.end_of(stage) != place:
+                yield Flush(mark, {}, Checkpoint(place, stage.done, stage.anchors, state), False, _progress(course, mark, {}))
+        end = min(course.end_of(stage), place + stride)
+        began = time.perf_counter()
+        stretch = laid(course, stage, place, end, mark, size)
+        block = marched(course, stage, state, watch, stretch, stop)
+        state, here, halted = block.state, int(block.reached), bool(block.halted)
+        readings = {}
+        for every, values in block.readings.items():
+            due = -(-(mark + here) // every) + -mark // every  # multiples of `every` from mark to mark + here - 1
+            readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
+        first, mark, place = mark, mark + here, stretch.end
+        yield Flush(first, readings, Checkpoint(place, stage.done, stage.anchors, state), halted, _progress(course, mark, readings))
+        if halted or mark == len(course.places):
+            return
+        # the first block compiles; from then on a block is made as long as its time was planned
+        if first:
+            stride = int(np.clip(stride * seconds / max(time.perf_counter() - began, 1e-9), max(stride // 4, 1), stride * 4))
+
+
+def _progress(course, mark, readings):
+    last, marks = max(mark - 1, 0), course.marks
+    loss = readings.get(1, {}).get("loss", ())
+    step = None if marks.steps is None else int(marks.steps[last])
+    return Progress(mark, len(course.places), step, float(marks.times[last]), float(loss[-1]) if len(loss) else None)
+
+
+def gaps_of(start: Start) -> np.ndarray:
+    """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the last."""
+    return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
+
+
+def _stride(course, size):
+    """Places in a first block that holds about `size` marks."""
+    return max(1, -(-course.last * size // len(course.places)))
+
+
+def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
+    """Marks of the program that a run compiles: as many as it walks between two blocks."""
+    return _block_size(course, watch)
+
+
+def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
+    """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings.
+
+    Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met half way, not at the end.
+    """
+    blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
+    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, np.ceil(len(course.places) / blocks)))
+
+
+def run(
+    experiment: Experiment | Start,
+    watch: tuple[Instrument | str, ...] | None = None,
+    until: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
+    keep_data: bool | None = None,
+) -> Record:
+    """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from which every state can be replayed.
+
+    With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
+    A folder that holds this very run, finished (`finished_before`), is read instead, and the record's notes say so: a notebook
+    can be run again from its top.
+    The folder carries a copy of the data files that are read (`keep_data`; None: where they are under 10 MB) and of the user's own
+    code, so that it is read back when these are gone or changed.
+    Ctrl-C keeps the blocks that are whole and says so in the record's notes.
+    """
+    experiment, watch = given(experiment, watch)
+    course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
+    watch = watched(watch, course.start, course.later())
+    return _performed(course, watch, until, progress, folder, budget, None, None, keep_data)
+
+
+def fork(
+    record: Record | str | Path,
+    at: float,
+    events: tuple[Intervention, ...],
+    watch: tuple[Instrument | str, ...] | None = None,
+    until: str | None = None,
+    progress: Callable[[Progress], None] | None = None,
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
+    changes: dict[str, object] | None = None,
+    keep_data: bool | None = None,
+) -> Record:
+    """A twin that leaves a run (a record, or its folder) at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
+
+    Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit
+    (a flow on other marks: to the tolerance of its solver).
+    An event that says no step happens where they part. What happens to the parent later happens to the twin too.
+    """
+    record = recorded("fork", record)
+    events = tuple(dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events)
+    early = [event for event in events if float(event.at) < at]
+    if early:
+        raise refused("fork", f"events at {at:g} or later", f"{early[0]!r}", "Fork earlier, or move the event")
+    experiment = dataclasses.replace(record.experiment, events=(*record.experiment.events, *events))
+    for path, value in (changes or {}).items():
+        if not path.startswith("clock."):
+            raise refused("fork", "changes of the clock beside its events", path, "Turn the knob in an event (interventions.Change)")
+        experiment = experiment.with_value(path, value)
+    course = Course(prepare(experiment, like=record.course.start if not changes else None))
+    leaving = place_of(record, at)
+    begun = _place_on(course, at) if changes else leaving
+    after = checkpoint_at(record, leaving)._replace(place=begun)
+    parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
+    parent |= {"folder": str(record.folder)} if record.folder else {}
+    watch = watched((record.watch or None) if watch is None else watch, course.start, course.later())
+    return _performed(course, watch, until, progress, folder, budget, after, parent, keep_data)
+
+
+def _place_on(course, at):
+    """The place at which a fork begins on a clock of its own."""
+    if not course.flows:
+        if at > course.last:
+            raise refused("fork", f"a clock of at least {at:g} steps", f"{course.last}", "Lengthen clock.steps, or fork earlier")
+        return int(at)
+    times = course.marks.times
+    place = int(np.argmin(np.abs(times - at)))
+    if abs(times[place] - at) > 1e-9 * times[-1]:
+        raise refused(
+            "fork", f"a clock with a mark at {at:g}, where it begins", f"one at {times[place]:g}", "Choose clock.time and clock.marks so that one falls there"
+        )
+    return place
+
+
+def resume(folder: str | Path, progress: Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:
+    """Go on with a run that was stopped, from its last whole checkpoint; read again what is damaged. It ends as if it had never stopped."""
+    found = facts(folder, "resume")
+    if found.progress["status"] == "finished" and not load(folder).damaged:
+        raise refused("resume", "a run that is not finished", f"{folder}, finished at mark {found.progress['marks']}", "Fork it to go on from any step")
+    experiment, watch = found.experiment, found.watch
+    check_code(found.said["provenance"], experiment, *watch)
+    course = Course(prepare(experiment))
+    shapes = shapes_in(course.start, watch)
+    with Writer(Path(folder), found.said, course, watch) as writer:
+        sound = writer.mended(found, shapes)
+        after = nearest(writer.kept, int(course.places[min(sound, len(course.places) - 1)]), len(course.events), course)
+        if after is None and "parent" in found.said["provenance"]:
+            raise refused("resume", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
+        return _streamed(course, watch, found.said["until"], progress, writer, budget, after, found.said["provenance"])
+
+
+def _performed(course, watch, until, progress, folder, budget, after, parent, keep_data):
+    if until:
+        parse_until(until, watch, course.start)
+    first = _first(course, after)
+    readings, _, checkpoints = room(course, watch, budget, first)
+    if folder is not None or readings > SURELY_FITS:
+        check_room("run", readings + checkpoints, None if folder is None else Path(folder))
+    made = provenance(course.start.experiment, 0.0, parent, watch, course.start.data.said)
+    if folder is not None and parent is None and finished_before(folder, course.start.experiment, watch, until):
+        found = load(folder)
+        return dataclasses.replace(found, notes=(*found.notes, f"not run again: {folder} holds this very run, made {found.provenance['made']}"))
+    if folder is None:
+        return _streamed(course, watch, until, progress, None, budget, after, made)
+    shapes, size = shapes_in(course.start, watch), _block_size(course, watch)
+    with Writer.create(folder, course, watch, shapes, made, until, first, size, keep_data, after) as writer:
+        return _streamed(course, watch, until, progress, writer, budget, after, made)
+
+
+def _streamed(course, watch, until, progress, writer, budget, after, made):
+    began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
+    progress = _HEARD.get() if progress is None else progress
+    schedule = Schedule(course, budget, time.perf_counter)
+    notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
+    # a run that goes on is told of as one that never stopped
+    losses = [np.zeros(0) if writer is None else writer.committed_values("loss", _first(course, after))]
+    if after is not None and writer is None:
+        kept.keep(after)
+    kept_in = "in memory" if writer is None else str(writer.folder)
+    LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, kept_in)
+    try:
+        for block in stream(course, watch, until, after=after):
+            if writer is None:
+                blocks.append(block.readings)
+            else:
+                writer.append(block.first, block.readings, block.progress.reached)
+            losses += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
+            last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
+            schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
+            if progress is not None:
+                progress(last.progress)
+    except KeyboardInterrupt:
+        if last is None or last.progress.reached <= _first(course, after):
+            raise
+        status = "interrupted"
+        kept.keep(last.checkpoint)
+        notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
+    if last.halted:
+        where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
+        notes.append(ending(course.start, last.state.params, where, until))
+    if status == "finished" and not any(note.startswith("diverged") for note in notes):
+        way = Way(course, kept, made)
+        notes += climbing(course, last.checkpoint, np.concatenate(losses), lambda places: (here.state for _, here, _ in walk(way, places, ())))
+    final, reached = final_of(last.state), last.progress.reached
+    LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), kept_in)
+    for note in notes:
+        LOG.warning("run %.16s: %s", made["fingerprint"], note)
+    if writer is not None:
+        writer.finish(final, notes, status, reached)
+        return load(writer.folder, sound=True)
+    blocks = [block for block in blocks if block]
+    readings = {every: {name: _joined([b[every][name] for b in blocks]) for name in values} for every, values in blocks[0].items()} if blocks else {}
+    tables = tabulated(course, watch, readings, _first(course, after), reached)
+    made = made | {"wall_seconds": round(time.perf_counter() - began, 3)}
+    return Record(course.start.experiment, tables, final, made, tuple(notes), watch=watch, reached=reached, kept=kept, prepared=[course])
+
+
+def _first(course, after):
+    """The first mark that is read."""
+    return 0 if after is None else int(np.searchsorted(course.places, after.place))
+
+
+def _joined(blocks):
+    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)
