@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from jaxtyping import install_import_hook
 
-COMPUTING = ("trees", "losses", "activations", "system", "instruments")
+COMPUTING = ("language.trees", "losses", "activations.functions", "system.landscape", "instruments")
 install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beartype")
 
 from learnmech.machine.backend import relieve, remember_compilations  # noqa: E402  (the hook must stand before the first import)

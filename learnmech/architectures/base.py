@@ -8,12 +8,13 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from learnmech.architectures.scalings import SP, LayerScale, Scaling
 from learnmech.errors import refused
 from learnmech.language import trees
 from learnmech.language.parts import Knob, Part, Shorthand, knob, part
+from learnmech.language.spaces import Space
 from learnmech.language.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
@@ -29,7 +30,11 @@ def keep(name: str, value: Array) -> Array:
 
 
 class Architecture(Part):
-    """A map f(params, X). Subclasses give `init` and `forward`; every named signal passes through `tap`."""
+    """A map f(params, X). Subclasses give `init` and `forward`; every named signal passes through `tap`.
+
+    Most take vectors and give vectors; one that takes other inputs (ids, grids), or gives other outputs, has `begun` in place of `init`, and says by
+    `signal_axes` what the axes of its signals are.
+    """
 
     mixes_samples: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
@@ -43,11 +48,26 @@ class Architecture(Part):
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
         raise NotImplementedError
 
-    def forward(self, params: Params, X: Float[Array, "n d"], tap: Tap = keep) -> Float[Array, "n k"]:
+    def begun(self, rng: np.random.Generator, inputs: Space, outputs: Space) -> dict:
+        """Parameters for samples of these spaces, drawn in float64. Refuses spaces that it does not map."""
+        who, what = type(self).__name__, "of one axis, vectors of real numbers"
+        if not inputs.is_vector:
+            raise refused(who, f"inputs {what}", str(inputs), "Choose architectures.Embedding for ids")
+        if not outputs.is_vector:
+            raise refused(who, f"outputs {what}", str(outputs), "Choose an architecture that gives such outputs")
+        return self.init(rng, inputs.size, outputs.size)
+
+    def signal_axes(self, name: str, rank: int) -> tuple[str, ...]:
+        """What the axes of a signal are called: of (n, h) `sample` and `unit`, which is shown as `layer2.unit`; statistics over samples have no `sample`."""
+        if name.endswith(STATISTICS):
+            return ("unit",) if rank == 1 else tuple(f"axis{place}" for place in range(rank))
+        return ("sample", "unit") if rank == 2 else ("sample", *(f"axis{place}" for place in range(1, rank)))
+
+    def forward(self, params: Params, X: Shaped[Array, "n ..."], tap: Tap = keep) -> Float[Array, "n ..."]:
         """Outputs on a batch."""
         raise NotImplementedError
 
-    def elsewhere(self, params: Params, X: Float[Array, "n d"], among: Float[Array, "m d"], tap: Tap = keep) -> Float[Array, "n k"]:
+    def elsewhere(self, params: Params, X: Shaped[Array, "n ..."], among: Shaped[Array, "m ..."], tap: Tap = keep) -> Float[Array, "n ..."]:
         """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the inputs `among`, or the running one where such is kept.
 
         `forward` where nothing mixes them.
@@ -67,7 +87,7 @@ class Architecture(Part):
             return params
         return {name: {leaf: w for leaf, w in layer.items() if leaf not in RUNNING} for name, layer in params.items()}
 
-    def observed(self, params: Params, X: Float[Array, "n d"], update: Params) -> Params:
+    def observed(self, params: Params, X: Shaped[Array, "n ..."], update: Params) -> Params:
         """The update of a step on the inputs X, with that of what the network keeps of them in place of the rule's own.
 
         Running statistics r go to (1 - m) r + m s, m the `running_momentum`, s the mean over the batch and the variance about it over n - 1, of the weights
@@ -90,7 +110,7 @@ class Architecture(Part):
 
         return jax.tree_util.tree_map_with_path(moved, update, params)
 
-    def check(self, X: Float[Array, "n d"]) -> None:
+    def check(self, X: Shaped[Array, "n ..."]) -> None:
         """Refuse training inputs, or a batch of them, that it cannot take."""
 
     def matrix(self, params: Params) -> Float[Array, "k d"]:
@@ -113,7 +133,7 @@ class Architecture(Part):
         """The architecture and the parameters whose tangent kernel is this one's here; of a tangent those it was taken at."""
         return self, params
 
-    def signals(self, params: Params, X: Float[Array, "n d"]) -> dict[str, Array]:
+    def signals(self, params: Params, X: Shaped[Array, "n ..."]) -> dict[str, Array]:
         """Every named signal of one forward pass."""
         seen = {}
 
@@ -124,7 +144,7 @@ class Architecture(Part):
         self.forward(params, X, note)
         return seen
 
-    def signal_shapes(self, params: Params, X: Float[Array, "n d"]) -> dict[str, jax.ShapeDtypeStruct]:
+    def signal_shapes(self, params: Params, X: Shaped[Array, "n ..."]) -> dict[str, jax.ShapeDtypeStruct]:
         """Shape and type of every named signal, computing none."""
         return trees.shapes_of(_signals, self, params, X)
 
@@ -174,8 +194,14 @@ class Around(Architecture):
             own["width"] = Shorthand("of", self.of.width, lambda width: dataclasses.replace(self.of, width=width))
         return own
 
+    def begun(self, rng, inputs, outputs):
+        return self.of.begun(rng, inputs, outputs)
+
     def init(self, rng, d, k):
         return self.of.init(rng, d, k)
+
+    def signal_axes(self, name, rank):
+        return self.of.signal_axes(name, rank)
 
     def check(self, X):
         self.of.check(X)
@@ -251,15 +277,17 @@ def layer_scales(scaling: Scaling, params: Params) -> dict[str, LayerScale]:
     return {name: scaling.layer(index, depth, layer["weight"].shape[1], layer["weight"].shape[0]) for index, (name, layer) in enumerate(layers.items(), 1)}
 
 
+def drawn_layer(rng: np.random.Generator, scale: LayerScale, fan_in: int, fan_out: int, bias: bool = False) -> dict:
+    """One dense layer, each entry from N(0, std^2) of its scale."""
+    layer = {"weight": float(scale.std) * rng.standard_normal((fan_out, fan_in))}
+    return layer | ({"bias": float(scale.bias_std) * rng.standard_normal(fan_out)} if bias else {})
+
+
 def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scaling, bias: bool = False) -> dict:
     """Dense layers of these widths (inputs first, outputs last), each entry from N(0, std^2) of its scale."""
     params, depth = {}, len(widths) - 1
     for index, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
-        scale = scaling.layer(index, depth, fan_in, fan_out)
-        layer = {"weight": float(scale.std) * rng.standard_normal((fan_out, fan_in))}
-        if bias:
-            layer["bias"] = float(scale.bias_std) * rng.standard_normal(fan_out)
-        params[f"layer{index}"] = layer
+        params[f"layer{index}"] = drawn_layer(rng, scaling.layer(index, depth, fan_in, fan_out), fan_in, fan_out, bias)
     return params
 
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.activations.functions import activation
-from learnmech.architectures.base import Normed, dense, keep, layer_scales
+from learnmech.architectures.base import Normed, dense, drawn_layer, keep, layer_scales
 from learnmech.architectures.grids import Centers, Convolve, Pool, Positions, Read, Windows
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
@@ -25,7 +25,8 @@ class Conv(Normed):
     d/positions channels. `padding`: `zero` or `circular` keeps as many positions at stride 1, the offsets being centered (an even kernel reaches further
     ahead); `none` stays within. `pooling`, `average` or `max`, takes windows of `window` positions along each axis side by side and leaves out an incomplete
     one. `readout`: `flatten` reads every position, `average` their mean. A weight is (out, offsets in reading order x channels), so that its fan_in is that
-    of one position. Signals are flat as inputs are, `layerK.pre` before the activation and `layerK.post` after the pooling. A `norm`, and `affine`, are
+    of one position. Signals keep the grid, (n, *positions, channels): `layerK.pre` before the activation and `layerK.post` after the pooling, with the axes
+    `position`, or `row` and `column`, and `channel`. A `norm`, and `affine`, are
     those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
     """
 
@@ -82,9 +83,10 @@ class Conv(Normed):
         params, fan_in = {}, d // math.prod(grids[0])
         depth = len(self.channels) + 1
         for index, fan_out in enumerate(self.channels, 1):
-            params[f"layer{index}"] = self._drawn(rng, index, depth, fan_in * offsets, fan_out)
+            params[f"layer{index}"] = drawn_layer(rng, self.scaling.layer(index, depth, fan_in * offsets, fan_out), fan_in * offsets, fan_out, self.bias)
             fan_in = fan_out
-        params[f"layer{depth}"] = self._drawn(rng, depth, depth, fan_in * (math.prod(grids[-1]) if self.readout == "flatten" else 1), k)
+        read = fan_in * (math.prod(grids[-1]) if self.readout == "flatten" else 1)
+        params[f"layer{depth}"] = drawn_layer(rng, self.scaling.layer(depth, depth, read, k), read, k, self.bias)
         return with_norms(self, params, list(params)[:-1])
 
     def forward(self, params, X, tap=keep):
@@ -94,18 +96,12 @@ class Conv(Normed):
         for index in range(1, len(params)):
             name = f"layer{index}"
             z = dense(params[name], scales[name], self._patches(h))
-            z = tap(f"{name}.pre", z.reshape(n, -1)).reshape(z.shape)
+            z = tap(f"{name}.pre", z)
             z = self._normed(params[name], scales[name], z, tap, name)
-            h = self._pooled(s(z))
-            h = tap(f"{name}.post", h.reshape(n, -1)).reshape(h.shape)
+            h = tap(f"{name}.post", self._pooled(s(z)))
         h = h.reshape(n, -1) if self.readout == "flatten" else h.mean(axis=tuple(range(1, h.ndim - 1)))
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
-
-    def _drawn(self, rng, index, depth, fan_in, fan_out):
-        scale = self.scaling.layer(index, depth, fan_in, fan_out)
-        layer = {"weight": float(scale.std) * rng.standard_normal((fan_out, fan_in))}
-        return layer | ({"bias": float(scale.bias_std) * rng.standard_normal(fan_out)} if self.bias else {})
 
     def _patches(self, h: Float[Array, "n *grid c"]) -> Float[Array, "n *positions o"]:
         """What every position sees, offset by offset."""
@@ -122,13 +118,17 @@ class Conv(Normed):
         return jnp.concatenate(seen, axis=-1)
 
     def _normed(self, layer, scale, z, tap, name):
-        """The norm over the channels of every position; its signal is flat as the others are."""
+        """The norm over the channels of every position."""
         rows = z.reshape(-1, z.shape[-1])
 
-        def flat(signal, value):
-            return tap(signal, value.reshape(len(z), -1)).reshape(value.shape) if signal.endswith(".normed") else tap(signal, value)
+        def on_grid(signal, value):
+            return tap(signal, value.reshape(z.shape)).reshape(value.shape) if signal.endswith(".normed") else tap(signal, value)
 
-        return normed(self, layer, scale, rows, flat, name).reshape(z.shape)
+        return normed(self, layer, scale, rows, on_grid, name).reshape(z.shape)
+
+    def signal_axes(self, name, rank):
+        grid = {3: ("position",), 4: ("row", "column")}.get(rank)
+        return super().signal_axes(name, rank) if grid is None else ("sample", *grid, "channel")
 
     def _pooled(self, h):
         if self.pooling == "none":

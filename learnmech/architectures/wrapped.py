@@ -1,6 +1,7 @@
 """Wrapped: a model written elsewhere, its arrays of floats as parameters under their own paths."""
 
 import functools
+import math
 
 import equinox as eqx
 import jax
@@ -12,6 +13,7 @@ from learnmech.architectures.models import Model, model_of
 from learnmech.architectures.skeletons import Skeleton, is_drawn, is_fitted, is_pair, made, said
 from learnmech.errors import Refused, refused
 from learnmech.language.parts import structure
+from learnmech.language.spaces import vector
 from learnmech.machine.backend import kept
 
 # How many outputs a model was made for, by its key, its inputs and the shapes of its parameters, which do not say it.
@@ -27,7 +29,8 @@ class Wrapped(Architecture):
     - make(key), or make(key, d, k) for d inputs and k outputs, which gives such a module: the seed draws the start;
     - a pair of init(key), or init(key, d, k), which gives a tree of parameters, and apply(params, x).
 
-    It acts on one example x (d,), and so on each of a batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis, per example.
+    It acts on one example x (d,), or ids of the shape that the data have, and so on each of a batch; if `batched`, on a batch (n, d). It gives (k,) outputs,
+    or one without axis, per example.
     `mixes_samples` says of a batched model that what it gives for an example depends on the others. `Wrapped.of("mine.py:model")` takes it from a file.
     Every array of floats is a parameter: `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`. All else stays inside.
     """
@@ -46,9 +49,12 @@ class Wrapped(Architecture):
         return cls(Model.in_file(where), batched=batched, mixes_samples=mixes_samples)
 
     def init(self, rng, d, k):
-        model = self.model.at_hand
+        return self.begun(rng, vector(d, "input"), vector(k, "output"))
+
+    def begun(self, rng, inputs, outputs):
+        model, d, k = self.model.at_hand, inputs.size, outputs.shape[-1]
         skeleton = _skeleton(self.model.key, *((d, k) if is_fitted(model) else (0, 0)))
-        _check_fit(self.model.key, self.batched, skeleton, d, k)
+        _check_fit(self.model.key, self.batched, skeleton, inputs, outputs)
         _OUTPUTS[self._made_for(skeleton.named(), d)] = k
         if not is_drawn(model):
             return skeleton.named()
@@ -59,7 +65,7 @@ class Wrapped(Architecture):
         return drawn.named()
 
     def forward(self, params, X, tap=keep):
-        d, made_for = X.shape[1], (0, 0)
+        d, made_for = math.prod(X.shape[1:]), (0, 0)
         if is_fitted(self.model.at_hand):
             made_for = d, _OUTPUTS.get(self._made_for(params, d))
             if made_for[1] is None:
@@ -90,29 +96,34 @@ def _outputs(key, batched, skeleton, params, X):
     if not isinstance(f, (jax.Array, np.ndarray)) or not jnp.issubdtype(f.dtype, jnp.floating):
         got = f.dtype if hasattr(f, "dtype") else f"a {type(f).__name__}"
         raise refused("Wrapped", f"a model that gives one array of floats, {form}", got, "Change what it returns")
-    if f.ndim not in (1, 2) or f.shape[0] != X.shape[0]:
+    if f.ndim < 1 or f.shape[0] != X.shape[0] or (f.ndim > 2 and X.ndim == 2 and not jnp.issubdtype(X.dtype, jnp.integer)):
         got = f"{f.shape} for a batch of {X.shape[0]}" if batched else f"{f.shape[1:]}"
         remedy = "Change what it returns, or drop batched" if batched else "Flatten what it returns, or set batched"
         raise refused("Wrapped", f"a model that gives outputs {form}", got, remedy)
-    return f.reshape(X.shape[0], -1).astype(X.dtype)
+    f = f if f.ndim > 1 else f[:, None]
+    return f.astype(jax.tree.leaves(params)[0].dtype)
 
 
-def _check_fit(key, batched, skeleton, d, k):
+def _check_fit(key, batched, skeleton, inputs, outputs):
     """Refuse data of another size than the model's, before anything is computed."""
     params = jax.tree.map(lambda w: jax.ShapeDtypeStruct(w.shape, w.dtype), skeleton.named())
     try:
-        found = _shapes(key, batched, skeleton, params, d).shape[1]
+        found = _shapes(key, batched, skeleton, params, inputs).shape[1:]
     except Refused:
         raise
     except Exception as error:
-        what = f"a model that takes {'batches of examples' if batched else 'examples'} of {d} inputs, as the data have"
+        taken = f"{inputs.size} inputs" if inputs.is_vector else str(inputs)
+        what = f"a model that takes {'batches of examples' if batched else 'examples'} of {taken}, as the data have"
         raise refused("Wrapped", what, said(error), "Make it for so many inputs, or change the data") from error
-    if found != k:
-        raise refused("Wrapped", f"a model of {k} outputs, as the data have", f"{found}", "Make it for so many outputs, or change the data")
+    if found != outputs.shape:
+        wanted, got = (shape[0] if len(shape) == 1 else " x ".join(map(str, shape)) for shape in (outputs.shape, found))
+        raise refused("Wrapped", f"a model of {wanted} outputs, as the data have", f"{got}", "Make it for so many outputs, or change the data")
 
 
-def _shapes(key, batched, skeleton, params, d):
-    return jax.eval_shape(lambda p, X: _outputs(key, batched, skeleton, p, X), params, jax.ShapeDtypeStruct((ROWS, d), np.float64))
+def _shapes(key, batched, skeleton, params, inputs):
+    dtype = np.float64 if inputs.vocabulary is None else np.int32
+    sample = jax.ShapeDtypeStruct((ROWS, *inputs.shape), dtype)
+    return jax.eval_shape(lambda p, X: _outputs(key, batched, skeleton, p, X), params, sample)
 
 
 def _draw(key, d, k):

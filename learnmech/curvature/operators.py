@@ -12,6 +12,7 @@ With f(w) the (n, k) outputs on the training inputs, J = df/dw and l(f) the loss
 Units [loss/param^2], of the last [loss^2/param^2].  Source: Pearlmutter 1994; Schraudolph 2002; Kunstner, Balles & Hennig 2019.
 """
 
+import dataclasses
 from collections.abc import Callable
 
 import jax
@@ -20,6 +21,7 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Float
 
+from learnmech.data.base import is_ids
 from learnmech.errors import refused
 from learnmech.language import trees
 from learnmech.language.trees import Array, Params
@@ -38,14 +40,15 @@ def product_of(system: System, params: Params, of: str = "hessian") -> Product:
     slope = jax.grad(lambda f: _price(system, f))
     if of == "empirical-fisher":
         n, G = system.train.X.shape[0], slope(outputs)
-        return lambda v: pulled(n * G * jnp.sum(G * pushed(v), axis=1, keepdims=True))[0]
+        outer = tuple(range(1, G.ndim))
+        return lambda v: pulled(n * G * jnp.sum(G * pushed(v), axis=outer, keepdims=True))[0]
     bent = jax.linearize(slope, outputs)[1]
     return lambda v: pulled(bent(pushed(v)))[0]
 
 
 def _price(system, outputs, Y=None):
     view = system.train
-    return system.loss_function.value(outputs, view.Y if Y is None else Y, view.weight)
+    return system.price(outputs, view if Y is None else dataclasses.replace(view, Y=Y))
 
 
 def check_operator(system: System, of: str) -> None:
@@ -62,6 +65,8 @@ def check_operator(system: System, of: str) -> None:
 def stands_for_a_likelihood(system: System) -> bool:
     """Whether the loss bends in its outputs, the same way whatever the targets: then it is a log partition function less what the outputs pay the targets."""
     Y = np.asarray(system.train.Y)
+    if is_ids(Y):
+        return True  # of ids there is cross-entropy alone
     rng = np.random.default_rng(0)
     outputs, along = (jnp.asarray(rng.standard_normal(Y.shape), Y.dtype) for _ in range(2))
     one, other = (jax.jvp(jax.grad(lambda f, T=T: _price(system, f, jnp.asarray(T))), (outputs,), (along,))[1] for T in (Y, np.roll(Y, 1, axis=0)))

@@ -11,11 +11,12 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from learnmech.curvature.eigenpairs import check_params
 from learnmech.data.base import View
 from learnmech.errors import refused
+from learnmech.language import trees
 from learnmech.language.trees import Array, Params
 from learnmech.machine.memory import check_memory
 from learnmech.system.landscape import System
@@ -33,8 +34,8 @@ def check_apart(who: str, system: System) -> None:
 def loss_of_one(system: System, params: Params, sample: View) -> Float[Array, ""]:
     """The loss of one sample alone, x (d,), y (k,) and its weight, without the ridge: that of a
     batch which it alone is."""
-    weight = None if sample.weight is None else sample.weight[None]
-    return system.loss_function.value(system.architecture.forward(params, sample.X[None]), sample.Y[None], weight)
+    alone = jax.tree.map(lambda part: part[None], sample)
+    return system.price(system.architecture.forward(params, alone.X), alone)
 
 
 def rows_at_once(system: System, params: Params, copies: int = 1) -> int:
@@ -59,11 +60,10 @@ def sample_gradients(system: System, params: Params, samples: np.ndarray | list[
     check_params(who, system, params)
     view, n = system.train, system.train.X.shape[0]
     places = np.arange(n) if samples is None else _places(who, samples, n)
-    chosen = View(view.X[places], view.Y[places], None if view.weight is None else view.weight[places])
-    return _in_blocks(who, _gradients, system, params, chosen, 1)
+    return _in_blocks(who, _gradients, system, params, view.at(places), 1)
 
 
-def jacobian(system: System, params: Params, X: Float[Array, "n d"] | None = None) -> Params:
+def jacobian(system: System, params: Params, X: Shaped[Array, "n ..."] | None = None) -> Params:
     """The slope of each output of each sample, df_c(x)/dw, {layer: {name: (n, k, *shape)}} as numpy
     arrays [output/param].
 
@@ -74,11 +74,16 @@ def jacobian(system: System, params: Params, X: Float[Array, "n d"] | None = Non
     who = "jacobian"
     check_apart(who, system)
     check_params(who, system, params)
-    dtype, d = system.train.X.dtype, system.train.X.shape[1]
-    X = system.train.X if X is None else jnp.asarray(X, dtype)
-    if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != d:
-        raise refused(who, f"inputs (n, {d})", f"shape {X.shape}", "Give a row for every input")
-    return _in_blocks(who, _slopes, system, params, X, system.train.Y.shape[1])
+    own = system.train.X
+    X = own if X is None else jnp.asarray(X, own.dtype)
+    if X.shape[1:] != own.shape[1:] or X.shape[0] == 0:
+        raise refused(who, f"inputs (n, {', '.join(map(str, own.shape[1:]))})", f"shape {X.shape}", "Give a row for every input")
+    outputs = trees.shapes_of(_outputs, system.architecture, params, X)
+    return _in_blocks(who, _slopes, system, params, X, outputs.size // len(X))
+
+
+def _outputs(architecture, params, X):
+    return architecture.forward(params, X)
 
 
 def _places(who, samples, n):

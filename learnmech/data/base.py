@@ -4,32 +4,71 @@ import dataclasses
 from typing import ClassVar
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Bool, Float, Shaped
 
 from learnmech.data import samples
 from learnmech.data.samples import Samples, brief, counted
 from learnmech.errors import refused
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.parts import Knob, Part, knob, structure
+from learnmech.language.spaces import Space, vector
 from learnmech.language.trees import Array
 
 
 class View(Part):
-    """Drawn samples: inputs X (n, d), targets Y (n, k) and, where errors count unequally, a weight (n, k)."""
+    """Drawn samples over the first axis: inputs X (n, d), targets Y (n, k) and, where errors count unequally, a weight (n, k).
 
-    X: Float[Array, "n d"]
-    Y: Float[Array, "n k"]
-    weight: Float[Array, "n k"] | None = None
+    In a space of its own a sample may be any array, and its entries ids (whole numbers). `mask`, of the shape of the targets' entries, says which of them
+    are asked for: those alone are counted, where a weight is not.
+    """
+
+    X: Shaped[Array, "n ..."]
+    Y: Shaped[Array, "n ..."]
+    weight: Float[Array, "n ..."] | None = None
+    mask: Bool[Array, "n ..."] | None = None
+
+    def at(self, indices) -> "View":
+        """These samples alone."""
+        return View(*(None if part is None else part[indices] for part in (self.X, self.Y, self.weight, self.mask)))
+
+
+def is_ids(values) -> bool:
+    """Whether an array holds ids, whole numbers, in place of real ones."""
+    return np.issubdtype(values.dtype, np.integer)
 
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What a source gives: the training view, a test view or None, the names of the outputs where they have any, and how the source was understood."""
+    """What a source gives: the training view, a test view or None, the names of the outputs where they have any, and how the source was understood.
+
+    `inputs` and `targets` are the spaces of a sample's sides; None: vectors of real numbers, as the training view has them.
+    """
 
     train: View
     test: View | None = None
     labels: tuple[str, ...] = ()
     said: str = ""
+    inputs: Space | None = None
+    targets: Space | None = None
+
+    @property
+    def spaces(self) -> tuple[Space, Space]:
+        """Of the inputs and of the targets."""
+        own = (self.inputs, self.targets)
+        derived = (vector(np.shape(part)[-1], axis) for part, axis in ((self.train.X, "input"), (self.train.Y, "output")))
+        return tuple(given or one for given, one in zip(own, derived, strict=True))
+
+    @property
+    def said_of_spaces(self) -> str:
+        """What a sample is on each side, in words."""
+        if self.of_vectors:
+            return " and ".join(f"{space.size} {name}" for space, name in zip(self.spaces, ("inputs", "outputs"), strict=True))
+        return " and ".join(map(str, self.spaces))
+
+    @property
+    def of_vectors(self) -> bool:
+        """Whether inputs and targets are vectors of real numbers, on which S_xx, S_yx and their modes stand."""
+        return all(space.is_vector for space in self.spaces)
 
 
 class Data(Part):
@@ -185,6 +224,15 @@ def card(view: View) -> Card:
     power = np.where(seen, ((syx @ vectors) ** 2).sum(0) / np.where(seen, values, 1), 0)
     whitened = bool(np.abs(sxx - np.eye(d)).max() < 1e-8)
     return Card(n, d, Y.shape[1], values, np.linalg.svd(syx, compute_uv=False), power, whitened)
+
+
+def described(data: Drawn) -> tuple[Table, ...]:
+    """What is to be known of drawn data, as tables: the card of vectors; of others what a sample is on each side."""
+    if data.of_vectors:
+        return card(data.train).tables()
+    counts = [str(len(view.X)) if view is not None else "none" for view in (data.train, data.test)]
+    rows = (("inputs", str(data.spaces[0])), ("targets", str(data.spaces[1])), ("training samples", counts[0]), ("test samples", counts[1]))
+    return (Table(("data", "one sample"), rows, f"{counts[0]} samples"),)
 
 
 def singular_modes(view: View) -> tuple[Float[np.ndarray, "k m"], Float[np.ndarray, " m"], Float[np.ndarray, "d m"]]:

@@ -200,6 +200,8 @@ def _drawn(source):
     for side, view in (("train", data.train), ("test", data.test)):
         if view is not None:
             finite(type(source).__name__, **{f"{side} inputs": view.X, f"{side} targets": view.Y})
+            for name, space, values in zip(("inputs", "targets"), data.spaces, (view.X, view.Y), strict=True):
+                space.check(type(source).__name__, f"{side} {name}", values)
     return data
 
 

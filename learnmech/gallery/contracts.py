@@ -18,6 +18,8 @@ from learnmech.comparison.verdicts import Check, compare, watching
 from learnmech.data.base import Data
 from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian
+from learnmech.data.ids import Ids
+from learnmech.data.modular import ModularArithmetic
 from learnmech.errors import Refused, refused
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare, stream_of
@@ -28,8 +30,8 @@ from learnmech.interventions.base import Intervention
 from learnmech.language import catalog, text, trees
 from learnmech.language.parts import Part
 from learnmech.language.quantity import exponent
+from learnmech.losses import CrossEntropy, Squared
 from learnmech.losses import Loss as LossFunction
-from learnmech.losses import Squared
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs.run import fork, run, stream
@@ -105,10 +107,10 @@ DIFFERENCES = "central differences of step 1e-5 in float64 are good to about 1e-
 
 
 def _architecture(example):
-    experiment = _plain(architecture=example, data=dataclasses.replace(Gaussian.example(), k=1))
+    experiment = mapped_by(example)
     start = prepare(experiment)
     outputs = start.system.outputs(start.state.params, start.system.train.X)
-    yield _exact("forward gives (n, k) outputs", outputs.shape == start.system.train.Y.shape)
+    yield _exact("forward gives outputs of the shape that the targets ask for", outputs.shape[1:] == start.data.spaces[1].scores.shape)
     yield _exact("forward gives finite outputs", bool(jnp.isfinite(outputs).all()))
     seen = []
     start.system.architecture.forward(start.state.params, start.system.train.X, lambda name, value: seen.append(name) or value)
@@ -119,13 +121,30 @@ def _architecture(example):
     yield Check("the gradient is that of the loss", gradient_error(experiment), 0.0, 1e-6, DIFFERENCES)
 
 
+def mapped_by(example) -> Experiment:
+    """The tiny experiment an architecture is tried on: vectors, or ids with one answer to a sample or to each position."""
+    on_ids = ({"data": one, "loss": CrossEntropy()} for one in (ModularArithmetic.example(), Ids.example()))
+    tried = ({"data": dataclasses.replace(Gaussian.example(), k=1)}, *on_ids)
+    for changes in tried:
+        plain = _plain(architecture=example, **changes)
+        try:
+            prepare(plain)
+            return plain
+        except Refused as error:
+            refusal = error
+    raise refusal
+
+
 def _data(example):
     one, two = (example.draw(stream_of(example.seed, "data")) for _ in range(2))
     yield _exact("the same seed draws the same samples", np.array_equal(one.train.X, two.train.X) and np.array_equal(one.train.Y, two.train.Y))
-    yield _exact(
-        "X is (n, d), Y is (n, k), float64",
-        one.train.X.ndim == one.train.Y.ndim == 2 and len(one.train.X) == len(one.train.Y) and one.train.X.dtype == np.float64,
-    )
+    if one.of_vectors:
+        yield _exact(
+            "X is (n, d), Y is (n, k), float64",
+            one.train.X.ndim == one.train.Y.ndim == 2 and len(one.train.X) == len(one.train.Y) and one.train.X.dtype == np.float64,
+        )
+    for space, values in zip(one.spaces, (one.train.X, one.train.Y), strict=True):
+        space.check(type(example).__name__, "samples", values)
     yield _exact("all samples are finite", bool(np.isfinite(one.train.X).all() and np.isfinite(one.train.Y).all()))
 
 

@@ -25,4 +25,5 @@ def drawn_anew(params: dict, draw: Callable) -> dict:
 
 def template(architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
     """Parameters as the architecture's scaling draws them for this data."""
-    return architecture.init(rng, data.train.X.shape[1], data.train.Y.shape[1])
+    inputs, targets = data.spaces
+    return architecture.begun(rng, inputs, targets.scores)

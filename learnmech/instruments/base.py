@@ -128,6 +128,12 @@ def relative_size(moved, size):
     return jnp.where(above == 0, 0, above / jnp.where((above == 0) & (below == 0), 1, below))
 
 
+def refuse_without_modes(who: str, system: System) -> None:
+    """Refuse a system whose inputs or targets are no vectors of real numbers: ids, or arrays of several axes."""
+    if system.modes is None:
+        raise refused(who, "inputs and targets that are vectors of real numbers", "ids, or samples of several axes", "Watch another instrument")
+
+
 class Counted(Instrument):
     """An instrument of the strongest `count` of the min(k, d) modes (0: all)."""
 
@@ -138,6 +144,7 @@ class Counted(Instrument):
         return self.count or min(system.train.Y.shape[1], system.train.X.shape[1])
 
     def check(self, system):
+        refuse_without_modes(type(self).__name__, system)
         most = min(system.train.Y.shape[1], system.train.X.shape[1])
         if self.count > most:
             raise refused(type(self).__name__, f"count <= {most}, the modes of this data", self.count, "Lower count, or set it to 0 for all")

@@ -5,7 +5,7 @@ All are of the traced kernel on the training inputs, the mean over outputs of T_
 
 import jax.numpy as jnp
 
-from learnmech.instruments.base import OfKernel, relative_size, where_finite
+from learnmech.instruments.base import OfKernel, refuse_without_modes, relative_size, where_finite
 from learnmech.instruments.similarity import ending, enough
 from learnmech.kernels.alignment import cka, target_alignment
 from learnmech.kernels.empirical import tangent_kernel
@@ -65,6 +65,10 @@ class KernelDrift(OfKernel):
 
 class KernelTarget(OfKernel):
     """Kernel-target alignment <T, YY'>/(|T|_F |YY'|_F): how much of the kernel is spent on the targets.  Source: Cristianini et al. 2001."""
+
+    def check(self, system):
+        refuse_without_modes("KernelTarget", system)
+        super().check(system)
 
     def quantities(self, system, params):
         return (Quantity("kernel_target_alignment", (), "1", "<T, YY'>/|T||YY'|", "alignment of the tangent kernel with the targets"),)

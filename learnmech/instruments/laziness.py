@@ -9,11 +9,12 @@ from learnmech.language.quantity import Quantity
 
 
 def features(system, params) -> dict:
-    """{layer: its features on the training inputs}: the signal after its nonlinearity, else the one before; in natural order. Without layers the outputs."""
+    """{layer: its features on the training inputs}: the signal after its nonlinearity, else the one before; in natural order, flat.
+    Without layers the outputs."""
     signals = system.architecture.signals(params, system.train.X)
     layers = sorted({name.rpartition(".")[0] for name in signals if name.endswith((".pre", ".post"))}, key=trees.natural)
-    features = {layer: signals.get(f"{layer}.post", signals.get(f"{layer}.pre")) for layer in layers}
-    return features or {"output": signals["output"]}
+    features = {layer: signals.get(f"{layer}.post", signals.get(f"{layer}.pre")) for layer in layers} or {"output": signals["output"]}
+    return {layer: h.reshape(h.shape[0], -1) for layer, h in features.items()}  # a grid of positions is so many features
 
 
 def feature_axis(layers: tuple[str, ...], params) -> tuple[str, tuple[tuple[str, tuple[str, ...]], ...]]:

@@ -3,8 +3,10 @@
 import jax.numpy as jnp
 import numpy as np
 
+from learnmech.data.base import is_ids
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument, where_finite
+from learnmech.instruments.signals import signal_axes
 from learnmech.language.quantity import Quantity
 from learnmech.losses.base import refuse_where
 
@@ -56,7 +58,7 @@ class TestLoss(Instrument):
 
 
 class Accuracy(Instrument):
-    """The share of samples put in the right class: the largest output where the largest target is, of one output the sign; on the test view too.
+    """The share of samples put in the right class: the largest output where the largest target is, or the id is, of one output the sign; on the test view too.
 
     Refuses targets that are no classes: rows that are no probabilities, and that are not the one row which all samples of a class share (one-hot, +1 and -1;
     centered or not).
@@ -65,7 +67,7 @@ class Accuracy(Instrument):
     def check(self, system):
         what, remedy = "targets that are classes", "Give one-hot targets or +1 and -1, or do not watch accuracy"
         for side, view in (("train", system.train), ("test", system.test)):
-            if view is not None:
+            if view is not None and not is_ids(view.Y):
                 refuse_where(~_of_classes(np.asarray(view.Y)), "Accuracy", what, view.Y, side, remedy)
 
     def quantities(self, system, params):
@@ -75,8 +77,8 @@ class Accuracy(Instrument):
 
     def read(self, moment):
         system, params = moment.system, moment.state.params
-        seen = {"accuracy": _share(system.outputs(params, system.train.X), system.train.Y)}
-        return seen if system.test is None else seen | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test.Y)}
+        seen = {"accuracy": _share(system.outputs(params, system.train.X), system.train)}
+        return seen if system.test is None else seen | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test)}
 
 
 def _of_classes(Y):
@@ -91,17 +93,24 @@ def _of_classes(Y):
     return chance | ((order[:, -1] > order[:, -2]) & (Y == Y[first]).all(axis=1))
 
 
-def _share(outputs, Y):
-    chosen, right = ((side[:, 0] > 0) if side.shape[1] == 1 else jnp.argmax(side, axis=1) for side in (outputs, Y))
-    return where_finite(jnp.mean(chosen == right, dtype=outputs.dtype), outputs)
+def _share(outputs, view):
+    if is_ids(view.Y):
+        hit = jnp.argmax(outputs, axis=-1) == view.Y
+    else:
+        chosen, right = ((side[..., 0] > 0) if side.shape[-1] == 1 else jnp.argmax(side, axis=-1) for side in (outputs, view.Y))
+        hit = chosen == right
+    asked = None if view.mask is None else view.mask.reshape(hit.shape)
+    return where_finite(jnp.mean(hit, dtype=outputs.dtype, where=asked), outputs)
 
 
 class Outputs(Instrument):
     """The network's outputs on the training view, and on the test view where there is one."""
 
     def quantities(self, system, params):
-        train = Quantity("outputs", ("sample", "output"), "output", "f", "outputs on the training inputs")
-        test = Quantity("test_outputs", ("test_sample", "output"), "output", "f_test", "outputs on the test inputs")
+        rank = len(system.architecture.signal_shapes(params, system.train.X)["output"].shape)
+        axes = ("output",) if rank == 2 else signal_axes(system.architecture, "output", rank)[1:]
+        train = Quantity("outputs", ("sample", *axes), "output", "f", "outputs on the training inputs")
+        test = Quantity("test_outputs", ("test_sample", *axes), "output", "f_test", "outputs on the test inputs")
         return (train,) if system.test is None else (train, test)
 
     def rests_on(self, quantity):

@@ -50,19 +50,19 @@ class Watch(Instrument):
         found = []
         own = self._own(params)
         for name, shape in self._arrays(system, params).items():
-            index, axes = self._index(name, shape, own)
+            index, axes = self._index(system, name, shape, own)
             kept = np.empty(shape, bool)[index].shape
             where = Address(name, self.index)
             label = str(where) if self.view == "train" else f"{where} on test"
             if self.reduce == "none":
-                found.append(Quantity(label, axes, self._units(name), str(where), str(where)))
+                found.append(Quantity(label, axes, self._units(name, own), str(where), str(where)))
                 continue
             size = min(self.count, *kept) if self.reduce == "singular-values" and len(kept) > 1 else self.count
             short = {"norm": (), "mean": ()}
             short |= {"histogram": (f"bin{self.count}",), "covariance": (f"{where}.i", f"{where}.j"), "singular-values": (f"mode{size}",)}
             if self.reduce in ("covariance", "singular-values") and len(kept) != 2:
                 raise refused("Watch", f"an array of two axes for its {self.reduce}", f"{where} of shape {kept}", "Choose another array or reduction")
-            units = {"histogram": "1", "covariance": SQUARED[self._units(name)]}.get(self.reduce, self._units(name))
+            units = {"histogram": "1", "covariance": SQUARED[self._units(name, own)]}.get(self.reduce, self._units(name, own))
             found.append(Quantity(f"{self.reduce}({label})", short[self.reduce], units, f"{self.reduce} {where}", f"{self.reduce} of {where}"))
         return tuple(found)
 
@@ -78,7 +78,9 @@ class Watch(Instrument):
         shapes = self._arrays(system, params)
         arrays = self._values(moment, shapes)
         quantities, own = self.quantities(system, params), self._own(params)
-        return {q.name: self._reduced(arrays[name][self._index(name, shape, own)[0]]) for q, (name, shape) in zip(quantities, shapes.items(), strict=True)}
+        return {
+            q.name: self._reduced(arrays[name][self._index(system, name, shape, own)[0]]) for q, (name, shape) in zip(quantities, shapes.items(), strict=True)
+        }
 
     @property
     def index(self) -> str:
@@ -106,10 +108,10 @@ class Watch(Instrument):
         """{path: the names of the axes of every parameter array}."""
         return trees.axes_among({name: np.shape(leaf) for name, leaf in trees.leaves_by_path(params).items()})
 
-    def _axes(self, name, shape, own):
+    def _axes(self, system, name, shape, own):
         bare = name.removeprefix("gradient.").removeprefix("update.")
-        if bare not in own and (bare.rsplit(".", 1)[-1] in ("pre", "normed", "post") or bare == "output"):
-            return "sample" if self.view == "train" else "test_sample", f"{bare.rsplit('.', 1)[0]}.unit"
+        if bare not in own and not bare.startswith("memory."):
+            return signal_axes(system.architecture, bare, len(shape), "sample" if self.view == "train" else "test_sample")
         held = next((path for path in own if bare.endswith(f".{path}")), bare)
         axes = own.get(held, ())
         if len(axes) != len(shape):
@@ -117,9 +119,9 @@ class Watch(Instrument):
         before = bare[: len(bare) - len(held)].removeprefix("memory.")
         return tuple(before + axis for axis in axes)
 
-    def _index(self, name, shape, own):
+    def _index(self, system, name, shape, own):
         address = Address(name, self.index)
-        axes = self._axes(name, shape, own)
+        axes = self._axes(system, name, shape, own)
         index = address.selection(shape, axes)
         kept = []
         for axis, one in zip(axes, index, strict=True):
@@ -128,11 +130,12 @@ class Watch(Instrument):
                 kept.append(f"{axis}[{part}]" if part else axis)
         return index, tuple(kept)
 
-    def _units(self, name):
-        if name.startswith("gradient.") and name.rsplit(".", 1)[-1] in SIGNALS:
-            return "loss"
-        own = "1" if name.startswith("memory.") or name.rsplit(".", 1)[-1] in SIGNALS else "param"
-        return next((units for start, units in UNITS.items() if name.startswith(start)), own)
+    def _units(self, name, own):
+        if name.startswith("memory."):
+            return "1"
+        if name.removeprefix("gradient.").removeprefix("update.") not in own:  # a signal
+            return "loss" if name.startswith("gradient.") else "1"
+        return next((units for start, units in UNITS.items() if name.startswith(start)), "param")
 
     def _values(self, moment, shapes):
         system, params = moment.system, moment.state.params
@@ -171,6 +174,12 @@ def _signals(system, params, X):
     return system.signals(params, X)
 
 
+def signal_axes(architecture, name: str, rank: int, sample: str = "sample") -> tuple[str, ...]:
+    """(sample, layer2.unit) of the signal layer2.post."""
+    layer = name.rsplit(".", 1)[0]
+    return tuple(sample if axis == "sample" else f"{layer}.{axis}" for axis in architecture.signal_axes(name, rank))
+
+
 def signal_gradients(system, params, names: list[str], view: str = "train") -> dict:
     """The gradient of the loss on a view with respect to signals, by name: what the loss would change by if each entry were moved alone."""
     if not names:
@@ -185,6 +194,6 @@ def signal_gradients(system, params, names: list[str], view: str = "train") -> d
         outputs = (
             system.architecture.forward(params, chosen.X, tap) if view == "train" else system.architecture.elsewhere(params, chosen.X, system.train.X, tap)
         )
-        return system.loss_function.value(outputs, chosen.Y, chosen.weight)
+        return system.price(outputs, chosen)
 
     return jax.grad(moved)({name: jnp.zeros(shapes[name].shape, shapes[name].dtype) for name in names})

@@ -4,7 +4,7 @@ other."""
 import jax.numpy as jnp
 
 from learnmech.errors import refused
-from learnmech.instruments.base import Instrument
+from learnmech.instruments.base import Instrument, refuse_without_modes
 from learnmech.instruments.laziness import feature_axis, features
 from learnmech.kernels.alignment import cka_among, hsic_among
 from learnmech.language import trees
@@ -42,6 +42,7 @@ class LayerSimilarity(Instrument):
     with_hsic: bool = structure(default=False, meaning="whether the criterion that CKA is a ratio of is read too")
 
     def check(self, system):
+        refuse_without_modes("LayerSimilarity", system)
         most = system.train.X.shape[0]
         if self.samples > most:
             raise refused("LayerSimilarity", f"samples <= {most}, those there are", self.samples, "Lower samples, or set it to 0 for all")

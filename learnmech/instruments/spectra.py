@@ -5,7 +5,7 @@ import numpy as np
 
 from learnmech.architectures.base import Dense
 from learnmech.errors import refused
-from learnmech.instruments.base import Instrument
+from learnmech.instruments.base import Instrument, refuse_without_modes
 from learnmech.instruments.weights import layer_quantity, per_layer
 from learnmech.language import trees
 from learnmech.language.quantity import Quantity
@@ -77,6 +77,7 @@ class Alignment(Instrument):
     """
 
     def check(self, system):
+        refuse_without_modes("Alignment", system)
         if not _weighted(system):
             raise refused("Alignment", "layers with weight matrices", repr(system.architecture), "Watch Norms instead")
 

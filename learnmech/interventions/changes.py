@@ -5,7 +5,7 @@ import zlib
 
 import numpy as np
 
-from learnmech.data.base import Data, Drawn, View
+from learnmech.data.base import Data
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, one_of
 from learnmech.language.parts import Knob, array, knob, part, structure
@@ -77,7 +77,7 @@ class Relabel(Intervention):
         if self.values is None:
             order = np.random.default_rng([int(self.shuffle), zlib.crc32(b"relabel")]).permutation(len(train.Y))
         targets = np.asarray(train.Y)[order] if self.values is None else self.values
-        return Drawn(View(train.X, targets, train.weight), drawn.test, drawn.labels)
+        return dataclasses.replace(drawn, train=dataclasses.replace(train, Y=targets.astype(train.Y.dtype)))
 
     @classmethod
     def example(cls):

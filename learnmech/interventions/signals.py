@@ -1,5 +1,6 @@
 """Interventions on the network itself: signals held at a value, and the network replaced by its tangent."""
 
+import dataclasses
 from typing import ClassVar
 
 import equinox as eqx
@@ -41,7 +42,7 @@ class _Patched(Architecture):
     def forward(self, params, X, tap=keep):
         def patched(name, signal):
             if name == self.name:
-                where = Address(self.name, self.index).selection(signal.shape, signal_axes(name))
+                where = Address(self.name, self.index).selection(signal.shape, self.inner.signal_axes(name, signal.ndim))
                 signal = signal.at[where].set(jnp.asarray(self.values, signal.dtype))
             return tap(name, signal)
 
@@ -49,6 +50,9 @@ class _Patched(Architecture):
 
     def rate_factors(self, params, family="sgd"):
         return self.inner.rate_factors(params, family)
+
+    def signal_axes(self, name, rank):
+        return self.inner.signal_axes(name, rank)
 
     def __check_init__(self):
         pass
@@ -58,13 +62,8 @@ def _is_tangent(architecture: Architecture) -> bool:
     return isinstance(architecture, Linearized) or (isinstance(architecture, Around) and _is_tangent(architecture.of))
 
 
-def signal_axes(name: str) -> tuple[str, str]:
-    """(sample, layer2.unit) of the signal layer2.post."""
-    return "sample", f"{name.rsplit('.', 1)[0]}.unit"
-
-
 def _on(system: System, architecture: Architecture) -> System:
-    return System(architecture, system.loss_function, system.train, system.test, None, system.modes)
+    return dataclasses.replace(system, architecture=architecture, reduced=None)
 
 
 class Patch(Intervention):
@@ -86,7 +85,9 @@ class Patch(Intervention):
         name = address.among(shapes)
         if len(name) != 1:
             raise refused("Patch", "one signal", ", ".join(name), "Name layer1.pre or layer1.post")
-        shape = np.asarray(np.empty(shapes[name[0]].shape, bool)[address.selection(shapes[name[0]].shape, signal_axes(name[0]))]).shape
+        whole = shapes[name[0]].shape
+        index = address.selection(whole, system.architecture.signal_axes(name[0], len(whole)))
+        shape = np.asarray(np.empty(whole, bool)[index]).shape
         units = shape[1:]
         if self.values is not None and self.values.shape not in (units, ()):
             raise refused("Patch", f"values of shape {units} for {self.path}", f"shape {self.values.shape}", "Give one value, or one for each unit")

@@ -8,7 +8,7 @@ import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from learnmech.architectures.base import Architecture
 from learnmech.errors import refused
@@ -16,7 +16,7 @@ from learnmech.language import trees
 from learnmech.language.trees import Array, Params
 from learnmech.machine.memory import check_memory
 
-Inputs = Float[Array, "n d"]
+Inputs = Shaped[Array, "n ..."]
 BLOCK_BYTES = 2**26
 
 
@@ -42,7 +42,7 @@ def tangent_kernel(
 def _fitting(X1, X2):
     """Refuse inputs that are no rows, or of unlike dimensions."""
     for name, X in (("X1", X1), ("X2", X1 if X2 is None else X2)):
-        if X.ndim != 2 or X.shape[0] == 0 or X.shape[1] != X1.shape[1]:
+        if X.ndim < 2 or X.shape[0] == 0 or X.shape[1:] != X1.shape[1:]:
             raise refused("The tangent kernel", "inputs (n, d) and (m, d) of one dimension", f"shape {X.shape} of {name}", "Give a row for every input")
 
 
@@ -101,23 +101,23 @@ def _signals_of(architecture, params, sublayers, X):
 def _by_jacobian(architecture, params, X1, X2, full):
     factors = architecture.rate_factors(params, "sgd")
     if architecture.mixes_samples:
-        one, two = (jax.jacrev(lambda p, X=X: architecture.forward(p, X))(params) for X in (X1, X1 if X2 is None else X2))
+        one, two = (jax.jacrev(lambda p, X=X: _flat(architecture.forward(p, X)))(params) for X in (X1, X1 if X2 is None else X2))
         return _contracted(one, two, factors, full)
 
     def slopes(x):
-        return jax.jacrev(lambda p: architecture.forward(p, x[None])[0])(params)
+        return jax.jacrev(lambda p: _flat(architecture.forward(p, x[None]))[0])(params)
 
     leaves = jax.tree.leaves(jax.eval_shape(slopes, X1[0]))
     size = sum(leaf.size * leaf.dtype.itemsize for leaf in leaves)
     rows = max(1, min(len(X1), BLOCK_BYTES // size))
-    padded = jnp.concatenate([X1, jnp.broadcast_to(X1[-1:], (-len(X1) % rows, X1.shape[1]))])
+    padded = jnp.concatenate([X1, jnp.broadcast_to(X1[-1:], (-len(X1) % rows, *X1.shape[1:]))])
 
     def block(some):
         one = jax.lax.map(slopes, some)
         seen = jax.lax.map(lambda x: _contracted(one, jax.tree.map(lambda s: s[None], slopes(x)), factors, full), X1 if X2 is None else X2)
         return jax.tree.map(lambda share: jnp.moveaxis(share[:, :, 0], 0, 1), seen)
 
-    shares = jax.lax.map(block, padded.reshape(-1, rows, X1.shape[1]))
+    shares = jax.lax.map(block, padded.reshape(-1, rows, *X1.shape[1:]))
     return jax.tree.map(lambda share: share.reshape(-1, *share.shape[2:])[: len(X1)], shares)
 
 
@@ -160,7 +160,12 @@ def _outputs(architecture, params, X):
 
 
 def _forward(architecture, params, X):
-    return architecture.forward(params, X)
+    return _flat(architecture.forward(params, X))
+
+
+def _flat(outputs):
+    """(n, k) outputs; those over several axes, as of every position, count as outputs of their own."""
+    return outputs.reshape(len(outputs), -1)
 
 
 @eqx.filter_jit

@@ -4,7 +4,7 @@ from typing import ClassVar
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 
 from learnmech.errors import refused
 from learnmech.language import trees
@@ -15,17 +15,27 @@ CONSTANTS = {"half-mean": lambda n: 0.5 / n, "mean": lambda n: 1.0 / n, "half-su
 
 
 class Loss(Part):
-    """A price on outputs, averaged or summed over samples, plus a price on parameters."""
+    """A price on outputs, averaged or summed over samples, plus a price on parameters.
 
-    def value(self, outputs: Float[Array, "n k"], Y: Float[Array, "n k"], weight: Array | None = None) -> Float[Array, ""]:
-        """The price of these outputs; a weight is (n, k), or (n,) for whole samples."""
+    Outputs are (n, ..., k), their last axis that of one answer; targets are alike, or (n, ...) ids where the loss `takes_ids`.
+    """
+
+    takes_ids: ClassVar[bool] = False
+
+    @property
+    def is_mean(self) -> bool:
+        """Whether it is averaged over samples, and so over the entries of a target where it has several."""
+        return False
+
+    def value(self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."], weight: Array | None = None) -> Float[Array, ""]:
+        """The price of these outputs; a weight is (n,) for whole samples, (n, ...) for the entries of a target, or of the shape of the prices."""
         raise NotImplementedError
 
     def penalty(self, params: trees.Params) -> Float[Array, ""] | float:
         """The price of these parameters."""
         return 0.0
 
-    def check(self, Y: Float[Array, "n k"], side: str = "train") -> None:
+    def check(self, Y: Shaped[Array, "n ..."], side: str = "train") -> None:
         """Refuse targets of the train or test side that this loss has no price for."""
 
     def formula(self, n: int) -> str:
@@ -48,14 +58,18 @@ class Scaled(Loss):
         """c for n samples."""
         return CONSTANTS[self.scaling](n)
 
-    def prices(self, outputs: Float[Array, "n k"], Y: Float[Array, "n k"]) -> Float[Array, "n k"]:
-        """What each output of each sample costs, in units of c."""
+    @property
+    def is_mean(self):
+        return self.scaling in ("mean", "half-mean")
+
+    def prices(self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."]) -> Float[Array, "n ..."]:
+        """What each output of each sample costs, in units of c; of ids what each entry of a target does."""
         raise NotImplementedError
 
     def value(self, outputs, Y, weight=None):
         prices = self.prices(outputs, Y)
         if weight is not None:
-            prices = (weight[:, None] if weight.ndim == 1 else weight) * prices
+            prices = jnp.expand_dims(weight, tuple(range(weight.ndim, prices.ndim))) * prices
         return self.constant(outputs.shape[0]) * jnp.sum(prices)
 
     def penalty(self, params):
@@ -65,7 +79,7 @@ class Scaled(Loss):
         return f"loss = {self.words}, c = {self.constant(n):.6g} ({self.scaling}, n = {n})"
 
 
-def refuse_where(wrong: np.ndarray, who: str, what: str, Y: Float[Array, "n k"], side: str, remedy: str) -> None:
+def refuse_where(wrong: np.ndarray, who: str, what: str, Y: Shaped[Array, "n ..."], side: str, remedy: str) -> None:
     """Refuse the first row of targets that is marked as wrong."""
     rows = np.flatnonzero(wrong)
     if len(rows):

@@ -14,7 +14,7 @@ SIGNS = "Give +1 or -1 in each output (data.Digits has targets='signs'), or use 
 
 
 class CrossEntropy(Scaled):
-    """-c sum_i sum_a y_ia ln p_ia, p_i = softmax(f_i) over the k >= 2 outputs, + (ridge/2)|params|^2; targets are one-hot, or probabilities.
+    """-c sum_i sum_a y_ia ln p_ia, p_i = softmax(f_i) over the k >= 2 outputs, + (ridge/2)|params|^2; targets are one-hot, probabilities, or ids.
 
     c = 1/n for `mean`, 1 for `sum`. In its outputs, for one sample: gradient p - y, Hessian diag(p) - pp'. An (n, k) weight of the data multiplies each
     term. Prices of classes that are all but certain keep their relative precision, ln p = -ln(1 + sum_{b != a} e^{f_b - f_a}) for the largest f_a, and so
@@ -22,8 +22,11 @@ class CrossEntropy(Scaled):
     """
 
     words: ClassVar[str] = "-c sum_i sum_a y_ia ln softmax(f_i)_a"
+    takes_ids: ClassVar[bool] = True
 
     def check(self, Y, side="train"):
+        if np.issubdtype(np.asarray(Y).dtype, np.integer):
+            return  # that they are below the vocabulary is seen to by their space
         Y, what = np.asarray(Y, np.float64), "targets that are classes, one-hot or probabilities"
         if Y.shape[1] < 2:
             raise refused("CrossEntropy", "a column of targets for each of two classes or more", f"{Y.shape[1]}", "Give one-hot targets, or use Logistic")
@@ -31,11 +34,13 @@ class CrossEntropy(Scaled):
         refuse_where(wrong, "CrossEntropy", what, Y, side, "Give rows >= 0 that sum to 1 (data.Digits has them), or use Squared")
 
     def prices(self, outputs, Y):
-        largest = jax.nn.one_hot(jnp.argmax(outputs, axis=1), outputs.shape[1], dtype=bool)
-        top = jnp.sum(jnp.where(largest, outputs, 0), axis=1, keepdims=True)
+        largest = jax.nn.one_hot(jnp.argmax(outputs, axis=-1), outputs.shape[-1], dtype=bool)
+        top = jnp.sum(jnp.where(largest, outputs, 0), axis=-1, keepdims=True)
         # the largest is set apart, so that what is small beside it is neither lost in a sum nor in a derivative's difference
         behind = jnp.where(largest, 0, outputs - top)
-        rest = jnp.log1p(jnp.sum(jnp.where(largest, 0, jnp.exp(behind)), axis=1, keepdims=True))
+        rest = jnp.log1p(jnp.sum(jnp.where(largest, 0, jnp.exp(behind)), axis=-1, keepdims=True))
+        if jnp.issubdtype(Y.dtype, jnp.integer):
+            return jnp.take_along_axis(rest - behind, Y[..., None], axis=-1)[..., 0]
         return Y * (rest - behind)
 
 

@@ -165,10 +165,9 @@ class Course:
         for event in self.events[:done]:
             drawn = event.data(drawn)
         start, anchors = prepare(experiment, data=drawn), iter(anchors)
-        was = self.start.system.train
-        if (start.system.train.X.shape[1], start.system.train.Y.shape[1]) != (was.X.shape[1], was.Y.shape[1]):
-            got = f"{start.system.train.X.shape[1]} and {start.system.train.Y.shape[1]}"
-            raise refused("The event", f"data of {was.X.shape[1]} inputs and {was.Y.shape[1]} outputs, as before", got, "Choose data of the same shape")
+        if drawn.spaces != self.start.data.spaces:
+            before, got = (one.said_of_spaces for one in (self.start.data, drawn))
+            raise refused("The event", f"data of {before}, as before", got, "Choose data of the same shape")
         system = dataclasses.replace(start.system, architecture=self.start.system.architecture)  # anchored where the run began
         for event in self.events[:done]:
             system = event.system(system, next(anchors) if event.anchored else self.start.state.params)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from learnmech.comparison.domains import survey
 from learnmech.comparison.verdicts import RULE
-from learnmech.data.base import card
+from learnmech.data.base import described
 from learnmech.errors import Refused
 from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay
@@ -136,6 +136,6 @@ def _data_read(shown) -> str:
 
 def _data_card(shown) -> str:
     try:
-        return "".join(map(as_html, card(shown.record.course.start.data.train).tables()))
+        return "".join(map(as_html, described(shown.record.course.start.data)))
     except (Refused, ValueError, TypeError) as error:  # data that have no spectra
         return f'<p class="dim">{safe(error)}</p>'

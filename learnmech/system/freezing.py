@@ -100,6 +100,9 @@ class _Narrowed(Architecture):
     def rate_factors(self, params, family="sgd"):
         return self.frozen.free(self.inner.rate_factors(self.frozen.combined(params, self.held), family))
 
+    def signal_axes(self, name, rank):
+        return self.inner.signal_axes(name, rank)
+
     def __check_init__(self):
         pass
 
@@ -115,7 +118,7 @@ class Narrowed(System):
     def of(cls, system: System, params: Params, frozen: Frozen) -> "Narrowed":
         """The landscape around these parameters."""
         narrow = _Narrowed(system.architecture, params, frozen)
-        parts = (system.loss_function, system.train, system.test, system.reduced, system.modes)
+        parts = (system.loss_function, system.train, system.test, system.reduced, system.modes, system.entries)
         return cls(narrow, *parts, system, params, frozen)
 
     def _full(self, params):

@@ -67,7 +67,7 @@ class Theory(Part):
     `tolerance` is the largest relative error at which a comparison says that the theory holds. A theory `over_seeds` speaks of the mean over
     many runs, and its tolerance is in standard errors; it is a mean over what the rule draws `from_start`, or over the starts too.
     A `limit` is held to its order. One `of_events` speaks of runs that are changed on the way. A `dear` one takes as long to predict as a run takes:
-    it is not asked where one of its conditions fails.
+    it is not asked where one of its conditions fails. One `of_ids` speaks of samples of any kind; others of vectors of real numbers alone.
     """
 
     source: ClassVar[str]
@@ -77,6 +77,7 @@ class Theory(Part):
     from_start: ClassVar[bool] = True
     of_events: ClassVar[bool] = False
     dear: ClassVar[bool] = False
+    of_ids: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
     def domain(self, start: Start) -> Iterable[Condition]:
@@ -101,6 +102,8 @@ class Theory(Part):
 
         This never raises: a refusal within, or an arithmetic surprise, is a condition that does not hold, and says so.
         """
+        if not (self.of_ids or start.data.of_vectors):
+            return (Condition("inputs and targets are vectors of real numbers", start.data.said_of_spaces, "vectors", False),)
         count = len(start.experiment.events)
         undisturbed = (Condition("nothing is changed on the way (events)", count, 0, False),) if count and not self.of_events else ()
         network = start.system.architecture

@@ -88,6 +88,7 @@ class ModifiedEpochs(Theory):
     """
 
     source: ClassVar[str] = "Smith et al. 2021"
+    of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     over_seeds: ClassVar[bool] = True

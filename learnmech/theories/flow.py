@@ -164,6 +164,7 @@ class Flow(Theory):
     """
 
     source: ClassVar[str] = "Euler's method"
+    of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0),)
     tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
@@ -210,6 +211,7 @@ class ModifiedFlow(Theory):
     """
 
     source: ClassVar[str] = "Barrett & Dherin 2021"
+    of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order

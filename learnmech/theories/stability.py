@@ -158,6 +158,7 @@ class EdgeOfStability(Theory):
     """
 
     source: ClassVar[str] = "Cohen et al. 2021, 2022"
+    of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("sharpness", "preconditioned_sharpness")
     tolerance: ClassVar[float] = 0.1  # it hovers: some percent above while the loss still oscillates, some below after a burst
 

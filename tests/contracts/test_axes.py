@@ -12,6 +12,7 @@ import learnmech as lm
 from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
 from learnmech.experiment.tables import laid_out
+from learnmech.gallery.contracts import mapped_by
 from learnmech.instruments import Watch
 from learnmech.instruments.base import Instrument
 from learnmech.language import catalog, trees
@@ -108,8 +109,8 @@ def test_what_is_watched_together_fits_into_one_table_in_any_order(kind):
     example = TURNED[kind] if kind in TURNED else catalog.load(catalog.members("architectures")[kind]).example()
     try:
         start = lm.prepare(around(example))
-    except Refused:  # what has one output alone
-        start = lm.prepare(dataclasses.replace(around(example), data=dataclasses.replace(around(example).data, k=1)))
+    except Refused:  # what has one output alone, or takes ids
+        start = lm.prepare(mapped_by(example))
     chosen = []
     for one in (*LIGHT, instruments.TangentKernel(samples=3), Watch("output[sample=0:3]"), Watch("output[sample=0:3]", reduce="covariance")):
         try:

@@ -201,7 +201,9 @@ def neighbours(field, value):
     if isinstance(value, np.ndarray) and value.ndim:
         moved = value.copy()
         moved.flat[0] = np.nextafter(moved.flat[0], np.inf)
-        return [moved]
+        whole = value.copy()  # of ids, which are whole numbers
+        whole.flat[0] += 1
+        return [moved, whole]
     value = value.item() if isinstance(value, np.ndarray) else value
     if isinstance(value, bool):
         return [not value]
