@@ -29,6 +29,7 @@ from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way, checkpoint_at, place_of, walk
 from learnmech.runs.endings import climbing, ending
 from learnmech.runs.estimates import check_room, room, seconds_of
+from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory
 from learnmech.system.state import State
 
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
@@ -276,25 +277,24 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
 def _streamed(course, watch, until, progress, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
     progress = _HEARD.get() if progress is None else progress
-    schedule = Schedule(course, budget, time.perf_counter)
-    notes, blocks, last, status = [course.marks.note] if course.marks.note else [], [], None, "finished"
+    notes, last, status = [course.marks.note] if course.marks.note else [], None, "finished"
+    first = _first(course, after)
+    readings = Memory(course, shapes_in(course.start, watch), first) if writer is None else Folder(writer)
     # a run that goes on is told of as one that never stopped
-    losses = [np.zeros(0) if writer is None else writer.committed_values("loss", _first(course, after))]
+    losses = Losses(np.zeros(0) if writer is None else writer.committed_values("loss", first))
+    checkpoints = Checkpoints(course, Schedule(course, budget, time.perf_counter), kept)
     if after is not None and writer is None:
-        kept.keep(after)
+        checkpoints.begin(after)
     kept_in = "in memory" if writer is None else str(writer.folder)
     LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, kept_in)
     try:
         for block in stream(course, watch, until, after=after):
-            if writer is None:
-                blocks.append(block.readings)
-            else:
-                writer.append(block.first, block.readings, block.progress.reached)
-            losses += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
+            readings.take(block)
+            losses.take(block)
             last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
-            schedule.keep(last.checkpoint, last.halted or last.progress.reached == len(course.places), kept)
+            checkpoints.take(block)
             if progress is not None:
-                progress(last.progress)
+                progress(block.progress)
     except KeyboardInterrupt:
         if last is None or last.progress.reached <= _first(course, after):
             raise
@@ -306,7 +306,7 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         notes.append(ending(course.start, last.state.params, where, until))
     if status == "finished" and not any(note.startswith("diverged") for note in notes):
         way = Way(course, kept, made)
-        notes += climbing(course, last.checkpoint, np.concatenate(losses), lambda places: (here.state for _, here, _ in walk(way, places, ())))
+        notes += climbing(course, last.checkpoint, losses.values, lambda places: (here.state for _, here, _ in walk(way, places, ())))
     final, reached = final_of(last.state), last.progress.reached
     LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), kept_in)
     for note in notes:
@@ -314,9 +314,7 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     if writer is not None:
         writer.finish(final, notes, status, reached)
         return load(writer.folder, sound=True)
-    blocks = [block for block in blocks if block]
-    readings = {every: {name: _joined([b[every][name] for b in blocks]) for name in values} for every, values in blocks[0].items()} if blocks else {}
-    tables = tabulated(course, watch, readings, _first(course, after), reached)
+    tables = tabulated(course, watch, readings.readings(reached), first, reached)
     made = made | {"wall_seconds": round(time.perf_counter() - began, 3)}
     return Record(course.start.experiment, tables, final, made, tuple(notes), watch=watch, reached=reached, kept=kept, prepared=[course])
 
@@ -324,7 +322,3 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
 def _first(course, after):
     """The first mark that is read."""
     return 0 if after is None else int(np.searchsorted(course.places, after.place))
-
-
-def _joined(blocks):
-    return blocks[0] if len(blocks) == 1 else np.concatenate(blocks)

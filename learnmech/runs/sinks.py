@@ -1,0 +1,76 @@
+"""Sinks: where the blocks of a run go while it is made: memory, a run folder, checkpoints."""
+
+import numpy as np
+
+from learnmech.march.stages import Checkpoint, Course
+from learnmech.record.base import due_marks
+from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
+from learnmech.record.folder import Writer
+
+
+class Memory:
+    """Readings in arrays made once, from the count of marks, into which blocks are copied.
+
+    To keep the blocks and join them at the end took a third of a run of 100,000 steps that recorded every weight.
+    """
+
+    def __init__(self, course: Course, shapes: dict, first: int):
+        self.first = first
+        rows = {every: len(due_marks(every, first, len(course.places))) for every in shapes}
+        # pages that no block reaches, of a run that stops early, are never asked of the system
+        self.arrays = {every: {name: np.empty((rows[every], *s.shape), s.dtype) for name, s in group.items()} for every, group in shapes.items()}
+
+    def take(self, block) -> None:
+        """Copy what a block has read."""
+        for every, values in block.readings.items():
+            at = len(due_marks(every, self.first, block.first))
+            for name, value in values.items():
+                self.arrays[every][name][at : at + len(value)] = value
+
+    def readings(self, reached: int) -> dict[int, dict[str, np.ndarray]]:
+        """What was read up to a mark, that left out."""
+        rows = {every: len(due_marks(every, self.first, reached)) for every in self.arrays}
+        return {every: {name: array[: rows[every]] for name, array in group.items()} for every, group in self.arrays.items()}
+
+
+class Folder:
+    """A run folder: a block is committed when it is whole."""
+
+    def __init__(self, writer: Writer):
+        self.writer = writer
+
+    def take(self, block) -> None:
+        """Write what a block has read."""
+        self.writer.append(block.first, block.readings, block.progress.reached)
+
+
+class Losses:
+    """The training loss at every mark, where it is watched, from what was committed before on."""
+
+    def __init__(self, before: np.ndarray):
+        self.parts = [before]
+
+    def take(self, block) -> None:
+        """Keep the losses of a block."""
+        self.parts += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
+
+    @property
+    def values(self) -> np.ndarray:
+        """All of them."""
+        return np.concatenate(self.parts)
+
+
+class Checkpoints:
+    """Where the run can go on from, as often as its budget allows, and at its end."""
+
+    def __init__(self, course: Course, schedule: Schedule, kept: InMemory | OnDisk):
+        self.course, self.schedule, self.kept = course, schedule, kept
+
+    def take(self, block) -> None:
+        """Keep the checkpoint of a block, if it is time."""
+        over = block.halted or block.progress.reached == len(self.course.places)
+        self.schedule.keep(block.checkpoint, over, self.kept)
+
+    def begin(self, checkpoint: Checkpoint) -> None:
+        """Keep the one from which the run goes on."""
+        self.kept.keep(checkpoint)
