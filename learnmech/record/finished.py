@@ -20,7 +20,7 @@ def finished_before(folder: str | Path, experiment: Experiment, watch: tuple[Ins
             return False
         if made["fingerprint"] != experiment.fingerprint or identity.changes(made, experiment, *watch):
             return False  # a class of that name is at hand, and is not the one that made it
-        here = {name: made.get(name) for name in DECISIVE}
+        here = {name: made[name] for name in DECISIVE if name in made}
         return here == now["surroundings"] and decisive(found.experiment, found.watch) == now and not load(folder).damaged
     except (Refused, OSError, KeyError, TypeError, ValueError):
         return False

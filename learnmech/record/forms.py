@@ -35,7 +35,12 @@ GUEST = {name: str for name in ("family", "kind", "name", "digest", "module")}
 CODE = {"python": str, "guests": [GUEST], "files": {Name: str}}
 PROVENANCE |= {"cores": (int, None), "parent?": (PARENT, None), "code?": CODE, "data?": [{"knob": str, "file": str, "sha256": str}]}
 GUEST = {name: str for name in ("family", "kind", "name", "digest", "module")}
-PROVENANCE |= {"data_read?": str, "data?": [{"knob": str, "file": str, "sha256": str}], "code?": {"python": str, "guests": [GUEST], "files": {Name: str}}}
+PROVENANCE |= {
+    "data_read?": str,
+    "products?": str,
+    "data?": [{"knob": str, "file": str, "sha256": str}],
+    "code?": {"python": str, "guests": [GUEST], "files": {Name: str}},
+}
 RUN = {"format": int, "provenance": PROVENANCE, "experiment": str, "watch": [str], "names": {Size: [str]}, "until": (str, None)}
 RUN |= {"first": Count, "block": Size, "crc32": {Name: str}}
 PROGRESS = {"marks": Count, "status": str, "notes": [str], "wall_seconds": (float, int)}

@@ -1,7 +1,6 @@
 """Provenance: what made a record, and whether a replay here is the same to the bit."""
 
 import datetime
-import os
 import platform
 
 import jax
@@ -11,12 +10,14 @@ import numpy as np
 from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.language import text
+from learnmech.machine import place
 from learnmech.machine.version import VERSION
 from learnmech.record import identity
 
 # Other cores or another minor release of Python move the last bits at most; what belongs to a run's numbers is the rest.
-DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "precision")
+DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "products", "precision")
 BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
+BITS |= {"products": "matrix products"}
 
 
 def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = (), data_read: str = "") -> dict:
@@ -30,15 +31,13 @@ def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = 
 
 def surroundings(experiment: Experiment) -> dict:
     """Versions, device, precision and cores: what the last bits of a run depend on, beside the experiment."""
-    device = jax.devices()[0]
     return {
         "learnmech": VERSION,
         "jax": jax.__version__,
         "jaxlib": jaxlib.__version__,
         "numpy": np.__version__,
         "python": platform.python_version(),
-        "device": device.device_kind if device.platform != "cpu" else f"cpu {platform.machine()}",
-        "cores": os.cpu_count(),
+        **place.surroundings(),
         "precision": experiment.precision,
     }
 
@@ -50,12 +49,12 @@ def decisive(experiment: Experiment, watch: tuple[Instrument, ...]) -> dict:
     return {
         "experiment": text.identity(experiment),
         "watch": [text.identity(one) for one in watch],
-        "surroundings": {name: here[name] for name in DECISIVE},
+        "surroundings": {name: here[name] for name in DECISIVE if name in here},
     }
 
 
 def equal_to_round_off_because(made: dict, experiment: Experiment) -> str:
     """Why a replay here may differ from the first run in the last bits; "" where it cannot."""
     here = surroundings(experiment)
-    differ = [f"{word} {made.get(key)} then, {here[key]} now" for key, word in BITS.items() if made.get(key) != here[key]]
+    differ = [f"{word} {made.get(key)} then, {here.get(key)} now" for key, word in BITS.items() if made.get(key) != here.get(key)]
     return "equal to round-off only: " + "; ".join(differ) if differ else ""

@@ -85,7 +85,7 @@ def alone(folder: Path) -> Iterator[None]:
 def _said(asked: Asked, points: list[Experiment]) -> dict:
     """What sweep.json says. Its `identity` is all that decides which points there are, and in which order."""
     here = surroundings(asked.experiment)
-    said = asked.plain() | {"points": identities_of(points, asked.watch), "surroundings": {name: here[name] for name in DECISIVE}}
+    said = asked.plain() | {"points": identities_of(points, asked.watch), "surroundings": {name: here[name] for name in DECISIVE if name in here}}
     clocks = [marks_of(point).times for point in points]
     longest = max(clocks, key=len)
     moving = "time" if all(np.array_equal(one, longest[: len(one)]) for one in clocks) else "mark"
@@ -129,7 +129,7 @@ def _other(there, said) -> str:
     """In what another sweep differs, in a word."""
     before, here = there.get("surroundings"), said["surroundings"]
     before = before if isinstance(before, dict) else {}
-    moved = [f"{name} {before.get(name)} then, {here[name]} now" for name in DECISIVE if before.get(name) != here[name]]
+    moved = [f"{name} {before.get(name)} then, {here.get(name)} now" for name in DECISIVE if before.get(name) != here.get(name)]
     for word in ("axes", "seeds", "watch", "fingerprint"):
         if there.get(word) != said[word]:
             return "what is watched" if word == "watch" else "the experiment" if word == "fingerprint" else f"its {word}"

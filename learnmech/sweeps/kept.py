@@ -39,7 +39,7 @@ def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend
 
 
 def _digests(point, watched, here) -> dict[str, str]:
-    said = {"experiment": text.identity(point), "watch": watched, "surroundings": {name: here.get(name) for name in DECISIVE}, "layout": LAYOUT}
+    said = {"experiment": text.identity(point), "watch": watched, "surroundings": {name: here[name] for name in DECISIVE if name in here}, "layout": LAYOUT}
     return {way: hashlib.sha256(json.dumps(said | {"backend": way}, sort_keys=True).encode()).hexdigest() for way in ("map", "vmap")}
 
 
