@@ -5,6 +5,7 @@ import platform
 
 import jax
 
+import learnmech.machine.backend  # noqa: F401  (it sets how exact matrix products are)
 from learnmech.machine.memory import said
 
 
