@@ -53,7 +53,8 @@ class Checkpoint(NamedTuple):
 class Course:
     """A run as it is laid out beforehand: its marks, the places of its events, and the stage that follows each.
 
-    `systems` are the landscapes of the stages, those that hold on to an event's parameters around the start's instead.
+    `systems` are the landscapes of the stages, those that hold on to an event's parameters around the start's instead. `programs` are what a run has compiled
+    here, {events that lie behind: (what is watched, marks of a block)}: a replay goes by them, and compiles nothing.
     """
 
     def __init__(self, start: Start):
@@ -66,6 +67,7 @@ class Course:
         self._sinces = [(0, 0.0)]
         self._experiments = [dataclasses.replace(start.experiment, events=())]
         self.marks = start.marks
+        self.programs: dict[int, tuple[tuple[Instrument, ...], int]] = {}
         self.systems = [start.system]
         if self.events:
             self._check()

@@ -87,12 +87,18 @@ def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage,
             if arriving and here.place == place and not watch:  # nothing to walk over nor to be read, for which no program need be compiled
                 here = here._replace(state=_standing(course, stage, here))
                 break
-            stretch = _onward(course, here.place, place if arriving else course.end_of(stage), arriving)
-            block = marched(course, stage, here.state, watch, stretch)
+            end = place if arriving else course.end_of(stage)
+            if not watch and not course.flows and stage.done in course.programs:
+                # by the run's own program, without a mark at which it reads: none need be compiled, which takes longer than most replays
+                own, size = course.programs[stage.done]
+                stretch = Stretch(0, end - here.place, np.full(size, -1), end)
+            else:
+                own, stretch = watch, _onward(course, here.place, end, arriving)
+            block = marched(course, stage, here.state, own, stretch)
             here = Checkpoint(stretch.end, stage.done, stage.anchors, block.state)
             if arriving and here.place == place:
                 last = int(block.reached) - 1
-                read = {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()}
+                read = {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()} if watch else {}
                 break
         yield stage, here, read
 

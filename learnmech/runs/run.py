@@ -34,6 +34,8 @@ from learnmech.system.state import State
 
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
 SURELY_FITS = 2**26
+ROUNDED = 256
+"""Marks of a block up to which they are rounded up to a power of two."""
 
 
 class Progress(NamedTuple):
@@ -113,6 +115,8 @@ def stream(
             stage, state = course.enter(stage, state)
             if stage.done == len(course.events) or course.end_of(stage) != place:
                 yield Flush(mark, {}, Checkpoint(place, stage.done, stage.anchors, state), False, _progress(course, mark, {}))
+        if stop is None:
+            course.programs[stage.done] = watch, size
         end = min(course.end_of(stage), place + stride)
         began = time.perf_counter()
         stretch = laid(course, stage, place, end, mark, size)
@@ -159,7 +163,10 @@ def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
     Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met half way, not at the end.
     """
     blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
-    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, np.ceil(len(course.places) / blocks)))
+    wanted = int(np.ceil(len(course.places) / blocks))
+    if wanted <= ROUNDED:  # so that runs on clocks that are somewhat longer or finer share a program
+        wanted = 1 << (wanted - 1).bit_length()
+    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, wanted))
 
 
 def run(
