@@ -358,7 +358,9 @@ def test_a_convolution_is_the_same_map_at_every_position(name):
     params, inputs = drawn(one, d), RNG.standard_normal((3, d))
     signals = signals_of(one, params, inputs)
     np.testing.assert_allclose(signals["output"], [convolved(one, params, x) for x in inputs], rtol=1e-13, atol=1e-13)  # sums of at most 30 products
-    assert all(signal.ndim == 2 for signal in signals.values())
+    grid = len(one.shape)
+    assert all(signals[f"layer1.{kind}"].ndim == grid + 2 and signals[f"layer1.{kind}"].shape[-1] == one.channels[0] for kind in ("pre", "post"))
+    assert one.signal_axes("layer1.pre", grid + 2) == ("sample", *(("position",) if grid == 1 else ("row", "column")), "channel")
     assert {"layer1.pre", "layer1.post", f"layer{len(params)}.pre", "output"} <= set(signals)
 
 
