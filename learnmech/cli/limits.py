@@ -1,6 +1,7 @@
 """The limit command: how fast a theory that is a limit becomes exact, measured and held against the order it declares."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.cli import folders
 from learnmech.cli.forks import DRAWN, drawn_out
@@ -15,7 +16,10 @@ from learnmech.language import catalog, text
 from learnmech.machine.late import late
 from learnmech.theories.base import Limit, Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 FEW = 4
 

@@ -5,6 +5,7 @@ import fnmatch
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from learnmech.record.base import Record
 from learnmech.record.folder import is_sweep, load
 from learnmech.theories.base import Condition, Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 RULE = (
     "error = max |measured - predicted| / max |predicted| over all marks and entries (|measured - predicted| itself where all that is predicted is 0). holds: "

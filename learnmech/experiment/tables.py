@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,10 @@ from learnmech.experiment.clock import Marks
 from learnmech.language.quantity import TIME_UNITS, Quantity
 from learnmech.machine.late import late
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 RESERVED = ("time", "step", "seed", "mark")

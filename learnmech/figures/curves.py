@@ -2,6 +2,7 @@
 
 import base64
 import html
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,7 +16,10 @@ from learnmech.figures.style import sheet, titled
 from learnmech.machine.late import late
 from learnmech.record.base import Record
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 MARKS, PANELS = 200, 12
 

@@ -3,5 +3,4 @@
 from learnmech.language.catalog import lazy_family
 from learnmech.losses.base import Loss
 
-__getattr__, __dir__ = lazy_family(__name__, __file__)
-__all__ = ["Loss"]
+__getattr__, __dir__ = lazy_family(__name__, __file__, {"Loss": Loss})

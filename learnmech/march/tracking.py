@@ -1,5 +1,7 @@
 """Tracking: the sharpest directions followed along a run from where they last stood, in a fraction of the products; not replayable."""
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,10 @@ from learnmech.machine.late import late
 from learnmech.march.stages import Course, Stretch, marched
 from learnmech.system.landscape import System
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 class Tracker:

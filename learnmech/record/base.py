@@ -2,6 +2,7 @@
 
 import dataclasses
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -20,7 +21,10 @@ from learnmech.record import identity
 from learnmech.record.checkpoints import InMemory, OnDisk
 from learnmech.system.state import State
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 @dataclasses.dataclass(frozen=True)

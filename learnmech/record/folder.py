@@ -16,6 +16,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -31,7 +32,10 @@ from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 FORMAT = 3
 """3: sums of what is committed, own code and data by content. 2 (that of 0.4) is read too, and does not tell these."""

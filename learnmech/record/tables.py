@@ -4,6 +4,7 @@ import contextlib
 import re
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,8 +13,12 @@ from learnmech.experiment.tables import table
 from learnmech.language.quantity import Quantity
 from learnmech.machine.late import late
 
-xr = late("xarray")
-zarr = late("zarr")
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+else:
+    xr = late("xarray")
+    zarr = late("zarr")
 
 CHUNK_BYTES = 4 * 2**20
 # Tables up to this size are read whole when a record is loaded.

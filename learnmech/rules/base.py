@@ -1,7 +1,7 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,12 @@ from learnmech.rules.schedules import Constant, Factors, Schedule, Steps
 from learnmech.system.landscape import System
 from learnmech.system.state import State
 
-diffrax = late("diffrax")
-optax = late("optax")
+if TYPE_CHECKING:
+    import diffrax
+    import optax
+else:
+    diffrax = late("diffrax")
+    optax = late("optax")
 
 
 class Rule(Part):

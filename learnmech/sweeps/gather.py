@@ -3,6 +3,7 @@
 import json
 import weakref
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.sweeps.asked import Asked
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 AT_HAND: "weakref.WeakValueDictionary[str, Experiment]" = weakref.WeakValueDictionary()
 """{text: experiment} of the sweeps of this process, as long as their experiments are held: a text says the sha256 of its large

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import tempfile
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -18,7 +19,10 @@ from learnmech.runs.run import run
 from learnmech.sweeps.gather import told
 from learnmech.sweeps.kept import cache_folder
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 @dataclasses.dataclass(frozen=True)

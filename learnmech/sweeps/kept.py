@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -23,7 +24,10 @@ from learnmech.machine.logs import LOG
 from learnmech.record import sealed
 from learnmech.record.provenance import DECISIVE, surroundings
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 LAYOUT = 2
 MAGIC = b"learnmech point\n"

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -25,7 +26,10 @@ from learnmech.sweeps.means import compare_means
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 NOT_RUN = "not run"
 ROWS = 400

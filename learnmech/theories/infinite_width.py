@@ -1,6 +1,6 @@
 """Infinite width: networks whose widths have gone to infinity learn as their limiting tangent kernel does."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from learnmech.rules.descent import GradientDescent
 from learnmech.theories.base import Condition, Limit, Theory, constant, need
 from learnmech.theories.tangent import LARGE, decay_of, fitting, in_function_space, outputs_at_start, said_of_outputs, stable, told_of
 
-sparse = late("scipy.sparse.linalg")
+if TYPE_CHECKING:
+    from scipy.sparse import linalg as sparse
+else:
+    sparse = late("scipy.sparse.linalg")
 
 __all__ = ["Ensemble", "EnsembleMean", "InfiniteWidth", "KernelLearner", "Kernels", "Posterior", "ensemble", "forever", "kernel", "posterior"]
 

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,10 @@ from learnmech.errors import refused
 from learnmech.language.trees import Array
 from learnmech.machine.late import late
 
-optimize = late("scipy.optimize")
+if TYPE_CHECKING:
+    from scipy import optimize
+else:
+    optimize = late("scipy.optimize")
 
 A = Float[Array, "..."]
 REACH, STEP = 9.0, 0.25

@@ -1,6 +1,6 @@
 """The scalar chain: u = w_1 ... w_L, the smallest deep network."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +16,10 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps, weights
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Times = Float[np.ndarray, " t"]
 

@@ -1,6 +1,6 @@
 """Flatness: how the noise of batches carries SGD along a manifold of minima, down the trace of the Hessian, and from which minima it is thrown."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,7 +27,10 @@ from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 from learnmech.theories.epochs import mean_of_samples, spread_of_batches
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Square = Float[np.ndarray, "p p"]
 FLAT = 1e-6

@@ -1,7 +1,7 @@
 """Lazy training: the network replaced by its tangent at the start, solved in function space."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,8 +28,12 @@ from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
 
-sparse = late("scipy.sparse.linalg")
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy.sparse import linalg as sparse
+else:
+    sparse = late("scipy.sparse.linalg")
+    xr = late("xarray")
 
 LARGE = 2000
 """Entries beyond which a kernel is not diagonalized only to decide whether a theory applies."""

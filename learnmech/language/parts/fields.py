@@ -7,7 +7,10 @@ import equinox as eqx
 import jax
 import numpy as np
 
-Knob = np.ndarray
+if typing.TYPE_CHECKING:
+    Knob = float  # what it is given, and what it counts as in formulas: to a checker an array would take no number
+else:
+    Knob = np.ndarray
 """A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
 
 
