@@ -122,7 +122,7 @@ def perform(
     small: bool = False,
     changes: dict[str, object] | None = None,
     until: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
     start: Start | None = None,
     folder: Path | None = None,
     keep_data: bool | None = None,

@@ -2,7 +2,7 @@
 
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -78,7 +78,16 @@ def gathered(tables: "Sequence[xr.Dataset | None]", swept: dict[str, list], attr
     if not np.isnan(ends).all():
         coords["diverged_at"] = (tuple(swept), ends, {"long_name": "where the loss was first seen not to be finite"})
     note = {} if whole else {"note": f"{len(there)} of {len(tables)} points; the others are NaN"}
-    return xr.Dataset(variables, coords, {**attributes, "left_out": ", ".join(left_out), **note})
+    return by_last_word(xr.Dataset(variables, coords, {**attributes, "left_out": ", ".join(left_out), **note}), swept)
+
+
+def by_last_word(grid: "xr.Dataset", swept: Iterable[str]) -> "xr.Dataset":
+    """The grid with each knob under its last word too, `rate` for `rule.rate`, where nothing else goes by that: `grid.sel(rate=0.1)`."""
+    words = [path.rpartition(".")[2] for path in swept]
+    for path, word in zip(swept, words, strict=True):
+        if words.count(word) == 1 and word not in grid and word not in grid.dims:
+            grid = grid.assign_coords({word: (path, grid[path].values)}).set_xindex(word)
+    return grid
 
 
 def _same_but_time(a: "xr.DataArray", b: "xr.DataArray") -> bool:

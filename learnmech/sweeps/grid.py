@@ -19,6 +19,7 @@ from learnmech.march.loop import march, way_of
 from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
+from learnmech.runs import bars
 from learnmech.runs.run import gaps_of
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
@@ -41,7 +42,7 @@ def sweep(
     backend: str = "map",
     folder: str | Path | None = None,
     executor: Executor | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
     shard: tuple[int, int] | str | None = None,
 ) -> "xr.Dataset":
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
@@ -55,6 +56,7 @@ def sweep(
     gives the grid. The folder is that of the sweep which was last given; points of an earlier one are kept.
     `shard=(i, n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are all points that are kept by
     then, the others NaN and counted in the attribute `note`.
+    `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are there, and of how many.
     An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
     experiment, watch = given(experiment, watch)
@@ -76,7 +78,8 @@ def sweep(
         tables = {} if keep is None else {i: found[1] for i in range(len(points)) if (found := keep.find(i)) is not None}
         starts = {i: start for i, start in starts.items() if i not in tables}
         LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
-        used = _computed(points, starts, tables, keep, (watch, backend, executor, progress))
+        tell = open_folder.enter_context(bars.told(progress, "sweep", lambda done, of: (done, of, f"{done} of {of} points")))
+        used = _computed(points, starts, tables, keep, (watch, backend, executor, tell))
         for i in (i for i in range(len(points)) if i not in tables and shard is not None):
             _there(i, keep, tables)  # what other parts have kept by now
     moving = None if keep is None else keep.moving
