@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -43,6 +43,11 @@ class Architecture(Part):
     # of those that keep running statistics a knob, the share of a step's batch in them; without a type, or
     # the knob would come first among the fields of those
     running_momentum = None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
@@ -319,6 +324,9 @@ class Dense(Architecture):
 class Normed(Dense):
     """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the fields `norm` and `affine`."""
 
+    if TYPE_CHECKING:
+        norm: ClassVar[Any]  # fields of the subclasses, each where the order of its own asks for it
+        affine: ClassVar[Any]
     eps: Knob | None = knob(
         default=None,
         above=0,

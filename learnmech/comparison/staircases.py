@@ -3,7 +3,7 @@ between; of any run, whatever its network, data and start."""
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,9 @@ from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.losses.squared import Squared
 from learnmech.record.base import Record
 from learnmech.record.given import recorded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVELS = (0.1, 0.5, 0.9)
 # Marks that are replayed where fractions or the loss were not watched, and marks among which plateaus are looked for.

@@ -23,6 +23,7 @@ from learnmech.theories.base import Condition, Theory
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 else:
     xr = late("xarray")
 

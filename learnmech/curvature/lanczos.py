@@ -80,7 +80,7 @@ def extremes(
     outside of which the map and the start are zero. `held` vectors are kept in memory: 32, or 20 more than four times those asked for.
     Source: Wu & Simon 2000; Parlett 1998.
     """
-    size, wanted = start.size, top + bottom
+    size, wanted = int(start.size), top + bottom
     finest = jnp.maximum(tolerance, 100 * float(jnp.finfo(start.dtype).eps))
     if is_formed(size, iterations) and within is None if formed is None else formed:
         return _formed(product, start, top, bottom, finest)

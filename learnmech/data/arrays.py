@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -89,13 +90,13 @@ class Arrays(Given):
         return of_arrays("Arrays", "the arrays", found, self.classes, self.labels or ())
 
     @classmethod
-    def from_frame(cls, frame: object, targets: object = None, inputs: object = None, classes: int | str | None = None, **knobs: object) -> "Arrays":
+    def from_frame(cls, frame: object, targets: object = None, inputs: object = None, classes: int | str | None = None, **knobs: Any) -> "Arrays":
         """From a DataFrame of pandas or polars, a table of pyarrow, or {name: column}.
 
         `targets` are columns by name or place (a number: so many of the last; None: the last); `inputs` likewise (None: all others); `classes` is the
         column that holds classes, in place of targets. `knobs` are those of `Arrays`. The index of the rows is no column.
         """
-        listed = {"inputs": inputs, "targets": targets}
+        listed: dict[str, Any] = {"inputs": inputs, "targets": targets}
         listed = {knob: tuple(wanted) if isinstance(wanted, list) else wanted for knob, wanted in listed.items()}
         found = columns.samples("from_frame", _table(frame), **listed, classes=classes)
         if found.classes is None:
@@ -127,11 +128,11 @@ def _names(key, values):
 
 def _coded(named: Sequence[list[str | None]], labels: tuple[str, ...]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """(the names of the classes in order, the place of each sample's among them, NaN where it is missing)."""
-    there = set().union(*named) - {None}
+    there = {name for names in named for name in names if name is not None}
     if labels and not there <= set(labels):
         raise refused("Arrays", "a label for each class", f"none for {min(there - set(labels))!r}", "Give all, or leave labels out")
     labels = labels or tuple(sorted_names(there))
-    place = {name: index for index, name in enumerate(labels)} | {None: np.nan}
+    place: dict = {name: index for index, name in enumerate(labels)} | {None: np.nan}
     return labels, [np.array([place[name] for name in names], np.float64) for names in named]
 
 

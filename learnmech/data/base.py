@@ -56,7 +56,8 @@ class Drawn:
         """Of the inputs and of the targets."""
         own = (self.inputs, self.targets)
         derived = (vector(np.shape(part)[-1], axis) for part, axis in ((self.train.X, "input"), (self.train.Y, "output")))
-        return tuple(given or one for given, one in zip(own, derived, strict=True))
+        inputs, targets = (given or one for given, one in zip(own, derived, strict=True))
+        return inputs, targets
 
     @property
     def said_of_spaces(self) -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _bounded(values):
     return values, int(infinite[0]) if len(infinite) else None
 
 
-def held_number(value: object) -> float | None:
+def held_number(value: Any) -> float | None:
     """The number that an object is, as cells of a DataFrame are; NaN where it is missing, None where it is none."""
     if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
         return math.nan

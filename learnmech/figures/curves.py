@@ -18,6 +18,7 @@ from learnmech.record.base import Record
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 else:
     xr = late("xarray")
 

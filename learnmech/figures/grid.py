@@ -1,6 +1,7 @@
 """Grid: what a sweep gave, point by point over time, and its last values over the knobs."""
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +9,10 @@ from learnmech.errors import nearest, refused
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
 from learnmech.figures.symbols import plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 MOVING = ("time", "mark")
 LINES, QUANTITIES, ENTRIES = 8, 4, 6

@@ -1,10 +1,15 @@
 """Overlay: measured and predicted on one axis, quantity by quantity."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.comparison.verdicts import Comparison, matched
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CURVES = 6
 DOTS = 36

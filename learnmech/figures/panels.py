@@ -1,5 +1,7 @@
 """Panels: one quantity over time on one pair of axes, its entries named, its residual a band of it, the rule's edge beside it."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.experiment.recipe import Start
@@ -8,6 +10,9 @@ from learnmech.figures.symbols import plain
 from learnmech.language.trees import leaves_by_path
 from learnmech.rules.schedules import Constant
 from learnmech.theories.stability import ADAPTIVE, decays, threshold
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CURVES, SMALL = 6, 9
 BANDS = ("_residual", "_error")

@@ -1,11 +1,17 @@
 """Regimes: the error of a theory over the knobs of a sweep, every point marked with its verdict."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.figures.grid import place_of, value_of
 from learnmech.figures.panels import noted
 from learnmech.figures.style import COLORS, OUTSIDE, sheet, titled
 from learnmech.figures.symbols import plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 # A sign and a shape for each verdict, so that no color is needed to tell them apart; the worst last.
 SIGNS = {"holds": "✓", "not run": "·", "outside domain": "○", "undecided": "?", "fails": "✗"}

@@ -1,11 +1,16 @@
 """Staircase: the fraction of each mode that is learned over time, and the loss with the plateaus it
 rests on."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.comparison.staircases import Staircase
 from learnmech.figures.panels import SMALL, named_entries, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, drawable, label, sheet, titled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CURVES = 8
 

@@ -2,12 +2,17 @@
 
 import io
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from learnmech.figures.legends import any_letter, cleared
 from learnmech.figures.symbols import math, plain
 from learnmech.language.quantity import TIME_UNITS, powers
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")

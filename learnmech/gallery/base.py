@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.comparison.verdicts import Check, Comparison, compare_each, told_of
 from learnmech.errors import Refused
@@ -16,6 +17,9 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.runs.run import Progress, run
 from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Condition, Theory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXACT = "closed forms against flow at relative tolerance 1e-10 per step, over some hundred steps, with a margin of 100 for curvature"
 STEPS = "exact at every step: what is left is round-off, 1e-16 a step over some thousand steps, amplified by growth out of the saddle"

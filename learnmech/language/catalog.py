@@ -12,7 +12,7 @@ import threading
 import zlib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from learnmech.errors import nearest, refused
 from learnmech.machine.syntax import parsed
@@ -167,6 +167,8 @@ def _module(member: Member):
 
 def _import_guest(member: Member) -> None:
     spec = importlib.util.spec_from_file_location(member.module, member.source)
+    if spec is None or spec.loader is None:  # a path that is no .py file, which `add_source` refused
+        raise refused("The catalogue", "a Python file of parts", member.source, "Give the path of an existing .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[member.module] = module
     try:
@@ -177,12 +179,12 @@ def _import_guest(member: Member) -> None:
         raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
 
 
-def load(member: Member) -> type:
+def load(member: Member) -> type[Any]:
     """The class of a member, imported now."""
     return getattr(_module(member), member.name)
 
 
-def find(family: str, kind: str) -> type:
+def find(family: str, kind: str) -> type[Any]:
     """The class of that kind, or the nearest names in the error."""
     known = members(family)
     if not isinstance(kind, str) or kind not in known:
@@ -260,8 +262,8 @@ def exhibits() -> dict[str, ExhibitEntry]:
     for path in sorted((HOUSE / "gallery").glob("*.py")):
         tree = _parsed(path)
         for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit":
-                said = {k.arg: k.value.value for k in node.value.keywords if isinstance(k.value, ast.Constant)}
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit" and isinstance(node.value, ast.Call):
+                said = {k.arg: str(k.value.value) for k in node.value.keywords if isinstance(k.value, ast.Constant)}
                 name = path.stem.replace("_", "-")
                 found[name] = ExhibitEntry(name, said.get("claim", ""), said.get("source", ""), f"learnmech.gallery.{path.stem}")
     return found

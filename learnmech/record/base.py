@@ -24,6 +24,7 @@ from learnmech.system.state import State
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 else:
     xr = late("xarray")
 

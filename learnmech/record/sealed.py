@@ -23,11 +23,11 @@ from learnmech.machine.logs import LOG
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that is not there
 try:
     import msvcrt
 except ImportError:  # every other system
-    msvcrt = None
+    msvcrt = None  # type: ignore[assignment]  # a module that is not there
 
 COPIES = ("{name}", ".{name}.copy")
 # Facts are small: a file of more bytes than this was not written here, and is not read.

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from learnmech.language.display.table import Table, as_html, number
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled
 from learnmech.sweeps import GridComparison
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ROWS = 400
 

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -25,6 +26,9 @@ from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told
 from learnmech.sweeps.jobs import job_of, perform, table_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16

@@ -28,6 +28,7 @@ from learnmech.theories.base import Theory
 
 if TYPE_CHECKING:
     import xarray as xr
+    from matplotlib.figure import Figure
 else:
     xr = late("xarray")
 

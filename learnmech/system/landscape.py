@@ -74,7 +74,7 @@ class System(eqx.Module):
         """Every named signal of a batch, mixed as the outputs are."""
         if X is self.train.X and self.architecture.running_momentum is not None:
             return self.architecture.signals(params, X)
-        seen = {}
+        seen: dict[str, Array] = {}
         self.architecture.elsewhere(params, X, self.train.X, lambda name, value: seen.setdefault(name, value))
         return seen
 

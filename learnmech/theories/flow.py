@@ -31,6 +31,7 @@ from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 
 if TYPE_CHECKING:
+    import xarray as xr
     from scipy import integrate
 else:
     integrate = late("scipy.integrate")
