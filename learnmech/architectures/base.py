@@ -324,9 +324,6 @@ class Dense(Architecture):
 class Normed(Dense):
     """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the fields `norm` and `affine`."""
 
-    if TYPE_CHECKING:
-        norm: ClassVar[Any]  # fields of the subclasses, each where the order of its own asks for it
-        affine: ClassVar[Any]
     eps: Knob | None = knob(
         default=None,
         above=0,

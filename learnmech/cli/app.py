@@ -192,7 +192,7 @@ def _understood(argv) -> argparse.Namespace:
     many = next((name for name in ("changes", "names", "words") if hasattr(arguments, name)), None)
     if options or (rest and many is None):
         raise refused(f"learnmech {arguments.command}", "arguments it knows", repr((options or rest)[0]), f"See learnmech {arguments.command} --help")
-    if rest:
+    if rest and many is not None:
         setattr(arguments, many, [*getattr(arguments, many), *rest])
     return arguments
 

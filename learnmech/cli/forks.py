@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,8 +143,8 @@ def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> 
     with phases(quiet, target.name) as told:
         told.enter("running")
         made = forked(record, at, events, watching, until, _settled(told), target, changes=clock, keep_data=keep_data)
-        named = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
-        return _concluded(made, target, record, named, told)
+        changed = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
+        return _concluded(made, target, record, changed, told)
 
 
 def _settled(told):
@@ -162,7 +163,8 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
     claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
     surveyed = survey(made.course.start)
     comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed))
-    drawn, result = {}, {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
+    drawn: dict[str, Any] = {}
+    result: dict[str, Any] = {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
     if parent is not None:
         told.enter("laying it beside its parent")
         try:

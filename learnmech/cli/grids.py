@@ -56,7 +56,8 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
     """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there; whoever finds all points kept gathers them."""
     ready()
     shard = shard_of(shard)
-    axes, fixed = {}, {}
+    axes: dict = {}
+    fixed: dict = {}
     for path, value in map(assignment, assignments):
         values = axis_values(value)
         if path in axes or path in fixed or len(set(map(repr, values))) < len(values):

@@ -65,7 +65,7 @@ def _experiment(theory: Theory, kind: str, words: list[str], small: bool) -> tup
     if named:
         name, _, experiment = changed_experiment(named[0], changes, small)
         return name, experiment
-    experiment = type(theory).example()
+    experiment: Experiment = type(theory).example()
     for path, value in changes.items():
         experiment = experiment.with_value(path, value)
     return f"the example of {kind}", experiment

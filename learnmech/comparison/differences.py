@@ -170,9 +170,9 @@ def _of_records(one: Record, other: Record):
     notes += tuple(Differs("", NONE, note) for note in other.notes if note not in one.notes)
     names = [name for name in one.names if name in other]
     alone = [", ".join(name for name in side.names if name not in names) for side in (one, other)]
-    only = (Differs("quantities", *alone),) if any(alone) else ()
+    only: tuple[Differs, ...] = (Differs("quantities", *alone),) if any(alone) else ()
     reached = [_marks(side) for side in (one, other)]
-    if not np.array_equal(*reached):
+    if not np.array_equal(reached[0], reached[1]):
         only += (Differs("marks", *(_spanned(at, "time" if side.experiment.rule.flows else "step") for at, side in zip(reached, (one, other), strict=True))),)
     numbers = [_numbers(name, one[name], other[name]) for name in names]
     if one.final and other.final and len(reached[0]) and len(reached[1]) and reached[0][-1] == reached[1][-1]:

@@ -220,7 +220,8 @@ def _time(times, fraction, place, level) -> float:
 def _steps(passed, order, marks) -> list[list[int]]:
     """The modes that came to 90 %, those between two cuts together; a cut is a mark at which all
     before it are there and none behind it has come to 10 %."""
-    steps, learned = [[]], [m for m in order if passed[m][2] < marks]
+    steps: list[list[int]] = [[]]
+    learned = [m for m in order if passed[m][2] < marks]
     for place, m in enumerate(learned):
         steps[-1].append(m)
         rest = [n for n in range(len(passed)) if n not in learned[: place + 1]]

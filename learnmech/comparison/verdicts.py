@@ -5,7 +5,7 @@ import fnmatch
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -197,7 +197,8 @@ def compare(
     rule = record.experiment.rule
     resolution = 100 * max(float(np.finfo(record.experiment.precision).eps), float(rule.rtol) if rule.flows else 0.0)
     if isinstance(other, Record):
-        said, conditions, name, source = other.dataset, (), "another run", other.provenance["fingerprint"][:12]
+        conditions: tuple[Condition, ...] = ()
+        said, name, source = other.dataset, "another run", other.provenance["fingerprint"][:12]
         default = 1e-6
     else:
         if other.over_seeds:
@@ -314,6 +315,8 @@ def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]
 
 
 def _decided(condition: Condition, record: Record) -> Condition:
+    value: object
+    holds: Any
     if condition.seen is None or not condition.holds:
         return condition
     try:

@@ -29,7 +29,8 @@ class View(Part):
 
     def at(self, indices) -> "View":
         """These samples alone."""
-        return View(*(None if part is None else part[indices] for part in (self.X, self.Y, self.weight, self.mask)))
+        weight, mask = (None if part is None else part[indices] for part in (self.weight, self.mask))
+        return View(self.X[indices], self.Y[indices], weight, mask)
 
 
 def is_ids(values) -> bool:

@@ -74,7 +74,7 @@ def kind(cell: str, decimal: str = ".") -> str:
     return "name" if cell[0].isalpha() or cell[0] == "_" else "odd"
 
 
-def class_names(cells: Sequence) -> tuple[list[str | None], int | None]:
+def class_names(cells: Sequence | np.ndarray) -> tuple[list[str | None], int | None]:
     """(the class in each cell of a column, None where it is missing; the place of the first cell that is no class).
 
     Whole numbers are classes by their value, 1 and 1.0 the same; other numbers are none.

@@ -190,7 +190,7 @@ def _curves(axis, grid, name) -> None:
         at = dict(zip(swept, where, strict=True))
         y = drawable(np.asarray(mean.isel(at).values, float))
         x = _times(grid, at, len(y))
-        words = ", ".join(f"{short(dim)} = {value_of(mean[dim].values[index])}" for dim, index in at.items())
+        words = ", ".join(f"{short(str(dim))} = {value_of(mean[dim].values[index])}" for dim, index in at.items())
         color = COLORS[place % len(COLORS)]
         axis.plot(x, y, color=color, linestyle=DASHES[place % len(DASHES)], label=words or None, marker="o" if len(y) < 3 else None)
         if bar is not None:

@@ -28,7 +28,7 @@ def regimes(laid: "xr.Dataset", title: str = "", knobs: tuple[str, ...] | None =
     chosen = list(knobs) if knobs else [dim for dim in dims if dim != "seed"][:2] or dims[:1]
     others = [dim for dim in dims if dim not in chosen]
     names = sorted(map(str, laid["quantity"].values), key=lambda name: name != "loss")
-    drawn = names[:PANELS] or [None]
+    drawn: list[str | None] = [*names[:PANELS]] or [None]
     wide = len(chosen) == 2
     figure, axes = sheet(-(-len(drawn) // 2), min(len(drawn), 2), height=4.2 if wide else 3.6, width=11.0 if len(drawn) > 1 else 7.0)
     verdicts = laid["verdict"].transpose(*chosen, *others)

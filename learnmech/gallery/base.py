@@ -55,7 +55,7 @@ class Shown:
     @property
     def verdict(self) -> str:
         """The gravest of the verdicts: `fails`, `outside domain`, `undecided`, `not reached`, else `holds`."""
-        found = {one.verdict for one in (*self.comparisons, *self.checks)}
+        found = {one.verdict for one in self.comparisons} | {one.verdict for one in self.checks}
         return next((verdict for verdict in ("fails", "outside domain", "undecided", "not reached") if verdict in found), "holds")
 
     def figure(self) -> "Figure":

@@ -43,7 +43,8 @@ def zeros_like(a: Params) -> Params:
 def dot(a: Params, b: Params) -> Float[Array, ""]:
     """Inner product over all leaves."""
     products: Any = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
-    return sum(jax.tree.leaves(products))
+    leaves: Any = jax.tree.leaves(products)
+    return sum(leaves)
 
 
 def norm(a: Params) -> Float[Array, ""]:

@@ -16,6 +16,7 @@ from learnmech.machine.late import late
 if TYPE_CHECKING:
     import xarray as xr
     import zarr
+    import zarr.codecs
 else:
     xr = late("xarray")
     zarr = late("zarr")

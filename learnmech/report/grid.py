@@ -32,7 +32,7 @@ def grid_page(grid: "xr.Dataset", title: str, laid: Sequence[GridComparison] = (
     """The page as text: every quantity drawn, over each pair of knobs, and every theory's map; no script, nothing fetched."""
     scalars, knobs = scalars_of(grid), knobs_of(grid)
     others = [str(name) for name, one in grid.data_vars.items() if str(name) not in scalars and not str(name).endswith("_sem") and _moves(one)]
-    pairs = list(itertools.combinations(knobs, 2)) or [tuple(knobs)]
+    pairs: list[tuple[str, ...]] = [*itertools.combinations(knobs, 2)] or [tuple(knobs)]
     parts = [f"<h1>{safe(title)}</h1>", f"<p>{safe(_in_words(grid, knobs))}</p>"]
     parts += [f"<p><strong>{safe(one)}</strong></p>" for one in (words_of_note(grid), diverged_words(grid)) if one]
     for one in laid:
@@ -87,7 +87,7 @@ def table_of(grid: "xr.Dataset") -> Table:
                 cells.append(number(float(values.mean())) + (f" ± {bar:.2g}" if np.isfinite(bar) else ""))
         there = [f"{int((reached.isel(at) > 0).sum())} of {int(reached.isel(at).size)}"] if partly else []
         rows.append((*cells, *([] if gone is None else [_diverged_in(gone.isel(at), unit)]), *there))
-    below = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
+    below: tuple[str, ...] = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
     below += tuple(one for one in (diverged_words(grid), words_of_note(grid)) if one)
     return Table((*knobs, *scalars, *([] if gone is None else ["diverged"]), *(["runs"] if partly else [])), tuple(rows), below=below)
 

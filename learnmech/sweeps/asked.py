@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -139,14 +140,14 @@ def shard_of(written: "str | Sequence[int] | None") -> tuple[int, int] | None:
         return None
     if isinstance(written, str):
         found = SHARD.fullmatch(written)
-        pair = tuple(map(int, found.groups())) if found else ()
+        pair: tuple[Any, ...] = tuple(map(int, found.groups())) if found else ()
     else:
         pair = tuple(map(plain, written)) if np.iterable(written) else ()
     whole = len(pair) == 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
     if not whole or not 1 <= pair[0] <= pair[1]:
         remedy = "Parts count from 1, as the tasks of #SBATCH --array=1-20 do: 1/20 to 20/20"
         raise refused("sweep", "a shard as i/n, the i-th of n parts with 1 <= i <= n", show_value(written), remedy)
-    return pair
+    return pair[0], pair[1]
 
 
 def share_of(shard: tuple[int, int] | None, count: int) -> list[int]:

@@ -140,7 +140,8 @@ def _there(index, keep, tables) -> bool:
 
 
 def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
-    known, starts = {}, {}
+    known: dict = {}
+    starts: dict[int, Start] = {}
     for index, point in points.items():
         key = landscape_of(point)
         starts[index] = prepare(point, like=known.get(key))

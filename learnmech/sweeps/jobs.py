@@ -44,7 +44,7 @@ def job_of(experiment: Experiment, watch: tuple[Instrument, ...] | None) -> Job:
         remedy = "Keep the model in a file: Wrapped.of('mine.py:model')"
         raise refused("sweep", "an experiment that another process can make again", f"a model in hand, {given[0].given}", remedy)
     # where files lie now, whatever the folder of the process that performs it
-    moved = {one.sha256: pathlib.Path(one.path).resolve().as_posix() for one in text.outside_of(experiment)}
+    moved: dict[str, str | None] = {one.sha256: pathlib.Path(one.path).resolve().as_posix() for one in text.outside_of(experiment)}
     written, arrays = text.to_text(experiment, moved)
     texts = None if watch is None else [text.to_text(one) for one in watch]
     for _, more in texts or ():

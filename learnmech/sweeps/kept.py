@@ -11,7 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -130,7 +130,8 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
         said = json.loads(held["said"].tobytes())
         if said["identity"] != identity:
             raise ValueError("it is another point's")
-        data, coords = {}, {}
+        data: dict = {}
+        coords: dict = {}
         for key, (name, dims, attrs, coordinate) in said["variables"].items():
             (coords if coordinate else data)[name] = (tuple(dims), held[key], attrs)
     return xr.Dataset(data, coords, said["attrs"])
@@ -138,4 +139,5 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
 
 def cache_folder() -> str | None:
     """Where compiled programs are kept in this process, for those that are started from it."""
-    return jax.config.jax_compilation_cache_dir
+    known: Any = jax.config  # its stub names no settings
+    return known.jax_compilation_cache_dir

@@ -38,7 +38,7 @@ class Moments(NamedTuple):
     bend: A
 
 
-def moments(activation: str, q: A) -> Moments:
+def moments(activation: str, q: A | float) -> Moments:
     """The Gaussian moments at variances q >= 0: in closed form, else by the trapezoidal rule, which for analytic activations is exact to round-off."""
     one, q = duals.dual(activation), jnp.asarray(q, float)
     if isinstance(one, Rough):

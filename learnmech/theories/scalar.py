@@ -69,7 +69,7 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
     if len(w0) == 1:
         return (s + (w0 - s) * np.exp(-a * times))[:, None]
     if len(w0) == 2:
-        return np.stack(two_layers(*w0, s, a, times), axis=1)
+        return np.stack(two_layers(w0[0], w0[1], s, a, times), axis=1)
     smallest = int(np.argmin(np.abs(w0)))
     K = (np.abs(w0) - abs(w0[smallest])) * (np.abs(w0) + abs(w0[smallest]))
     # weights as small as the smallest move with it, up to a sign; the others never cross 0

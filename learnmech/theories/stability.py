@@ -142,11 +142,11 @@ class LinearRules(Theory):
 
 def powers(steps: Steps, marks: np.ndarray) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
     """(what is left of w, what a unit force has made of it) from rest, at every mark: the first row of the steps' powers."""
-    so_far, before, found = np.broadcast_to(np.eye(3), steps.shape), 0, []
+    so_far, before, rows = np.broadcast_to(np.eye(3), steps.shape), 0, []
     for mark in marks:
         so_far, before = np.linalg.matrix_power(steps, int(mark) - before) @ so_far, int(mark)
-        found.append(so_far[:, 0])
-    found = np.array(found)
+        rows.append(so_far[:, 0])
+    found = np.array(rows)
     return found[..., 0], found[..., 2]
 
 
