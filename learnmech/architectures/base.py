@@ -331,7 +331,7 @@ class Normed(Dense):
         since="0.5",
         meaning="what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is added, so that the scale falls out exactly",
     )
-    running_momentum: Knob | None = knob(
+    running_momentum: Knob | None = knob(  # type: ignore[assignment]  # None of an architecture as such
         default=None,
         above=0,
         at_most=1,

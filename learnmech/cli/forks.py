@@ -200,7 +200,7 @@ def resume(folder, quiet) -> dict:
     found = facts(folder, "resume").progress
     with phases(quiet, Path(folder).resolve().name) as told:
         if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
-            return _concluded(load(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
+            return _concluded(whole(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
         told.enter("running")
         made = resumed(folder, _settled(told))
         if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again

@@ -63,8 +63,8 @@ def _experiment(theory: Theory, kind: str, words: list[str], small: bool) -> tup
     if len(named) > 1:
         raise refused("limit", "one experiment", " and ".join(named), "Name one exhibit or one TOML file")
     if named:
-        name, _, experiment = changed_experiment(named[0], changes, small)
-        return name, experiment
+        name, _, found = changed_experiment(named[0], changes, small)
+        return name, found
     experiment: Experiment = type(theory).example()
     for path, value in changes.items():
         experiment = experiment.with_value(path, value)

@@ -1,7 +1,7 @@
 """Orders: how fast a limit is approached, measured, with error bars and a verdict by a stated rule."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,10 +47,12 @@ class Order(NamedTuple):
     def plain(self) -> dict:
         """What was measured as plain data, the values rising."""
         rising, local = np.argsort(self.values), [None, *self.local()]
-        rows = [
-            {"value": float(self.values[place]), "error": float(self.errors[place]), "standard_error": float(self.bars[place])}
-            | {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error}
-            for place, one in zip(rising, local, strict=True)
+        slopes: list[dict[str, Any]] = [
+            {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error} for one in local
+        ]
+        rows: list[dict[str, Any]] = [
+            {"value": float(self.values[place]), "error": float(self.errors[place]), "standard_error": float(self.bars[place])} | slope
+            for place, slope in zip(rising, slopes, strict=True)
         ]
         fitted = {"slope": self.slope, "standard_error": self.standard_error, "from_fit": self.from_fit, "from_seeds": self.from_seeds}
         return {"rows": rows, "fitted": fitted, "outside": list(self.outside)}
@@ -58,7 +60,8 @@ class Order(NamedTuple):
     def __str__(self):
         return as_text(results.order(self.plain()))
 
-    __repr__ = __str__
+    def __repr__(self):
+        return str(self)
 
     def _repr_html_(self) -> str:
         return boxed(as_html(results.order(self.plain())))
@@ -136,7 +139,7 @@ def fitted_order(values: Sequence[float] | np.ndarray, errors: Sequence[float] |
         raise refused("fitted_order", "finite errors above 0", f"{means[bad]:g} at {at[bad]:g}", remedy)
     slope, from_fit = _slope(at, means)
     if samples.ndim == 1:
-        return Order(slope, from_fit, at, means, from_fit)
+        return Order(slope, from_fit, at, means, from_fit=from_fit)
     from_seeds = _jackknifed(lambda errors: _slope(at, errors)[0], samples)
     return Order(slope, float(np.nanmax([from_fit, from_seeds])), at, means, from_fit, from_seeds, samples)
 

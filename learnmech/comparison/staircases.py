@@ -3,7 +3,7 @@ between; of any run, whatever its network, data and start."""
 
 import dataclasses
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -142,7 +142,7 @@ def staircase(record: Record | str | Path, count: int = 0) -> Staircase:
     kept = [m for m in range(most) if there[m]][: count or None]
     if not kept:
         raise refused("staircase", "modes of the data, singular vectors of Y'X/n", "none that is not 0", "Give targets that vary with the inputs")
-    system = record.course.start.system
+    system: Any = record.course.start.system
     strengths = np.asarray(system.modes.s, float)[kept]
     found = stairs(fractions["time"].values, values[:, kept], loss["time"].values, loss.values, strengths, [m + 1 for m in kept])
     left = [str(m + 1) for m in range(most) if not there[m]]

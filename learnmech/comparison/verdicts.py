@@ -5,7 +5,7 @@ import fnmatch
 import math
 from collections.abc import Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -175,9 +175,13 @@ class Comparison:
         return next(row for row in self.rows if row.quantity == quantity)
 
 
-def compare(
-    record: "Record | xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None
-) -> "Comparison | GridComparison":
+@overload
+def compare(record: Record, other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None) -> Comparison: ...
+@overload
+def compare(record: "xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None) -> Any: ...
+
+
+def compare(record: "Record | xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None):
     """A record against a theory, or against another record. `tolerance` overrides the theory's, for all quantities or by name.
 
     Both may be given by their folders, and a theory by its name. A sweep's grid (or its folder) against a theory is compared point by

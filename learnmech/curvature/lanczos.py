@@ -5,7 +5,7 @@ where the vectors seen are all there are to see; it neither stops nor restarts, 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -150,7 +150,7 @@ def _formed(product, start, top, bottom, tolerance):
     return Extremes(values, vectors, residuals, residuals <= most, jnp.asarray(start.size))
 
 
-def is_formed(size: int, iterations: int) -> bool:
+def is_formed(size: int, iterations: Any) -> bool:
     """Whether a map of so many parameters is formed rather than searched."""
     return size <= min(iterations, FORMED)
 

@@ -98,7 +98,7 @@ class Arrays(Given):
         """
         listed: dict[str, Any] = {"inputs": inputs, "targets": targets}
         listed = {knob: tuple(wanted) if isinstance(wanted, list) else wanted for knob, wanted in listed.items()}
-        found = columns.samples("from_frame", _table(frame), **listed, classes=classes)
+        found: Any = columns.samples("from_frame", _table(frame), **listed, classes=classes)
         if found.classes is None:
             return cls(found.X, found.Y, **knobs)
         labels, (codes,) = _coded([found.classes.tolist()], tuple(knobs.pop("labels", None) or ()))

@@ -217,7 +217,7 @@ def _marked(clock, rule):
     return clock.marked(float(rule.rate), paced)
 
 
-def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | None = None) -> Start:
+def prepare(experiment: Experiment | Start | str | Path, data: Drawn | None = None, like: Start | None = None) -> Start:
     """Draw the data and the start once, eagerly, in float64, cast to the experiment's precision, and check that the parts fit.
 
     `data`, where given, are samples in place of the source's own, which the experiment's text does not know: for theories and tests. `like`, where

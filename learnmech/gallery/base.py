@@ -154,8 +154,9 @@ def _checked(shown: Shown, start: Start, changes: dict) -> Shown:
     shown = dataclasses.replace(shown, premises=(*needed, *tuned))
     if not all(one.holds for one in needed):
         return dataclasses.replace(shown, checks=(_unmade(shown),), made=False)
+    verify = shown.exhibit.verify or (lambda shown: ((), {}))
     try:
-        checks, extra = shown.exhibit.verify(shown)
+        checks, extra = verify(shown)
     except Exception as surprise:
         if not turned:
             raise

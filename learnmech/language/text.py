@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import tomllib
+import types
 import typing
 import zipfile
 from pathlib import Path
@@ -88,7 +89,7 @@ def classes_of(*parts: Part) -> dict[tuple[str, str], type]:
     return found
 
 
-def models_of(*parts: Part) -> tuple[tuple[str, object], ...]:
+def models_of(*parts: Part) -> tuple[tuple[str, types.ModuleType], ...]:
     """(name, Python module) of every model which a file of the user's own makes."""
     return tuple(pair for one in parts for inner in parts_of(one) for pair in inner.modules())
 

@@ -137,7 +137,7 @@ def bring_all(paths: Iterable[Path]) -> None:
             pass
 
 
-def put(folder: Path, name: str, stored: bytes, lasting: bool = True) -> Path:
+def put(folder: Path, name: str, stored: bytes | memoryview, lasting: bool = True) -> Path:
     """Write a file of a run folder: there whole or not at all, never through a link.
 
     One that is to be `lasting` is on the disk before it has its name (which lasts from `bring(folder)` on): a power cut

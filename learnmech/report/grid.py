@@ -3,7 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def table_of(grid: "xr.Dataset") -> Table:
     they did, and how many of the seeds."""
     knobs, scalars, rows = [k for k in knobs_of(grid) if k in grid.dims], scalars_of(grid), []
     ends = {name: last_values(grid, name) for name in scalars}
-    reached = grid.coords.get("reached")
+    reached: Any = grid.coords.get("reached")
     partly = reached is not None and not (reached.values > 0).all()
     gone, unit = diverged(grid), "step" if "step" in grid.coords else "time"
     points = list(itertools.product(*(range(grid.sizes[knob]) for knob in knobs)))

@@ -86,7 +86,7 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
             try:
                 if np.isnan(float(bound)):
                     raise ValueError
-                return Until(name.strip(), sign == "<", float(bound))
+                return Until(name.strip(), sign == "<", np.asarray(float(bound)))
             except ValueError:
                 raise refused("until", "a number to compare with", repr(bound), "Write for example loss<1e-6") from None
     raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
@@ -170,7 +170,7 @@ def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
 
 
 def run(
-    experiment: Experiment | Start,
+    experiment: Experiment | Start | str | Path,
     watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
     progress: bool | Callable[[Progress], None] | None = None,
@@ -188,8 +188,8 @@ def run(
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
     `progress=True` shows a bar in a terminal or a notebook; a function is told how far it is after each block.
     """
-    experiment, watch = given(experiment, watch)
-    course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
+    meant, watch = given(experiment, watch)
+    course = Course(meant if isinstance(meant, Start) else prepare(meant))
     watch = watched(watch, course.start, course.later())
     with bars.told(progress, "run", _on_bar) as tell:
         return _performed(course, watch, until, tell, folder, budget, None, None, keep_data)

@@ -90,7 +90,7 @@ class Asked:
             "watch": None if self.watch is None else [text.to_text(one)[0] for one in self.watch],
         }
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Any]:
         """Everything of it that may hold own code."""
         return [*(self.watch or ()), *(one for values in self.axes.values() for one in values if isinstance(one, Part))]
 
@@ -174,11 +174,15 @@ def knobs_asked(swept: Mapping[str, Sequence], knobs: Mapping, who: str = "point
     return {dim: found.get(dim, 0) for dim in swept}
 
 
-def _place(dim, values, wanted, who) -> int:
+def _near(value: Any, wanted: Any) -> bool:
+    return abs(value - wanted) <= 1e-12 * abs(value)
+
+
+def _place(dim, values, wanted: Any, who) -> int:
     """Where a value stands on its axis: itself, or the number that differs from it by round-off."""
     numeric = isinstance(wanted, (int, float)) and not isinstance(wanted, bool)
     for place, value in enumerate(values):
-        if value == wanted or (numeric and isinstance(value, (int, float, np.number)) and abs(value - wanted) <= 1e-12 * abs(value)):
+        if value == wanted or (numeric and isinstance(value, (int, float, np.number)) and _near(value, wanted)):
             return place
     shown = ", ".join(map(show_value, list(values)[:8])) + (", ..." if len(values) > 8 else "")
     raise refused(who, f"a value of {dim} that was swept", show_value(wanted), f"Choose from {shown}")

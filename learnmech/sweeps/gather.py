@@ -67,7 +67,7 @@ def gathered(tables: "Sequence[xr.Dataset | None]", swept: dict[str, list], attr
             continue
         columns = [None if t is None else t[name].transpose("time", *variable.dims[1:]).values for t in tables]
         variables[name] = ((*swept, axis, *variable.dims[1:]), stacked(columns), variable.attrs)
-    coords = {**swept, **{n: c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
+    coords: dict = {**swept, **{str(n): c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
     for name in ("time", "step"):
         if name in longest.coords:
             one = axis == "time" or (agree(name) and (whole or name == "step"))

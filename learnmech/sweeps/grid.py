@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -39,7 +39,7 @@ SHARED = 8
 
 
 def sweep(
-    experiment: Experiment,
+    experiment: Experiment | str | Path,
     axes: dict[str, Sequence],
     seeds: int | Sequence[int] = 1,
     watch: tuple[Instrument, ...] | None = None,
@@ -63,13 +63,14 @@ def sweep(
     `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are there, and of how many.
     An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
-    experiment, watch = given(experiment, watch)
+    meant: Any
+    meant, watch = given(experiment, watch)
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
     shard = shard_of(shard)
     if shard is not None and folder is None:
         raise refused("sweep", "a folder that its parts share", "none", "Give folder='runs/my-sweep', one that all parts see")
-    asked = Asked.of(experiment, axes, seeds, watch)
+    asked = Asked.of(meant, axes, seeds, watch)
     points, watch = asked.points(), asked.watch
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")

@@ -49,7 +49,8 @@ def _digests(point, watched, here) -> dict[str, str]:
 
 def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | None) -> dict[str, list[str]]:
     """{way in which points are computed: the identity of each point}."""
-    watched, here = None if watch is None else [text.identity(one) for one in watch], {}
+    watched = None if watch is None else [text.identity(one) for one in watch]
+    here: dict = {}
     found = []
     for point in points:
         here = here if here.get("precision") == point.precision else surroundings(point)
@@ -106,7 +107,8 @@ def _made_again(file, why):
 
 def packed(dataset: "xr.Dataset", identity: str) -> bytes:
     """A point as bytes: its sha256, which point it is, and its arrays."""
-    arrays, said = {}, {"identity": identity, "attrs": dataset.attrs, "variables": {}}
+    arrays: dict[str, Any] = {}
+    said: dict[str, Any] = {"identity": identity, "attrs": dataset.attrs, "variables": {}}
     for number, (name, variable) in enumerate(dataset.variables.items()):
         values = variable.values
         arrays[f"v{number}"] = np.array(values.tolist(), str) if values.dtype.kind in "OUT" else values

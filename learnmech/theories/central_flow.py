@@ -217,7 +217,7 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
         return 0.0
     steady = np.sqrt(told.spread[first : first + window].max())
     steps = _sets_in(rate * told.eigenvalues[:, 0], first, steady, unit)[1]
-    means = mean_about(np.arange(len(told.loss)), told.loss, np.arange(len(told.loss)), window)
+    means = mean_about(np.arange(len(told.loss)), np.asarray(told.loss), np.arange(len(told.loss)), window)
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 

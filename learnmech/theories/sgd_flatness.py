@@ -174,7 +174,7 @@ class SgdFlatness(Theory):
 
 def unequal_chain(source: Gaussian, ratio: float) -> Given:
     """Weights (w_1, w_2) of a chain of two numbers, w_1 = ratio * w_2, whose product is the least-squares solution of these samples."""
-    view = source.draw(stream_of(source.seed, "data")).train
+    view = source.draw(stream_of(int(source.seed), "data")).train
     target = float(view.X[:, 0] @ view.Y[:, 0] / (view.X[:, 0] @ view.X[:, 0]))
     if target <= 0:
         raise refused("unequal_chain", "samples whose least-squares slope is above 0", target, "Give a positive map")

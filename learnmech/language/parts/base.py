@@ -41,7 +41,7 @@ class Outside(typing.NamedTuple):
     sha256: str
 
 
-@typing.dataclass_transform(field_specifiers=(knob, structure, part, array), kw_only_default=False, frozen_default=True)
+@typing.dataclass_transform(field_specifiers=(knob, structure, part, array, eqx.field), kw_only_default=False, frozen_default=True)
 class _Asked(_Meta, type):
     """A class of parts; arguments that do not fit its fields are refused in a sentence, and `help` tells what each field is."""
 
@@ -172,7 +172,7 @@ class Part(_Module, metaclass=_Asked):
         return ()
 
     @classmethod
-    def example(cls) -> typing.Self:
+    def example(cls) -> typing.Any:
         """A tiny one, for contracts and docs; a part whose fields have no defaults gives its own."""
         return cls()
 
