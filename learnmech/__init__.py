@@ -94,16 +94,18 @@ _WITHIN = {"scalings": "architectures", "schedules": "rules", "symmetries": "sys
 __all__ = [*_FACE, *_ROOMS, *_WITHIN]
 
 
-def __getattr__(name):
-    if name == "__version__":
-        return importlib.import_module("learnmech.machine.version").VERSION
-    if name in _FACE:
-        return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"learnmech.{name}")
-    if name in _WITHIN:
-        return importlib.import_module(f"learnmech.{_WITHIN[name]}.{name}")
-    raise AttributeError(f"learnmech has no {name!r}")
+if not TYPE_CHECKING:  # with it a checker would let every name pass
+
+    def __getattr__(name):
+        if name == "__version__":
+            return importlib.import_module("learnmech.machine.version").VERSION
+        if name in _FACE:
+            return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
+        if name in _ROOMS:
+            return importlib.import_module(f"learnmech.{name}")
+        if name in _WITHIN:
+            return importlib.import_module(f"learnmech.{_WITHIN[name]}.{name}")
+        raise AttributeError(f"learnmech has no {name!r}")
 
 
 def __dir__():

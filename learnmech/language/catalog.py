@@ -192,10 +192,10 @@ def find(family: str, kind: str) -> type[Any]:
     return load(known[kind])
 
 
-def lazy_family(package: str, file: str, also: Mapping[str, object] | None = None):
+def lazy_family(package: str, file: str, also: Mapping[str, str] | None = None):
     """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use.
 
-    `__all__` is among what the first gives, so that `help` and `import *` find what there is. `also` is what the package has besides.
+    `__all__` is among what the first gives, so that `help` and `import *` find what there is. `also` {name: its module} is what the package has besides.
     """
     folder, also = Path(file).parent, also or {}
 
@@ -207,6 +207,8 @@ def lazy_family(package: str, file: str, also: Mapping[str, object] | None = Non
             return dir_()
         if name in names():
             return load(names()[name])
+        if name in also:
+            return getattr(importlib.import_module(also[name]), name)
         return _file_of(package, folder, name, names())
 
     def dir_():

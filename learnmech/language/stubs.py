@@ -37,7 +37,7 @@ def _place(given: tuple[str, str]):
 
 def _imported(path: Path, room: str):
     """What the package imports of its own modules."""
-    for node in parsed(path.read_text(encoding="utf-8")).body:
+    for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
         if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"learnmech.{room}."):
             yield from ((str(node.module).removeprefix(f"learnmech.{room}"), one.name) for one in node.names)
 
