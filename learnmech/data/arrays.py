@@ -13,7 +13,7 @@ from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
-from learnmech.language.parts import structure
+from learnmech.language.parts import Numbers, structure
 
 
 def _held(value):
@@ -57,11 +57,11 @@ class Arrays(Given):
     they name the outputs. A missing number is NaN (`missing`). The identity is the content: a text names files of these arrays and their sha256.
     """
 
-    X: np.ndarray = array_with_gaps(meaning="inputs (n, d)")
-    Y: np.ndarray = array_with_gaps(meaning="targets (n, k), or (n,) for one target or for classes")
-    weight: np.ndarray | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
-    X_test: np.ndarray | None = array_with_gaps(None, meaning="inputs of a test set of its own")
-    Y_test: np.ndarray | None = array_with_gaps(None, meaning="targets of a test set of its own")
+    X: Numbers = array_with_gaps(meaning="inputs (n, d)")
+    Y: Numbers = array_with_gaps(meaning="targets (n, k), or (n,) for one target or for classes")
+    weight: Numbers | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
+    X_test: Numbers | None = array_with_gaps(None, meaning="inputs of a test set of its own")
+    Y_test: Numbers | None = array_with_gaps(None, meaning="targets of a test set of its own")
     labels: tuple[str, ...] | None = structure(default=None, meaning="names of the classes, those from 0 on or those there are in order")
     classes: bool = structure(default=False, meaning="whether Y holds classes, whole numbers or names")
 

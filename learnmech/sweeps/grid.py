@@ -3,7 +3,7 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,9 +40,9 @@ SHARED = 8
 
 def sweep(
     experiment: Experiment | str | Path,
-    axes: dict[str, Sequence],
+    axes: Mapping[str, Sequence | np.ndarray],
     seeds: int | Sequence[int] = 1,
-    watch: tuple[Instrument, ...] | None = None,
+    watch: tuple[Instrument | str, ...] | None = None,
     backend: str = "map",
     folder: str | Path | None = None,
     executor: Executor | None = None,
@@ -54,6 +54,7 @@ def sweep(
     The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
     Which of both: `time` where all points have the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is there
     either way, and what is written for `by_mark(grid)` works for both.
+    A knob goes by its last word too where no other does, `grid.sel(rate=0.1)`; drop that name (`drop_vars`) before its dim is stacked or reindexed.
     `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
     measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
     kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points, and `lm.load(folder)`

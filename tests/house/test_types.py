@@ -16,6 +16,8 @@ from learnmech.language import catalog, stubs
 ROOT = Path(__file__).parents[2]
 FAMILIES = sorted(set(catalog.FAMILIES) - set(catalog.WITHIN))
 USER_CODE = """
+import numpy as np
+
 import learnmech as lm
 from learnmech.language.parts import Knob, knob
 from learnmech.rules.base import SteppingRule
@@ -23,12 +25,14 @@ from learnmech.rules.base import SteppingRule
 network = lm.architectures.Mlp(hidden=(8, 8), activation="tanh")
 clock = lm.Clock(steps=100)
 data = lm.data.LinearTeacher(n=20, d=3)
+held = lm.data.Arrays([[0.0], [1.0]], [1.0, 2.0])
 rule = lm.rules.HeavyBall(0.1, momentum=0.5)
 experiment = lm.Experiment(network, data, rule, clock, seed=3)
-record = lm.run(experiment, progress=True)
+record = lm.run(experiment, watch=("loss", lm.instruments.Sharpness(k=2)), progress=True)
+print(record.experiment.rule.rate, lm.curvature.lanczos, lm.__version__)
 reveal_type(record["loss"])
 reveal_type(record)
-reveal_type(lm.sweep(experiment, {"rule.rate": [0.1, 0.2]}))
+reveal_type(lm.sweep(experiment, {"rule.rate": np.linspace(0.1, 0.2, 2)}, progress=True))
 reveal_type(lm.compare(record, lm.theories.Decoupled()))
 
 

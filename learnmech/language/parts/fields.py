@@ -9,9 +9,10 @@ import numpy as np
 
 if typing.TYPE_CHECKING:
     Knob = float  # what it is given, and what it counts as in formulas: to a checker an array would take no number
+    Numbers = typing.Any  # lists and arrays of any library are taken too
 else:
-    Knob = np.ndarray
-"""A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
+    Knob = Numbers = np.ndarray
+"""`Knob`: a 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles. `Numbers`: an `array` of any shape."""
 
 
 def is_traced(value) -> bool:
