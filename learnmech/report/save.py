@@ -14,7 +14,6 @@ from learnmech.record.sealed import appear
 from learnmech.report.frame import untitled
 from learnmech.report.grid import grid_page
 from learnmech.report.page import page
-from learnmech.sweeps import compare_grid
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -54,7 +53,7 @@ def _written(what, theories, title) -> str:
         shown, surveyed = shown_of(what, theories, title)
         return page(shown, untitled(shown.figure()), surveyed)
     if isinstance(what, xr.Dataset) and is_grid(what):
-        return grid_page(what, title, tuple(compare_grid(what, theory) for theory in theories or ()))
+        return grid_page(what, title, tuple(compare(what, theory) for theory in theories or ()))
     remedy = "Give what lm.run or lm.sweep gives"
     raise refused("report", "a record, an exhibit as performed or a sweep's Dataset", type(what).__name__, remedy)
 
