@@ -51,6 +51,7 @@ peers: .venv-nt/.made .venv-nt-old/.made .venv-th/.made
 lint: $(VENV)/.tests
 	$(BIN)/ruff check learnmech tangents tests benchmarks
 	$(BIN)/ruff format --check learnmech tangents tests benchmarks
+	$(BIN)/mypy --cache-dir .cache/mypy
 
 clean:
 	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info

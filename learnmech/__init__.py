@@ -4,8 +4,57 @@ Write an experiment as architecture, data, loss and learning rule; run it with e
 """
 
 import importlib
+from typing import TYPE_CHECKING
 
 from learnmech.language import doors
+
+if TYPE_CHECKING:  # what `__getattr__` gives, for tools that read and do not run; a test holds the two against each other
+    from learnmech import activations as activations
+    from learnmech import architectures as architectures
+    from learnmech import curvature as curvature
+    from learnmech import data as data
+    from learnmech import figures as figures
+    from learnmech import gallery as gallery
+    from learnmech import initial as initial
+    from learnmech import instruments as instruments
+    from learnmech import interventions as interventions
+    from learnmech import kernels as kernels
+    from learnmech import losses as losses
+    from learnmech import report as report
+    from learnmech import rules as rules
+    from learnmech import theories as theories
+    from learnmech.architectures import scalings as scalings
+    from learnmech.comparison.differences import diff as diff
+    from learnmech.comparison.divergence import twins as twins
+    from learnmech.comparison.staircases import staircase as staircase
+    from learnmech.comparison.verdicts import Comparison as Comparison
+    from learnmech.comparison.verdicts import compare as compare
+    from learnmech.curvature import samplewise as samplewise
+    from learnmech.errors import Refused as Refused
+    from learnmech.experiment.clock import Clock as Clock
+    from learnmech.experiment.recipe import Experiment as Experiment
+    from learnmech.experiment.recipe import Start as Start
+    from learnmech.experiment.recipe import prepare as prepare
+    from learnmech.figures.curves import show as show
+    from learnmech.language import catalog as catalog
+    from learnmech.losses import Squared as Squared
+    from learnmech.record import Record as Record
+    from learnmech.record import load as load
+    from learnmech.rules import schedules as schedules
+    from learnmech.runs.pace import estimate as estimate
+    from learnmech.runs.run import fork as fork
+    from learnmech.runs.run import resume as resume
+    from learnmech.runs.run import run as run
+    from learnmech.runs.run import stream as stream
+    from learnmech.sweeps import compare_grid as compare_grid
+    from learnmech.sweeps import compare_means as compare_means
+    from learnmech.sweeps import error_bars as error_bars
+    from learnmech.sweeps import point as point
+    from learnmech.sweeps import sweep as sweep
+    from learnmech.system import symmetries as symmetries
+    from learnmech.theories.base import predict as predict
+
+    __version__: str
 
 _FACE = {
     "Experiment": "experiment.recipe",
@@ -21,34 +70,42 @@ _FACE = {
     "diff": "comparison.differences",
     "predict": "theories.base",
     "compare": "comparison.verdicts",
+    "compare_grid": "sweeps",
     "compare_means": "sweeps",
+    "error_bars": "sweeps",
     "sweep": "sweeps",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",
     "Squared": "losses",
+    "Record": "record",
+    "Start": "experiment.recipe",
+    "Comparison": "comparison.verdicts",
+    "Refused": "errors",
 }
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
 doors.hang(regimes="learnmech.figures.regimes:regimes")
-_ROOMS = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "losses", "curvature")
-_ROOMS += ("gallery", "figures", "report")
+_FAMILIES = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "losses")
+_ROOMS = (*_FAMILIES, "activations", "kernels", "curvature", "gallery", "figures", "report")
 _WITHIN = {"scalings": "architectures", "schedules": "rules", "symmetries": "system", "samplewise": "curvature", "catalog": "language"}
 """{module that people ask for by its own name: the room it is in}."""
 __all__ = [*_FACE, *_ROOMS, *_WITHIN]
 
 
-def __getattr__(name):
-    if name == "__version__":
-        return importlib.import_module("learnmech.machine.version").VERSION
-    if name in _FACE:
-        return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
-    if name in _ROOMS:
-        return importlib.import_module(f"learnmech.{name}")
-    if name in _WITHIN:
-        return importlib.import_module(f"learnmech.{_WITHIN[name]}.{name}")
-    raise AttributeError(f"learnmech has no {name!r}")
+if not TYPE_CHECKING:  # with it a checker would let every name pass
+
+    def __getattr__(name):
+        if name == "__version__":
+            return importlib.import_module("learnmech.machine.version").VERSION
+        if name in _FACE:
+            return getattr(importlib.import_module(f"learnmech.{_FACE[name]}"), name)
+        if name in _ROOMS:
+            return importlib.import_module(f"learnmech.{name}")
+        if name in _WITHIN:
+            return importlib.import_module(f"learnmech.{_WITHIN[name]}.{name}")
+        raise AttributeError(f"learnmech has no {name!r}")
 
 
 def __dir__():

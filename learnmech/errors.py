@@ -14,6 +14,12 @@ class Refused(ValueError):
     """A request that cannot be met, in one sentence and a remedy: `<Who> needs <what>, but got <value>. <Remedy>.`"""
 
 
+class RefusedKey(Refused, KeyError):
+    """A name asked for that is not there: a `KeyError` too, as of any mapping, which says the same sentence."""
+
+    __str__ = Refused.__str__  # a KeyError would show its repr
+
+
 def plain(words: object) -> str:
     """The words with whatever is obeyed instead of shown written out, as `\\x1b`; new lines and tabs stay."""
     return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(words))
@@ -36,15 +42,15 @@ def _short(words: object) -> str:
     return line if len(line) <= LONGEST else f"{line[:HEAD]} ... {line[-TAIL:]} ({len(line)} characters)"
 
 
-def refused(who: str, what: str, got: object, remedy: str) -> Refused:
+def refused(who: str, what: str, got: object, remedy: str, kind: type[Refused] = Refused) -> Refused:
     """The error itself, to be raised by the caller: `raise refused("GradientDescent", "rate > 0", -1, "Give a positive rate")`.
 
     Names and values come from whoever wrote them: they are shown on one line, without effect on a terminal, and a long
-    value by its two ends.
+    value by its two ends. `kind`: the class of the error, where it is more than refused.
     """
     remedy = _line(remedy)
     ended = remedy if remedy.endswith("?") else remedy.rstrip(".") + "."
-    return Refused(f"{_short(who)} needs {_line(what)}, but got {_short(got)}. {ended}")
+    return kind(f"{_short(who)} needs {_line(what)}, but got {_short(got)}. {ended}")
 
 
 def nearest(name: str, names) -> str:

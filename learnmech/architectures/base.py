@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -43,6 +43,11 @@ class Architecture(Part):
     # of those that keep running statistics a knob, the share of a step's batch in them; without a type, or
     # the knob would come first among the fields of those
     running_momentum = None
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
@@ -326,7 +331,7 @@ class Normed(Dense):
         since="0.5",
         meaning="what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is added, so that the scale falls out exactly",
     )
-    running_momentum: Knob | None = knob(
+    running_momentum: Knob | None = knob(  # type: ignore[assignment]  # None of an architecture as such
         default=None,
         above=0,
         at_most=1,

@@ -3,12 +3,11 @@
 import dataclasses
 
 import jax
-import numpy as np
 
 from learnmech.architectures.base import Around, keep, multiplied, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.errors import refused
-from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, Numbers, array, knob, structure
 
 
 class Dialed(Around):
@@ -24,7 +23,7 @@ class Dialed(Around):
     )
     gamma: Knob | None = knob(default=None, above=0, meaning="1/alpha, by its other name")
     centered: bool = structure(default=True, meaning="whether the outputs at params_0 are taken off")
-    anchor: np.ndarray | None = array(default=None, meaning="the parameters params_0 as one flat array; the start's own unless given")
+    anchor: Numbers | None = array(default=None, meaning="the parameters params_0 as one flat array; the start's own unless given")
 
     def coherent(self):
         if self.alpha is not None and self.gamma is not None:

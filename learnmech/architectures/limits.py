@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -56,7 +56,7 @@ class Skip(eqx.Module):
     second: Affine | None = None
 
 
-def norm_limit(of: Normed, tangent: bool) -> tuple[bool, np.ndarray | None]:
+def norm_limit(of: Normed, tangent: bool) -> tuple[bool, Any]:
     """(whether signals are brought to unit size, what is added to its square); refuses a batch norm, and a tangent kernel in which gains learn."""
     if of.norm == "batch":
         who, what = "The infinite-width limit of a batch norm", "kernels of one pair of inputs at a time"
@@ -119,6 +119,7 @@ def dense_limit(scaling: Scaling, depth: int, d: int, bias: bool, tangent: bool 
             kept.append(power.coefficient if order == 0 else 0.0)
         seen = signal.coefficient if signal.exponent == 0 else 0.0
         values = (seen, bent.coefficient if bent.exponent == 0 else 0.0, signal.coefficient, *kept)
-        steps.append(Affine(*(x if isinstance(x, jax.core.Tracer) else np.asarray(float(x)) for x in values)))
+        held: list[Any] = [x if isinstance(x, jax.core.Tracer) else np.asarray(float(x)) for x in values]
+        steps.append(Affine(*held))
         after += signal.exponent
     return tuple(reversed(steps))

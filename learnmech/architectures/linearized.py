@@ -1,12 +1,11 @@
 """The linearized network: any architecture replaced by its tangent at an anchor."""
 
 import jax
-import numpy as np
 
 from learnmech.architectures.base import Around, keep, refuse_running
 from learnmech.architectures.mlp import Mlp
 from learnmech.language import trees
-from learnmech.language.parts import array
+from learnmech.language.parts import Numbers, array
 
 
 class Linearized(Around):
@@ -16,7 +15,7 @@ class Linearized(Around):
     signals; the outputs do not go through them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
     """
 
-    anchor: np.ndarray | None = array(default=None, meaning="the parameters of the tangent as one flat array; the start's own unless given")
+    anchor: Numbers | None = array(default=None, meaning="the parameters of the tangent as one flat array; the start's own unless given")
 
     def coherent(self):
         refuse_running("Linearized", self.of)

@@ -70,7 +70,8 @@ class Scaling(Part):
         if hidden_layers < 1 or ("hidden" not in self.table and hidden_layers > 1):
             wanted = "one or more hidden layers" if "hidden" in self.table else "exactly one hidden layer"
             raise refused(who, wanted, f"{hidden_layers}", "Change the number of hidden layers, or use mup")
-        rows = [self.table["input"], *[self.table.get("hidden")] * (hidden_layers - 1), self.table["readout"]]
+        hidden = [self.table["hidden"]] * (hidden_layers - 1) if hidden_layers > 1 else []
+        rows = [self.table["input"], *hidden, self.table["readout"]]
         return tuple(Powers(*row) for row in rows)
 
     def card(self) -> str:

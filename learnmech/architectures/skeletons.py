@@ -67,7 +67,7 @@ def _places(leaves) -> tuple[tuple[str, str], ...]:
     if len(set(paths)) < len(paths):
         twice = next(path for path in paths if paths.count(path) > 1)
         raise refused("Wrapped", "an address of its own for every array", f"two at {twice}", "Name its fields in letters, digits and underscores")
-    return tuple(tuple(path.rsplit(".", 1)) for path in paths)
+    return tuple((layer, name) for layer, _, name in (path.rpartition(".") for path in paths))
 
 
 def is_pair(model: object) -> bool:
@@ -80,12 +80,12 @@ def is_drawn(model: object) -> bool:
     return not isinstance(model, eqx.Module)
 
 
-def is_fitted(model: object) -> bool:
+def is_fitted(model: Any) -> bool:
     """Whether it is made for the numbers of inputs and outputs."""
     return is_drawn(model) and len(_asked(model[0] if is_pair(model) else model) or "1") == 3
 
 
-def check_model(model: object) -> None:
+def check_model(model: Any) -> None:
     """Refuse what is neither an Equinox module of one argument, nor (init, apply), nor a function that makes a module from a key."""
     part = isinstance(model, Part) or (isinstance(model, type) and issubclass(model, Part))
     if part or not (is_pair(model) or callable(model)):
@@ -129,7 +129,7 @@ def _check_called(call, form, count, remedy):
         raise refused("Wrapped", f"model to have {form}", f"one of ({_names(asked)})", remedy)
 
 
-def made(model: object, key: jax.Array, d: int, k: int) -> Any:
+def made(model: Any, key: jax.Array, d: int, k: int) -> Any:
     """The module, or the tree of parameters, which the model draws from a key for d inputs and k outputs."""
     if not is_drawn(model):
         return model

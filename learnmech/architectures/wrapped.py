@@ -37,7 +37,9 @@ class Wrapped(Architecture):
 
     model: Model = eqx.field(converter=Model.of, metadata={"meaning": "an Equinox module, a function from a key to one, or a pair (init, apply)"})
     batched: bool = structure(default=False, kw_only=True, meaning="whether the model takes a batch (n, d), not one example (d,)")
-    mixes_samples: bool = structure(default=False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others")
+    mixes_samples: bool = structure(  # type: ignore[misc]  # of the kind in others, of the model here
+        default=False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others"
+    )
 
     def coherent(self):
         if self.mixes_samples and not self.batched:

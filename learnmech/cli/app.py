@@ -192,7 +192,7 @@ def _understood(argv) -> argparse.Namespace:
     many = next((name for name in ("changes", "names", "words") if hasattr(arguments, name)), None)
     if options or (rest and many is None):
         raise refused(f"learnmech {arguments.command}", "arguments it knows", repr((options or rest)[0]), f"See learnmech {arguments.command} --help")
-    if rest:
+    if rest and many is not None:
         setattr(arguments, many, [*getattr(arguments, many), *rest])
     return arguments
 
@@ -273,7 +273,8 @@ def _spoken(value):
 def call(argv: list[str]) -> int:
     """One command; its exit status: 0, 1 where a check or a limit fails or a diff finds something,
     2 for a refusal, 3 for a fault of learnmech's own, 130 when interrupted."""
-    before, handler, level = catalog.trusted(), None, LOG.level
+    before, level = catalog.trusted(), LOG.level
+    handler: logging.Handler | None = None
     try:
         arguments = _understood(argv)
         if arguments.verbose or arguments.more_verbose:
@@ -309,7 +310,8 @@ def call(argv: list[str]) -> int:
         return _ended(argv, _fault(error, argv), 3)
     finally:
         catalog.trust(before)
-        LOG.removeHandler(handler)
+        if handler is not None:
+            LOG.removeHandler(handler)
         LOG.setLevel(level)
 
 

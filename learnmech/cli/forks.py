@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -142,8 +143,8 @@ def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> 
     with phases(quiet, target.name) as told:
         told.enter("running")
         made = forked(record, at, events, watching, until, _settled(told), target, changes=clock, keep_data=keep_data)
-        named = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
-        return _concluded(made, target, record, named, told)
+        changed = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
+        return _concluded(made, target, record, changed, told)
 
 
 def _settled(told):
@@ -162,7 +163,8 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
     claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
     surveyed = survey(made.course.start)
     comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed))
-    drawn, result = {}, {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
+    drawn: dict[str, Any] = {}
+    result: dict[str, Any] = {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
     if parent is not None:
         told.enter("laying it beside its parent")
         try:
@@ -198,7 +200,7 @@ def resume(folder, quiet) -> dict:
     found = facts(folder, "resume").progress
     with phases(quiet, Path(folder).resolve().name) as told:
         if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
-            return _concluded(load(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
+            return _concluded(whole(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
         told.enter("running")
         made = resumed(folder, _settled(told))
         if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again

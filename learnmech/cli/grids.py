@@ -4,6 +4,7 @@ import hashlib
 import itertools
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -56,7 +57,8 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
     """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there; whoever finds all points kept gathers them."""
     ready()
     shard = shard_of(shard)
-    axes, fixed = {}, {}
+    axes: dict = {}
+    fixed: dict = {}
     for path, value in map(assignment, assignments):
         values = axis_values(value)
         if path in axes or path in fixed or len(set(map(repr, values))) < len(values):
@@ -75,7 +77,7 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
         if kept == of:
             told.enter("writing the page")
             file = _gathered_into(target, grid, f"{name} over {', '.join(axes) or 'seeds'}")
-    facts = {"name": name, "folder": str(target), "file": None if file is None else str(file), "points": {"kept": kept, "of": of}}
+    facts: dict[str, Any] = {"name": name, "folder": str(target), "file": None if file is None else str(file), "points": {"kept": kept, "of": of}}
     facts |= {"shard": None if shard is None else list(shard), "diverged": _count(grid)}
     return facts | {"backend": grid.attrs["backend"], "left_out": grid.attrs["left_out"], "rows": _rows(grid, axes)}
 
@@ -132,7 +134,7 @@ def show(folder: Path) -> dict:
     """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds; of one under way what is there."""
     found = described(folder, "learnmech")
     counts = {"kept": found.counted(), "of": found.size}
-    facts = {"folder": str(folder), "points": counts}
+    facts: dict[str, Any] = {"folder": str(folder), "points": counts}
     if not counts["kept"]:
         return facts | {"backend": "", "columns": [], "rows": [], "below": [f"0 of {counts['of']} points"], "note": f"0 of {counts['of']} points"}
     grid = sweeps.load(folder)

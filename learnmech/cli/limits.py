@@ -1,6 +1,7 @@
 """The limit command: how fast a theory that is a limit becomes exact, measured and held against the order it declares."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.cli import folders
 from learnmech.cli.forks import DRAWN, drawn_out
@@ -15,7 +16,10 @@ from learnmech.language import catalog, text
 from learnmech.machine.late import late
 from learnmech.theories.base import Limit, Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 FEW = 4
 
@@ -59,9 +63,9 @@ def _experiment(theory: Theory, kind: str, words: list[str], small: bool) -> tup
     if len(named) > 1:
         raise refused("limit", "one experiment", " and ".join(named), "Name one exhibit or one TOML file")
     if named:
-        name, _, experiment = changed_experiment(named[0], changes, small)
-        return name, experiment
-    experiment = type(theory).example()
+        name, _, found = changed_experiment(named[0], changes, small)
+        return name, found
+    experiment: Experiment = type(theory).example()
     for path, value in changes.items():
         experiment = experiment.with_value(path, value)
     return f"the example of {kind}", experiment

@@ -150,7 +150,7 @@ def _notes_and_data(notes: list[str], read: str | None, console: Console) -> Non
 def _last_values(found: dict) -> Table:
     """Of all that was watched the first and the last value, without what is a residual or an error of another."""
     whole = results.quantities(found)
-    kept = tuple(row for row in whole.rows if not any(row[0].endswith(end) and row[0].removesuffix(end) in found for end in ("_residual", "_error")))
+    kept = tuple(row for row in whole.rows if not any(str(row[0]).endswith(end) and str(row[0]).removesuffix(end) in found for end in ("_residual", "_error")))
     return whole._replace(rows=kept)
 
 

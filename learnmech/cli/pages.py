@@ -42,7 +42,7 @@ def shown_of(record: Record, name: str) -> Shown:
     checks = tuple(Check(**{key: value for key, value in one.items() if key in fields}) for one in said.get("checks", ()))
     texts = {key: str(said.get(key) or "") for key in ("claim", "source", "reason")}
     texts["claim"] = texts["claim"] or name
-    exhibit = Exhibit(experiment=lambda: record.experiment, watch=record.watch, **texts)
+    exhibit = Exhibit(texts["claim"], texts["source"], lambda: record.experiment, watch=record.watch, reason=texts["reason"])
     return Shown(exhibit, record.experiment, record, tuple(one for one in compared if one is not None), checks)
 
 

@@ -5,6 +5,7 @@ import os
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 from learnmech import report
 from learnmech.cli import folders, sweeping
@@ -244,7 +245,7 @@ def whole(folder) -> Record:
     if is_sweep(folder):
         remedy = f"Run a point of it: learnmech run {folder}/experiment.toml, with its knobs"
         raise refused("learnmech", "a run folder", f"{folder}, that of a sweep", remedy)
-    found = load(folder)
+    found: Any = load(folder)
     if found.damaged:
         broken = next(note for note in found.notes if note.startswith("damaged: ")).split("; ")[0]
         raise refused(

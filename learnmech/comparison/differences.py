@@ -108,7 +108,8 @@ def diff(one: Side, other: Side, names: tuple[str, str] | None = None) -> Differ
     told = [
         side.provenance if isinstance(side, Record) and "code" in side.provenance else identity.told_of(e) for side, e in zip(sides, experiments, strict=True)
     ]
-    files = _told_apart(*({f["knob"]: f"{Path(f['file']).name}  sha256 {f['sha256'][:16]}" for f in t.get("data") or ()} for t in told), by=_sha)
+    there, here = ({f["knob"]: f"{Path(f['file']).name}  sha256 {f['sha256'][:16]}" for f in t.get("data") or ()} for t in told)
+    files = _told_apart(there, here, by=_sha)
     code = _told_apart(*({f"{g['family']}: {g['kind']}": f"sha256 {g['digest'][:16]}" for g in t["code"]["guests"]} for t in told))
     if not all(isinstance(side, Record) for side in sides):
         return Difference(*names, knobs, files, code)
@@ -170,9 +171,9 @@ def _of_records(one: Record, other: Record):
     notes += tuple(Differs("", NONE, note) for note in other.notes if note not in one.notes)
     names = [name for name in one.names if name in other]
     alone = [", ".join(name for name in side.names if name not in names) for side in (one, other)]
-    only = (Differs("quantities", *alone),) if any(alone) else ()
+    only: tuple[Differs, ...] = (Differs("quantities", *alone),) if any(alone) else ()
     reached = [_marks(side) for side in (one, other)]
-    if not np.array_equal(*reached):
+    if not np.array_equal(reached[0], reached[1]):
         only += (Differs("marks", *(_spanned(at, "time" if side.experiment.rule.flows else "step") for at, side in zip(reached, (one, other), strict=True))),)
     numbers = [_numbers(name, one[name], other[name]) for name in names]
     if one.final and other.final and len(reached[0]) and len(reached[1]) and reached[0][-1] == reached[1][-1]:
@@ -200,8 +201,8 @@ def _numbers(name: str, one, other) -> Numbers:
     if one.dims != other.dims:
         return Numbers(name, why=f"other axes: {one.dims} and {other.dims}")
     for dim in one.dims:
-        labels = [side[dim].values if dim in side.coords else np.arange(side.sizes[dim]) for side in (one, other)]
-        if dim != "time" and not np.array_equal(*labels):
+        here, there = (side[dim].values if dim in side.coords else np.arange(side.sizes[dim]) for side in (one, other))
+        if dim != "time" and not np.array_equal(here, there):
             return Numbers(name, why=f"other {dim}: {one.sizes[dim]} and {other.sizes[dim]}")
     if "time" not in one.dims:
         return _held(name, one.values[None], other.values[None], np.zeros(1))

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -18,7 +19,10 @@ from learnmech.record.base import Record
 from learnmech.record.given import recorded
 from learnmech.record.replay import place_of, stages_at
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 # Marks that are compared unless others are asked for.
 MARKS = 200

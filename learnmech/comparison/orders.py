@@ -1,7 +1,7 @@
 """Orders: how fast a limit is approached, measured, with error bars and a verdict by a stated rule."""
 
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -47,10 +47,12 @@ class Order(NamedTuple):
     def plain(self) -> dict:
         """What was measured as plain data, the values rising."""
         rising, local = np.argsort(self.values), [None, *self.local()]
-        rows = [
-            {"value": float(self.values[place]), "error": float(self.errors[place]), "standard_error": float(self.bars[place])}
-            | {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error}
-            for place, one in zip(rising, local, strict=True)
+        slopes: list[dict[str, Any]] = [
+            {"slope": None if one is None else one.slope, "slope_standard_error": None if one is None else one.standard_error} for one in local
+        ]
+        rows: list[dict[str, Any]] = [
+            {"value": float(self.values[place]), "error": float(self.errors[place]), "standard_error": float(self.bars[place])} | slope
+            for place, slope in zip(rising, slopes, strict=True)
         ]
         fitted = {"slope": self.slope, "standard_error": self.standard_error, "from_fit": self.from_fit, "from_seeds": self.from_seeds}
         return {"rows": rows, "fitted": fitted, "outside": list(self.outside)}
@@ -58,7 +60,8 @@ class Order(NamedTuple):
     def __str__(self):
         return as_text(results.order(self.plain()))
 
-    __repr__ = __str__
+    def __repr__(self):
+        return str(self)
 
     def _repr_html_(self) -> str:
         return boxed(as_html(results.order(self.plain())))
@@ -66,8 +69,9 @@ class Order(NamedTuple):
     @property
     def bars(self) -> np.ndarray:
         """The standard error of each mean error, NaN with one seed."""
-        count = 0 if self.samples is None else self.samples.shape[1]
-        return self.samples.std(1, ddof=1) / np.sqrt(count) if count > 1 else np.full(len(self.values), np.nan)
+        if self.samples is None or self.samples.shape[1] < 2:
+            return np.full(len(self.values), np.nan)
+        return self.samples.std(1, ddof=1) / np.sqrt(self.samples.shape[1])
 
     def between(self, low: int, high: int) -> "Local":
         """The order between two of the values, by their places, with its standard error over the seeds (NaN with one)."""
@@ -120,24 +124,24 @@ def _jackknifed(statistic: Callable, samples: np.ndarray) -> float:
     return float(np.sqrt((count - 1) * np.mean((left - left.mean()) ** 2)))
 
 
-def fitted_order(values: Sequence[float], errors: Sequence[float]) -> Order:
+def fitted_order(values: Sequence[float] | np.ndarray, errors: Sequence[float] | np.ndarray) -> Order:
     """The slope of ln(error) over ln(value) by least squares, and its standard error (0 for two points, which say nothing of it).
 
     `errors` are one per value, or (values, seeds): then their means are fitted.
     """
-    values, samples = np.asarray(values, float), np.asarray(errors, float)
-    if len(values) < 2 or not (np.isfinite(values).all() and (values > 0).all()) or len(set(values)) < len(values):
-        raise refused("fitted_order", "two or more positive values, each once", values.tolist(), "Give for example 0.1, 0.05 and 0.025")
+    at, samples = np.asarray(values, float), np.asarray(errors, float)
+    if len(at) < 2 or not (np.isfinite(at).all() and (at > 0).all()) or len(set(at)) < len(at):
+        raise refused("fitted_order", "two or more positive values, each once", at.tolist(), "Give for example 0.1, 0.05 and 0.025")
     means = samples if samples.ndim == 1 else samples.mean(1)
     if not (np.isfinite(means).all() and (means > 0).all()):
         bad = int(np.argmin(np.isfinite(means) & (means > 0)))
         remedy = "Leave that value out: the run diverges there, or is exact to the last bit"
-        raise refused("fitted_order", "finite errors above 0", f"{means[bad]:g} at {values[bad]:g}", remedy)
-    slope, from_fit = _slope(values, means)
+        raise refused("fitted_order", "finite errors above 0", f"{means[bad]:g} at {at[bad]:g}", remedy)
+    slope, from_fit = _slope(at, means)
     if samples.ndim == 1:
-        return Order(slope, from_fit, values, means, from_fit)
-    from_seeds = _jackknifed(lambda errors: _slope(values, errors)[0], samples)
-    return Order(slope, float(np.nanmax([from_fit, from_seeds])), values, means, from_fit, from_seeds, samples)
+        return Order(slope, from_fit, at, means, from_fit=from_fit)
+    from_seeds = _jackknifed(lambda errors: _slope(at, errors)[0], samples)
+    return Order(slope, float(np.nanmax([from_fit, from_seeds])), at, means, from_fit, from_seeds, samples)
 
 
 def quantity_of(theory: Theory) -> str:
@@ -180,7 +184,8 @@ def measured_order(
     if not chosen:
         raise refused("measured_order", "at least one seed", seeds, "Give for example seeds=8")
     points = [experiment.with_value(along, value) for value in values]
-    errors, outside = np.empty((len(values), len(chosen))), {}
+    errors = np.empty((len(values), len(chosen)))
+    outside: dict[str, None] = {}
     for i, point in enumerate(points):
         first = None
         for j, seed in enumerate(chosen):

@@ -3,7 +3,7 @@ between; of any run, whatever its network, data and start."""
 
 import dataclasses
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,6 +17,9 @@ from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.losses.squared import Squared
 from learnmech.record.base import Record
 from learnmech.record.given import recorded
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 LEVELS = (0.1, 0.5, 0.9)
 # Marks that are replayed where fractions or the loss were not watched, and marks among which plateaus are looked for.
@@ -139,7 +142,7 @@ def staircase(record: Record | str | Path, count: int = 0) -> Staircase:
     kept = [m for m in range(most) if there[m]][: count or None]
     if not kept:
         raise refused("staircase", "modes of the data, singular vectors of Y'X/n", "none that is not 0", "Give targets that vary with the inputs")
-    system = record.course.start.system
+    system: Any = record.course.start.system
     strengths = np.asarray(system.modes.s, float)[kept]
     found = stairs(fractions["time"].values, values[:, kept], loss["time"].values, loss.values, strengths, [m + 1 for m in kept])
     left = [str(m + 1) for m in range(most) if not there[m]]
@@ -217,7 +220,8 @@ def _time(times, fraction, place, level) -> float:
 def _steps(passed, order, marks) -> list[list[int]]:
     """The modes that came to 90 %, those between two cuts together; a cut is a mark at which all
     before it are there and none behind it has come to 10 %."""
-    steps, learned = [[]], [m for m in order if passed[m][2] < marks]
+    steps: list[list[int]] = [[]]
+    learned = [m for m in order if passed[m][2] < marks]
     for place, m in enumerate(learned):
         steps[-1].append(m)
         rest = [n for n in range(len(passed)) if n not in learned[: place + 1]]

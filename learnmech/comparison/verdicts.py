@@ -5,6 +5,7 @@ import fnmatch
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
@@ -20,7 +21,11 @@ from learnmech.record.base import Record
 from learnmech.record.folder import is_sweep, load
 from learnmech.theories.base import Condition, Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+else:
+    xr = late("xarray")
 
 RULE = (
     "error = max |measured - predicted| / max |predicted| over all marks and entries (|measured - predicted| itself where all that is predicted is 0). holds: "
@@ -170,9 +175,13 @@ class Comparison:
         return next(row for row in self.rows if row.quantity == quantity)
 
 
-def compare(
-    record: "Record | xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None
-) -> "Comparison | GridComparison":
+@overload
+def compare(record: Record, other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None) -> Comparison: ...
+@overload
+def compare(record: "xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None) -> Any: ...
+
+
+def compare(record: "Record | xr.Dataset | str | Path", other: Theory | Record | str | Path, tolerance: float | dict[str, float] | None = None):
     """A record against a theory, or against another record. `tolerance` overrides the theory's, for all quantities or by name.
 
     Both may be given by their folders, and a theory by its name. A sweep's grid (or its folder) against a theory is compared point by
@@ -192,7 +201,8 @@ def compare(
     rule = record.experiment.rule
     resolution = 100 * max(float(np.finfo(record.experiment.precision).eps), float(rule.rtol) if rule.flows else 0.0)
     if isinstance(other, Record):
-        said, conditions, name, source = other.dataset, (), "another run", other.provenance["fingerprint"][:12]
+        conditions: tuple[Condition, ...] = ()
+        said, name, source = other.dataset, "another run", other.provenance["fingerprint"][:12]
         default = 1e-6
     else:
         if other.over_seeds:
@@ -309,6 +319,8 @@ def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]
 
 
 def _decided(condition: Condition, record: Record) -> Condition:
+    value: object
+    holds: Any
     if condition.seen is None or not condition.holds:
         return condition
     try:

@@ -5,7 +5,7 @@ where the vectors seen are all there are to see; it neither stops nor restarts, 
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -80,7 +80,7 @@ def extremes(
     outside of which the map and the start are zero. `held` vectors are kept in memory: 32, or 20 more than four times those asked for.
     Source: Wu & Simon 2000; Parlett 1998.
     """
-    size, wanted = start.size, top + bottom
+    size, wanted = int(start.size), top + bottom
     finest = jnp.maximum(tolerance, 100 * float(jnp.finfo(start.dtype).eps))
     if is_formed(size, iterations) and within is None if formed is None else formed:
         return _formed(product, start, top, bottom, finest)
@@ -150,7 +150,7 @@ def _formed(product, start, top, bottom, tolerance):
     return Extremes(values, vectors, residuals, residuals <= most, jnp.asarray(start.size))
 
 
-def is_formed(size: int, iterations: int) -> bool:
+def is_formed(size: int, iterations: Any) -> bool:
     """Whether a map of so many parameters is formed rather than searched."""
     return size <= min(iterations, FORMED)
 

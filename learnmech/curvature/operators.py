@@ -76,7 +76,7 @@ def stands_for_a_likelihood(system: System) -> bool:
 
 def flattened(product: Product, like: Params) -> Callable[[Float[Array, " p"]], Float[Array, " p"]]:
     """The same map on flat vectors in the order of `ravel_pytree`."""
-    unflatten = flatten_util.ravel_pytree(like)[1]
+    unflatten: Callable = flatten_util.ravel_pytree(like)[1]
     return lambda v: flatten_util.ravel_pytree(product(unflatten(v)))[0]
 
 

@@ -1,6 +1,7 @@
 """Slices: the loss along measured directions through a point, one or two of them."""
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import equinox as eqx
 import jax
@@ -16,7 +17,10 @@ from learnmech.language.trees import Params
 from learnmech.machine.late import late
 from learnmech.system.landscape import System
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 @eqx.filter_jit

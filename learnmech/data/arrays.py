@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import equinox as eqx
 import numpy as np
@@ -12,7 +13,7 @@ from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
-from learnmech.language.parts import structure
+from learnmech.language.parts import Numbers, structure
 
 
 def _held(value):
@@ -56,11 +57,11 @@ class Arrays(Given):
     they name the outputs. A missing number is NaN (`missing`). The identity is the content: a text names files of these arrays and their sha256.
     """
 
-    X: np.ndarray = array_with_gaps(meaning="inputs (n, d)")
-    Y: np.ndarray = array_with_gaps(meaning="targets (n, k), or (n,) for one target or for classes")
-    weight: np.ndarray | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
-    X_test: np.ndarray | None = array_with_gaps(None, meaning="inputs of a test set of its own")
-    Y_test: np.ndarray | None = array_with_gaps(None, meaning="targets of a test set of its own")
+    X: Numbers = array_with_gaps(meaning="inputs (n, d)")
+    Y: Numbers = array_with_gaps(meaning="targets (n, k), or (n,) for one target or for classes")
+    weight: Numbers | None = array_with_gaps(None, meaning="how much each target counts, (n,) or (n, k)")
+    X_test: Numbers | None = array_with_gaps(None, meaning="inputs of a test set of its own")
+    Y_test: Numbers | None = array_with_gaps(None, meaning="targets of a test set of its own")
     labels: tuple[str, ...] | None = structure(default=None, meaning="names of the classes, those from 0 on or those there are in order")
     classes: bool = structure(default=False, meaning="whether Y holds classes, whole numbers or names")
 
@@ -89,15 +90,15 @@ class Arrays(Given):
         return of_arrays("Arrays", "the arrays", found, self.classes, self.labels or ())
 
     @classmethod
-    def from_frame(cls, frame: object, targets: object = None, inputs: object = None, classes: int | str | None = None, **knobs: object) -> "Arrays":
+    def from_frame(cls, frame: object, targets: object = None, inputs: object = None, classes: int | str | None = None, **knobs: Any) -> "Arrays":
         """From a DataFrame of pandas or polars, a table of pyarrow, or {name: column}.
 
         `targets` are columns by name or place (a number: so many of the last; None: the last); `inputs` likewise (None: all others); `classes` is the
         column that holds classes, in place of targets. `knobs` are those of `Arrays`. The index of the rows is no column.
         """
-        listed = {"inputs": inputs, "targets": targets}
+        listed: dict[str, Any] = {"inputs": inputs, "targets": targets}
         listed = {knob: tuple(wanted) if isinstance(wanted, list) else wanted for knob, wanted in listed.items()}
-        found = columns.samples("from_frame", _table(frame), **listed, classes=classes)
+        found: Any = columns.samples("from_frame", _table(frame), **listed, classes=classes)
         if found.classes is None:
             return cls(found.X, found.Y, **knobs)
         labels, (codes,) = _coded([found.classes.tolist()], tuple(knobs.pop("labels", None) or ()))
@@ -127,11 +128,11 @@ def _names(key, values):
 
 def _coded(named: Sequence[list[str | None]], labels: tuple[str, ...]) -> tuple[tuple[str, ...], list[np.ndarray]]:
     """(the names of the classes in order, the place of each sample's among them, NaN where it is missing)."""
-    there = set().union(*named) - {None}
+    there = {name for names in named for name in names if name is not None}
     if labels and not there <= set(labels):
         raise refused("Arrays", "a label for each class", f"none for {min(there - set(labels))!r}", "Give all, or leave labels out")
     labels = labels or tuple(sorted_names(there))
-    place = {name: index for index, name in enumerate(labels)} | {None: np.nan}
+    place: dict = {name: index for index, name in enumerate(labels)} | {None: np.nan}
     return labels, [np.array([place[name] for name in names], np.float64) for names in named]
 
 

@@ -29,7 +29,8 @@ class View(Part):
 
     def at(self, indices) -> "View":
         """These samples alone."""
-        return View(*(None if part is None else part[indices] for part in (self.X, self.Y, self.weight, self.mask)))
+        weight, mask = (None if part is None else part[indices] for part in (self.weight, self.mask))
+        return View(self.X[indices], self.Y[indices], weight, mask)
 
 
 def is_ids(values) -> bool:
@@ -56,7 +57,8 @@ class Drawn:
         """Of the inputs and of the targets."""
         own = (self.inputs, self.targets)
         derived = (vector(np.shape(part)[-1], axis) for part, axis in ((self.train.X, "input"), (self.train.Y, "output")))
-        return tuple(given or one for given, one in zip(own, derived, strict=True))
+        inputs, targets = (given or one for given, one in zip(own, derived, strict=True))
+        return inputs, targets
 
     @property
     def said_of_spaces(self) -> str:

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -49,7 +50,7 @@ def _bounded(values):
     return values, int(infinite[0]) if len(infinite) else None
 
 
-def held_number(value: object) -> float | None:
+def held_number(value: Any) -> float | None:
     """The number that an object is, as cells of a DataFrame are; NaN where it is missing, None where it is none."""
     if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
         return math.nan
@@ -73,7 +74,7 @@ def kind(cell: str, decimal: str = ".") -> str:
     return "name" if cell[0].isalpha() or cell[0] == "_" else "odd"
 
 
-def class_names(cells: Sequence) -> tuple[list[str | None], int | None]:
+def class_names(cells: Sequence | np.ndarray) -> tuple[list[str | None], int | None]:
     """(the class in each cell of a column, None where it is missing; the place of the first cell that is no class).
 
     Whole numbers are classes by their value, 1 and 1.0 the same; other numbers are none.

@@ -37,7 +37,7 @@ class Table:
         """A column as messages name it."""
         return f"column {column} (from 0)" if self.names is None else f"column {self.names[column]!r}"
 
-    def column(self, column: int) -> Sequence:
+    def column(self, column: int) -> Sequence | np.ndarray:
         """The cells of a column."""
         return self.columns[column] if self.matrix is None else self.matrix[:, column]
 

@@ -5,7 +5,7 @@ import numpy as np
 from learnmech.data.arrays import array_with_gaps
 from learnmech.data.base import Data, Drawn, View
 from learnmech.errors import refused
-from learnmech.language.parts import structure
+from learnmech.language.parts import Numbers, structure
 
 
 class Completion(Data):
@@ -54,8 +54,8 @@ class GivenCompletion(Data):
     the entries that are known and not trained on, and there is none where all are.
     """
 
-    matrix: np.ndarray = array_with_gaps(meaning="the matrix (rows, columns) whose entries are the targets")
-    mask: np.ndarray | None = array_with_gaps(None, meaning="0 where an entry is not trained on, 1 or another weight where it is; of the shape of the matrix")
+    matrix: Numbers = array_with_gaps(meaning="the matrix (rows, columns) whose entries are the targets")
+    mask: Numbers | None = array_with_gaps(None, meaning="0 where an entry is not trained on, 1 or another weight where it is; of the shape of the matrix")
 
     def coherent(self):
         shape = self.matrix.shape

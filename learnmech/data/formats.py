@@ -72,7 +72,7 @@ def arrays(who: str, name: str, raw: bytes) -> np.ndarray | dict[str, np.ndarray
     try:
         held = np.load(opened, allow_pickle=False)
         if isinstance(held, Mapping):
-            return {key: held[key] for key in held.files}
+            return {key: held[key] for key in held}
     except Exception as error:  # NumPy's reader meets foreign bytes with errors of many kinds
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = ".npy file" if raw.startswith(b"\x93NUMPY") else ".npz archive"

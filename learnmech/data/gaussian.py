@@ -4,7 +4,7 @@ import numpy as np
 
 from learnmech.data.base import Data, Drawn, View, whiten
 from learnmech.errors import refused
-from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, Numbers, array, knob, structure
 
 
 class Gaussian(Data):
@@ -21,8 +21,8 @@ class Gaussian(Data):
         default="isotropic", choices=("isotropic", "power-law", "given"), meaning="of the inputs: C = I, eigenvalues i^-exponent, or the matrix that is given"
     )
     exponent: Knob = knob(default=1.0, meaning="of the eigenvalues i^-exponent of a power-law covariance")
-    matrix: np.ndarray | None = array(default=None, meaning="the covariance (d, d), where it is given")
-    map: np.ndarray | None = array(default=None, meaning="the linear map (k, d) from inputs to targets; random entries unless given")
+    matrix: Numbers | None = array(default=None, meaning="the covariance (d, d), where it is given")
+    map: Numbers | None = array(default=None, meaning="the linear map (k, d) from inputs to targets; random entries unless given")
     noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
     whitened: bool = structure(default=False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
     test: int = structure(default=0, at_least=0, meaning="test samples")

@@ -38,7 +38,7 @@ def names_over(who: str, known: str, row: int, first: Sequence[str], body: Seque
     twice = sorted({name for name in first if name and first.count(name) > 1})
     if twice:
         places = [place for place, name in enumerate(first) if name == twice[0]]
-        got = f"{twice[0]!r} over columns {brief(places)} (from 0) of {known}"
+        got = f"{twice[0]!r} over columns {brief(list(map(str, places)))} (from 0) of {known}"
         raise refused(who, "different names over its columns", got, "Rename them, or set header = false where that row is none")
     return tuple(first)
 

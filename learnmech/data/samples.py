@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 
@@ -36,7 +37,7 @@ class Samples:
         """Those at these places."""
         arrays = ("X", "Y", "classes", "weight", "rows")
         held = {name: getattr(self, name) for name in arrays}
-        taken = {name: None if values is None else np.asarray(values)[places] for name, values in held.items()}
+        taken: dict[str, Any] = {name: None if values is None else np.asarray(values)[places] for name, values in held.items()}
         return dataclasses.replace(self, **taken)
 
     def numeric(self) -> "Samples":
@@ -86,6 +87,11 @@ def complete(who: str, samples: Samples, missing: str) -> Samples:
     raise refused(who, f"finite numbers in {cells}", got, remedy)
 
 
+def classes_of(samples: Samples) -> list:
+    """The class of each sample, where they have classes."""
+    return [] if samples.classes is None else samples.classes.tolist()
+
+
 def coded(who: str, held: Sequence[Samples], coding: str) -> list[Samples]:
     """Samples with their classes as targets: a 1 in the column of the own class (`one-hot`), +1 there and -1 elsewhere (`signs`), or
     for two classes +1 and -1 in one column (`sign`), +1 for the first.
@@ -94,7 +100,7 @@ def coded(who: str, held: Sequence[Samples], coding: str) -> list[Samples]:
     """
     if held[0].classes is None:
         return list(held)
-    found = set().union(*(samples.classes.tolist() for samples in held))
+    found = set().union(*(classes_of(samples) for samples in held))
     names = held[0].labels or tuple(sorted_names(found))
     if len(names) > 1000 and len(names) > len(held[0]) / 2:
         got = f"{len(names)} different values in {len(held[0])} rows"
@@ -103,7 +109,7 @@ def coded(who: str, held: Sequence[Samples], coding: str) -> list[Samples]:
         raise refused(who, "two classes for coding = sign", f"{len(names)}: {brief(names)}", "Set coding to one-hot or signs")
     place, made = {name: index for index, name in enumerate(names)}, []
     for samples in held:
-        codes = np.array([place[name] for name in samples.classes.tolist()])
+        codes = np.array([place[name] for name in classes_of(samples)])
         counts = ", ".join(f"{name} ({n})" for name, n in zip(names[:8], np.bincount(codes, minlength=len(names))))
         hot = (codes[:, None] == np.arange(len(names))).astype(np.float64)
         Y = {"one-hot": hot, "signs": 2 * hot - 1, "sign": 2 * hot[:, :1] - 1}[coding]

@@ -92,20 +92,24 @@ class Clock(Part):
         if broken:
             remedy = "Round it, or give clock.time, in which moments are times"
             raise refused("Clock", "whole steps in at, for a rule that steps", f"{broken[0]}", remedy)
-        return np.unique(np.array([0, *(int(one) for one in self.at), int(self.at[-1] if self.steps is None else self.steps)], np.int64))
+        return np.unique(np.array([0, *(int(one) for one in self._given()), int(self._given()[-1] if self.steps is None else self.steps)], np.int64))
+
+    def _given(self) -> tuple[float, ...]:
+        """The moments, where some were given, as `coherent` saw to of a clock without an end."""
+        return self.at or ()
 
     def marked(self, rate: float | None, elapsed: Callable | None = None) -> Marks:
         """The marks for a rule of this base rate, or for a flow (rate None); `elapsed` gives the times of whole steps where the rate is not constant."""
         if rate is None:
             if self.time is None and self.steps is None:
-                return Marks(self._spaced(float(self.at[-1])), None)
+                return Marks(self._spaced(float(self._given()[-1])), None)
             if self.time is None:
-                raise refused("Clock", "an end in time for a rule that flows", f"steps={int(self.steps)}", "Give clock.time instead of clock.steps")
+                raise refused("Clock", "an end in time for a rule that flows", f"steps={int(self.steps or 0)}", "Give clock.time instead of clock.steps")
             if self.every is not None:
                 raise refused("Clock", "no every for a rule that flows", f"every={int(self.every)}", "Give clock.marks instead of clock.every")
             return Marks(self._spaced(float(self.time)), None)
         if self.time is None:
-            return self._stepped(int(self.at[-1] if self.steps is None else self.steps), rate, elapsed, "")
+            return self._stepped(int(self._given()[-1] if self.steps is None else self.steps), rate, elapsed, "")
         wanted = self._spaced(float(self.time)) / rate if elapsed is None else _steps_at(self._spaced(float(self.time)), elapsed)
         last = int(min(np.rint(wanted[-1]), 2 * MOST_STEPS))
         if last < 1:

@@ -217,17 +217,17 @@ def _marked(clock, rule):
     return clock.marked(float(rule.rate), paced)
 
 
-def prepare(experiment: Experiment, data: Drawn | None = None, like: Start | None = None) -> Start:
+def prepare(experiment: Experiment | Start | str | Path, data: Drawn | None = None, like: Start | None = None) -> Start:
     """Draw the data and the start once, eagerly, in float64, cast to the experiment's precision, and check that the parts fit.
 
     `data`, where given, are samples in place of the source's own, which the experiment's text does not know: for theories and tests. `like`, where
     given, is a start on the same landscape (the same architecture, data, loss and precision), whose data and system are shared.
     """
-    experiment = given(experiment)[0]
-    if isinstance(experiment, Start):
-        return experiment
+    meant = given(experiment)[0]
+    if isinstance(meant, Start):
+        return meant
     try:
-        return _prepared(experiment, data, like)
+        return _prepared(meant, data, like)
     except (MemoryError, OverflowError) as error:
         raise _too_large(error) from None
     except ValueError as error:

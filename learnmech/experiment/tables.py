@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -10,7 +11,10 @@ from learnmech.experiment.clock import Marks
 from learnmech.language.quantity import TIME_UNITS, Quantity
 from learnmech.machine.late import late
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 RESERVED = ("time", "step", "seed", "mark")
@@ -25,7 +29,8 @@ def laid_out(quantities: Iterable[Quantity], shapes: Mapping[str, tuple[int, ...
     quantities = tuple(quantities)
     for quantity in quantities:
         _check(quantity, shapes.get(quantity.name))
-    names, keepers, renamed = {q.name for q in quantities}, {}, []
+    names, renamed = {q.name for q in quantities}, []
+    keepers: dict = {}
     for quantity in sorted(quantities, key=lambda q: q.name):
         for axis, kind in _kinds(quantity, shapes[quantity.name]).items():
             if axis in keepers and _agree(keepers[axis], kind):
@@ -79,7 +84,8 @@ def table(quantities: tuple[Quantity, ...], values: dict[str, np.ndarray], marks
 
     A value whose first axis has the marks' length moves with time; one of the quantity's own shape stands still.
     """
-    data, coords = {}, {"time": ("time", np.asarray(marks.times, np.float64), {"units": TIME_UNITS, "long_name": "time, sum of base rates"})}
+    data: dict = {}
+    coords: dict = {"time": ("time", np.asarray(marks.times, np.float64), {"units": TIME_UNITS, "long_name": "time, sum of base rates"})}
     if marks.steps is not None:
         coords["step"] = ("time", np.asarray(marks.steps, np.int64), {"units": "step", "long_name": "step"})
     for quantity in quantities:

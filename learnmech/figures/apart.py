@@ -1,8 +1,14 @@
 """Apart: how far twins are from each other, layer by layer over time."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.figures.style import COLORS, DASHES, TIME, label, sheet, titled
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 MAPS = (("weight_distance", "layer"), ("gradient_distance", "layer"), ("signal_distance", "signal"))
 

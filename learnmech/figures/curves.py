@@ -2,6 +2,7 @@
 
 import base64
 import html
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -15,7 +16,11 @@ from learnmech.figures.style import sheet, titled
 from learnmech.machine.late import late
 from learnmech.record.base import Record
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+else:
+    xr = late("xarray")
 
 MARKS, PANELS = 200, 12
 
@@ -32,20 +37,19 @@ def curves(record: "Record | xr.Dataset", title: str = "", names: tuple[str, ...
     All of them, up to twelve; or those that are named. What is left out is said in the title.
     """
     all_names = drawn_names(record)
-    named = names is not None
-    names = list(names) if named else all_names[:PANELS]
+    shown = all_names[:PANELS] if names is None else list(names)
     known = record.names if isinstance(record, Record) else list(map(str, record.data_vars))
     start = record.course.start if isinstance(record, Record) else None
-    columns = 1 if len(names) < 2 else 2
-    figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
-    for axis, name in zip(axes, names, strict=False):
+    columns = 1 if len(shown) < 2 else 2
+    figure, axes = sheet(max(1, -(-len(shown) // columns)), columns)
+    for axis, name in zip(axes, shown, strict=False):
         band = next((one for one in known if band_of(one, known) == name), None)
         curve_panel(axis, record[name], None if band is None else record[band], start)
-    for axis in axes[len(names) :]:
+    for axis in axes[len(shown) :]:
         axis.set_axis_off()
     if not all_names:  # a report is made of such a run too
         axes[0].text(0.5, 0.5, "nothing was watched", ha="center", transform=axes[0].transAxes)
-    count = f"{len(names)} of {len(all_names)} quantities" if not named and len(names) < len(all_names) else ""
+    count = f"{len(shown)} of {len(all_names)} quantities" if names is None and len(shown) < len(all_names) else ""
     return titled(figure, f"{title} ({count})" if title and count else title or count)
 
 
@@ -81,7 +85,8 @@ def picture(record: Record) -> str:
     names = drawn_names(record)[:2]
     if not names or not record.reached:
         return ""
-    written = base64.b64encode(curves(record, names=tuple(names))._repr_png_()).decode()
+    drawn: Any = curves(record, names=tuple(names))  # a Sheet, which shows itself
+    written = base64.b64encode(drawn._repr_png_()).decode()
     left = len(drawn_names(record)) - len(names)
     more = f"<p class='source'>{left} more: lm.show(record)</p>" if left else ""
     return f'<img alt="{html.escape(", ".join(names))} over time" width="640" src="data:image/png;base64,{written}">{more}'

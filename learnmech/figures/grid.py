@@ -1,6 +1,7 @@
 """Grid: what a sweep gave, point by point over time, and its last values over the knobs."""
 
 import textwrap
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -8,6 +9,10 @@ from learnmech.errors import nearest, refused
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
 from learnmech.figures.symbols import plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 MOVING = ("time", "mark")
 LINES, QUANTITIES, ENTRIES = 8, 4, 6
@@ -185,7 +190,7 @@ def _curves(axis, grid, name) -> None:
         at = dict(zip(swept, where, strict=True))
         y = drawable(np.asarray(mean.isel(at).values, float))
         x = _times(grid, at, len(y))
-        words = ", ".join(f"{short(dim)} = {value_of(mean[dim].values[index])}" for dim, index in at.items())
+        words = ", ".join(f"{short(str(dim))} = {value_of(mean[dim].values[index])}" for dim, index in at.items())
         color = COLORS[place % len(COLORS)]
         axis.plot(x, y, color=color, linestyle=DASHES[place % len(DASHES)], label=words or None, marker="o" if len(y) < 3 else None)
         if bar is not None:

@@ -2,8 +2,14 @@
 
 import contextlib
 import warnings
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.transforms import Bbox
 
 INSIDE = (
     "upper right", "upper left", "lower left", "lower right", "center right", "center left", "upper center",
@@ -42,7 +48,7 @@ def _moved(figure: "Figure") -> bool:
         spot = next((spot for spot in INSIDE if not _covers(_at(spot, box, axis.bbox), drawn)), None)
         if spot is not None and box.width < axis.bbox.width and box.height < axis.bbox.height:
             legend.set_bbox_to_anchor(None)
-            legend.set_loc(spot)
+            legend.set_loc(spot)  # type: ignore[arg-type]  # one of INSIDE, all of them places that it knows
         else:
             beside(axis)
             moved = True
@@ -51,9 +57,10 @@ def _moved(figure: "Figure") -> bool:
 
 def laid_out(figure: "Figure") -> None:
     """The figure's layout, made now."""
-    if figure.get_layout_engine() is not None:
+    engine = figure.get_layout_engine()
+    if engine is not None:
         with any_letter():
-            figure.get_layout_engine().execute(figure)
+            engine.execute(figure)
 
 
 @contextlib.contextmanager
@@ -66,7 +73,7 @@ def any_letter():
 
 def beside(axis: "Axes") -> None:
     """The legend of these axes to their right; the layout makes room for it."""
-    legend = axis.get_legend()
+    legend: Any = axis.get_legend()
     legend.set_loc("upper left")
     legend.set_bbox_to_anchor((1.0, 1.0), transform=axis.transAxes)
     legend.borderaxespad = 0.3

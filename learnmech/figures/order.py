@@ -1,8 +1,14 @@
 """Order: the error of a limit against the knob along which it is approached."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.figures.style import COLORS, DASHES, RATE, label, sheet, titled
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 MOST_SEEDS = 64
 

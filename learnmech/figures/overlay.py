@@ -1,10 +1,15 @@
 """Overlay: measured and predicted on one axis, quantity by quantity."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.comparison.verdicts import Comparison, matched
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 CURVES = 6
 DOTS = 36
@@ -18,12 +23,12 @@ def overlaid_names(comparison: Comparison) -> list[str]:
 
 def overlay(comparison: Comparison, title: str = "", names: tuple[str, ...] | None = None) -> "Figure":
     """One panel per quantity: dots are measured, lines predicted, grey outside the theory's domain. At most six curves a panel, those that move most."""
-    names = overlaid_names(comparison)[:PANELS] if names is None else list(names)
-    columns = 1 if len(names) < 2 else 2
-    figure, axes = sheet(max(1, -(-len(names) // columns)), columns)
-    for axis, name in zip(axes, names, strict=False):
+    shown = overlaid_names(comparison)[:PANELS] if names is None else list(names)
+    columns = 1 if len(shown) < 2 else 2
+    figure, axes = sheet(max(1, -(-len(shown) // columns)), columns)
+    for axis, name in zip(axes, shown, strict=False):
         panel(axis, comparison, name)
-    for axis in axes[len(names) :]:
+    for axis in axes[len(shown) :]:
         axis.set_axis_off()
     return titled(figure, title)
 

@@ -1,5 +1,7 @@
 """Panels: one quantity over time on one pair of axes, its entries named, its residual a band of it, the rule's edge beside it."""
 
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 
 from learnmech.experiment.recipe import Start
@@ -8,6 +10,9 @@ from learnmech.figures.symbols import plain
 from learnmech.language.trees import leaves_by_path
 from learnmech.rules.schedules import Constant
 from learnmech.theories.stability import ADAPTIVE, decays, threshold
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 CURVES, SMALL = 6, 9
 BANDS = ("_residual", "_error")
@@ -42,7 +47,7 @@ def entry_names(values: "xr.DataArray", entries) -> tuple[str, list[str]]:
     for entry in entries:
         where = np.unravel_index(entry, shape)
         named.append(", ".join(plain(labels[axis][at]) for axis, at in enumerate(where)))
-    return ", ".join(plain(axis.replace("_", " ")) for axis in axes), named
+    return ", ".join(plain(str(axis).replace("_", " ")) for axis in axes), named
 
 
 def named_entries(axis, title: str, handles: list, names: list[str]) -> None:
@@ -72,7 +77,7 @@ def curve_panel(axis, values: "xr.DataArray", band: "xr.DataArray | None" = None
         return
     waves = flat.shape[1] == 1 and oscillates(flat[:, 0])
     for place, entry in enumerate(chosen):
-        look = {"color": COLORS[place % len(COLORS)], "linestyle": DASHES[place % len(DASHES)]}
+        look: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "linestyle": DASHES[place % len(DASHES)]}
         if len(times) < 3 or np.isfinite(flat[:, entry]).sum() < 3:
             look |= {"marker": "o", "markersize": 4}
         handles += axis.plot(times, flat[:, entry], **look, **({"alpha": 0.4, "linewidth": 0.8, "label": "at every mark"} if waves else {}))

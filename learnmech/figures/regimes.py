@@ -1,11 +1,17 @@
 """Regimes: the error of a theory over the knobs of a sweep, every point marked with its verdict."""
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from learnmech.figures.grid import place_of, value_of
 from learnmech.figures.panels import noted
 from learnmech.figures.style import COLORS, OUTSIDE, sheet, titled
 from learnmech.figures.symbols import plain
+
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
 
 # A sign and a shape for each verdict, so that no color is needed to tell them apart; the worst last.
 SIGNS = {"holds": "✓", "not run": "·", "outside domain": "○", "undecided": "?", "fails": "✗"}
@@ -22,7 +28,7 @@ def regimes(laid: "xr.Dataset", title: str = "", knobs: tuple[str, ...] | None =
     chosen = list(knobs) if knobs else [dim for dim in dims if dim != "seed"][:2] or dims[:1]
     others = [dim for dim in dims if dim not in chosen]
     names = sorted(map(str, laid["quantity"].values), key=lambda name: name != "loss")
-    drawn = names[:PANELS] or [None]
+    drawn: list[str | None] = [*names[:PANELS]] or [None]
     wide = len(chosen) == 2
     figure, axes = sheet(-(-len(drawn) // 2), min(len(drawn), 2), height=4.2 if wide else 3.6, width=11.0 if len(drawn) > 1 else 7.0)
     verdicts = laid["verdict"].transpose(*chosen, *others)

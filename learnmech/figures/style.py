@@ -2,6 +2,7 @@
 
 import io
 import textwrap
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -9,12 +10,16 @@ from learnmech.figures.legends import any_letter, cleared
 from learnmech.figures.symbols import math, plain
 from learnmech.language.quantity import TIME_UNITS, powers
 
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
 # Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1)), (0, (2, 2, 6, 2)), (0, (1, 3)))
+DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1)), (0, (2, 2, 6, 2)), (0, (1, 3)))
 OUTSIDE = "#9A9A9A"
-RC = {
+RC: Any = {
     "font.size": 11,
     "axes.spines.top": False,
     "axes.spines.right": False,

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Callable, Iterable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.comparison.verdicts import Check, Comparison, compare_each, told_of
 from learnmech.errors import Refused
@@ -16,6 +17,9 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.runs.run import Progress, run
 from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Condition, Theory
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 EXACT = "closed forms against flow at relative tolerance 1e-10 per step, over some hundred steps, with a margin of 100 for curvature"
 STEPS = "exact at every step: what is left is round-off, 1e-16 a step over some thousand steps, amplified by growth out of the saddle"
@@ -51,7 +55,7 @@ class Shown:
     @property
     def verdict(self) -> str:
         """The gravest of the verdicts: `fails`, `outside domain`, `undecided`, `not reached`, else `holds`."""
-        found = {one.verdict for one in (*self.comparisons, *self.checks)}
+        found = {one.verdict for one in self.comparisons} | {one.verdict for one in self.checks}
         return next((verdict for verdict in ("fails", "outside domain", "undecided", "not reached") if verdict in found), "holds")
 
     def figure(self) -> "Figure":
@@ -122,7 +126,7 @@ def perform(
     small: bool = False,
     changes: dict[str, object] | None = None,
     until: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
     start: Start | None = None,
     folder: Path | None = None,
     keep_data: bool | None = None,
@@ -150,8 +154,9 @@ def _checked(shown: Shown, start: Start, changes: dict) -> Shown:
     shown = dataclasses.replace(shown, premises=(*needed, *tuned))
     if not all(one.holds for one in needed):
         return dataclasses.replace(shown, checks=(_unmade(shown),), made=False)
+    verify = shown.exhibit.verify or (lambda shown: ((), {}))
     try:
-        checks, extra = shown.exhibit.verify(shown)
+        checks, extra = verify(shown)
     except Exception as surprise:
         if not turned:
             raise

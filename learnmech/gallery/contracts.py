@@ -64,6 +64,7 @@ def of_file(path: str) -> dict[str, tuple[Check, ...]]:
 
 def of_part(member: catalog.Member) -> tuple[Check, ...]:
     """What the member's family promises, on its example."""
+    cls = catalog.load(member)
     by_family = {
         "architectures": _architecture,
         "data": _data,
@@ -76,7 +77,6 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
         "scalings": lambda scaling: (),
         "schedules": lambda schedule: (),
     }
-    cls = catalog.load(member)
     example = cls.example()
     part = example if member.family != "theories" else cls()
     written = text.table_of(part)

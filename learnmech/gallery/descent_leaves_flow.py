@@ -1,7 +1,7 @@
 """Where descent leaves its flow: after the flow's sharpness has crossed 2/rate, when round-off has grown to a size one sees."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from learnmech.rules.descent import GradientDescent
 from learnmech.runs.run import run
 from learnmech.theories.flow import Flow, departure
 
-interpolate = late("scipy.interpolate")
+if TYPE_CHECKING:
+    from scipy import interpolate
+else:
+    interpolate = late("scipy.interpolate")
 
 FACTORS, GRID, FAR = (1, 2, 4), 0.25, 0.1
 WATCH = (Loss(), Weights())

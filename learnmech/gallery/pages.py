@@ -70,7 +70,8 @@ def _shown(value) -> str:
 
 def program(name: str, exhibit: Exhibit) -> str:
     """The exhibit's experiment as a program, which ends in the same fingerprint; where arrays are too long to be written, from the gallery."""
-    experiment, used = exhibit.experiment(), set()
+    experiment = exhibit.experiment()
+    used: set = set()
     written = _written(experiment, used)
     if written is None:
         made = f'import learnmech as lm\n\nexperiment = lm.catalog.exhibit("{name}").experiment()\n'
@@ -115,7 +116,8 @@ def _value(value, used: set, indent: int) -> str | None:
         return _written(value, used, indent)
     if isinstance(value, tuple) and any(isinstance(one, Part) for one in value):
         inner = [_written(one, used, indent) for one in value]
-        return None if None in inner else f"({', '.join(inner)},)"
+        whole = [one for one in inner if one is not None]
+        return None if len(whole) < len(inner) else f"({', '.join(whole)},)"
     if isinstance(value, np.ndarray) and value.ndim:
         if value.size > WRITTEN:
             return None

@@ -45,7 +45,7 @@ def begins_small(start: Start, share: float = 0.1) -> Condition:
 
 def full_column_rank(start: Start) -> Condition:
     """That the inputs span all directions, so that there is one least-squares solution."""
-    X = start.data.train.X
+    X = np.asarray(start.data.train.X)
     rank = len(directions(X, 1.0).sigma)
     return Condition("the inputs span all directions: rank of X", rank, X.shape[1], rank == X.shape[1])
 

@@ -20,7 +20,7 @@ RATES = (0.1, 0.05, 0.02, 0.01)
 RELU = {"kind": "residual", "width": 8, "activation": "relu", "bias": True}
 # (words for the figure, the charge that is shown, the network in knobs, the least power of the rate in the error of what is said: 3; with kinks
 # about 2, scattered by crossings that are met in whole steps)
-NETWORKS = (
+NETWORKS: tuple[tuple[str, str, dict, float], ...] = (
     ("z² units: rescaling", "rescaling1", {}, 2.9),
     ("linear: mixing units", "mixing1", {"architecture.activation": "linear", "architecture.hidden": (8, 6)}, 2.9),
     ("batch norm, tanh: scale", "scale1", {"architecture.norm": "batch", "architecture.activation": "tanh"}, 2.9),

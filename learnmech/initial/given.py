@@ -5,13 +5,13 @@ import numpy as np
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template
 from learnmech.language import trees
-from learnmech.language.parts import array
+from learnmech.language.parts import Numbers, array
 
 
 class Given(InitialCondition):
     """The parameters as one flat array: every leaf raveled, in the natural order of paths (layer1.weight, layer2.weight, ...)."""
 
-    flat: np.ndarray = array(meaning="every array raveled, in the natural order of paths")
+    flat: Numbers = array(meaning="every array raveled, in the natural order of paths")
 
     @classmethod
     def of(cls, params: dict) -> "Given":

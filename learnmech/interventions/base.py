@@ -45,7 +45,7 @@ class Intervention(Part):
         """What stands still from here on."""
         return frozen
 
-    def state(self, system: System, rule: Rule, frozen: Frozen, state: State) -> State:
+    def state(self, system: System, rule: Rule, frozen: Frozen | None, state: State) -> State:
         """The state the run goes on from; `system`, `rule` and `frozen` are those in force before the event."""
         return state
 
@@ -72,7 +72,8 @@ def addressed(path: str, arrays: dict) -> dict[str, tuple]:
 
 def edited(state: State, path: str, change) -> State:
     """The state with what is at an address replaced by change(part); for arrays of parameters and of the rule's memory."""
-    arrays, changed = states.arrays_of(state), {}
+    arrays = states.arrays_of(state)
+    changed: dict = {}
     for name, index in addressed(path, arrays).items():
         whole = np.array(arrays[name])
         whole[index] = np.asarray(change(whole[index])).astype(whole.dtype)

@@ -8,7 +8,7 @@ import numpy as np
 from learnmech.data.base import Data
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, one_of
-from learnmech.language.parts import Knob, array, knob, part, structure
+from learnmech.language.parts import Knob, Numbers, array, knob, part, structure
 from learnmech.losses import Loss, Squared
 from learnmech.rules.base import Rule
 
@@ -62,7 +62,7 @@ class Swap(Intervention):
 class Relabel(Intervention):
     """Go on with other training targets: `values` (n, k), or the own ones dealt anew among the samples by `shuffle`, a seed."""
 
-    values: np.ndarray | None = array(default=None, meaning="the new targets (n, k)")
+    values: Numbers | None = array(default=None, meaning="the new targets (n, k)")
     shuffle: Knob | None = knob(default=None, whole=True, at_least=0, meaning="seed by which the own targets are dealt anew among the samples")
 
     def coherent(self):

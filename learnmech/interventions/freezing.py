@@ -7,7 +7,7 @@ from jax import flatten_util
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, addressed
 from learnmech.language import trees
-from learnmech.language.parts import array, structure
+from learnmech.language.parts import Numbers, array, structure
 from learnmech.system import state as states
 from learnmech.system.freezing import Frozen, orthonormal
 
@@ -41,7 +41,7 @@ class Freeze(Intervention):
 class FreezeSubspace(Intervention):
     """All parameters stand still along the rows of `directions` (m, p), in the order of `ravel_pytree`; to round-off."""
 
-    directions: np.ndarray = array(meaning="directions (m, p) along which nothing moves, in the order of `ravel_pytree`")
+    directions: Numbers = array(meaning="directions (m, p) along which nothing moves, in the order of `ravel_pytree`")
 
     def check(self, system, rule, state):
         size = flatten_util.ravel_pytree(state.params)[0].size

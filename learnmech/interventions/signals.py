@@ -12,7 +12,7 @@ from learnmech.architectures.linearized import Linearized
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention
 from learnmech.language.addresses import Address
-from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, Numbers, array, knob, structure
 from learnmech.system.landscape import System
 
 
@@ -71,7 +71,7 @@ class Patch(Intervention):
 
     path: str = structure(default="layer1.post[unit=0]", meaning="address of the signal that is held, or of units of it")
     value: Knob | None = knob(default=None, meaning="what it is held at, in units of the signal; 0 unless given")
-    values: np.ndarray | None = array(default=None, meaning="what each of its units is held at")
+    values: Numbers | None = array(default=None, meaning="what each of its units is held at")
 
     def coherent(self):
         if self.value is not None and self.values is not None:

@@ -11,7 +11,7 @@ from learnmech.curvature.eigenpairs import top_curvature
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, check_values, edited, one_of
 from learnmech.language import trees
-from learnmech.language.parts import Knob, array, knob, structure
+from learnmech.language.parts import Knob, Numbers, array, knob, structure
 from learnmech.system import state as states
 
 
@@ -21,7 +21,7 @@ class Perturb(Intervention):
     path: str = structure(default="", meaning="address of what is changed: a layer, an array or entries of one")
     how: str = structure(default="add", choices=("add", "set", "scale"), meaning="whether the value is added, set, or multiplied by")
     value: Knob | None = knob(default=None, meaning="one number for every entry")
-    values: np.ndarray | None = array(default=None, meaning="numbers of the shape that is there")
+    values: Numbers | None = array(default=None, meaning="numbers of the shape that is there")
 
     def coherent(self):
         one_of("Perturb", {"value": self.value, "values": self.values})
@@ -76,7 +76,7 @@ class Push(Intervention):
         meaning="the top eigenvector of the Hessian, the gradient, or the values that are given",
     )
     size: Knob = knob(default=0.1, meaning="how far all parameters move along it, in units of the parameters")
-    values: np.ndarray | None = array(default=None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
+    values: Numbers | None = array(default=None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
 
     def coherent(self):
         if (self.direction == "given") != (self.values is not None):
@@ -109,7 +109,7 @@ class Transplant(Intervention):
     """Put the weights of another run or of another step in place of what is at an address. `source` says where they come from."""
 
     path: str = structure(meaning="address of what is replaced")
-    values: np.ndarray = array(meaning="what it is replaced by, of the shape that is there")
+    values: Numbers = array(meaning="what it is replaced by, of the shape that is there")
     source: str = structure(default="", meaning="where the values come from, in words")
 
     def check(self, system, rule, state):

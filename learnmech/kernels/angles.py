@@ -45,9 +45,10 @@ def tables_at(steps: tuple, variance: float) -> tuple:
 @eqx.filter_jit
 def pairs_of(steps: tuple, table: tuple, gap: Pairs, rest: Pairs, variance: Float[Array, ""]) -> tuple[Pairs, Pairs]:
     """Both kernels of pairs of correlation c, all of one variance, from layer to layer: gap = 1 - c and rest = 1 + c; `table` is of one input."""
-    many = [jax.tree.map(lambda x: jnp.broadcast_to(x, (len(gap), *x.shape[1:])), one) for one in table]
+    many = tuple(jax.tree.map(lambda x: jnp.broadcast_to(x, (len(gap), *x.shape[1:])), one) for one in table)
     distances = (2 * variance * gap, 2 * variance * rest) if rough(steps) else (None, None)
     pair = walked(steps, many, many, Pair(variance * (rest - gap) / 2, jnp.zeros_like(gap), *distances), outer=False)
+    assert pair.t is not None  # they began with one
     return pair.k, pair.t
 
 

@@ -1,6 +1,7 @@
 """The kernel learner: what descent and flow on a squared loss do to the outputs of a model whose tangent kernel stands still."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
@@ -9,7 +10,10 @@ from learnmech.errors import refused
 from learnmech.kernels.decay import Decay
 from learnmech.machine.late import late
 
-linalg = late("scipy.linalg")
+if TYPE_CHECKING:
+    from scipy import linalg
+else:
+    linalg = late("scipy.linalg")
 
 Square = Float[np.ndarray, "n n"]
 Outputs = Float[np.ndarray, "n k"]

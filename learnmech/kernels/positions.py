@@ -5,7 +5,7 @@ Kernels of each position with its like lie as (positions, n1, n2), full ones as
 """
 
 import math
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -186,12 +186,13 @@ def _sizes(step, variance, frame):
 def own_walked(steps: tuple, own: A, frame: Frame, terms: int | None = None) -> tuple[list[Table], A]:
     """What every step needs to know of inputs by themselves, and their kernels in the end."""
     found = []
+    nothing: Any = None  # in place of a mean, which is not asked for behind pools and norms
     for step in steps:
         table = _table(step, own, frame, terms)
         own = _own_after(step, table, own, frame)
         frame = frame.after(step)
         if isinstance(step, (Pool, Normed)):
-            table = table._replace(after=Side(alone(own, frame), None))
+            table = table._replace(after=Side(alone(own, frame), nothing))
         found.append(table)
     return found, own
 
@@ -212,7 +213,7 @@ def pair_of(X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"], frame: Frame, ta
     one, two = (laid(X.reshape(len(X), *((frame.positions,) if frame.grid else ()), -1), frame) for X in (X1, X2))
     channels = one.shape[-1]
     k = one @ jnp.swapaxes(two, -1, -2) / channels
-    far = (None, None)
+    far: Any = (None, None)
     if distances:
 
         def more(total, both):

@@ -1,6 +1,6 @@
 """The recursion: how the two kernels of an infinitely wide network go from layer to layer, for every pair of inputs."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -32,7 +32,7 @@ class Table(NamedTuple):
     before: A
     after: Side
     stream: Side | None
-    series: hermite.Series | None
+    series: Any  # a hermite.Series, or None where its dual is none
     raw: A | None = None
 
 
@@ -121,11 +121,15 @@ def _sides(one, two, outer):
 
 def through_activation(step: Activate | Skip, here: Table, there: Table, pair: Pair, outer: bool) -> Pair:
     """Both kernels behind an activation, and distances where it is rough."""
-    one = dual(step.activation)
+    one: Any = dual(step.activation)
+    apart: A | None
+    joint: A | None
     a, b = _sides(here.before, there.before, outer)
     if here.raw is not None:
-        pair = _through_norm(*_sides(here.raw, there.raw, outer), step.eps, pair)
+        raw, other = _sides(here.raw, there.raw, outer)
+        pair = _through_norm(raw, other, step.eps, pair)
     if isinstance(one, Rough):
+        assert pair.apart is not None and pair.joint is not None  # `rough` saw to them
         k, slope, apart, joint = one.pair(a, b, pair.apart, pair.joint)
     else:
         apart = joint = None

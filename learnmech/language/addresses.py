@@ -13,7 +13,7 @@ class Address(NamedTuple):
     """The path of an array, and as written what is meant of it ("" for all of it)."""
 
     array: str
-    index: str = ""
+    index: str = ""  # type: ignore[assignment]  # it takes the place of tuple.index, which nothing asks of an address
 
     @classmethod
     def parse(cls, written: str) -> "Address":
@@ -43,7 +43,9 @@ class Address(NamedTuple):
         chosen: list[int | slice] = [slice(None)] * len(shape)
         taken = set()
         for place, item in enumerate(self.index.split(",") if self.index else ()):
-            name, written = ITEM.fullmatch(item).groups()
+            found = ITEM.fullmatch(item)
+            assert found is not None  # as `parse` saw to
+            name, written = found.groups()
             axis = self._axis(name, place, shape, axes)
             if axis in taken:
                 raise refused(f"The address {self}", "every axis once", f"{axes[axis]} twice", "Drop one of the two")

@@ -10,8 +10,9 @@ import re
 import sys
 import threading
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from learnmech.errors import nearest, refused
 from learnmech.machine.syntax import parsed
@@ -92,12 +93,13 @@ def _members_of(path: Path, module: str, kin: dict[str, frozenset[str]]) -> list
 @functools.cache
 def _all_kin() -> dict[str, frozenset[str]]:
     """{family: what a class from elsewhere may descend from}: the bases of the family, and its members where no other family has one of that name."""
-    named = collections.Counter(name for family in FAMILIES for name in _bases(family) | {member.name for member in _own(family)})
-    return {family: _bases(family) | {member.name for member in _own(family) if named[member.name] == 1} for family in FAMILIES}
+    named = collections.Counter(name for family in FAMILIES for name in _bases(family) | {member.name for member in own(family)})
+    return {family: _bases(family) | {member.name for member in own(family) if named[member.name] == 1} for family in FAMILIES}
 
 
 @functools.cache
-def _own(family: str) -> tuple[Member, ...]:
+def own(family: str) -> tuple[Member, ...]:
+    """The members of a family that are the house's own."""
     if family in WITHIN:
         path = HOUSE.joinpath(*WITHIN[family].split(".")).with_suffix(".py")
         return tuple(_members_of(path, f"learnmech.{WITHIN[family]}", {family: _bases(family)}))
@@ -152,7 +154,7 @@ def _entry_points() -> tuple[Member, ...]:
 def members(family: str) -> dict[str, Member]:
     """{kind: member} of a family, guests last."""
     guests = [member for member in (*_entry_points(), *_GUESTS) if member.family == family]
-    return {member.kind: member for member in (*_own(family), *guests)}
+    return {member.kind: member for member in (*own(family), *guests)}
 
 
 def _module(member: Member):
@@ -165,6 +167,8 @@ def _module(member: Member):
 
 def _import_guest(member: Member) -> None:
     spec = importlib.util.spec_from_file_location(member.module, member.source)
+    if spec is None or spec.loader is None:  # a path that is no .py file, which `add_source` refused
+        raise refused("The catalogue", "a Python file of parts", member.source, "Give the path of an existing .py file")
     module = importlib.util.module_from_spec(spec)
     sys.modules[member.module] = module
     try:
@@ -175,12 +179,12 @@ def _import_guest(member: Member) -> None:
         raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
 
 
-def load(member: Member) -> type:
+def load(member: Member) -> type[Any]:
     """The class of a member, imported now."""
     return getattr(_module(member), member.name)
 
 
-def find(family: str, kind: str) -> type:
+def find(family: str, kind: str) -> type[Any]:
     """The class of that kind, or the nearest names in the error."""
     known = members(family)
     if not isinstance(kind, str) or kind not in known:
@@ -188,23 +192,60 @@ def find(family: str, kind: str) -> type:
     return load(known[kind])
 
 
-def lazy_family(package: str, file: str):
-    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use."""
-    family = Path(file).parent.name
+def lazy_family(package: str, file: str, also: Mapping[str, str] | None = None):
+    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use.
+
+    `__all__` is among what the first gives, so that `help` and `import *` find what there is. `also` {name: its module} is what the package has besides.
+    """
+    folder, also = Path(file).parent, also or {}
 
     def names():
-        return {member.name: member for member in (*_own(family), *_entry_points()) if member.family == family}
+        return {member.name: member for member in (*own(folder.name), *_entry_points()) if member.family == folder.name}
 
     def getattr_(name):
+        if name == "__all__":
+            return dir_()
         if name in names():
             return load(names()[name])
-        if name.startswith("__"):
-            raise AttributeError(name)
-        if (Path(file).parent / f"{name}.py").exists():
-            return importlib.import_module(f"{package}.{name}")
-        raise AttributeError(f"{package} has no {name!r}. {nearest(name, names())}")
+        if name in also:
+            return getattr(importlib.import_module(also[name]), name)
+        return _file_of(package, folder, name, names())
 
-    return getattr_, lambda: sorted(names())
+    def dir_():
+        return sorted({*names(), *also})
+
+    return getattr_, dir_
+
+
+def lazy_files(package: str, file: str):
+    """`__getattr__` and `__dir__` of a package whose files go by their names, imported on first use."""
+    folder = Path(file).parent
+
+    def getattr_(name):
+        return dir_() if name == "__all__" else _file_of(package, folder, name, dir_())
+
+    def dir_():
+        return files_of(folder)
+
+    return getattr_, dir_
+
+
+def files_of(folder: Path) -> list[str]:
+    """The modules of a package, by their names."""
+    return sorted(path.stem if path.suffix else path.name for path in folder.iterdir() if _is_module(path))
+
+
+def _is_module(path: Path) -> bool:
+    return not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").is_file())
+
+
+def _file_of(package, folder, name, known):
+    """The module of a package by its name, or the nearest names in the error."""
+    if name.startswith("__"):
+        raise AttributeError(name)
+    if name in files_of(folder):
+        return importlib.import_module(f"{package}.{name}")
+    raise AttributeError(f"{package} has no {name!r}. {nearest(name, known)}")
 
 
 class ExhibitEntry(NamedTuple):
@@ -223,8 +264,8 @@ def exhibits() -> dict[str, ExhibitEntry]:
     for path in sorted((HOUSE / "gallery").glob("*.py")):
         tree = _parsed(path)
         for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit":
-                said = {k.arg: k.value.value for k in node.value.keywords if isinstance(k.value, ast.Constant)}
+            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit" and isinstance(node.value, ast.Call):
+                said = {k.arg: str(k.value.value) for k in node.value.keywords if isinstance(k.value, ast.Constant)}
                 name = path.stem.replace("_", "-")
                 found[name] = ExhibitEntry(name, said.get("claim", ""), said.get("source", ""), f"learnmech.gallery.{path.stem}")
     return found

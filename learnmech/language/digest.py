@@ -88,7 +88,8 @@ def library_name(value) -> str | None:
 def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
     """The modules of the user's own that a module imports, wherever in it; its own code, where it has some, is its `__code__`."""
     found = [one for one in vars(module).values() if isinstance(one, ModuleType)]
-    found += [sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values()]
+    makers = (sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values())
+    found += [one for one in makers if one is not None]
     code = getattr(module, "__code__", None)
     for name, words in imports_of(code) if code is not None else ():
         found += _modules_of(name, words, vars(module))

@@ -5,6 +5,7 @@ import hashlib
 import os
 import re
 import tomllib
+import types
 import typing
 import zipfile
 from pathlib import Path
@@ -17,6 +18,8 @@ from learnmech.language import catalog
 from learnmech.language.digest import code_digest, in_library, modules_named
 from learnmech.language.parts import Outside, Part, unchanged
 
+Kind = typing.TypeVar("Kind", bound=Part)
+"""A class of parts: what comes of a table or a text is one of the class that was asked for."""
 FAMILY_OF = {base: family for family, base in catalog.FAMILIES.items()}
 INLINE = 16
 DEEPEST = 32
@@ -86,7 +89,7 @@ def classes_of(*parts: Part) -> dict[tuple[str, str], type]:
     return found
 
 
-def models_of(*parts: Part) -> tuple[tuple[str, object], ...]:
+def models_of(*parts: Part) -> tuple[tuple[str, types.ModuleType], ...]:
     """(name, Python module) of every model which a file of the user's own makes."""
     return tuple(pair for one in parts for inner in parts_of(one) for pair in inner.modules())
 
@@ -120,7 +123,7 @@ def at_hand(family: str, kind: str) -> list[type]:
     return found
 
 
-def part_of(cls: type, table, path: str = "", known: dict[tuple[str, str], type] | None = None) -> Part:
+def part_of(cls: type[Kind], table, path: str = "", known: dict[tuple[str, str], type] | None = None) -> Kind:
     """A part of class (or family) `cls` from its table; a plain string is a kind with its default knobs.
 
     `known` {(family, kind): class} goes before the catalogue: classes that are at hand already.
@@ -131,7 +134,7 @@ def part_of(cls: type, table, path: str = "", known: dict[tuple[str, str], type]
             table = {"kind": table}
         if not isinstance(table, dict) or "kind" not in table:
             raise refused(path or cls.__name__, "a kind", repr(table), f"Set {path}.kind to one of {', '.join(sorted(catalog.members(family)))}")
-        mine = isinstance(table["kind"], str) and (known or {}).get((family, table["kind"]))
+        mine: typing.Any = isinstance(table["kind"], str) and (known or {}).get((family, table["kind"]))
         cls = mine or find(family, table["kind"])
         table = {name: value for name, value in table.items() if name != "kind"}
     elif not isinstance(table, dict):
@@ -142,6 +145,7 @@ def part_of(cls: type, table, path: str = "", known: dict[tuple[str, str], type]
         if name not in fields:
             raise refused(cls.__name__, "a known knob", repr(name), nearest(name, fields))
         where = f"{path}.{name}" if path else name
+        inner: typing.Any
         inner, many = parts_in(fields[name].type)
         if many:
             if not isinstance(value, (list, tuple)):
@@ -252,7 +256,7 @@ def _deep(who: str) -> Refused:
     return refused(who, f"tables and lists nested at most {DEEPEST} deep", "a deeper one", "Mend the text")
 
 
-def from_text(cls: type, text: str, folder: str | Path = ".", known: dict | None = None) -> Part:
+def from_text(cls: type[Kind], text: str, folder: str | Path = ".", known: dict | None = None) -> Kind:
     """The part a text describes; array files are looked up in `folder`, classes in `known` before the catalogue."""
     table = parse(text)
     if cls.__name__ == "Experiment":  # what a file says beside its experiment
@@ -277,11 +281,12 @@ def fingerprint(part: Part) -> str:
     return hashlib.sha256(identity(part).encode()).hexdigest()
 
 
-def with_value(part: Part, path: str, value) -> Part:
+def with_value(part: Kind, path: str, value) -> Kind:
     """The part with the knob at a dotted path changed: `with_value(experiment, "rule.rate", 0.2)`, `"events.0.at"`, `"architecture.width"`."""
     table = table_of(part)
     *inner, last = path.split(".")
-    spot, holder = table, part
+    spot: typing.Any = table
+    holder: typing.Any = part
     for name in inner:
         if isinstance(holder, tuple) and name.isdigit() and int(name) < len(holder):
             spot, holder = spot[int(name)], holder[int(name)]
@@ -310,7 +315,7 @@ def with_value(part: Part, path: str, value) -> Part:
 
 def value_at(part: Part, path: str):
     """The value of the knob at a dotted path, as `with_value` names it."""
-    holder = part
+    holder: object = part
     for name in path.split("."):
         if isinstance(holder, tuple) and name.isdigit() and int(name) < len(holder):
             holder = holder[int(name)]

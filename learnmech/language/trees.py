@@ -3,7 +3,7 @@
 import functools
 import re
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import equinox as eqx
 import jax
@@ -16,7 +16,7 @@ from learnmech.machine.backend import kept  # (double precision must be allowed 
 Array = jax.Array | np.ndarray
 """An array of either library."""
 
-Params = PyTree
+Params: TypeAlias = PyTree
 """Parameters, {layer: {name: array of floats}}; leaf by leaf they are not checked at every call, which would take as long as tracing."""
 
 
@@ -42,7 +42,9 @@ def zeros_like(a: Params) -> Params:
 
 def dot(a: Params, b: Params) -> Float[Array, ""]:
     """Inner product over all leaves."""
-    return sum(jax.tree.leaves(jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)))
+    products: Any = jax.tree.map(lambda x, y: jnp.sum(x * y), a, b)
+    leaves: Any = jax.tree.leaves(products)
+    return sum(leaves)
 
 
 def norm(a: Params) -> Float[Array, ""]:

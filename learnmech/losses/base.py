@@ -1,6 +1,6 @@
 """What every loss promises: a price on outputs, a price on parameters, and the targets it has a price for."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax.numpy as jnp
 import numpy as np
@@ -21,6 +21,11 @@ class Loss(Part):
     """
 
     takes_ids: ClassVar[bool] = False
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
 
     @property
     def is_mean(self) -> bool:

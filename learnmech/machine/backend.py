@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, TypeVar
 
 import jax
 
@@ -18,10 +19,11 @@ def remember_compilations(folder: str | Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
-_KEPT: list[Callable] = []
+Remembering = TypeVar("Remembering", bound=Callable)
+_KEPT: list[Any] = []
 
 
-def kept(remembering: Callable) -> Callable:
+def kept(remembering: Remembering) -> Remembering:
     """A function that `functools` makes remember what it gave, which depends on code of the user's own: forgotten with what is compiled."""
     _KEPT.append(remembering)
     return remembering

@@ -3,6 +3,7 @@
 import dis
 import functools
 import types
+import typing
 
 
 @functools.lru_cache(maxsize=4096)
@@ -23,7 +24,8 @@ def steps_of(code: types.CodeType) -> tuple[str, ...]:
     for one in found:
         to = places.get(one.argval, place) if one.opcode in jumps else one.argval if one.opcode in dis.hasname else one.arg
         told.append(f"{'LOAD_ATTR' if one.opname == 'LOAD_METHOD' else one.opname} {to}")
-    for entry in dis.Bytecode(code).exception_entries:
+    read: typing.Any = dis.Bytecode(code)  # whose entries no stub of Python's tells of
+    for entry in read.exception_entries:
         at = [places.get(offset, place) for offset in (entry.start, entry.end, entry.target)]
         told.append(f"raised {at} {entry.depth} {entry.lasti}")
     return tuple(told)
@@ -42,7 +44,8 @@ def globals_of(code: types.CodeType) -> tuple[str, ...]:
 def imports_of(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
     """(a module as a source names it, with a dot for each package above, and the names that are taken from it) of every import in a code, and in
     the functions within it; no names where it is `import_module` that is given the module's."""
-    loaded, found = [0, None], []
+    loaded: list[typing.Any] = [0, None]
+    found: list[tuple[str, tuple[str, ...] | None]] = []
     for one in dis.get_instructions(code):
         if one.opname.startswith(("LOAD_CONST", "LOAD_SMALL_INT")):
             loaded.append(one.argval)

@@ -5,6 +5,7 @@ import os
 import re
 import subprocess
 import sys
+import typing
 from pathlib import Path
 
 from learnmech.errors import refused
@@ -42,16 +43,16 @@ def _on_linux() -> int:
 def _on_macos() -> int:
     """What is free, and what the system gives up when it is asked for: pages that were not used for a while, or hold files."""
     said = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, check=True, timeout=5).stdout
-    page = int(re.search(r"page size of (\d+) bytes", said)[1])
+    (page,) = map(int, re.findall(r"page size of (\d+) bytes", said)[:1])
     pages = dict(re.findall(r"^Pages ([a-z]+):\s+(\d+)\.$", said, re.M))
     return page * sum(int(pages[kind]) for kind in ("free", "inactive", "speculative"))
 
 
 def _on_windows() -> int:
     """GlobalMemoryStatusEx: ullAvailPhys, the physical memory that is not in use."""
-    said = ctypes.create_string_buffer(64)
-    said[:4] = (64).to_bytes(4, "little")
-    if not ctypes.windll.kernel32.GlobalMemoryStatusEx(said):
+    said = ctypes.create_string_buffer((64).to_bytes(4, "little"), 64)
+    windows: typing.Any = ctypes  # which has `windll` on Windows alone
+    if not windows.windll.kernel32.GlobalMemoryStatusEx(said):
         raise OSError("no memory status")
     return int.from_bytes(said.raw[16:24], "little")
 

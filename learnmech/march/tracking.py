@@ -1,5 +1,7 @@
 """Tracking: the sharpest directions followed along a run from where they last stood, in a fraction of the products; not replayable."""
 
+from typing import TYPE_CHECKING, Any
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -18,7 +20,10 @@ from learnmech.machine.late import late
 from learnmech.march.stages import Course, Stretch, marched
 from learnmech.system.landscape import System
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 class Tracker:
@@ -35,7 +40,8 @@ class Tracker:
         self.k, self.of = whole_number("Tracker", "k", k, 1), of
         self.iterations = whole_number("Tracker", "iterations", iterations, self.k)
         self.tolerance, self.fresh = fraction("Tracker", "tolerance", tolerance), fraction("Tracker", "fresh", fresh, "0.03")
-        self.seed, self._count, self._last = whole_number("Tracker", "seed", seed, 0, 2**32 - 1), 0, None
+        self.seed, self._count = whole_number("Tracker", "seed", seed, 0, 2**32 - 1), 0
+        self._last: Any = None
 
     def read(self, system: System, params: Params) -> Eigenpairs:
         """The eigenvalues here (NaN where not converged), vectors, residuals and products taken."""

@@ -22,7 +22,7 @@ def asked(one: Instrument | str | dict) -> Instrument:
         return one
     kinds = catalog.members("instruments")
     addressed = isinstance(one, str) and one not in kinds and (any(sign in one for sign in ".[") or one == "output" or one.startswith("layer"))
-    return Watch(one) if addressed else text.part_of(Instrument, one)
+    return Watch(str(one)) if addressed else text.part_of(Instrument, one)
 
 
 def watched(watch: tuple[Instrument | str, ...] | None, start: Start, later: Iterable[Start] = ()) -> tuple[Instrument, ...]:

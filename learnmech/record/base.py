@@ -1,11 +1,13 @@
 """The record itself: what was seen, as Datasets over step and time, and from where any state can be replayed."""
 
 import dataclasses
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learnmech.errors import nearest, refused
+from learnmech.errors import RefusedKey, nearest, refused
 from learnmech.experiment.clock import Marks
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.experiment.tables import joined, table
@@ -20,13 +22,18 @@ from learnmech.record import identity
 from learnmech.record.checkpoints import InMemory, OnDisk
 from learnmech.system.state import State
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+else:
+    xr = late("xarray")
 
 
 @dataclasses.dataclass(frozen=True)
-class Record:
-    """What was seen. `tables` holds one Dataset per cadence of watching ({every: Dataset}); `notes` say what a reader must know.
+class Record(Mapping[str, "xr.DataArray"]):
+    """What was seen: a mapping of the names of quantities to what was read of each.
 
+    `tables` holds one Dataset per cadence of watching ({every: Dataset}); `notes` say what a reader must know.
     `final` are the parameters where the run ended, {path: array}; `result` is what was concluded when it was written, as plain data. `watch` are
     the instruments that read; `reached` how many marks were reached, and `kept` the checkpoints.
     """
@@ -48,10 +55,16 @@ class Record:
         if found is not None:
             return found[name]
         known = [str(n) for table in self.tables.values() for n in table.data_vars]
-        raise refused("The record", "a quantity that was watched", repr(name), nearest(name, known))
+        raise refused("The record", "a quantity that was watched", repr(name), nearest(str(name), known), RefusedKey)
 
-    def __contains__(self, name: str) -> bool:
+    def __contains__(self, name: object) -> bool:
         return any(name in table for table in self.tables.values())
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(dict.fromkeys(self.names))
+
+    def __len__(self) -> int:
+        return len(set(self.names))
 
     @property
     def names(self) -> list[str]:

@@ -6,6 +6,7 @@ import zipfile
 import zlib
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -33,7 +34,8 @@ def packed(checkpoint: Checkpoint, run: str = "") -> bytes:
     """The checkpoint as an npz file, which says of which run it is."""
     held = trees.leaves_by_path({"state": _leaves(checkpoint.state), "anchors": {str(i): _leaves(a) for i, a in enumerate(checkpoint.anchors)}})
     buffer = io.BytesIO()
-    np.savez(buffer, run=run, place=checkpoint.place, done=checkpoint.done, **{name: np.asarray(leaf) for name, leaf in held.items()})
+    arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in held.items()}
+    np.savez(buffer, run=run, place=checkpoint.place, done=checkpoint.done, **arrays)
     return buffer.getvalue()
 
 

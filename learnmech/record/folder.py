@@ -16,6 +16,7 @@ import os
 import shutil
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -31,7 +32,10 @@ from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.checkpoints import PATIENCE, OnDisk
 from learnmech.record.tables import Damaged, Table, broken_chunks, read_table, reading
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 FORMAT = 3
 """3: sums of what is committed, own code and data by content. 2 (that of 0.4) is read too, and does not tell these."""
@@ -165,15 +169,17 @@ class Writer:
     def mended(self, found: "Found", shapes: dict) -> int:
         """Write again what is written once and is damaged, and drop chunks that cannot be read; the first mark from which the tables must be written again."""
         marks = committed(self.progress)
-        sound, tables = marks, {}
+        sound = marks
+        tables: dict[int, list[tuple[int, Path]] | None] = {}
         for every, readings in shapes.items():
             path, due = self.folder / "record" / f"every-{every}.zarr", due_marks(every, self.said["first"], len(self.course.places))
             if any((self.folder / name).is_relative_to(path) for name in found.damaged):
                 tables[every], sound = None, self.said["first"]
                 continue
             sums = self._sums(every)
-            tables[every] = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)), sums)
-            sound = min([sound, *(int(due[row]) for row, _ in tables[every])])
+            bad = broken_chunks(path, list(readings), len(due_marks(every, self.said["first"], marks)), sums)
+            tables[every] = bad
+            sound = min([sound, *(int(due[row]) for row, _ in bad)])
         if sound < self.progress["marks"]:
             self.progress["mending"] = sound
         for every, broken in tables.items():
@@ -201,7 +207,8 @@ class Writer:
                 table.cut(len(due_marks(every, self.said["first"], marks)))
         notes = list(dict.fromkeys([*notes, *identity.in_hand_alone(self.course.start.experiment)]))
         packed = io.BytesIO()
-        np.savez(packed, **final)
+        arrays: dict[str, Any] = final
+        np.savez(packed, **arrays)
         sealed.put(self.folder, "final.npz", packed.getbuffer())
         self.commit(marks=marks, status=status, notes=notes, final=sealed.crc_of(self.folder / "final.npz"), **said)
 

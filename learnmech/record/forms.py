@@ -24,13 +24,13 @@ class Size(int):
 
 
 NUMBER = (float, int, str, bool, None)
-ROW = {"quantity": str, "measured": NUMBER, "predicted": NUMBER, "time": NUMBER, "error": (float, int, None), "tolerance": (float, int, None)}
-ROW |= {"verdict": str}
-CONDITION = {"claim": str, "value": NUMBER, "bound": NUMBER, "holds": bool}
-COMPARISON = {"theory": str, "source": str, "verdict": str, "rows": [ROW], "conditions": [CONDITION]}
+ROW: dict[str, object] = {"quantity": str, "measured": NUMBER, "predicted": NUMBER, "time": NUMBER, "error": (float, int, None)}
+ROW |= {"tolerance": (float, int, None), "verdict": str}
+CONDITION: dict[str, object] = {"claim": str, "value": NUMBER, "bound": NUMBER, "holds": bool}
+COMPARISON: dict[str, object] = {"theory": str, "source": str, "verdict": str, "rows": [ROW], "conditions": [CONDITION]}
 RESULT = {"comparisons?": [COMPARISON]}
 PARENT = {"fingerprint": str, "made": str, "place": Count, "at": (float, int), "folder?": str}
-PROVENANCE = {name: str for name in ("fingerprint", "learnmech", "jax", "device", "precision", "made")}
+PROVENANCE: dict[str, object] = {name: str for name in ("fingerprint", "learnmech", "jax", "device", "precision", "made")}
 GUEST = {name: str for name in ("family", "kind", "name", "digest", "module")}
 CODE = {"python": str, "guests": [GUEST], "files": {Name: str}}
 PROVENANCE |= {"cores": (int, None), "parent?": (PARENT, None), "code?": CODE, "data?": [{"knob": str, "file": str, "sha256": str}]}
@@ -41,9 +41,9 @@ PROVENANCE |= {
     "data?": [{"knob": str, "file": str, "sha256": str}],
     "code?": {"python": str, "guests": [GUEST], "files": {Name: str}},
 }
-RUN = {"format": int, "provenance": PROVENANCE, "experiment": str, "watch": [str], "names": {Size: [str]}, "until": (str, None)}
+RUN: dict[object, object] = {"format": int, "provenance": PROVENANCE, "experiment": str, "watch": [str], "names": {Size: [str]}, "until": (str, None)}
 RUN |= {"first": Count, "block": Size, "crc32": {Name: str}}
-PROGRESS = {"marks": Count, "status": str, "notes": [str], "wall_seconds": (float, int)}
+PROGRESS: dict[str, object] = {"marks": Count, "status": str, "notes": [str], "wall_seconds": (float, int)}
 PROGRESS |= {"run?": str, "sums?": {Size: {str: [int]}}, "mending?": Count, "final?": str, "result?": dict}
 
 

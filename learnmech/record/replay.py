@@ -3,7 +3,7 @@
 import dataclasses
 import warnings
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -73,7 +73,9 @@ class Way(NamedTuple):
 
 def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage, Checkpoint, dict]]:
     """(stage, checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
-    course, here, stage = record.course, None, None
+    course: Course = record.course
+    here: Any = None
+    stage: Any = None
     for place in places:
         behind = sum(at <= place for at in course.event_places)
         closer = _begin(record, place, behind)

@@ -23,11 +23,11 @@ from learnmech.machine.logs import LOG
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None
+    fcntl = None  # type: ignore[assignment]  # a module that is not there
 try:
     import msvcrt
 except ImportError:  # every other system
-    msvcrt = None
+    msvcrt = None  # type: ignore[assignment]  # a module that is not there
 
 COPIES = ("{name}", ".{name}.copy")
 # Facts are small: a file of more bytes than this was not written here, and is not read.
@@ -137,7 +137,7 @@ def bring_all(paths: Iterable[Path]) -> None:
             pass
 
 
-def put(folder: Path, name: str, stored: bytes, lasting: bool = True) -> Path:
+def put(folder: Path, name: str, stored: bytes | memoryview, lasting: bool = True) -> Path:
     """Write a file of a run folder: there whole or not at all, never through a link.
 
     One that is to be `lasting` is on the disk before it has its name (which lasts from `bring(folder)` on): a power cut

@@ -4,6 +4,7 @@ import contextlib
 import re
 import zlib
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,8 +13,13 @@ from learnmech.experiment.tables import table
 from learnmech.language.quantity import Quantity
 from learnmech.machine.late import late
 
-xr = late("xarray")
-zarr = late("zarr")
+if TYPE_CHECKING:
+    import xarray as xr
+    import zarr
+    import zarr.codecs
+else:
+    xr = late("xarray")
+    zarr = late("zarr")
 
 CHUNK_BYTES = 4 * 2**20
 # Tables up to this size are read whole when a record is loaded.
@@ -60,8 +66,10 @@ class Table:
     """The table of one cadence, being written; `sums` are kept up with what is written (None: a record of 0.4 has none)."""
 
     def __init__(self, path: Path, sums: Sums | None):
-        self.path, self.group = path, zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)
-        self.sums, self.written = sums, []
+        self.path = path
+        self.group: Any = zarr.open_group(path, mode="r+", zarr_format=3, use_consolidated=False)  # of arrays, and no groups within
+        self.sums: Sums | None = sums
+        self.written: list[Path] = []
         self._arrays: dict = {}
 
     @classmethod
@@ -141,7 +149,8 @@ def _chunk_rows(weight, count, block):
 def broken_chunks(path: Path, names: list[str], rows: int, sums: Sums | None) -> list[tuple[int, Path]]:
     """(first row, file) of every chunk that is there and cannot be read, and of every one of the first `rows` rows that is
     missing, or holds other rows than were committed."""
-    group, broken = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False), []
+    group: Any = zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False)
+    broken: list[tuple[int, Path]] = []
     for name in names:
         array = group[_there(name, group)]
         legible = array.nbytes <= EAGER_BYTES and _legible(array, array.shape[0])
@@ -172,7 +181,7 @@ def read_table(path: Path, names: list[str], rows: int, sound: bool = False, sum
     Every chunk is checked unless all are known to be `sound`. Large tables that are whole stay on disk, and what is asked of them is read when it is asked for.
     """
     with reading(path.name):
-        arrays = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
+        arrays: dict[str, Any] = dict(zarr.open_group(path, mode="r", zarr_format=3, use_consolidated=False).arrays())
         held = {name: _there(name, arrays) for name in names}
         coords = {name: _coordinate(array, rows) for name, array in arrays.items() if name not in held.values()}
     variables, damaged, stored = {}, [], None

@@ -1,11 +1,15 @@
 """The frame of every page: its style in light and dark, and how figures and folds stand in it."""
 
 import html
+from typing import TYPE_CHECKING
 
 from learnmech.errors import plain
 from learnmech.figures.style import svg
 from learnmech.language.display.table import as_html
 from learnmech.record.identity import contents
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 STYLE = """
 :root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --quiet: #595959; --line: #ccc; --block: #f6f6f4;

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -12,6 +13,9 @@ from learnmech.language.display.table import Table, as_html, number
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled
 from learnmech.sweeps import GridComparison
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 ROWS = 400
 
@@ -28,7 +32,7 @@ def grid_page(grid: "xr.Dataset", title: str, laid: Sequence[GridComparison] = (
     """The page as text: every quantity drawn, over each pair of knobs, and every theory's map; no script, nothing fetched."""
     scalars, knobs = scalars_of(grid), knobs_of(grid)
     others = [str(name) for name, one in grid.data_vars.items() if str(name) not in scalars and not str(name).endswith("_sem") and _moves(one)]
-    pairs = list(itertools.combinations(knobs, 2)) or [tuple(knobs)]
+    pairs: list[tuple[str, ...]] = [*itertools.combinations(knobs, 2)] or [tuple(knobs)]
     parts = [f"<h1>{safe(title)}</h1>", f"<p>{safe(_in_words(grid, knobs))}</p>"]
     parts += [f"<p><strong>{safe(one)}</strong></p>" for one in (words_of_note(grid), diverged_words(grid)) if one]
     for one in laid:
@@ -67,7 +71,7 @@ def table_of(grid: "xr.Dataset") -> Table:
     they did, and how many of the seeds."""
     knobs, scalars, rows = [k for k in knobs_of(grid) if k in grid.dims], scalars_of(grid), []
     ends = {name: last_values(grid, name) for name in scalars}
-    reached = grid.coords.get("reached")
+    reached: Any = grid.coords.get("reached")
     partly = reached is not None and not (reached.values > 0).all()
     gone, unit = diverged(grid), "step" if "step" in grid.coords else "time"
     points = list(itertools.product(*(range(grid.sizes[knob]) for knob in knobs)))
@@ -83,7 +87,7 @@ def table_of(grid: "xr.Dataset") -> Table:
                 cells.append(number(float(values.mean())) + (f" ± {bar:.2g}" if np.isfinite(bar) else ""))
         there = [f"{int((reached.isel(at) > 0).sum())} of {int(reached.isel(at).size)}"] if partly else []
         rows.append((*cells, *([] if gone is None else [_diverged_in(gone.isel(at), unit)]), *there))
-    below = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
+    below: tuple[str, ...] = (f"{ROWS} of {len(points)} points shown; all are in the Dataset.",) if len(points) > ROWS else ()
     below += tuple(one for one in (diverged_words(grid), words_of_note(grid)) if one)
     return Table((*knobs, *scalars, *([] if gone is None else ["diverged"]), *(["runs"] if partly else [])), tuple(rows), below=below)
 

@@ -115,8 +115,8 @@ def _watched(shown) -> str:
     for at in range(0, len(left), PANELS):
         some = tuple(left[at : at + PANELS])
         LOG.info("drawing %s", ", ".join(some))
-        drawn = figure_of(untitled(curves(record, names=some)), ", ".join(some))
-        parts.append(folded(", ".join(some), drawn, opened=at == 0 and not by_itself))
+        figure = figure_of(untitled(curves(record, names=some)), ", ".join(some))
+        parts.append(folded(", ".join(some), figure, opened=at == 0 and not by_itself))
     for one in shown.comparisons:
         laid = overlaid_names(one)
         main = one is foremost(shown.comparisons) and (shown.exhibit.draw is draw_overlay or shown.outside)

@@ -1,6 +1,7 @@
 """Reports of what is in hand: a record, a comparison, an exhibit as performed or a sweep's grid, as one file."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.comparison.domains import applying, survey
 from learnmech.comparison.verdicts import compare
@@ -14,7 +15,10 @@ from learnmech.report.frame import untitled
 from learnmech.report.grid import grid_page
 from learnmech.report.page import page
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 def save(what: "Record | Shown | xr.Dataset", file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:

@@ -1,6 +1,6 @@
 """Adaptive rules: each weight's step divided by the size of its own gradients, or stripped of it."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -9,7 +9,10 @@ from learnmech.language.parts import Knob, knob
 from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule
 
-optax = late("optax")
+if TYPE_CHECKING:
+    import optax
+else:
+    optax = late("optax")
 
 
 class Adam(OptaxRule):

@@ -1,7 +1,7 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
 import math
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -16,8 +16,12 @@ from learnmech.rules.schedules import Constant, Factors, Schedule, Steps
 from learnmech.system.landscape import System
 from learnmech.system.state import State
 
-diffrax = late("diffrax")
-optax = late("optax")
+if TYPE_CHECKING:
+    import diffrax
+    import optax
+else:
+    diffrax = late("diffrax")
+    optax = late("optax")
 
 
 class Rule(Part):
@@ -25,6 +29,11 @@ class Rule(Part):
 
     flows: ClassVar[bool] = False
     family: ClassVar[str] = "sgd"
+
+    if TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> Any:
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
 
     def init(self, params: Params) -> PyTree:
         """The memory of a rule that has seen nothing."""
@@ -94,11 +103,12 @@ class SteppingRule(Rule):
         params = state.params
         if self.clip is not None:
             gradient, _ = optax.clip_by_global_norm(self.clip).update(gradient, optax.EmptyState())
-        if self.decay is not None and self.coupled:
-            gradient = jax.tree.map(lambda g, p: g + self.decay * p, gradient, params)
+        decay = self.decay
+        if decay is not None and self.coupled:
+            gradient = jax.tree.map(lambda g, p: g + decay * p, gradient, params)
         update, memory = self.update(system, gradient, state.memory, params)
-        if self.decay is not None and not self.coupled:
-            faded = jax.tree.map(lambda p: -self.rate * self.decay * p, params)
+        if decay is not None and not self.coupled:
+            faded = jax.tree.map(lambda p: -self.rate * decay * p, params)
             faded = self.scaled(system, faded, params) if self.decay_scaled else faded
             update = jax.tree.map(jnp.add, update, faded)
         if not isinstance(self.schedule, Constant):

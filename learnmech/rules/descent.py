@@ -1,7 +1,7 @@
 """Descent: steps along the gradient, of all samples or of a batch, with or without momentum or noise."""
 
 import zlib
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -10,7 +10,10 @@ from learnmech.language.parts import Knob, knob, structure
 from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule, SteppingRule
 
-optax = late("optax")
+if TYPE_CHECKING:
+    import optax
+else:
+    optax = late("optax")
 
 
 class GradientDescent(SteppingRule):

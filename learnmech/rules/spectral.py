@@ -1,7 +1,7 @@
 """Spectral rules: each matrix moved along the polar factor of its gradient, so that all its singular directions move alike."""
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,10 @@ from learnmech.language.trees import Array, Params, leaves_by_path
 from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule
 
-optax = late("optax")
+if TYPE_CHECKING:
+    import optax
+else:
+    optax = late("optax")
 
 NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 

@@ -1,7 +1,8 @@
 """Pace: what a run takes, measured in place by a few steps and one reading of its own compiled program."""
 
 import time
-from typing import NamedTuple
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -45,7 +46,8 @@ class _Program:
         self.size = block_size(course, watch)
         self.until = parse_until(until, watch, course.start) if until else None
         # a function of its own is compiled anew, as in a process that has not run it yet
-        self.march = eqx.filter_jit(lambda *how, **named: march.__wrapped__(*how, **named)) if own else march
+        compiled: Any = march
+        self.march = eqx.filter_jit(lambda *how, **named: compiled.__wrapped__(*how, **named)) if own else march
 
     def seconds(self, gaps: np.ndarray, first: int = 0, lead: int = 0) -> float:
         """How long one stretch takes."""
@@ -116,16 +118,18 @@ def _flown(program, idle) -> float:
 
 
 def estimate(
-    experiment: Experiment | Start | Course, watch: tuple[Instrument | str, ...] | None = None, budget: int = BUDGET, until: str | None = None
+    experiment: Experiment | Start | Course | str | Path, watch: tuple[Instrument | str, ...] | None = None, budget: int = BUDGET, until: str | None = None
 ) -> Estimate:
     """What a run that watches this takes in time and space.
 
     The time is measured: the run's own program is compiled, takes a few steps from the start and reads once, which costs about one compilation
     and one reading. It holds for this machine as busy as it is now, and for steps, readings and spans of a flow like the first ones.
     """
-    if not isinstance(experiment, Course):
-        experiment, watch = given(experiment, watch)
-    course = experiment if isinstance(experiment, Course) else Course(prepare(experiment))
+    if isinstance(experiment, Course):
+        course = experiment
+    else:
+        meant, watch = given(experiment, watch)
+        course = Course(prepare(meant))
     watch = watched(watch, course.start, course.later())
     parts = measured(course, watch, until, own=True).parts(course)
     return Estimate(sum(parts.values()), *room(course, watch, budget), tuple(parts.items()))

@@ -27,6 +27,7 @@ from learnmech.record.given import recorded
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way, checkpoint_at, place_of, walk
+from learnmech.runs import bars
 from learnmech.runs.endings import climbing, ending
 from learnmech.runs.estimates import check_room, room, seconds_of
 from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory
@@ -87,7 +88,7 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
             try:
                 if np.isnan(float(bound)):
                     raise ValueError
-                return Until(name.strip(), sign == "<", float(bound))
+                return Until(name.strip(), sign == "<", np.asarray(float(bound)))
             except ValueError:
                 raise refused("until", "a number to compare with", repr(bound), "Write for example loss<1e-6") from None
     raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
@@ -142,6 +143,12 @@ def _progress(course, mark, readings):
     return Progress(mark, len(course.places), step, float(marks.times[last]), float(loss[-1]) if len(loss) else None)
 
 
+def _on_bar(progress: Progress) -> tuple[int, int, str]:
+    """How far a run is, as a bar shows it."""
+    where = f"time {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
+    return progress.reached, progress.marks, where + ("" if progress.loss is None else f", loss {progress.loss:.4g}")
+
+
 def gaps_of(start: Start) -> np.ndarray:
     """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the last."""
     return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
@@ -170,10 +177,10 @@ def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
 
 
 def run(
-    experiment: Experiment | Start,
+    experiment: Experiment | Start | str | Path,
     watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
     folder: str | Path | None = None,
     budget: int = BUDGET,
     keep_data: bool | None = None,
@@ -186,11 +193,13 @@ def run(
     The folder carries a copy of the data files that are read (`keep_data`; None: where they are under 10 MB) and of the user's own
     code, so that it is read back when these are gone or changed.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes.
+    `progress=True` shows a bar in a terminal or a notebook; a function is told how far it is after each block.
     """
-    experiment, watch = given(experiment, watch)
-    course = Course(experiment if isinstance(experiment, Start) else prepare(experiment))
+    meant, watch = given(experiment, watch)
+    course = Course(meant if isinstance(meant, Start) else prepare(meant))
     watch = watched(watch, course.start, course.later())
-    return _performed(course, watch, until, progress, folder, budget, None, None, keep_data)
+    with bars.told(progress, "run", _on_bar) as tell:
+        return _performed(course, watch, until, tell, folder, budget, None, None, keep_data)
 
 
 def fork(
@@ -199,7 +208,7 @@ def fork(
     events: tuple[Intervention, ...],
     watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
-    progress: Callable[[Progress], None] | None = None,
+    progress: bool | Callable[[Progress], None] | None = None,
     folder: str | Path | None = None,
     budget: int = BUDGET,
     changes: dict[str, object] | None = None,
@@ -228,7 +237,8 @@ def fork(
     parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
     parent |= {"folder": str(record.folder)} if record.folder else {}
     watch = watched((record.watch or None) if watch is None else watch, course.start, course.later())
-    return _performed(course, watch, until, progress, folder, budget, after, parent, keep_data)
+    with bars.told(progress, "fork", _on_bar) as tell:
+        return _performed(course, watch, until, tell, folder, budget, after, parent, keep_data)
 
 
 def _place_on(course, at):
@@ -246,7 +256,7 @@ def _place_on(course, at):
     return place
 
 
-def resume(folder: str | Path, progress: Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:
+def resume(folder: str | Path, progress: bool | Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:
     """Go on with a run that was stopped, from its last whole checkpoint; read again what is damaged. It ends as if it had never stopped."""
     found = facts(folder, "resume")
     if found.progress["status"] == "finished" and not load(folder).damaged:
@@ -260,7 +270,8 @@ def resume(folder: str | Path, progress: Callable[[Progress], None] | None = Non
         after = nearest(writer.kept, int(course.places[min(sound, len(course.places) - 1)]), len(course.events), course)
         if after is None and "parent" in found.said["provenance"]:
             raise refused("resume", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
-        return _streamed(course, watch, found.said["until"], progress, writer, budget, after, found.said["provenance"])
+        with bars.told(progress, "resume", _on_bar) as tell:
+            return _streamed(course, watch, found.said["until"], tell, writer, budget, after, found.said["provenance"])
 
 
 def _performed(course, watch, until, progress, folder, budget, after, parent, keep_data):

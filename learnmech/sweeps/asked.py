@@ -7,6 +7,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -89,7 +90,7 @@ class Asked:
             "watch": None if self.watch is None else [text.to_text(one)[0] for one in self.watch],
         }
 
-    def parts(self) -> list[Part]:
+    def parts(self) -> list[Any]:
         """Everything of it that may hold own code."""
         return [*(self.watch or ()), *(one for values in self.axes.values() for one in values if isinstance(one, Part))]
 
@@ -139,14 +140,14 @@ def shard_of(written: "str | Sequence[int] | None") -> tuple[int, int] | None:
         return None
     if isinstance(written, str):
         found = SHARD.fullmatch(written)
-        pair = tuple(map(int, found.groups())) if found else ()
+        pair: tuple[Any, ...] = tuple(map(int, found.groups())) if found else ()
     else:
         pair = tuple(map(plain, written)) if np.iterable(written) else ()
     whole = len(pair) == 2 and all(isinstance(one, int) and not isinstance(one, bool) for one in pair)
     if not whole or not 1 <= pair[0] <= pair[1]:
         remedy = "Parts count from 1, as the tasks of #SBATCH --array=1-20 do: 1/20 to 20/20"
         raise refused("sweep", "a shard as i/n, the i-th of n parts with 1 <= i <= n", show_value(written), remedy)
-    return pair
+    return pair[0], pair[1]
 
 
 def share_of(shard: tuple[int, int] | None, count: int) -> list[int]:
@@ -173,11 +174,15 @@ def knobs_asked(swept: Mapping[str, Sequence], knobs: Mapping, who: str = "point
     return {dim: found.get(dim, 0) for dim in swept}
 
 
-def _place(dim, values, wanted, who) -> int:
+def _near(value: Any, wanted: Any) -> bool:
+    return abs(value - wanted) <= 1e-12 * abs(value)
+
+
+def _place(dim, values, wanted: Any, who) -> int:
     """Where a value stands on its axis: itself, or the number that differs from it by round-off."""
     numeric = isinstance(wanted, (int, float)) and not isinstance(wanted, bool)
     for place, value in enumerate(values):
-        if value == wanted or (numeric and isinstance(value, (int, float, np.number)) and abs(value - wanted) <= 1e-12 * abs(value)):
+        if value == wanted or (numeric and isinstance(value, (int, float, np.number)) and _near(value, wanted)):
             return place
     shown = ", ".join(map(show_value, list(values)[:8])) + (", ..." if len(values) > 8 else "")
     raise refused(who, f"a value of {dim} that was swept", show_value(wanted), f"Choose from {shown}")

@@ -15,6 +15,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -30,7 +31,10 @@ from learnmech.sweeps.asked import Asked, digest_of, labels_of
 from learnmech.sweeps.gather import gathered
 from learnmech.sweeps.kept import DECISIVE, UNREADABLE, Kept, identities_of
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 NAME, POINTS, FORMAT = SWEEP, "points", 1
 SAID = {"format": int, "identity": str, "made": str, "experiment": str, "precision": str, "fingerprint": str, "axes": list, "labels": list, "seeds": [int]}

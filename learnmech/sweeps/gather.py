@@ -2,7 +2,8 @@
 
 import json
 import weakref
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,7 +15,10 @@ from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.sweeps.asked import Asked
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 AT_HAND: "weakref.WeakValueDictionary[str, Experiment]" = weakref.WeakValueDictionary()
 """{text: experiment} of the sweeps of this process, as long as their experiments are held: a text says the sha256 of its large
@@ -63,7 +67,7 @@ def gathered(tables: "Sequence[xr.Dataset | None]", swept: dict[str, list], attr
             continue
         columns = [None if t is None else t[name].transpose("time", *variable.dims[1:]).values for t in tables]
         variables[name] = ((*swept, axis, *variable.dims[1:]), stacked(columns), variable.attrs)
-    coords = {**swept, **{n: c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
+    coords: dict = {**swept, **{str(n): c for n, c in longest.coords.items() if n not in ("time", "step") and any(n in v[0] for v in variables.values())}}
     for name in ("time", "step"):
         if name in longest.coords:
             one = axis == "time" or (agree(name) and (whole or name == "step"))
@@ -74,7 +78,16 @@ def gathered(tables: "Sequence[xr.Dataset | None]", swept: dict[str, list], attr
     if not np.isnan(ends).all():
         coords["diverged_at"] = (tuple(swept), ends, {"long_name": "where the loss was first seen not to be finite"})
     note = {} if whole else {"note": f"{len(there)} of {len(tables)} points; the others are NaN"}
-    return xr.Dataset(variables, coords, {**attributes, "left_out": ", ".join(left_out), **note})
+    return by_last_word(xr.Dataset(variables, coords, {**attributes, "left_out": ", ".join(left_out), **note}), swept)
+
+
+def by_last_word(grid: "xr.Dataset", swept: Iterable[str]) -> "xr.Dataset":
+    """The grid with each knob under its last word too, `rate` for `rule.rate`, where nothing else goes by that: `grid.sel(rate=0.1)`."""
+    words = [path.rpartition(".")[2] for path in swept]
+    for path, word in zip(swept, words, strict=True):
+        if words.count(word) == 1 and word not in grid and word not in grid.dims:
+            grid = grid.assign_coords({word: (path, grid[path].values)}).set_xindex(word)
+    return grid
 
 
 def _same_but_time(a: "xr.DataArray", b: "xr.DataArray") -> bool:

@@ -3,9 +3,10 @@
 import contextlib
 import os
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import equinox as eqx
 import jax
@@ -19,11 +20,15 @@ from learnmech.march.loop import march, way_of
 from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
+from learnmech.runs import bars
 from learnmech.runs.run import gaps_of
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told
 from learnmech.sweeps.jobs import job_of, perform, table_of
+
+if TYPE_CHECKING:
+    import xarray as xr
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16
@@ -34,14 +39,14 @@ SHARED = 8
 
 
 def sweep(
-    experiment: Experiment,
-    axes: dict[str, Sequence],
+    experiment: Experiment | str | Path,
+    axes: Mapping[str, Sequence | np.ndarray],
     seeds: int | Sequence[int] = 1,
-    watch: tuple[Instrument, ...] | None = None,
+    watch: tuple[Instrument | str, ...] | None = None,
     backend: str = "map",
     folder: str | Path | None = None,
     executor: Executor | None = None,
-    progress: Callable[[int, int], None] | None = None,
+    progress: bool | Callable[[int, int], None] | None = None,
     shard: tuple[int, int] | str | None = None,
 ) -> "xr.Dataset":
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
@@ -49,21 +54,24 @@ def sweep(
     The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
     Which of both: `time` where all points have the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is there
     either way, and what is written for `by_mark(grid)` works for both.
+    A knob goes by its last word too where no other does, `grid.sel(rate=0.1)`; drop that name (`drop_vars`) before its dim is stacked or reindexed.
     `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
     measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
     kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points, and `lm.load(folder)`
     gives the grid. The folder is that of the sweep which was last given; points of an earlier one are kept.
     `shard=(i, n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are all points that are kept by
     then, the others NaN and counted in the attribute `note`.
+    `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are there, and of how many.
     An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
-    experiment, watch = given(experiment, watch)
+    meant: Any
+    meant, watch = given(experiment, watch)
     if backend not in BACKENDS:
         raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
     shard = shard_of(shard)
     if shard is not None and folder is None:
         raise refused("sweep", "a folder that its parts share", "none", "Give folder='runs/my-sweep', one that all parts see")
-    asked = Asked.of(experiment, axes, seeds, watch)
+    asked = Asked.of(meant, axes, seeds, watch)
     points, watch = asked.points(), asked.watch
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
@@ -76,7 +84,8 @@ def sweep(
         tables = {} if keep is None else {i: found[1] for i in range(len(points)) if (found := keep.find(i)) is not None}
         starts = {i: start for i, start in starts.items() if i not in tables}
         LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
-        used = _computed(points, starts, tables, keep, (watch, backend, executor, progress))
+        tell = open_folder.enter_context(bars.told(progress, "sweep", lambda done, of: (done, of, f"{done} of {of} points")))
+        used = _computed(points, starts, tables, keep, (watch, backend, executor, tell))
         for i in (i for i in range(len(points)) if i not in tables and shard is not None):
             _there(i, keep, tables)  # what other parts have kept by now
     moving = None if keep is None else keep.moving
@@ -133,7 +142,8 @@ def _there(index, keep, tables) -> bool:
 
 
 def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
-    known, starts = {}, {}
+    known: dict = {}
+    starts: dict[int, Start] = {}
     for index, point in points.items():
         key = landscape_of(point)
         starts[index] = prepare(point, like=known.get(key))

@@ -3,6 +3,7 @@
 import dataclasses
 import pathlib
 import tempfile
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -10,7 +11,6 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.language import catalog, guests, text
-from learnmech.language.parts import Part
 from learnmech.machine.backend import remember_compilations
 from learnmech.machine.late import late
 from learnmech.record import identity
@@ -18,7 +18,10 @@ from learnmech.runs.run import run
 from learnmech.sweeps.gather import told
 from learnmech.sweeps.kept import cache_folder
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,12 +38,12 @@ class Job:
 
 def job_of(experiment: Experiment, watch: tuple[Instrument, ...] | None) -> Job:
     """The job; refuses, before anything is run, what another process could not make again."""
-    given = [one for part in (experiment, *(watch or ())) for one in text.parts_of(part) if getattr(one, "given", None) and hasattr(one, "at_hand")]
+    given: list[Any] = [one for part in (experiment, *(watch or ())) for one in text.parts_of(part) if getattr(one, "given", None) and hasattr(one, "at_hand")]
     if given:
         remedy = "Keep the model in a file: Wrapped.of('mine.py:model')"
         raise refused("sweep", "an experiment that another process can make again", f"a model in hand, {given[0].given}", remedy)
     # where files lie now, whatever the folder of the process that performs it
-    moved = {one.sha256: pathlib.Path(one.path).resolve().as_posix() for one in text.outside_of(experiment)}
+    moved: dict[str, str | None] = {one.sha256: pathlib.Path(one.path).resolve().as_posix() for one in text.outside_of(experiment)}
     written, arrays = text.to_text(experiment, moved)
     texts = None if watch is None else [text.to_text(one) for one in watch]
     for _, more in texts or ():
@@ -74,5 +77,5 @@ def table_of(start: Start, watch: tuple[Instrument, ...] | None) -> "xr.Dataset"
     return told(run(start, watch).dataset, start, watch)
 
 
-def _part(cls: type[Part], written: str, folder: pathlib.Path, known: guests.Classes) -> Part:
+def _part(cls: type[text.Kind], written: str, folder: pathlib.Path, known: guests.Classes) -> text.Kind:
     return text.from_text(cls, written, folder, known)

@@ -11,6 +11,7 @@ import json
 import zipfile
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -23,7 +24,10 @@ from learnmech.machine.logs import LOG
 from learnmech.record import sealed
 from learnmech.record.provenance import DECISIVE, surroundings
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 LAYOUT = 2
 MAGIC = b"learnmech point\n"
@@ -45,7 +49,8 @@ def _digests(point, watched, here) -> dict[str, str]:
 
 def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | None) -> dict[str, list[str]]:
     """{way in which points are computed: the identity of each point}."""
-    watched, here = None if watch is None else [text.identity(one) for one in watch], {}
+    watched = None if watch is None else [text.identity(one) for one in watch]
+    here: dict = {}
     found = []
     for point in points:
         here = here if here.get("precision") == point.precision else surroundings(point)
@@ -102,7 +107,8 @@ def _made_again(file, why):
 
 def packed(dataset: "xr.Dataset", identity: str) -> bytes:
     """A point as bytes: its sha256, which point it is, and its arrays."""
-    arrays, said = {}, {"identity": identity, "attrs": dataset.attrs, "variables": {}}
+    arrays: dict[str, Any] = {}
+    said: dict[str, Any] = {"identity": identity, "attrs": dataset.attrs, "variables": {}}
     for number, (name, variable) in enumerate(dataset.variables.items()):
         values = variable.values
         arrays[f"v{number}"] = np.array(values.tolist(), str) if values.dtype.kind in "OUT" else values
@@ -126,7 +132,8 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
         said = json.loads(held["said"].tobytes())
         if said["identity"] != identity:
             raise ValueError("it is another point's")
-        data, coords = {}, {}
+        data: dict = {}
+        coords: dict = {}
         for key, (name, dims, attrs, coordinate) in said["variables"].items():
             (coords if coordinate else data)[name] = (tuple(dims), held[key], attrs)
     return xr.Dataset(data, coords, said["attrs"])
@@ -134,4 +141,5 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
 
 def cache_folder() -> str | None:
     """Where compiled programs are kept in this process, for those that are started from it."""
-    return jax.config.jax_compilation_cache_dir
+    known: Any = jax.config  # its stub names no settings
+    return known.jax_compilation_cache_dir

@@ -4,6 +4,7 @@ import dataclasses
 from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -25,7 +26,11 @@ from learnmech.sweeps.means import compare_means
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from matplotlib.figure import Figure
+else:
+    xr = late("xarray")
 
 NOT_RUN = "not run"
 ROWS = 400
@@ -114,13 +119,13 @@ def compare_grid(
         refusals.append(refusal)
         if progress is not None:
             progress(len(found), int(np.prod(shape)))
-    there = [refusal for refusal, one in zip(refusals, found.values(), strict=True) if one is not None]
+    there: list[Any] = [refusal for refusal, one in zip(refusals, found.values(), strict=True) if one is not None]
     if there and all(isinstance(one, Refused) for one in there):
         raise there[0]
     return GridComparison(type(theory).__name__, theory.source, _tabled(found, dims, shape, grid, theory))
 
 
-def _points_of(grid) -> "tuple[xr.Dataset, Asked, Callable[[tuple[int, ...]], xr.Dataset]]":
+def _points_of(grid) -> "tuple[xr.Dataset, Asked, Callable[[tuple[int, ...]], xr.Dataset | None]]":
     """(the grid, what it was made by, {place: what a point's run read}): of a folder the points as they are kept."""
     if isinstance(grid, (str, Path)):
         found = described(grid, "compare")

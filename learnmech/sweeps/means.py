@@ -1,6 +1,7 @@
 """Means: a sweep over seeds against a theory that speaks of the mean of many runs."""
 
 import dataclasses
+from typing import TYPE_CHECKING
 
 import jax
 import numpy as np
@@ -13,7 +14,10 @@ from learnmech.sweeps.gather import moving_axis
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Condition, Theory
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 def on_one_clock(grid: "xr.Dataset") -> "xr.Dataset":

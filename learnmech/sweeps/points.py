@@ -3,6 +3,7 @@
 import json
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import Experiment
@@ -12,7 +13,10 @@ from learnmech.sweeps.folder import described
 from learnmech.sweeps.gather import AT_HAND
 from learnmech.sweeps.kept import identity_of
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 
 def point(sweep: "xr.Dataset | str | Path", knobs: Mapping | None = None, **more) -> Experiment:

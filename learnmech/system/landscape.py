@@ -3,6 +3,7 @@
 import dataclasses
 import zlib
 from collections.abc import Callable
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -74,7 +75,7 @@ class System(eqx.Module):
         """Every named signal of a batch, mixed as the outputs are."""
         if X is self.train.X and self.architecture.running_momentum is not None:
             return self.architecture.signals(params, X)
-        seen = {}
+        seen: dict[str, Array] = {}
         self.architecture.elsewhere(params, X, self.train.X, lambda name, value: seen.setdefault(name, value))
         return seen
 
@@ -89,6 +90,13 @@ class System(eqx.Module):
     def penalty(self, params: Params) -> Float[Array, ""] | float:
         """The loss's price on the parameters that gradients move."""
         return self.loss_function.penalty(self.architecture.learned(params))
+
+    @property
+    def tested(self) -> View:
+        """The test view; refuses where there is none."""
+        if self.test is None:
+            raise refused("A loss on the test view", "test samples", "none", "Draw some by the `test` knob of the data")
+        return self.test
 
     def loss_on(self, params: Params, view: View) -> Float[Array, ""]:
         """The loss on a view, without ridge; n is the view's own."""
@@ -105,7 +113,7 @@ class System(eqx.Module):
 
     def test_loss(self, params: Params) -> Float[Array, ""]:
         """The loss on the test view, without ridge."""
-        return self.loss_on(params, self.test)
+        return self.loss_on(params, self.tested)
 
     def value_and_gradient(self, params: Params) -> tuple[Float[Array, ""], Params]:
         """The training loss and its gradient."""
@@ -119,7 +127,8 @@ class System(eqx.Module):
         self, params: Params, X1: Shaped[Array, "n ..."], X2: Shaped[Array, "m ..."] | None = None, full: bool = False
     ) -> Float[Array, "n m"] | Float[Array, "n m k k"]:
         """The tangent kernel between inputs (X2 None: X1): the mean over outputs of T_cc, or `full` T_cc'(x, x')."""
-        return tangent_kernel(self.architecture, params, X1, X2, full)
+        found: Any = tangent_kernel(self.architecture, params, X1, X2, full)  # not by layer, and so an array
+        return found
 
     def at(self, indices: Int[Array, " b"]) -> "System":
         """The same landscape on these training samples alone."""

@@ -1,6 +1,6 @@
 """The catapult: a two-layer linear network on one sample, whose output and tangent kernel follow a closed recursion at any rate and width."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -72,7 +72,7 @@ class Catapult(Theory):
 def problem(start: Start) -> tuple[float, float, float, float, float]:
     """(f_0, l_0, y, share, 2c rate) of `recursion` at a start."""
     x, y = float(start.data.train.X[0, 0]), float(start.data.train.Y[0, 0])
-    layers = start.system.architecture.dense_layers(start.params)
+    layers: Any = start.system.architecture.dense_layers(start.params)
     (first, u), (second, v) = ((layers[name], start.params[name]["weight"].ravel()) for name in start.params)
     scale = float(first.weight * second.weight) * x
     f = scale * float(u @ v)

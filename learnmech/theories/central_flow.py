@@ -1,6 +1,6 @@
 """The central flow: what descent and RMSProp do on average over time, at the edge of stability too, where they never settle."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -29,7 +29,10 @@ from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Theory, need, rule_is
 from learnmech.theories.response import ROUGH
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 BLOCK, PARTS = 100, 2
 NEAR, ACCURACY = 0.9, 1e-4
@@ -214,7 +217,7 @@ def lacked(told: Told, rate: float, window: int, unit: float) -> float:
         return 0.0
     steady = np.sqrt(told.spread[first : first + window].max())
     steps = _sets_in(rate * told.eigenvalues[:, 0], first, steady, unit)[1]
-    means = mean_about(np.arange(len(told.loss)), told.loss, np.arange(len(told.loss)), window)
+    means = mean_about(np.arange(len(told.loss)), np.asarray(told.loss), np.arange(len(told.loss)), window)
     return float(min(steps / window, 1) * steady**2 / rate / np.nanmax(means))
 
 

@@ -1,5 +1,7 @@
 """Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
 
+from typing import TYPE_CHECKING
+
 import jax
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +17,10 @@ from learnmech.machine.late import late
 from learnmech.system.landscape import Reduced
 from learnmech.theories.base import Condition, constant, resolved
 
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+else:
+    xr = late("xarray")
 
 Matrix = Float[np.ndarray, "rows columns"]
 

@@ -1,6 +1,6 @@
 """Diagonal networks: the size of the start decides which interpolator is found."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -18,7 +18,10 @@ from learnmech.machine.late import late
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
 
-optimize = late("scipy.optimize")
+if TYPE_CHECKING:
+    from scipy import optimize
+else:
+    optimize = late("scipy.optimize")
 
 Vector = Float[np.ndarray, " d"]
 CONVERGED = 1e-14

@@ -1,6 +1,6 @@
 """End-to-end dynamics: one equation for the map of a balanced deep linear network."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -15,7 +15,10 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, balanced, plain_layers, product, said_of_maps, weights
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Matrix = Float[np.ndarray, "k d"]
 

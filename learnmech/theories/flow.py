@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import equinox as eqx
 import jax
@@ -30,7 +30,11 @@ from learnmech.rules.spectral import Muon, SpectralDescent
 from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 # Of long runs of a deep linear network DOP853 took 1.0, 2.7 and 4.4 looks a step at rate * sharpness 0.45, 1.35 and 2.25.
 MOST, PER_STEP = 30_000, 20

@@ -1,6 +1,6 @@
 """Infinite width: networks whose widths have gone to infinity learn as their limiting tangent kernel does."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
@@ -22,7 +22,10 @@ from learnmech.rules.descent import GradientDescent
 from learnmech.theories.base import Condition, Limit, Theory, constant, need
 from learnmech.theories.tangent import LARGE, decay_of, fitting, in_function_space, outputs_at_start, said_of_outputs, stable, told_of
 
-sparse = late("scipy.sparse.linalg")
+if TYPE_CHECKING:
+    from scipy.sparse import linalg as sparse
+else:
+    sparse = late("scipy.sparse.linalg")
 
 __all__ = ["Ensemble", "EnsembleMean", "InfiniteWidth", "KernelLearner", "Kernels", "Posterior", "ensemble", "forever", "kernel", "posterior"]
 
@@ -110,7 +113,8 @@ def _learner(start, begun):
 
 
 def _cross(start) -> Kernels:
-    return kernel(start.experiment.architecture, start.data.test.X, start.data.train.X)
+    both: Any = kernel(start.experiment.architecture, start.data.test.X, start.data.train.X)  # both are asked for
+    return both
 
 
 def ensemble(start: Start, clock: Clock | None = None) -> Ensemble:
@@ -127,14 +131,15 @@ def ensemble(start: Start, clock: Clock | None = None) -> Ensemble:
         Condition("a test view", "none" if data.test is None else "one", "one", data.test is not None),
     )
     learner, cross = _learner(start, None), _cross(start)
-    own, between = (kernel(start.experiment.architecture, view.X, get="nngp") for view in (data.test, data.train))
+    views: tuple[Any, ...] = (data.test, data.train)
+    own, between = (kernel(start.experiment.architecture, view.X, get="nngp") for view in views)
     return learner.ensemble(decay_of(start, learner.rates, marks), between, cross.ntk, cross.nngp, own)
 
 
 def _variances(start, learner, decayed) -> dict[str, np.ndarray]:
     """The trace of the covariance of one output over random starts at every mark, on the training view and where there is one on the test view."""
     architecture, data = start.experiment.architecture, start.data
-    between = kernel(architecture, data.train.X, get="nngp")
+    between: Any = kernel(architecture, data.train.X, get="nngp")
     if data.test is None:
         # tr(E K E'), E = U left U'
         return {"loss": decayed.left**2 @ np.einsum("ij,ik,kj->j", learner.vectors, between, learner.vectors, optimize=True)}

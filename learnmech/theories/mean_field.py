@@ -1,6 +1,6 @@
 """The mean-field linear network: two layers that learn features at any width, closed on three moments."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +22,10 @@ from learnmech.theories.base import Condition, Limit, Theory, need, no_ridge, ru
 from learnmech.theories.deep_linear import OF_MAPS, correlations, said_of_maps
 from learnmech.theories.scalar import two_layers
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Vector = Float[np.ndarray, " d"]
 Matrix = Float[np.ndarray, "d d"]

@@ -1,6 +1,6 @@
 """Modes: deep linear networks whose singular modes are learned each on its own."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,10 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor
 from learnmech.theories.deep_linear import OF_MAPS, balanced, correlations, plain_layers, product, said_of_maps, weights
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Vector = Float[np.ndarray, " m"]
 ALIGNED = 1e-6

@@ -2,7 +2,7 @@
 
 import functools
 import math
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,7 +18,10 @@ from learnmech.errors import refused
 from learnmech.language.trees import Array
 from learnmech.machine.late import late
 
-optimize = late("scipy.optimize")
+if TYPE_CHECKING:
+    from scipy import optimize
+else:
+    optimize = late("scipy.optimize")
 
 A = Float[Array, "..."]
 REACH, STEP = 9.0, 0.25
@@ -35,7 +38,7 @@ class Moments(NamedTuple):
     bend: A
 
 
-def moments(activation: str, q: A) -> Moments:
+def moments(activation: str, q: A | float) -> Moments:
     """The Gaussian moments at variances q >= 0: in closed form, else by the trapezoidal rule, which for analytic activations is exact to round-off."""
     one, q = duals.dual(activation), jnp.asarray(q, float)
     if isinstance(one, Rough):

@@ -156,4 +156,4 @@ class Regression(Theory):
 
 def hessian_top(start: Start) -> float:
     """The largest eigenvalue of H = 2c X'X, ridge included: the sharpness of one linear layer, everywhere."""
-    return float(directions(start.data.train.X, constant(start)).h.max() + ridge_of(start))
+    return float(directions(np.asarray(start.data.train.X), constant(start)).h.max() + ridge_of(start))

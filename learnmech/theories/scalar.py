@@ -1,6 +1,6 @@
 """The scalar chain: u = w_1 ... w_L, the smallest deep network."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -16,7 +16,10 @@ from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps, weights
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Times = Float[np.ndarray, " t"]
 
@@ -66,7 +69,7 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
     if len(w0) == 1:
         return (s + (w0 - s) * np.exp(-a * times))[:, None]
     if len(w0) == 2:
-        return np.stack(two_layers(*w0, s, a, times), axis=1)
+        return np.stack(two_layers(w0[0], w0[1], s, a, times), axis=1)
     smallest = int(np.argmin(np.abs(w0)))
     K = (np.abs(w0) - abs(w0[smallest])) * (np.abs(w0) + abs(w0[smallest]))
     # weights as small as the smallest move with it, up to a sign; the others never cross 0

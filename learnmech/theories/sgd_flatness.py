@@ -1,6 +1,6 @@
 """Flatness: how the noise of batches carries SGD along a manifold of minima, down the trace of the Hessian, and from which minima it is thrown."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -27,7 +27,10 @@ from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 from learnmech.theories.epochs import mean_of_samples, spread_of_batches
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 Square = Float[np.ndarray, "p p"]
 FLAT = 1e-6
@@ -171,7 +174,7 @@ class SgdFlatness(Theory):
 
 def unequal_chain(source: Gaussian, ratio: float) -> Given:
     """Weights (w_1, w_2) of a chain of two numbers, w_1 = ratio * w_2, whose product is the least-squares solution of these samples."""
-    view = source.draw(stream_of(source.seed, "data")).train
+    view = source.draw(stream_of(int(source.seed), "data")).train
     target = float(view.X[:, 0] @ view.Y[:, 0] / (view.X[:, 0] @ view.X[:, 0]))
     if target <= 0:
         raise refused("unequal_chain", "samples whose least-squares slope is above 0", target, "Give a positive map")

@@ -1,6 +1,6 @@
 """Moments of SGD on linear regression: exact mean and second moment, averaged over the draws of batches."""
 
-from typing import ClassVar, NamedTuple
+from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -19,7 +19,10 @@ from learnmech.theories.base import Condition, Theory, constant, need, no_ridge,
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.regression import minimum_norm
 
-linalg = late("scipy.linalg")
+if TYPE_CHECKING:
+    from scipy import linalg
+else:
+    linalg = late("scipy.linalg")
 
 Square = Float[np.ndarray, "d d"]
 GROWTH_STEPS = 20_000

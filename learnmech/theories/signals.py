@@ -1,6 +1,6 @@
 """Signals: how far they and what comes back to them reach into a network of infinite width at its start, layer by layer."""
 
-from typing import ClassVar, NamedTuple
+from typing import Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -45,7 +45,7 @@ def propagated(steps: tuple, X: Float[Array, "n d"]) -> Said:
     Forward K as in the NNGP; back, per input, g -> signal E s'^2 g through an affine layer and its activation, g (1 + branch^2 signal E s'^2) over a block.
     """
     X = np.asarray(X, np.float64)
-    rows = tables(steps, (X**2).sum(axis=1) / X.shape[1])
+    rows: Any = tables(steps, (X**2).sum(axis=1) / X.shape[1])
     hidden = [(one.after.variance if isinstance(step, Affine) else one.before) for step, one in zip(steps, rows, strict=True) if not isinstance(step, Activate)]
     back = np.stack(_back(steps, rows)[:-1]).mean(axis=1)
     sizes, alike = hidden[:-1], None

@@ -1,6 +1,6 @@
 """Spectral modes: deep linear networks under spectral descent, where every mode grows alike and the weak ones are finished first."""
 
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Float
@@ -17,7 +17,10 @@ from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved,
 from learnmech.theories.deep_linear import OF_MAPS, balanced, correlations, plain_layers, product, said_of_maps, weights
 from learnmech.theories.modes import ALIGNED, Vector, begun, decoupled_inputs, modes_of
 
-integrate = late("scipy.integrate")
+if TYPE_CHECKING:
+    from scipy import integrate
+else:
+    integrate = late("scipy.integrate")
 
 
 def pull(w: Vector, s: Vector, g: Vector, depth: int, eps: float, factor: float) -> Vector:

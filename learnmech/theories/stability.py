@@ -1,6 +1,6 @@
 """Stability: the curvature above which a rule's steps grow, rule by rule, and what each linear rule does on a quadratic, step by step."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import numpy as np
@@ -73,7 +73,8 @@ def threshold(rule: Rule) -> float | None:
 
 def affine_steps(rule: Rule, h: Curvatures) -> Steps:
     """(w, v, 1) one step on, in directions of curvature h pulled by a unit force: g = (h + coupled decay) w - 1."""
-    b, c, p, q = recurrence(rule)
+    known: Any = recurrence(rule)
+    b, c, p, q = known
     (coupled, decoupled), rate, h = decays(rule), float(rule.rate), np.asarray(h, float)
     one, zero, g = np.ones_like(h), np.zeros_like(h), np.stack([h + coupled, 0 * h, -np.ones_like(h)], axis=-1)
     v = b * np.stack([zero, one, zero], axis=-1) + c * g
@@ -142,11 +143,11 @@ class LinearRules(Theory):
 
 def powers(steps: Steps, marks: np.ndarray) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
     """(what is left of w, what a unit force has made of it) from rest, at every mark: the first row of the steps' powers."""
-    so_far, before, found = np.broadcast_to(np.eye(3), steps.shape), 0, []
+    so_far, before, rows = np.broadcast_to(np.eye(3), steps.shape), 0, []
     for mark in marks:
         so_far, before = np.linalg.matrix_power(steps, int(mark) - before) @ so_far, int(mark)
-        found.append(so_far[:, 0])
-    found = np.array(found)
+        rows.append(so_far[:, 0])
+    found = np.array(rows)
     return found[..., 0], found[..., 2]
 
 

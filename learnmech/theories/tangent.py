@@ -1,7 +1,7 @@
 """Lazy training: the network replaced by its tangent at the start, solved in function space."""
 
 from collections.abc import Callable
-from typing import ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -28,8 +28,12 @@ from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
 
-sparse = late("scipy.sparse.linalg")
-xr = late("xarray")
+if TYPE_CHECKING:
+    import xarray as xr
+    from scipy.sparse import linalg as sparse
+else:
+    sparse = late("scipy.sparse.linalg")
+    xr = late("xarray")
 
 LARGE = 2000
 """Entries beyond which a kernel is not diagonalized only to decide whether a theory applies."""
@@ -37,13 +41,13 @@ LARGE = 2000
 
 def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
     """What the start's rule leaves of deviations in directions of these rates, at the marks."""
-    rule = start.rule
+    rule, steps = start.rule, np.asarray(marks.steps)  # of a flow not asked for
     with np.errstate(over="ignore", invalid="ignore"):  # above the stable rate the prediction diverges, as the run does
         if rule.flows:
             return decay.flow(rates, marks.times)
         if isinstance(rule, HeavyBall):
-            return decay.heavy_ball(rates, float(rule.rate), float(rule.momentum), marks.steps)
-        return decay.descent(rates, float(rule.rate), marks.steps)
+            return decay.heavy_ball(rates, float(rule.rate), float(rule.momentum), steps)
+        return decay.descent(rates, float(rule.rate), steps)
 
 
 def in_function_space(start: Start) -> tuple[Condition, ...]:
@@ -102,7 +106,7 @@ def said_of_outputs(start: Start, marks: Marks, outputs: np.ndarray, residual: n
     told = {"outputs": outputs, "loss": c * np.sum(residual**2, axis=(1, 2))}
     instruments = [Outputs(), Loss()]
     if test is not None:
-        view = start.data.test
+        view: Any = start.data.test
         told |= {"test_outputs": test, "test_loss": start.experiment.loss.constant(len(view.X)) * np.sum((test - view.Y) ** 2, axis=(1, 2))}
         instruments.append(TestLoss())
     right = _right(start, outputs, test)

@@ -1,5 +1,7 @@
 """Descent: outputs under any loss by gradient flow, or by the flow that descent with momentum becomes, in function space."""
 
+from typing import TYPE_CHECKING
+
 import equinox as eqx
 import jax
 import jax.numpy as jnp
@@ -11,7 +13,10 @@ from learnmech.language.trees import Array
 from learnmech.machine.late import late
 from learnmech_tangents.outputs import Outputs
 
-diffrax = late("diffrax")
+if TYPE_CHECKING:
+    import diffrax
+else:
+    diffrax = late("diffrax")
 RTOL, ATOL, MOST_STEPS = 1e-10, 1e-12, 1_000_000
 
 

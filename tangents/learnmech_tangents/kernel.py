@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import functools
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -77,7 +78,7 @@ class Kernel(eqx.Module):
         if nngp.ndim < 2 or (nngp.ndim > 2 and not diagonal_spatial and nngp.ndim % 2):
             said = "nngp of shape (n1, n2), with two axes for each of space behind, or one with diagonal_spatial"
             raise refused("Kernel", said, f"shape {nngp.shape}", "Give a row for every x1, a column for every x2")
-        n1, n2, square = *nngp.shape[:2], nngp.shape[0] == nngp.shape[1]
+        n1, n2, square = nngp.shape[0], nngp.shape[1], nngp.shape[0] == nngp.shape[1]
         if ntk is not None:
             ntk = _numbers("ntk", ntk)
             ntk = jnp.zeros_like(nngp) if ntk.ndim == 0 else ntk
@@ -142,8 +143,10 @@ class Kernel(eqx.Module):
         full = bool(self.grid) and not self.diagonal_spatial
         width = None if self.shape1 is None else self.shape1[-1]
         law = Law(width, self.is_gaussian, self.is_gaussian if self.is_fresh is None else self.is_fresh, self.is_input, self.grid, full)
-        k, t = (None if one is None else _handed(one, law) for one in (self.nngp, self.ntk))
-        own1, own2 = (None if one is None else _handed_own(one, law) for one in (self.cov1, self.cov2))
+        k: Any = None if self.nngp is None else _handed(self.nngp, law)
+        t = None if self.ntk is None else _handed(self.ntk, law)
+        own1: Any = None if self.cov1 is None else _handed_own(self.cov1, law)
+        own2 = None if self.cov2 is None else _handed_own(self.cov2, law)
         return Signals(k, t, own1, own2, self.x1_is_x2, law)
 
 
@@ -236,7 +239,7 @@ def names_of(get) -> tuple[str, ...] | None:
 
 def wanted(who: str, get, among: tuple[str, ...], default: tuple[str, ...]) -> tuple[str, ...]:
     """The names asked for by `get`: one name, several, each once, or None."""
-    names = default if get is None else names_of(get)
+    names = default if get is None else names_of(get) or ()
     what = f"get of {', '.join(among)}, or a tuple of them"
     for name in names:
         if name not in among:

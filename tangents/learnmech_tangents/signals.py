@@ -1,7 +1,7 @@
 """Signals: the kernels of what passes between two layers of infinite width, what is known of their law, and how steps act on them."""
 
 import dataclasses
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -74,7 +74,8 @@ def through(steps: tuple, signals: Signals, law: Law) -> Signals:
         signals = with_distances(signals)
     if law.grid or signals.law.grid or on_grid(steps):
         return _through_positions(steps, signals, law)
-    rows, columns = tables(steps, signals.own1), tables(steps, signals.other)
+    rows: Any = tables(steps, signals.own1)
+    columns: Any = tables(steps, signals.other)
     pair = _walked(steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint))
     own1, own2 = jnp.asarray(rows[-1].after.variance), None if signals.own2 is None else jnp.asarray(columns[-1].after.variance)
     return Signals(pair.k, pair.t, own1, own2, signals.same, law, pair.apart, pair.joint)

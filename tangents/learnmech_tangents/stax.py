@@ -84,7 +84,7 @@ def Dense(
         raise refused("Dense", "parameterization ntk or standard", repr(parameterization), "Choose one; for others see learnmech.architectures.scalings")
     if not (math.isfinite(W_std) and math.isfinite(b_std or 0.0) and out_dim >= 1):
         raise refused("Dense", "finite W_std and b_std and out_dim >= 1", f"{W_std}, {b_std} and {out_dim}", "Give positive standard deviations")
-    return _triple(layers.Dense(out_dim, float(W_std), None if b_std is None else float(b_std), parameterization, tuple(s)))
+    return _triple(layers.Dense(out_dim, float(W_std), None if b_std is None else float(b_std), parameterization, (s[0], s[1])))
 
 
 def serial(*layers_: Triple) -> Triple:

@@ -47,7 +47,7 @@ def dual(name: str | Callable) -> Closed | Pieces | Rough | Quadrature:
         return Monomial({"square": 2, "cube": 3}.get(base) or int(number))
     if base in ("elu", "selu"):
         return Exponential(*(SELU if base == "selu" else (1.0, 1.0)))
-    closed = {"linear": Linear, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "hardtanh": Clipped}
+    closed: dict[str, type[Closed | Pieces]] = {"linear": Linear, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "hardtanh": Clipped}
     return closed[base]() if base in closed else Quadrature(name)
 
 

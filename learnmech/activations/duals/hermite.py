@@ -115,7 +115,8 @@ def series(s, a: Float[Array, " m"], terms: int) -> Series:
 def matched(one: Series, two: Series) -> tuple[Series, Series]:
     """Both cut to the shorter of each parity."""
     shared = [min(a.shape[1], b.shape[1]) for a, b in zip(one, two, strict=True)]
-    return tuple(Series(*(side[:, :length] for side, length in zip(series, shared, strict=True))) for series in (one, two))
+    first, second = (Series(*(side[:, :length] for side, length in zip(series, shared, strict=True))) for series in (one, two))
+    return first, second
 
 
 def pair(one: Series, two: Series, rho: A, size: A, outer: bool = True) -> tuple[A, A]:

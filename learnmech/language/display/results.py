@@ -32,7 +32,7 @@ def grid_comparison(plain: dict, most: int) -> Table:
         errors = ("" if row["errors"][name] is None or row["errors"][name] != row["errors"][name] else f"{row['errors'][name]:.2g}" for name in names)
         rows.append((*(number(row["at"][dim]) for dim in dims), *errors, Mark(row["verdict"]), row["why"]))
     counted_points = ", ".join(f"{count} {word}" for word, count in plain["verdicts"].items())
-    below = (f"{plain['points']} points: {counted_points}",)
+    below: tuple[str, ...] = (f"{plain['points']} points: {counted_points}",)
     below += (f"{most} of them are shown; all are in the Dataset.",) if plain["points"] > most else ()
     below += (plain["note"],) if plain["note"] else ()
     words = (f"error of {name}" for name in names)

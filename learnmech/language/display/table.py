@@ -75,7 +75,7 @@ def printed(table: Table, console) -> None:
         grid = Grid(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
         for column in table.columns:
             # a verdict is one word, whatever the width
-            grid.add_column(escape(column), justify="right" if column in NUMERIC else "left", no_wrap=column == "" or None)
+            grid.add_column(escape(column), justify="right" if column in NUMERIC else "left", no_wrap=column == "")
         for row in table.rows:
             grid.add_row(*map(styled, row))
         console.print(grid)

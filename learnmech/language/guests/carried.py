@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 from learnmech.language.parts import Part
 
@@ -56,7 +57,8 @@ class Carried:
         stem = name.replace(".", "/")
         for file, package in ((f"{stem}/__init__.py", True), (f"{stem}.py", False)):
             if file in self.files:
-                spec = ModuleSpec(name, self, origin=f"{self.place}/{file}", is_package=package)
+                loader: Any = self  # it finds and loads, without the base class that importlib's stubs ask for
+                spec = ModuleSpec(name, loader, origin=f"{self.place}/{file}", is_package=package)
                 spec.has_location = True
                 return spec
         return ModuleSpec(name, None, is_package=True) if name in self.names else None
@@ -66,9 +68,9 @@ class Carried:
 
     def exec_module(self, module: ModuleType) -> None:
         """Run its source."""
-        module.__builtins__ = self.builtins
-        source = self.files[str(module.__spec__.origin).removeprefix(f"{self.place}/")]
-        exec(compile(source, module.__spec__.origin, "exec", dont_inherit=True), vars(module))
+        vars(module)["__builtins__"] = self.builtins
+        origin = str(module.__spec__.origin if module.__spec__ else "")
+        exec(compile(self.files[origin.removeprefix(f"{self.place}/")], origin, "exec", dont_inherit=True), vars(module))
 
 
 class _Importer:
@@ -98,4 +100,5 @@ def _marked(modules: Iterable[ModuleType]) -> None:
     for module in modules:
         for one in list(vars(module).values()):
             if isinstance(one, type) and issubclass(one, Part) and one.__module__ == module.__name__:
-                one.__summoned__ = True
+                mine: Any = one  # a mark of one class, which parts as such do not have
+                mine.__summoned__ = True

@@ -78,7 +78,8 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
 
     Refuses, before anything is run, a class whose source cannot be found again.
     """
-    guests, files = [], {}
+    guests: list = []
+    files: dict = {}
     for (family, kind), cls in sorted(own(classes).items()):
         found = _ORIGINS.get(cls) or sources_of(cls)
         digest = code_digest(cls)

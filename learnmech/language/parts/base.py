@@ -13,6 +13,16 @@ import equinox as eqx
 
 from learnmech.errors import nearest, refused
 from learnmech.language.parts.checks import accepts, check, show_value, unchanged, wanted
+from learnmech.language.parts.fields import array, knob, part, structure
+
+if typing.TYPE_CHECKING:
+    # To a checker a part is a frozen dataclass and no Equinox module: it takes neither a metaclass that is computed
+    # (mypy: "Unsupported dynamic base class") nor a frozen class below one that it thinks is not.
+    from abc import ABCMeta as _Meta
+
+    _Module = object
+else:
+    _Meta, _Module = type(eqx.Module), eqx.Module
 
 
 class Shorthand(typing.NamedTuple):
@@ -31,7 +41,8 @@ class Outside(typing.NamedTuple):
     sha256: str
 
 
-class _Asked(type(eqx.Module)):
+@typing.dataclass_transform(field_specifiers=(knob, structure, part, array, eqx.field), kw_only_default=False, frozen_default=True)
+class _Asked(_Meta, type):
     """A class of parts; arguments that do not fit its fields are refused in a sentence, and `help` tells what each field is."""
 
     def __init__(cls, *args, **kwargs):
@@ -47,12 +58,14 @@ class _Asked(type(eqx.Module)):
         given = list(found.parameters.values())[1:]
         return found.replace(parameters=[one.replace(annotation=kinds.get(one.name, one.annotation)) for one in given], return_annotation=found.empty)
 
-    def __call__(cls, *args, **kwargs):
-        try:
-            return super().__call__(*args, **kwargs)
-        except TypeError:
-            _check_arguments(cls, args, kwargs)
-            raise
+    if not typing.TYPE_CHECKING:  # a checker would take what a class is called with from here, which is anything
+
+        def __call__(cls, *args, **kwargs):
+            try:
+                return super().__call__(*args, **kwargs)
+            except TypeError:
+                _check_arguments(cls, args, kwargs)
+                raise
 
 
 KNOBS = "Knobs:"
@@ -116,7 +129,7 @@ def _check_arguments(cls, args, kwargs):
             raise refused(who, f"{name}{of_kind}", "nothing", f"Give {name}")
 
 
-class Part(eqx.Module, metaclass=_Asked):
+class Part(_Module, metaclass=_Asked):
     """A frozen value: numeric knobs are leaves, structure is static, and bad values are refused when it is made.
 
     `hint`: of a family, which of its parts may be meant where something else was given. `follows`: {knob: knobs that are of the
@@ -141,7 +154,7 @@ class Part(eqx.Module, metaclass=_Asked):
         """Names beside the fields by which knobs may be turned, as `width` for all of `hidden`."""
         return {}
 
-    def parsed(self, folder: str | Path = ".") -> "Part":
+    def parsed(self, folder: str | Path = ".") -> typing.Self:
         """Itself, once it was read from a text in a folder; a part that stands for what is in no text looks for it, or refuses."""
         return self
 
@@ -159,7 +172,7 @@ class Part(eqx.Module, metaclass=_Asked):
         return ()
 
     @classmethod
-    def example(cls):
+    def example(cls) -> typing.Any:
         """A tiny one, for contracts and docs; a part whose fields have no defaults gives its own."""
         return cls()
 

@@ -7,8 +7,12 @@ import equinox as eqx
 import jax
 import numpy as np
 
-Knob = np.ndarray
-"""A 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles."""
+if typing.TYPE_CHECKING:
+    Knob = float  # what it is given, and what it counts as in formulas: to a checker an array would take no number
+    Numbers = typing.Any  # lists and arrays of any library are taken too
+else:
+    Knob = Numbers = np.ndarray
+"""`Knob`: a 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles. `Numbers`: an `array` of any shape."""
 
 
 def is_traced(value) -> bool:

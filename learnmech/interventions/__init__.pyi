@@ -1,0 +1,20 @@
+# What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import base as base
+from . import changes as changes
+from . import freezing as freezing
+from . import signals as signals
+from . import weights as weights
+from .changes import Change as Change
+from .changes import Relabel as Relabel
+from .changes import Swap as Swap
+from .freezing import Freeze as Freeze
+from .freezing import FreezeSubspace as FreezeSubspace
+from .freezing import Thaw as Thaw
+from .signals import Linearize as Linearize
+from .signals import Patch as Patch
+from .weights import Noise as Noise
+from .weights import Perturb as Perturb
+from .weights import Push as Push
+from .weights import Rescale as Rescale
+from .weights import ResetMemory as ResetMemory
+from .weights import Transplant as Transplant

@@ -1,0 +1,9 @@
+# What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import alignment as alignment
+from . import angles as angles
+from . import decay as decay
+from . import empirical as empirical
+from . import infinite as infinite
+from . import learner as learner
+from . import positions as positions
+from . import recursion as recursion

@@ -1,0 +1,25 @@
+# What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import adaptive as adaptive
+from . import base as base
+from . import descent as descent
+from . import flow as flow
+from . import schedules as schedules
+from . import spectral as spectral
+from .adaptive import Adam as Adam
+from .adaptive import AdamW as AdamW
+from .adaptive import Lion as Lion
+from .adaptive import RMSProp as RMSProp
+from .adaptive import SignDescent as SignDescent
+from .descent import SGD as SGD
+from .descent import GradientDescent as GradientDescent
+from .descent import HeavyBall as HeavyBall
+from .descent import Langevin as Langevin
+from .descent import MovingAverage as MovingAverage
+from .descent import Nesterov as Nesterov
+from .flow import GradientFlow as GradientFlow
+from .flow import MomentumFlow as MomentumFlow
+from .flow import MuonFlow as MuonFlow
+from .flow import SignFlow as SignFlow
+from .flow import SpectralFlow as SpectralFlow
+from .spectral import Muon as Muon
+from .spectral import SpectralDescent as SpectralDescent
