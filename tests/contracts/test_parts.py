@@ -256,7 +256,7 @@ def test_the_fingerprint_of_an_experiment_changes_with_every_knob_of_its_parts(n
 
 @pytest.mark.parametrize("name", ["matrix", "map"])
 def test_the_fingerprint_changes_with_the_last_bit_of_an_array(name):
-    (moved,) = neighbours(None, getattr(GIVEN.data, name))
+    moved, _ = neighbours(None, getattr(GIVEN.data, name))
     other = GIVEN.with_value(f"data.{name}", moved)
     assert other.fingerprint != GIVEN.fingerprint == other.with_value(f"data.{name}", getattr(GIVEN.data, name).copy()).fingerprint
 
