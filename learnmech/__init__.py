@@ -6,7 +6,7 @@ Write an experiment as architecture, data, loss and learning rule; run it with e
 import importlib
 from typing import TYPE_CHECKING
 
-from learnmech.language import doors
+from learnmech.language import doors, moved
 
 if TYPE_CHECKING:  # what `__getattr__` gives, for tools that read and do not run; a test holds the two against each other
     from learnmech import activations as activations
@@ -42,10 +42,10 @@ if TYPE_CHECKING:  # what `__getattr__` gives, for tools that read and do not ru
     from learnmech.record import load as load
     from learnmech.rules import schedules as schedules
     from learnmech.runs.pace import estimate as estimate
-    from learnmech.runs.run import fork as fork
-    from learnmech.runs.run import resume as resume
-    from learnmech.runs.run import run as run
-    from learnmech.runs.run import stream as stream
+    from learnmech.runs.running import fork as fork
+    from learnmech.runs.running import resume as resume
+    from learnmech.runs.running import run as run
+    from learnmech.runs.running import stream as stream
     from learnmech.sweeps import compare_grid as compare_grid
     from learnmech.sweeps import compare_means as compare_means
     from learnmech.sweeps import error_bars as error_bars
@@ -60,10 +60,10 @@ _FACE = {
     "Experiment": "experiment.recipe",
     "Clock": "experiment.clock",
     "prepare": "experiment.recipe",
-    "run": "runs.run",
-    "stream": "runs.run",
-    "fork": "runs.run",
-    "resume": "runs.run",
+    "run": "runs.running",
+    "stream": "runs.running",
+    "fork": "runs.running",
+    "resume": "runs.running",
     "estimate": "runs.pace",
     "twins": "comparison.divergence",
     "staircase": "comparison.staircases",
@@ -83,6 +83,7 @@ _FACE = {
     "Comparison": "comparison.verdicts",
     "Refused": "errors",
 }
+moved.answer()
 doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")

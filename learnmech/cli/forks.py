@@ -25,8 +25,8 @@ from learnmech.language.display.results import ends
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, facts, load
 from learnmech.record.sealed import check_new
-from learnmech.runs.run import fork as forked
-from learnmech.runs.run import resume as resumed
+from learnmech.runs.running import fork as forked
+from learnmech.runs.running import resume as resumed
 from learnmech.system.state import arrays_of
 
 DRAWN = (".png", ".svg", ".pdf")

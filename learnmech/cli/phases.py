@@ -6,7 +6,7 @@ import sys
 import time
 
 from learnmech.machine.logs import LOG
-from learnmech.runs.run import heard
+from learnmech.runs.running import heard
 
 # Where stderr is no terminal a run says how far it is after so many seconds, each time after twice as many more.
 FIRST_WORD = 5.0

@@ -29,7 +29,7 @@ from learnmech.march.watching import watched
 from learnmech.record.base import Record
 from learnmech.record.folder import conclude, is_sweep, load
 from learnmech.record.sealed import appear, check_new
-from learnmech.runs import run as running
+from learnmech.runs import running
 from learnmech.runs.estimates import check_room, room
 from learnmech.theories.base import Condition, Theory
 

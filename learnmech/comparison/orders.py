@@ -12,7 +12,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.language import text
 from learnmech.language.display import results
 from learnmech.language.display.table import as_html, as_text, boxed
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Limit, Theory
 
 LEAST = 0.1

@@ -14,7 +14,7 @@ from learnmech.instruments.curvature import PreconditionedSharpness
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.adaptive import Adam, RMSProp
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.stability import EdgeOfStability, threshold
 
 B2 = 0.99

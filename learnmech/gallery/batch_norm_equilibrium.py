@@ -14,7 +14,7 @@ from learnmech.gallery.base import Exhibit
 from learnmech.initial.given import Given
 from learnmech.instruments.conserved import Turning
 from learnmech.rules.descent import SGD
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.sweeps import sweep
 from learnmech.theories.scale_equilibrium import angular_step, equilibrium_norm, relaxation_steps
 

@@ -14,7 +14,7 @@ from learnmech.gallery.premises import exact
 from learnmech.instruments.kernels import TangentKernel
 from learnmech.instruments.losses import Loss, Outputs
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.catapult import Catapult, problem
 

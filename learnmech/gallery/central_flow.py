@@ -15,7 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.central_flow import CentralFlow, course
 
 THEORY = CentralFlow()

@@ -13,7 +13,7 @@ from learnmech.gallery.base import Exhibit, fine_flow
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.conserved import Balance
 from learnmech.instruments.losses import Loss
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.conserved import Conservation
 
 RATES = (0.04, 0.02, 0.01, 0.005, 0.0025)

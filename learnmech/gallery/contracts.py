@@ -34,7 +34,7 @@ from learnmech.losses import CrossEntropy, Squared
 from learnmech.losses import Loss as LossFunction
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import fork, run, stream
+from learnmech.runs.running import fork, run, stream
 from learnmech.sweeps import compare_means, sweep
 from learnmech.system.state import replaced
 from learnmech.theories.base import Theory

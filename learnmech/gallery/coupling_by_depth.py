@@ -14,7 +14,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.instruments.coupling import Coupling
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.modes import Decoupled
 from learnmech.theories.scalar import scalar_problem

@@ -19,7 +19,7 @@ from learnmech.instruments.weights import Weights
 from learnmech.losses import Squared
 from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.flow import Flow, departure
 
 if TYPE_CHECKING:

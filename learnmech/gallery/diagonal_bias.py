@@ -15,7 +15,7 @@ from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.diagonal import CONVERGED, DiagonalBias, l1_excess_bound, least_potential, minimum_l1
 from learnmech.theories.regression import minimum_norm

@@ -13,7 +13,7 @@ from learnmech.instruments.curvature import Sharpness
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.stability import EdgeOfStability, threshold
 
 RATES = {"20 points": (0.1, 0.05), "digits": (0.2, 0.14)}

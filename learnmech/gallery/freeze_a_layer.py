@@ -16,7 +16,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
 from learnmech.interventions.freezing import Freeze
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.modes import Decoupled
 
 STRENGTHS, FROZEN_AT = (3.0, 2.0, 1.0), 1.5

@@ -14,7 +14,7 @@ from learnmech.figures.style import COLORS, DASHES, MARKERS, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss, Outputs, TestLoss
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.infinite_width import InfiniteWidth
 
 SHARES, SEEDS = (32, 8, 2, 1), 8

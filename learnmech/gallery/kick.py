@@ -18,7 +18,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.interventions.weights import Perturb
 from learnmech.language import trees
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import fork
+from learnmech.runs.running import fork
 
 AT, WEIGHT = 100, "layer3.weight[2,5]"
 KICKS = (0.08, 0.02, 0.005, 0.00125)

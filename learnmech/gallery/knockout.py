@@ -16,7 +16,7 @@ from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
 from learnmech.interventions.signals import Patch
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 
 STRENGTHS, UNIT, KNOCKED_AT, SPARE_AT, SMALL = (3.0, 2.0, 1.0), 1, 2.0, 6.0, 0.01
 

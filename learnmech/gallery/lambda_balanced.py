@@ -14,7 +14,7 @@ from learnmech.gallery.premises import begins_small, exact
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.lambda_balanced import LambdaBalanced
 

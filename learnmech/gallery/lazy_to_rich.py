@@ -23,7 +23,7 @@ from learnmech.instruments.laziness import FeatureMovement, LinearizationError
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Distance
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.sweeps import sweep
 
 ALPHAS = tuple(float(a) for a in np.geomspace(0.1, 1000.0, 9))

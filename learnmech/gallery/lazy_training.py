@@ -19,7 +19,7 @@ from learnmech.instruments.kernels import KernelDrift
 from learnmech.instruments.losses import Loss, Outputs, TestLoss
 from learnmech.instruments.weights import Distance
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.tangent import Lazy
 
 NARROWEST, SEEDS = 32, 12

@@ -15,7 +15,7 @@ from learnmech.initial.balanced import Aligned
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.modes import Decoupled
 
 SHARES = (0.02, 0.04, 0.08, 0.16, 1.0)

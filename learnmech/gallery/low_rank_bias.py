@@ -12,7 +12,7 @@ from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.modes import SingularValues
 from learnmech.instruments.spectra import Ranks
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 
 SIZES = (0.01, 0.03, 0.1, 0.2, 0.4)
 

@@ -15,7 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.signals import Watch
 from learnmech.interventions.weights import Perturb
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import fork, run
+from learnmech.runs.running import fork, run
 
 STABLE, CYCLE, CHAOS = 0.3, 1.15, 2.0
 KICK = {STABLE: 1e-6, CYCLE: 1e-6, CHAOS: 1e-12}

@@ -15,7 +15,7 @@ from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import EXACT, STEPS, Exhibit, fine_flow
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.sweeps import sweep
 from learnmech.theories.mean_field import MeanFieldLinear, MeanFieldMoments
 

@@ -15,7 +15,7 @@ from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition, no_ridge
 from learnmech.theories.regression import Regression, minimum_norm
 

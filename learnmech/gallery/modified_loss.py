@@ -12,7 +12,7 @@ from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.rules.descent import SGD, GradientDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.sweeps import sweep
 from learnmech.theories.epochs import ModifiedEpochs
 from learnmech.theories.flow import Flow, ModifiedFlow

@@ -14,7 +14,7 @@ from learnmech.instruments.curvature import Sharpness
 from learnmech.instruments.losses import Loss
 from learnmech.losses import Squared
 from learnmech.rules.descent import HeavyBall, MovingAverage, Nesterov
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.stability import EdgeOfStability, threshold
 
 KINDS = {"heavy ball": HeavyBall, "Nesterov": Nesterov, "moving average": MovingAverage}

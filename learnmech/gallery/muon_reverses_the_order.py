@@ -15,7 +15,7 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.spectral import Muon, SpectralDescent
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.modes import Decoupled, half_time, modes_of
 from learnmech.theories.spectral_modes import SpectralModes, spectral_half_time
 

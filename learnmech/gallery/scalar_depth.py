@@ -14,7 +14,7 @@ from learnmech.gallery.premises import exact, reading
 from learnmech.initial.balanced import Aligned
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, balanced_time, infinite_depth_time, scalar_problem
 

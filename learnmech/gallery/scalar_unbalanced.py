@@ -16,7 +16,7 @@ from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.instruments.weights import Weights
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition
 from learnmech.theories.scalar import ScalarChain, minimum_sharpness, scalar_problem, two_layers
 

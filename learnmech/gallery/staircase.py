@@ -14,7 +14,7 @@ from learnmech.initial.gaussian import SmallGaussian
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.base import Condition, constant, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.landscape import plateau_losses

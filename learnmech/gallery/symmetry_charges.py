@@ -13,7 +13,7 @@ from learnmech.gallery.base import Exhibit
 from learnmech.instruments.conserved import Charges
 from learnmech.losses.classes import CrossEntropy
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.theories.symmetry_charges import ChargeDrift, SymmetryCharges
 
 RATES = (0.1, 0.05, 0.02, 0.01)

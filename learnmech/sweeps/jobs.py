@@ -14,7 +14,7 @@ from learnmech.language import catalog, guests, text
 from learnmech.machine.backend import remember_compilations
 from learnmech.machine.late import late
 from learnmech.record import identity
-from learnmech.runs.run import run
+from learnmech.runs.running import run
 from learnmech.sweeps.gather import told
 from learnmech.sweeps.kept import cache_folder
 

@@ -247,7 +247,7 @@ def test_a_damaged_run_folder_is_named_and_never_read_as_numbers(home, capsys, n
 
 
 def test_an_interrupted_run_keeps_its_whole_blocks_and_says_so(home, monkeypatch, capsys):
-    from learnmech.runs import run as runs
+    from learnmech.runs import running as runs
 
     stream = runs.stream
 

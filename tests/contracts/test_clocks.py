@@ -8,7 +8,7 @@ from learnmech import architectures, data, instruments, rules, schedules, theori
 from learnmech.comparison.orders import measured_order
 from learnmech.errors import Refused
 from learnmech.language import text
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 
 NET, DATA = architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=8, d=3, k=2)
 DESCENT, FLOW = rules.GradientDescent(rate=0.1), rules.GradientFlow(rtol=1e-9, atol=1e-11)

@@ -20,7 +20,7 @@ from learnmech import architectures, data, instruments, interventions, rules
 from learnmech.errors import Refused
 from learnmech.record import checkpoints, sealed, tables
 from learnmech.record.base import due_marks
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 
 pytestmark = [pytest.mark.exact, pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")]
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")

@@ -17,7 +17,7 @@ from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.machine.version import VERSION
 from learnmech.record import checkpoints, sealed
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 FAILING = {"folder": "/nowhere/", "left": 0, "error": errno.ENOSPC, "opened": 0}

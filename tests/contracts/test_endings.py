@@ -11,7 +11,7 @@ import learnmech as lm
 from learnmech import architectures, data, rules
 from learnmech.activations.functions import ACTIVATIONS
 from learnmech.curvature.eigenpairs import sharpness_at_least
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 from learnmech.runs.endings import ending
 from learnmech.system.landscape import hessian_matrix
 

@@ -12,7 +12,7 @@ from learnmech import interventions as events
 from learnmech import report, rules
 from learnmech.cli.app import call
 from learnmech.errors import Refused
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 from learnmech.system import state as states
 
 pytestmark = pytest.mark.exact

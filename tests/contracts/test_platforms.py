@@ -19,9 +19,10 @@ from learnmech.record import sealed
 from learnmech.record.tables import stored_as
 
 # What Windows has not: these modules and functions are taken away before anything of learnmech is imported. Its locks of
-# bytes are played by the system's own.
+# bytes are played by the system's own. asyncio is not Windows' own here, and from Python 3.12 on reads os.sysconf when it is imported;
+# process_cpu_count, of 3.13, is cpu_count where there is no sched_getaffinity.
 WITHOUT = """
-    import os, sys, types
+    import asyncio, os, sys, types
     import fcntl as real, resource, subprocess
     def locking(handle, mode, count):
         try:
@@ -34,6 +35,7 @@ WITHOUT = """
     for name in ("sysconf", "getuid", "fork", "sched_getaffinity", "sched_setaffinity", "getloadavg", "O_NOFOLLOW"):
         if hasattr(os, name):
             delattr(os, name)
+    os.process_cpu_count = os.cpu_count
     import learnmech as lm
     from learnmech import architectures, data, rules
     from learnmech.errors import Refused

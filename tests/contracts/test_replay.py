@@ -13,7 +13,7 @@ import learnmech as lm
 from learnmech import architectures, data, instruments, interventions, rules, scalings
 from learnmech.errors import Refused
 from learnmech.language import catalog, trees
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 from learnmech.system.state import arrays_of
 
 STEPS, MARKS = 24, 3

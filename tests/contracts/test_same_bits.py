@@ -10,7 +10,7 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, instruments, rules
 from learnmech.errors import Refused
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 
 pytestmark = pytest.mark.exact
 STEPPING = {

@@ -16,7 +16,7 @@ from learnmech.errors import Refused
 from learnmech.gallery import pages
 from learnmech.gallery.base import Exhibit, perform
 from learnmech.language import catalog, text
-from learnmech.runs import run as runs
+from learnmech.runs import running as runs
 
 WATCH = ("loss", "mode-strengths", "norms")
 
