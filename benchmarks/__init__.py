@@ -1,1 +1,2 @@
-"""Benchmarks: learnmech beside its peers, the same work on both sides. Run by `python -m benchmarks`."""
+"""Benchmarks: learnmech beside its peers, the same work on both sides. Run by `python -m
+benchmarks`."""

@@ -1,4 +1,5 @@
-"""Runs every benchmark, or those named, each in a process of its own, and prints one table. The exit status is always 0: performance is not a test."""
+"""Runs every benchmark, or those named, each in a process of its own, and prints one table. The
+exit status is always 0: performance is not a test."""
 
 import concurrent.futures
 import importlib.metadata
@@ -10,8 +11,21 @@ import sys
 from benchmarks.base import Row, measure
 
 # Whether a benchmark is pinned to one core; what spreads over the cores by itself is not.
-MODULES = {"theory_scale": True, "overhead": True, "recording": False, "linear_reduced": True, "sweep64": False, "flow": True, "startup": False}
-MODULES |= {"infinite_kernel": False, "empirical_kernel": False, "curvature": False, "rule_steps": True}
+MODULES = {
+    "theory_scale": True,
+    "overhead": True,
+    "recording": False,
+    "linear_reduced": True,
+    "sweep64": False,
+    "flow": True,
+    "startup": False,
+}
+MODULES |= {
+    "infinite_kernel": False,
+    "empirical_kernel": False,
+    "curvature": False,
+    "rule_steps": True,
+}
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
 LINE = "{:<16} {:>9} {:>9} {:>8} {:>9} {:>4}  {:<17} {}"
@@ -31,7 +45,8 @@ def load() -> str:
 
 
 def in_a_process(module: str, pinned: bool) -> list[Row]:
-    """The rows of one module from a fresh process, so that threads, memory and compiled programs of one do not touch the next."""
+    """The rows of one module from a fresh process, so that threads, memory and compiled programs
+    of one do not touch the next."""
     core = max(os.sched_getaffinity(0)) if pinned and hasattr(os, "sched_setaffinity") else None
     with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
         try:
@@ -46,8 +61,19 @@ def line(row: Row) -> str:
     if row.value is None:
         return LINE.format(row.name, *shown, "-", str(row.goal or "-"), "-", "-", row.note).rstrip()
     ratio = f"{row.value:.3g}x" if row.goal.unit == "x" else "-"
-    spread = f"{row.spread[0]:.3g} .. {row.spread[1]:.3g}{'' if row.goal.unit == 'x' else ' '}{row.goal.unit}"
-    return LINE.format(row.name, *shown, ratio, str(row.goal), "yes" if row.goal.met(row.value) else "NO", spread, row.note).rstrip()
+    spread = (
+        f"{row.spread[0]:.3g} .."
+        f" {row.spread[1]:.3g}{'' if row.goal.unit == 'x' else ' '}{row.goal.unit}"
+    )
+    return LINE.format(
+        row.name,
+        *shown,
+        ratio,
+        str(row.goal),
+        "yes" if row.goal.met(row.value) else "NO",
+        spread,
+        row.note,
+    ).rstrip()
 
 
 def main(names: list[str]) -> None:
@@ -56,8 +82,14 @@ def main(names: list[str]) -> None:
     unknown = [name for name in asked if name not in MODULES]
     if unknown:
         print(f"There is no benchmark {', '.join(unknown)}. There are: {', '.join(MODULES)}")
-    print(f"Python {platform.python_version()}, " + ", ".join(f"{package} {version(package)}" for package in SHOWN))
-    print(f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()} cores; load before {load()}")
+    print(
+        f"Python {platform.python_version()}, "
+        + ", ".join(f"{package} {version(package)}" for package in SHOWN)
+    )
+    print(
+        f"{len(os.sched_getaffinity(0)) if hasattr(os, 'sched_getaffinity') else os.cpu_count()}"
+        f" cores; load before {load()}"
+    )
     print(LINE.format(*COLUMNS, "note"), flush=True)
     alone = 0
     for module in asked:
@@ -66,8 +98,14 @@ def main(names: list[str]) -> None:
                 alone += row.note.startswith("not compared")
                 print(line(row), flush=True)
     if alone:
-        print(f"{alone} rows have nothing to be held against: make peers sets up what they want (or name where that is: LEARNMECH_PEERS=DIR).")
-    print(f"load after {load()}. Ratio is peer/ours where the goal is >=, ours/peer where it is <=; medians; differences under 15% are noise.")
+        print(
+            f"{alone} rows have nothing to be held against: make peers sets up what they want (or"
+            " name where that is: LEARNMECH_PEERS=DIR)."
+        )
+    print(
+        f"load after {load()}. Ratio is peer/ours where the goal is >=, ours/peer where it is <=;"
+        " medians; differences under 15% are noise."
+    )
 
 
 if __name__ == "__main__":

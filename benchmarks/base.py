@@ -12,21 +12,26 @@ from benchmarks.foreign import NoPeer
 
 
 class Goal(NamedTuple):
-    """What is to be reached: a speed-up (peer/ours, at least), an overhead (ours/peer, at most), or seconds, MB, kernels or results (of ours, at most)."""
+    """What is to be reached: a speed-up (peer/ours, at least), an overhead (ours/peer, at most),
+    or seconds, MB, kernels or results (of ours, at most)."""
 
     kind: str
     bound: float
 
     def value(self, ours: float, peer: float | None) -> float:
         """The number that is held against the bound."""
-        return {"speed-up": lambda: peer / ours, "overhead": lambda: ours / peer}.get(self.kind, lambda: ours)()
+        return {"speed-up": lambda: peer / ours, "overhead": lambda: ours / peer}.get(
+            self.kind, lambda: ours
+        )()
 
     def met(self, value: float) -> bool:
         """Whether that number is good enough."""
         return value >= self.bound if self.kind == "speed-up" else value <= self.bound
 
     def __str__(self):
-        return {"speed-up": f">= {self.bound:g}x", "overhead": f"<= {self.bound:g}x"}.get(self.kind, f"<= {self.bound:g} {self.unit}")
+        return {"speed-up": f">= {self.bound:g}x", "overhead": f"<= {self.bound:g}x"}.get(
+            self.kind, f"<= {self.bound:g} {self.unit}"
+        )
 
     @property
     def unit(self) -> str:
@@ -37,8 +42,9 @@ class Goal(NamedTuple):
 class Benchmark(NamedTuple):
     """Two ways to do the same work, and the goal.
 
-    `peer` is None where a command is held against seconds alone. `peer_share` is the part of the work that the peer is timed on; its seconds
-    are divided by it. `says` makes a note of the two results, such as how far apart they are. `timed` measures one call in seconds.
+    `peer` is None where a command is held against seconds alone. `peer_share` is the part of the
+    work that the peer is timed on; its seconds are divided by it. `says` makes a note of the two
+    results, such as how far apart they are. `timed` measures one call in seconds.
     """
 
     name: str
@@ -52,7 +58,8 @@ class Benchmark(NamedTuple):
 
 
 class Row(NamedTuple):
-    """One line of the table: medians in seconds, the value held against the goal with its range over the repetitions, and a note."""
+    """One line of the table: medians in seconds, the value held against the goal with its range
+    over the repetitions, and a note."""
 
     name: str
     ours: float | None = None
@@ -77,27 +84,38 @@ def wall(call: Callable[[], Any]) -> float:
 
 
 def measured(benchmark: Benchmark) -> Row:
-    """Medians of the two sides, warmed up and then timed in turn, so that a busy machine slows both."""
+    """Medians of the two sides, warmed up and then timed in turn, so that a busy machine slows
+    both."""
     timed, goal = benchmark.timed or wall, benchmark.goal
     try:
         beside = None if benchmark.peer is None else benchmark.peer()
     except NoPeer as missing:
         benchmark.ours()
-        return Row(benchmark.name, statistics.median(timed(benchmark.ours) for _ in range(3)), goal=goal, note=f"not compared: {missing}")
+        return Row(
+            benchmark.name,
+            statistics.median(timed(benchmark.ours) for _ in range(3)),
+            goal=goal,
+            note=f"not compared: {missing}",
+        )
     note = benchmark.says(benchmark.ours(), beside)
     ours, peers = [], []
     for _ in range(benchmark.repetitions):
         ours.append(timed(benchmark.ours))
-        peers.append(None if benchmark.peer is None else timed(benchmark.peer) / benchmark.peer_share)
+        peers.append(
+            None if benchmark.peer is None else timed(benchmark.peer) / benchmark.peer_share
+        )
     values = [goal.value(a, b) for a, b in zip(ours, peers, strict=True)]
     middle = statistics.median(ours), None if benchmark.peer is None else statistics.median(peers)
     return Row(benchmark.name, *middle, goal.value(*middle), goal, (min(values), max(values)), note)
 
 
 def measure(module: str, core: int | None) -> list[Row]:
-    """Every benchmark of one module, in this process, on one core where one is given; a benchmark that cannot be run says why."""
+    """Every benchmark of one module, in this process, on one core where one is given; a
+    benchmark that cannot be run says why."""
     if core is not None:
-        os.sched_setaffinity(0, {core})  # before JAX or PyTorch start their threads, which inherit it
+        os.sched_setaffinity(
+            0, {core}
+        )  # before JAX or PyTorch start their threads, which inherit it
     try:
         made = importlib.import_module(f"benchmarks.{module}").benchmarks()
     except ModuleNotFoundError as error:
@@ -107,5 +125,11 @@ def measure(module: str, core: int | None) -> list[Row]:
         try:
             rows.append(measured(benchmark))
         except Exception as error:  # the other benchmarks are still worth their time
-            rows.append(Row(benchmark.name, goal=benchmark.goal, note=f"failed: {type(error).__name__}: {error}"))
+            rows.append(
+                Row(
+                    benchmark.name,
+                    goal=benchmark.goal,
+                    note=f"failed: {type(error).__name__}: {error}",
+                )
+            )
     return rows

@@ -1,4 +1,5 @@
-"""Curvature of 64-128-128-128-10 on 1,024 digits in float32: a Hessian-vector product, the ten largest eigenvalues, and the largest along a run."""
+"""Curvature of 64-128-128-128-10 on 1,024 digits in float32: a Hessian-vector product, the ten
+largest eigenvalues, and the largest along a run."""
 
 import functools
 import json
@@ -25,7 +26,13 @@ K, REPEATED, STEPS = 10, 20, 300
 def experiment() -> lm.Experiment:
     """The network, and descent at a rate below the edge of stability."""
     network = architectures.Mlp(hidden=(128, 128, 128))
-    return lm.Experiment(network, data.Digits(train=1024), rules.GradientDescent(rate=0.1), lm.Clock(steps=STEPS, every=10), precision="float32")
+    return lm.Experiment(
+        network,
+        data.Digits(train=1024),
+        rules.GradientDescent(rate=0.1),
+        lm.Clock(steps=STEPS, every=10),
+        precision="float32",
+    )
 
 
 @functools.cache
@@ -34,7 +41,11 @@ def prepared():
     start = lm.prepare(experiment())
     params = jax.tree.map(jnp.asarray, start.state.params)
     flat = flatten_util.ravel_pytree(params)[0]
-    return start.system, params, jnp.asarray(np.random.default_rng(0).standard_normal(flat.size), flat.dtype)
+    return (
+        start.system,
+        params,
+        jnp.asarray(np.random.default_rng(0).standard_normal(flat.size), flat.dtype),
+    )
 
 
 @eqx.filter_jit
@@ -58,14 +69,26 @@ def multiplied(system, params, v):
 @eqx.filter_jit
 def largest(system, params, v, tolerance):
     """The ten largest eigenvalues, by residuals that the basis tells."""
-    return extremes(flattened(product_of(system, params), params), v, K, 0, 300, tolerance, 2, measured=False, formed=False)
+    return extremes(
+        flattened(product_of(system, params), params),
+        v,
+        K,
+        0,
+        300,
+        tolerance,
+        2,
+        measured=False,
+        formed=False,
+    )
 
 
 @eqx.filter_jit
 def residuals_of(system, params, values, rows):
     """|Hv - lambda v| by a product for each."""
     product = flattened(product_of(system, params), params)
-    return jax.lax.map(lambda pair: jnp.linalg.norm(product(pair[0]) - pair[1] * pair[0]), (rows, values))
+    return jax.lax.map(
+        lambda pair: jnp.linalg.norm(product(pair[0]) - pair[1] * pair[0]), (rows, values)
+    )
 
 
 @functools.cache
@@ -73,7 +96,9 @@ def written() -> str:
     """The network and the data in a file for the peers."""
     system, params, _ = prepared()
     path = Path(tempfile.mkdtemp()) / "network.npz"
-    weights = {f"weight{i}": np.asarray(params[f"layer{i + 1}"]["weight"]) for i in range(len(params))}
+    weights = {
+        f"weight{i}": np.asarray(params[f"layer{i + 1}"]["weight"]) for i in range(len(params))
+    }
     np.savez(path, X=np.asarray(system.train.X), Y=np.asarray(system.train.Y), **weights)
     return str(path)
 
@@ -101,20 +126,26 @@ def against(name, goal, ours_to, **task):
     other, rng = Other(**task), np.random.default_rng(1)
 
     def ours():
-        start = jnp.asarray(rng.standard_normal(v.size), v.dtype)  # another each time, as the peers draw theirs: how many products it takes differs
+        start = jnp.asarray(
+            rng.standard_normal(v.size), v.dtype
+        )  # another each time, as the peers draw theirs: how many products it takes differs
         return jax.block_until_ready(largest(system, params, start, np.asarray(ours_to)))
 
     def says(found, _):
         values, residual = other.told()
         own = float(np.max(residuals_of(system, params, found.values, found.vectors)))
         apart = np.max(np.abs(np.asarray(found.values) - values)) / values[0]
-        return f"residuals {own:.1e} and {residual:.1e}, values apart by {apart:.0e}, {int(found.products)} products"
+        return (
+            f"residuals {own:.1e} and {residual:.1e}, values apart by {apart:.0e},"
+            f" {int(found.products)} products"
+        )
 
     return Benchmark(name, Goal("speed-up", goal), ours, other, says=says, repetitions=9)
 
 
 def benchmarks() -> list[Benchmark]:
-    """A product beside a gradient; ten eigenvalues beside PyHessian (its defaults, and finer) and curvlinops with scipy eigsh; tracking beside the bare run."""
+    """A product beside a gradient; ten eigenvalues beside PyHessian (its defaults, and finer)
+    and curvlinops with scipy eigsh; tracking beside the bare run."""
     system, params, v = prepared()
     start = lm.prepare(experiment())
 
@@ -131,7 +162,10 @@ def benchmarks() -> list[Benchmark]:
         return tracked(start, 10, Tracker())
 
     def counted(found, _):
-        return f"{int(found['products'].sum())} products in {len(found['products'])} readings, residuals at most {float(found['residual'].max()):.1e}"
+        return (
+            f"{int(found['products'].sum())} products in {len(found['products'])} readings,"
+            f" residuals at most {float(found['residual'].max()):.1e}"
+        )
 
     return [
         Benchmark("hessian-product", Goal("overhead", 1.8), products, gradients, repetitions=9),

@@ -1,4 +1,5 @@
-"""Empirical kernels: the traced tangent kernel of 64-256-256-256-10 at n = 256, beside Jacobian contraction and neural-tangents' structured derivatives."""
+"""Empirical kernels: the traced tangent kernel of 64-256-256-256-10 at n = 256, beside Jacobian
+contraction and neural-tangents' structured derivatives."""
 
 import concurrent.futures
 import multiprocessing
@@ -23,13 +24,17 @@ def drawn():
     """The network, its weights and the inputs as the peers draw them, in float32."""
     rng, widths = np.random.default_rng(0), (D, *HIDDEN, OUTPUTS)
     shapes = zip(widths[1:], widths[:-1], strict=True)
-    params = {f"layer{i}": {"weight": jnp.asarray(rng.standard_normal(shape), jnp.float32)} for i, shape in enumerate(shapes, 1)}
+    params = {
+        f"layer{i}": {"weight": jnp.asarray(rng.standard_normal(shape), jnp.float32)}
+        for i, shape in enumerate(shapes, 1)
+    }
     X = jnp.asarray(rng.standard_normal((N, D)), jnp.float32)
     return architectures.Mlp(hidden=HIDDEN, activation="tanh", scaling=scalings.NTK()), params, X
 
 
 def grown(_) -> float:
-    """Peak memory of the traced kernel beside its result, in MB, above what the process held after compiling it for a few inputs."""
+    """Peak memory of the traced kernel beside its result, in MB, above what the process held
+    after compiling it for a few inputs."""
     architecture, params, X = drawn()
     jax.block_until_ready(traced_kernel(architecture, params, X[:2]))
     compiled = jax.jit(lambda p, x: traced_kernel(architecture, p, x)).lower(params, X).compile()
@@ -50,7 +55,9 @@ def full_in_memory(n: int) -> float:
 
 def _in_a_fresh_process(measure, argument):
     def timed(call):
-        with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        with concurrent.futures.ProcessPoolExecutor(
+            1, multiprocessing.get_context("spawn")
+        ) as pool:
             return pool.submit(measure, argument).result()
 
     return timed
@@ -65,14 +72,29 @@ def _by_torch():
             _, params, X = drawn()
             peer, folder = Peer(TORCH, "training.py"), tempfile.TemporaryDirectory()
             file = written(Path(folder.name), 0, params, X, X)
-            made.extend((peer.ready(kind="kernel", files=[file], layers=len(params), threads=os.cpu_count()), folder))
+            made.extend(
+                (
+                    peer.ready(
+                        kind="kernel", files=[file], layers=len(params), threads=os.cpu_count()
+                    ),
+                    folder,
+                )
+            )
         return made[0].call()
 
     return call
 
 
 def _peer(environment, implementation):
-    task = {"kind": "empirical", "dtype": "float32", "hidden": list(HIDDEN), "outputs": OUTPUTS, "n": N, "d": D, "implementation": implementation}
+    task = {
+        "kind": "empirical",
+        "dtype": "float32",
+        "hidden": list(HIDDEN),
+        "outputs": OUTPUTS,
+        "n": N,
+        "d": D,
+        "implementation": implementation,
+    }
     made = []
 
     def call():
@@ -84,7 +106,8 @@ def _peer(environment, implementation):
 
 
 def benchmarks() -> list[Benchmark]:
-    """Against Jacobian contraction (that library's default, and torch.func), against its structured derivatives; memory; the full kernel at n = 1,000."""
+    """Against Jacobian contraction (that library's default, and torch.func), against its
+    structured derivatives; memory; the full kernel at n = 1,000."""
     architecture, params, X = drawn()
 
     def ours():
@@ -97,8 +120,32 @@ def benchmarks() -> list[Benchmark]:
         "ntk-jacobian": (60, _peer(".venv-nt", "JACOBIAN_CONTRACTION")),
         "ntk-structured": (1.2, _peer(".venv-nt-old", "STRUCTURED_DERIVATIVES")),
     }
-    found = [Benchmark(name, Goal("speed-up", goal), ours, peer, says=says) for name, (goal, peer) in peers.items()]
-    found.insert(1, Benchmark("ntk-torch-func", Goal("speed-up", 60), ours, _by_torch(), says=says, repetitions=3))
-    found.append(Benchmark("ntk-memory", Goal("MB", 20), lambda: None, timed=_in_a_fresh_process(grown, None), repetitions=3))
-    found.append(Benchmark("ntk-full-memory", Goal("results", 2), lambda: None, timed=_in_a_fresh_process(full_in_memory, 1000), repetitions=1))
+    found = [
+        Benchmark(name, Goal("speed-up", goal), ours, peer, says=says)
+        for name, (goal, peer) in peers.items()
+    ]
+    found.insert(
+        1,
+        Benchmark(
+            "ntk-torch-func", Goal("speed-up", 60), ours, _by_torch(), says=says, repetitions=3
+        ),
+    )
+    found.append(
+        Benchmark(
+            "ntk-memory",
+            Goal("MB", 20),
+            lambda: None,
+            timed=_in_a_fresh_process(grown, None),
+            repetitions=3,
+        )
+    )
+    found.append(
+        Benchmark(
+            "ntk-full-memory",
+            Goal("results", 2),
+            lambda: None,
+            timed=_in_a_fresh_process(full_in_memory, 1000),
+            repetitions=1,
+        )
+    )
     return found

@@ -1,7 +1,9 @@
-"""Peers that need an environment of their own: a process under another interpreter, which makes its work ready and then does it when asked.
+"""Peers that need an environment of their own: a process under another interpreter, which makes its
+work ready and then does it when asked.
 
-`make peers` sets them up: neural-tangents 0.6.5 with JAX 0.5.3 in .venv-nt, and in .venv-nt-old with JAX 0.4.25, the last under which its structured
-derivatives run; PyTorch, with PyHessian 0.1 and curvlinops 3.0.1, in .venv-th.
+`make peers` sets them up: neural-tangents 0.6.5 with JAX 0.5.3 in .venv-nt, and in .venv-nt-old
+with JAX 0.4.25, the last under which its structured derivatives run; PyTorch, with PyHessian 0.1
+and curvlinops 3.0.1, in .venv-th.
 """
 
 import atexit
@@ -18,13 +20,19 @@ class NoPeer(RuntimeError):
 
 
 def pythons(environment: str) -> list[Path]:
-    """Where the interpreter of an environment may be: beside the benchmarks, or in the folder that LEARNMECH_PEERS names."""
+    """Where the interpreter of an environment may be: beside the benchmarks, or in the folder
+    that LEARNMECH_PEERS names."""
     folders = [ROOT, *([Path(named)] if (named := os.environ.get("LEARNMECH_PEERS")) else [])]
-    return [folder / environment / inner for folder in folders for inner in ("bin/python", "Scripts/python.exe")]
+    return [
+        folder / environment / inner
+        for folder in folders
+        for inner in ("bin/python", "Scripts/python.exe")
+    ]
 
 
 class Peer:
-    """A process that runs benchmarks/peers/SCRIPT under the interpreter of an environment: ready(**task) prepares and warms up, call() does it once."""
+    """A process that runs benchmarks/peers/SCRIPT under the interpreter of an environment:
+    ready(**task) prepares and warms up, call() does it once."""
 
     def __init__(self, environment: str, script: str):
         python = next((path for path in pythons(environment) if path.exists()), None)
@@ -32,7 +40,15 @@ class Peer:
             raise NoPeer(f"there is no {environment}; run make peers")
         command = [str(python), str(Path(__file__).parent / "peers" / script)]
         quiet = os.environ | {"TF_CPP_MIN_LOG_LEVEL": "3"}
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=quiet, cwd="/")
+        self._process = subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            env=quiet,
+            cwd="/",
+        )
         atexit.register(self._process.kill)
 
     def _said(self, line: str) -> str:

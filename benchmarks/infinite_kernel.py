@@ -1,4 +1,5 @@
-"""Infinite width: both kernels of dense networks, beside neural-tangents in an environment of its own; the memory they take; quadrature beside closed forms."""
+"""Infinite width: both kernels of dense networks, beside neural-tangents in an environment of
+its own; the memory they take; quadrature beside closed forms."""
 
 import concurrent.futures
 import multiprocessing
@@ -25,7 +26,12 @@ ROWS = (
 
 def network(activation: str, depth: int, bias: bool) -> architectures.Mlp:
     """A dense network in the ntk scaling."""
-    return architectures.Mlp(hidden=(64,) * depth, activation=activation, bias=bias, scaling=scalings.NTK(weight=WEIGHT, bias=BIAS))
+    return architectures.Mlp(
+        hidden=(64,) * depth,
+        activation=activation,
+        bias=bias,
+        scaling=scalings.NTK(weight=WEIGHT, bias=BIAS),
+    )
 
 
 def inputs(n: int) -> np.ndarray:
@@ -34,7 +40,8 @@ def inputs(n: int) -> np.ndarray:
 
 
 def grown(n: int) -> float:
-    """Peak memory of both kernels of n inputs, above what the process held before (a smaller kernel has been computed), in kernels of n x n."""
+    """Peak memory of both kernels of n inputs, above what the process held before (a smaller
+    kernel has been computed), in kernels of n x n."""
     architecture, X = network("relu", 3, True), inputs(n)
     kernel(architecture, X[:600])
     before = peak()
@@ -48,7 +55,8 @@ def _in_a_fresh_process(call) -> float:
 
 
 def benchmarks() -> list[Benchmark]:
-    """One row for each network, then the memory, then tanh (by Hermite series) beside erf (closed) at n = 1,000."""
+    """One row for each network, then the memory, then tanh (by Hermite series) beside erf
+    (closed) at n = 1,000."""
     found = []
     for name, activation, depth, bias, n, goal in ROWS:
         architecture, X = network(activation, depth, bias), inputs(n)
@@ -56,20 +64,50 @@ def benchmarks() -> list[Benchmark]:
         def ours(architecture=architecture, X=X):
             return float(kernel(architecture, X).ntk[0, 1])
 
-        task = {"kind": "infinite", "dtype": "float64", "hidden": [64] * depth, "outputs": 1, "activation": activation, "bias": bias}
+        task = {
+            "kind": "infinite",
+            "dtype": "float64",
+            "hidden": [64] * depth,
+            "outputs": 1,
+            "activation": activation,
+            "bias": bias,
+        }
         task |= {"n": n, "d": D, "weight_std": WEIGHT, "bias_std": BIAS}
         peer = _peer(task)
-        says = lambda one, two: f"entry (0, 1) of the ntk differs by {abs(one / two - 1):.0e}, relative"  # noqa: E731
+
+        def says(one, two):
+            return f"entry (0, 1) of the ntk differs by {abs(one / two - 1):.0e}, relative"
+
         found.append(Benchmark(name, Goal("speed-up", goal), ours, peer, says=says))
     few = inputs(1000)
-    tanh, erf = (lambda activation=activation: kernel(network(activation, 3, True), few) for activation in ("tanh", "erf"))
-    found.append(Benchmark("quadrature-dual", Goal("overhead", 10), tanh, erf, says=lambda *_: "tanh beside erf, both ours"))
-    found.append(Benchmark("kernel-memory", Goal("kernels", 4), lambda: None, timed=_in_a_fresh_process, repetitions=3))
+    tanh, erf = (
+        lambda activation=activation: kernel(network(activation, 3, True), few)
+        for activation in ("tanh", "erf")
+    )
+    found.append(
+        Benchmark(
+            "quadrature-dual",
+            Goal("overhead", 10),
+            tanh,
+            erf,
+            says=lambda *_: "tanh beside erf, both ours",
+        )
+    )
+    found.append(
+        Benchmark(
+            "kernel-memory",
+            Goal("kernels", 4),
+            lambda: None,
+            timed=_in_a_fresh_process,
+            repetitions=3,
+        )
+    )
     return found
 
 
 def _peer(task):
-    """The peer is started when it is first called, so that a missing environment costs its own row alone."""
+    """The peer is started when it is first called, so that a missing environment costs its own
+    row alone."""
     made = []
 
     def call():

@@ -28,13 +28,17 @@ def scanned(weights, X, Y, rate, whole):
 
     def step(weights, _):
         loss, gradient = jax.value_and_grad(loss_of)(weights, X, Y)
-        return [w - rate * g for w, g in zip(weights, gradient, strict=True)], (loss, weights if whole else [])
+        return [w - rate * g for w, g in zip(weights, gradient, strict=True)], (
+            loss,
+            weights if whole else [],
+        )
 
     return jax.lax.scan(step, weights, None, length=STEPS + 1)[1]
 
 
 def benchmarks() -> list[Benchmark]:
-    """At each of 100,000 steps, in memory, on both sides: the loss and all weights (492 MB); and the loss alone, which leaves the loop by itself."""
+    """At each of 100,000 steps, in memory, on both sides: the loss and all weights (492 MB); and
+    the loss alone, which leaves the loop by itself."""
     start = lm.prepare(experiment(lm.Clock(steps=STEPS, every=1)))
     weights = [start.state.params[f"layer{i}"]["weight"] for i in (1, 2, 3)]
     X, Y = start.system.train.X, start.system.train.Y
@@ -45,12 +49,28 @@ def benchmarks() -> list[Benchmark]:
         def says(record, recorded):
             apart = farthest([record["loss"].values], [recorded[0]])
             if whole:
-                apart = max(apart, farthest([record[f"layer{i}.weight"].values[-1] for i in (1, 2, 3)], [w[-1] for w in recorded[1]]))
+                apart = max(
+                    apart,
+                    farthest(
+                        [record[f"layer{i}.weight"].values[-1] for i in (1, 2, 3)],
+                        [w[-1] for w in recorded[1]],
+                    ),
+                )
             return f"records differ by {apart:.1e}"
 
         def by_hand():
             return jax.tree.map(np.asarray, scanned(weights, X, Y, jnp.float32(RATE), whole))
 
-        return Benchmark(name, Goal("overhead", 1.1), lambda: lm.run(start, watch=watch), by_hand, repetitions=7, says=says)
+        return Benchmark(
+            name,
+            Goal("overhead", 1.1),
+            lambda: lm.run(start, watch=watch),
+            by_hand,
+            repetitions=7,
+            says=says,
+        )
 
-    return [beside("overhead", (instruments.Loss(), instruments.Weights())), beside("overhead-loss", (instruments.Loss(),))]
+    return [
+        beside("overhead", (instruments.Loss(), instruments.Weights())),
+        beside("overhead-loss", (instruments.Loss(),)),
+    ]

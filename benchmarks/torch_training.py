@@ -1,4 +1,5 @@
-"""The peer of the training benchmarks: full-batch gradient descent in PyTorch eager, recording nothing, in a process of its own."""
+"""The peer of the training benchmarks: full-batch gradient descent in PyTorch eager, recording
+nothing, in a process of its own."""
 
 import tempfile
 from pathlib import Path
@@ -13,18 +14,24 @@ TORCH = ".venv-th"
 def written(folder: Path, number: int, params: dict, X, Y) -> str:
     """Weights and samples in float32 in a file for the peer."""
     file = folder / f"{number}.npz"
-    weights = {f"weight{i}": np.asarray(params[f"layer{i + 1}"]["weight"], np.float32) for i in range(len(params))}
+    weights = {
+        f"weight{i}": np.asarray(params[f"layer{i + 1}"]["weight"], np.float32)
+        for i in range(len(params))
+    }
     np.savez(file, X=np.asarray(X, np.float32), Y=np.asarray(Y, np.float32), **weights)
     return str(file)
 
 
 class Trained:
-    """So many steps from each of these starts, one after the other, on |f - Y|^2 / 2n in float32: `how` is `usual` or `lean`, `bent` with tanh between.
+    """So many steps from each of these starts, one after the other, on |f - Y|^2 / 2n in float32:
+    `how` is `usual` or `lean`, `bent` with tanh between.
 
     The process is made ready at the first call.
     """
 
-    def __init__(self, starts: list, rate: float, steps: int, bent: bool = True, how: str = "usual"):
+    def __init__(
+        self, starts: list, rate: float, steps: int, bent: bool = True, how: str = "usual"
+    ):
         self.starts, self.peer, self.folder = starts, None, None
         self.task = {"kind": "training", "how": how, "rate": rate, "steps": steps, "bent": bent}
 
@@ -34,7 +41,9 @@ class Trained:
             peer = Peer(TORCH, "training.py")
             self.folder = tempfile.TemporaryDirectory()
             views = [(s.params, s.data.train.X, s.data.train.Y) for s in self.starts]
-            files = [written(Path(self.folder.name), number, *view) for number, view in enumerate(views)]
+            files = [
+                written(Path(self.folder.name), number, *view) for number, view in enumerate(views)
+            ]
             self.peer = peer.ready(**self.task, files=files, layers=len(self.starts[0].params))
         return self.peer.call()
 

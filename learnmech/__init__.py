@@ -1,6 +1,7 @@
 """learnmech: a laboratory for learning mechanics, the physics of how deep networks learn.
 
-Write an experiment as architecture, data, loss and learning rule; run it with everything knowable; lay theory over it.
+Write an experiment as architecture, data, loss and learning rule; run it with everything knowable;
+lay theory over it.
 """
 
 import importlib
@@ -8,7 +9,9 @@ from typing import TYPE_CHECKING
 
 from learnmech.language import doors, moved
 
-if TYPE_CHECKING:  # what `__getattr__` gives, for tools that read and do not run; a test holds the two against each other
+# what `__getattr__` gives, for tools that read and do not run; a test holds the two against each
+# other
+if TYPE_CHECKING:
     from learnmech import activations as activations
     from learnmech import architectures as architectures
     from learnmech import curvature as curvature
@@ -84,13 +87,32 @@ _FACE = {
     "Refused": "errors",
 }
 moved.answer()
-doors.hang(show="learnmech.figures.curves:show", picture="learnmech.figures.curves:picture", report="learnmech.report:save")
+doors.hang(
+    show="learnmech.figures.curves:show",
+    picture="learnmech.figures.curves:picture",
+    report="learnmech.report:save",
+)
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
 doors.hang(regimes="learnmech.figures.regimes:regimes")
-_FAMILIES = ("architectures", "data", "initial", "interventions", "instruments", "rules", "theories", "losses")
+_FAMILIES = (
+    "architectures",
+    "data",
+    "initial",
+    "interventions",
+    "instruments",
+    "rules",
+    "theories",
+    "losses",
+)
 _ROOMS = (*_FAMILIES, "activations", "kernels", "curvature", "gallery", "figures", "report")
-_WITHIN = {"scalings": "architectures", "schedules": "rules", "symmetries": "system", "samplewise": "curvature", "catalog": "language"}
+_WITHIN = {
+    "scalings": "architectures",
+    "schedules": "rules",
+    "symmetries": "system",
+    "samplewise": "curvature",
+    "catalog": "language",
+}
 """{module that people ask for by its own name: the room it is in}."""
 __all__ = [*_FACE, *_ROOMS, *_WITHIN]
 

@@ -1,32 +1,40 @@
-"""Errors: the one shape in which learnmech refuses, words that are safe to show, and the nearest name to a mistyped one."""
+"""Errors: the one shape in which learnmech refuses, words that are safe to show, and the nearest
+name to a mistyped one."""
 
 import difflib
 import re
 
-# What a terminal or a page would obey instead of showing it: control characters (ESC among them), marks that turn the
-# direction of writing, separators of lines, invisible tags, and halves of characters, which no encoding can write.
-OBEYED = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]")
+# What a terminal or a page would obey instead of showing it: control characters (ESC among them),
+# marks that turn the direction of writing, separators of lines, invisible tags, and halves of
+# characters, which no encoding can write.
+OBEYED = re.compile(
+    "[\x00-\x08\x0b-\x1f\x7f-\x9f\u061c\u200e\u200f\u2028-\u202e\u2066-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
+)
 # A value longer than this is shown by its two ends.
 LONGEST, HEAD, TAIL = 400, 240, 80
 
 
 class Refused(ValueError):
-    """A request that cannot be met, in one sentence and a remedy: `<Who> needs <what>, but got <value>. <Remedy>.`"""
+    """A request that cannot be met, in one sentence and a remedy: `<Who> needs <what>, but got
+    <value>. <Remedy>.`"""
 
 
 class RefusedKey(Refused, KeyError):
-    """A name asked for that is not there: a `KeyError` too, as of any mapping, which says the same sentence."""
+    """A name asked for that is not there: a `KeyError` too, as of any mapping, which says the
+    same sentence."""
 
     __str__ = Refused.__str__  # a KeyError would show its repr
 
 
 def plain(words: object) -> str:
-    """The words with whatever is obeyed instead of shown written out, as `\\x1b`; new lines and tabs stay."""
+    """The words with whatever is obeyed instead of shown written out, as `\\x1b`; new lines and
+    tabs stay."""
     return OBEYED.sub(lambda found: found[0].encode("unicode_escape").decode(), str(words))
 
 
 def written(value: object) -> str:
-    """Its repr; of a whole number of thousands of digits, which Python does not write, that it is one."""
+    """Its repr; of a whole number of thousands of digits, which Python does not write, that it
+    is one."""
     try:
         return repr(value)
     except ValueError:
@@ -39,14 +47,22 @@ def _line(words: object) -> str:
 
 def _short(words: object) -> str:
     line = _line(words)
-    return line if len(line) <= LONGEST else f"{line[:HEAD]} ... {line[-TAIL:]} ({len(line)} characters)"
+    return (
+        line
+        if len(line) <= LONGEST
+        else f"{line[:HEAD]} ... {line[-TAIL:]} ({len(line)} characters)"
+    )
 
 
-def refused(who: str, what: str, got: object, remedy: str, kind: type[Refused] = Refused) -> Refused:
-    """The error itself, to be raised by the caller: `raise refused("GradientDescent", "rate > 0", -1, "Give a positive rate")`.
+def refused(
+    who: str, what: str, got: object, remedy: str, kind: type[Refused] = Refused
+) -> Refused:
+    """The error itself, to be raised by the caller: `raise refused("GradientDescent", "rate > 0",
+    -1, "Give a positive rate")`.
 
-    Names and values come from whoever wrote them: they are shown on one line, without effect on a terminal, and a long
-    value by its two ends. `kind`: the class of the error, where it is more than refused.
+    Names and values come from whoever wrote them: they are shown on one line, without effect on a
+    terminal, and a long value by its two ends. `kind`: the class of the error, where it is more
+    than refused.
     """
     remedy = _line(remedy)
     ended = remedy if remedy.endswith("?") else remedy.rstrip(".") + "."

@@ -1,4 +1,5 @@
-"""PyHessian and curvlinops as peers, under their own interpreter: one task as a line of JSON, then "go" as often as asked. It imports nothing of learnmech."""
+"""PyHessian and curvlinops as peers, under their own interpreter: one task as a line of JSON,
+then "go" as often as asked. It imports nothing of learnmech."""
 
 import json
 import sys
@@ -23,7 +24,10 @@ def loaded(task):
 
 def residual(apply, values, vectors):
     """The largest |Hv - lambda v|."""
-    return max(float(np.linalg.norm(apply(v) - value * v)) for value, v in zip(values, vectors, strict=True))
+    return max(
+        float(np.linalg.norm(apply(v) - value * v))
+        for value, v in zip(values, vectors, strict=True)
+    )
 
 
 def kept(values, apply, vectors):
@@ -33,7 +37,8 @@ def kept(values, apply, vectors):
 
 
 def pyhessian(task):
-    """Power iteration with deflation, to the tolerance and within the iterations that the task gives."""
+    """Power iteration with deflation, to the tolerance and within the iterations that the task
+    gives."""
     from pyhessian import hessian
     from pyhessian.utils import hessian_vector_product
 
@@ -41,14 +46,27 @@ def pyhessian(task):
 
     def go(keep=False):
         held = hessian(network, loss, data=(X, Y), cuda=False)
-        values, vectors = held.eigenvalues(maxIter=task["iterations"], tol=task["tolerance"], top_n=task["k"])
+        values, vectors = held.eigenvalues(
+            maxIter=task["iterations"], tol=task["tolerance"], top_n=task["k"]
+        )
         if keep:
-            flat = [np.concatenate([np.ravel(part.detach().numpy()) for part in vector]) for vector in vectors]
+            flat = [
+                np.concatenate([np.ravel(part.detach().numpy()) for part in vector])
+                for vector in vectors
+            ]
 
             def apply(v):
                 cuts = np.cumsum([0] + [w.numel() for w in held.params])
-                tree = [torch.tensor(v[a:b], dtype=torch.float32).reshape(w.shape) for a, b, w in zip(cuts[:-1], cuts[1:], held.params, strict=True)]
-                return np.concatenate([np.ravel(part.detach().numpy()) for part in hessian_vector_product(held.gradsH, held.params, tree)])
+                tree = [
+                    torch.tensor(v[a:b], dtype=torch.float32).reshape(w.shape)
+                    for a, b, w in zip(cuts[:-1], cuts[1:], held.params, strict=True)
+                ]
+                return np.concatenate(
+                    [
+                        np.ravel(part.detach().numpy())
+                        for part in hessian_vector_product(held.gradsH, held.params, tree)
+                    ]
+                )
 
             kept(values, apply, flat)
         return float(values[0])
@@ -63,8 +81,12 @@ def curvlinops(task):
 
     network, loss, X, Y = loaded(task)
 
-    operator = HessianLinearOperator(network, torch.nn.MSELoss(), list(network.parameters()), [(X, Y)], check_deterministic=False)
-    factor = Y.shape[1] / 2  # half the mean over samples, from the mean over samples and outputs which that library knows
+    operator = HessianLinearOperator(
+        network, torch.nn.MSELoss(), list(network.parameters()), [(X, Y)], check_deterministic=False
+    )
+    factor = (
+        Y.shape[1] / 2
+    )  # half the mean over samples, from the mean over samples and outputs which that library knows
     scipied = operator.to_scipy()
 
     def go(keep=False):

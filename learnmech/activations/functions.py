@@ -19,7 +19,8 @@ def linear(z: Z) -> Z:
 
 def relu(z: Z) -> Z:
     """max(z, 0), of derivative 0 at 0"""
-    # asked this way round NaN stays NaN, which `z > 0` would make 0 of; elsewhere the bits are the same, those of slopes too, and the time is
+    # asked this way round NaN stays NaN, which `z > 0` would make 0 of; elsewhere the bits are the
+    # same, those of slopes too, and the time is
     return jnp.where(z <= 0, 0, z)
 
 
@@ -64,7 +65,8 @@ def softplus(z: Z) -> Z:
 
 
 SELU = 1.0507009873554805, 1.6732632423543772
-"""Scale and alpha of selu, at which activations of mean 0 and variance 1 keep both from layer to layer (Klambauer et al. 2017)."""
+"""Scale and alpha of selu, at which activations of mean 0 and variance 1 keep both from layer to
+layer (Klambauer et al. 2017)."""
 
 
 def elu(z: Z) -> Z:
@@ -139,5 +141,10 @@ def activation(name: str):
     except ValueError:
         pass
     if base not in ACTIVATIONS or number:
-        raise refused("An activation", "a known name", repr(name), nearest(name, [*ACTIVATIONS, "leaky-relu:0.1", "monomial:4"]))
+        raise refused(
+            "An activation",
+            "a known name",
+            repr(name),
+            nearest(name, [*ACTIVATIONS, "leaky-relu:0.1", "monomial:4"]),
+        )
     return ACTIVATIONS[base]

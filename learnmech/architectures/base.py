@@ -18,7 +18,8 @@ from learnmech.language.spaces import Space
 from learnmech.language.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
-# Signals in which samples are mixed: away from the training inputs they are replaced by those of the training inputs.
+# Signals in which samples are mixed: away from the training inputs they are replaced by those of
+# the training inputs.
 STATISTICS = (".mean", ".variance")
 RUNNING = {"running_mean": "mean", "running_variance": "variance"}
 """{leaf: the statistic of a batch norm of which it is the running average}."""
@@ -30,73 +31,109 @@ def keep(name: str, value: Array) -> Array:
 
 
 class Architecture(Part):
-    """A map f(params, X). Subclasses give `init` and `forward`; every named signal passes through `tap`.
+    """A map f(params, X). Subclasses give `init` and `forward`; every named signal passes through
+    `tap`.
 
-    Most take vectors and give vectors; one that takes other inputs (ids, grids), or gives other outputs, has `begun` in place of `init`, and says by
-    `signal_axes` what the axes of its signals are.
+    Most take vectors and give vectors; one that takes other inputs (ids, grids), or gives other
+    outputs, has `begun` in place of `init`, and says by `signal_axes` what the axes of its signals
+    are.
     """
 
     mixes_samples: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
     draws: ClassVar[bool] = False
     """Whether a step sees another network than the next, as with dropout."""
-    # of those that keep running statistics a knob, the share of a step's batch in them; without a type, or
-    # the knob would come first among the fields of those
+    # of those that keep running statistics a knob, the share of a step's batch in them; without a
+    # type, or the knob would come first among the fields of those
     running_momentum = None
 
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets
+            every name pass."""
 
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
-        """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes: {layer: {name: array}}."""
+        """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes:
+        {layer: {name: array}}."""
         raise NotImplementedError
 
     def begun(self, rng: np.random.Generator, inputs: Space, outputs: Space) -> dict:
-        """Parameters for samples of these spaces, drawn in float64. Refuses spaces that it does not map."""
+        """Parameters for samples of these spaces, drawn in float64. Refuses spaces that it does
+        not map."""
         who, what = type(self).__name__, "of one axis, vectors of real numbers"
         if not inputs.is_vector:
-            raise refused(who, f"inputs {what}", str(inputs), "Choose architectures.Embedding for ids")
+            raise refused(
+                who, f"inputs {what}", str(inputs), "Choose architectures.Embedding for ids"
+            )
         if not outputs.is_vector:
-            raise refused(who, f"outputs {what}", str(outputs), "Choose an architecture that gives such outputs")
+            raise refused(
+                who,
+                f"outputs {what}",
+                str(outputs),
+                "Choose an architecture that gives such outputs",
+            )
         return self.init(rng, inputs.size, outputs.size)
 
     def signal_axes(self, name: str, rank: int) -> tuple[str, ...]:
-        """What the axes of a signal are called: of (n, h) `sample` and `unit`, which is shown as `layer2.unit`; statistics over samples have no `sample`."""
+        """What the axes of a signal are called: of (n, h) `sample` and `unit`, which is shown as
+        `layer2.unit`; statistics over samples have no `sample`."""
         if name.endswith(STATISTICS):
             return ("unit",) if rank == 1 else tuple(f"axis{place}" for place in range(rank))
-        return ("sample", "unit") if rank == 2 else ("sample", *(f"axis{place}" for place in range(1, rank)))
+        return (
+            ("sample", "unit")
+            if rank == 2
+            else ("sample", *(f"axis{place}" for place in range(1, rank)))
+        )
 
-    def forward(self, params: Params, X: Shaped[Array, "n ..."], tap: Tap = keep) -> Float[Array, "n ..."]:
+    def forward(
+        self, params: Params, X: Shaped[Array, "n ..."], tap: Tap = keep
+    ) -> Float[Array, "n ..."]:
         """Outputs on a batch."""
         raise NotImplementedError
 
-    def elsewhere(self, params: Params, X: Shaped[Array, "n ..."], among: Shaped[Array, "m ..."], tap: Tap = keep) -> Float[Array, "n ..."]:
-        """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the inputs `among`, or the running one where such is kept.
+    def elsewhere(
+        self,
+        params: Params,
+        X: Shaped[Array, "n ..."],
+        among: Shaped[Array, "m ..."],
+        tap: Tap = keep,
+    ) -> Float[Array, "n ..."]:
+        """Outputs where what mixes samples, the mean and variance of a batch norm, is that of the
+        inputs `among`, or the running one where such is kept.
 
         `forward` where nothing mixes them.
         """
         if not self.mixes_samples:
             return self.forward(params, X, tap)
         seen = self.signals(params, among) if self.running_momentum is None else statistics(params)
-        return self.forward(params, X, lambda name, value: tap(name, seen[name] if name.endswith(STATISTICS) else value))
+        return self.forward(
+            params,
+            X,
+            lambda name, value: tap(name, seen[name] if name.endswith(STATISTICS) else value),
+        )
 
     def drawn(self, key: Array) -> "Architecture":
-        """The architecture as one step sees it, what it `draws` drawn by this key; itself where it draws nothing."""
+        """The architecture as one step sees it, what it `draws` drawn by this key; itself where
+        it draws nothing."""
         return self
 
     def learned(self, params: Params) -> Params:
         """The parameters that gradients move: all but running statistics."""
         if self.running_momentum is None:
             return params
-        return {name: {leaf: w for leaf, w in layer.items() if leaf not in RUNNING} for name, layer in params.items()}
+        return {
+            name: {leaf: w for leaf, w in layer.items() if leaf not in RUNNING}
+            for name, layer in params.items()
+        }
 
     def observed(self, params: Params, X: Shaped[Array, "n ..."], update: Params) -> Params:
-        """The update of a step on the inputs X, with that of what the network keeps of them in place of the rule's own.
+        """The update of a step on the inputs X, with that of what the network keeps of them in
+        place of the rule's own.
 
-        Running statistics r go to (1 - m) r + m s, m the `running_momentum`, s the mean over the batch and the variance about it over n - 1, of the weights
-        before the step: what PyTorch's BatchNorm does in training.
+        Running statistics r go to (1 - m) r + m s, m the `running_momentum`, s the mean over the
+        batch and the variance about it over n - 1, of the weights before the step: what PyTorch's
+        BatchNorm does in training.
         """
         momentum = self.running_momentum
         if momentum is None:
@@ -123,19 +160,28 @@ class Architecture(Part):
         raise NotImplementedError
 
     def rate_factors(self, params: Params, family: str = "sgd") -> dict:
-        """Factors on the base rate, a tree like params, for `sgd`-like, `adam`-like or `spectral` rules."""
+        """Factors on the base rate, a tree like params, for `sgd`-like, `adam`-like or
+        `spectral` rules."""
         return jax.tree.map(lambda _: 1.0, params)
 
     def limit(self, d: int, tangent: bool = True) -> tuple:
-        """The steps which kernels go through at infinite width, from d inputs to one output (`architectures.limits`); with `tangent`, of both kernels."""
-        raise refused(f"The infinite-width limit of {type(self).__name__}", "widths that can grow", "none that is known", "Use Mlp, DeepLinear or Residual")
+        """The steps which kernels go through at infinite width, from d inputs to one output
+        (`architectures.limits`); with `tangent`, of both kernels."""
+        raise refused(
+            f"The infinite-width limit of {type(self).__name__}",
+            "widths that can grow",
+            "none that is known",
+            "Use Mlp, DeepLinear or Residual",
+        )
 
     def dense_layers(self, params: Params) -> "dict[str, Sublayer] | None":
-        """{layer: what its tangent kernel is made of} where every parameter is a weight or bias of a dense layer whose `.pre` is tapped; else None."""
+        """{layer: what its tangent kernel is made of} where every parameter is a weight or bias
+        of a dense layer whose `.pre` is tapped; else None."""
         return None
 
     def tangent_at(self, params: Params) -> "tuple[Architecture, Params]":
-        """The architecture and the parameters whose tangent kernel is this one's here; of a tangent those it was taken at."""
+        """The architecture and the parameters whose tangent kernel is this one's here; of a
+        tangent those it was taken at."""
         return self, params
 
     def signals(self, params: Params, X: Shaped[Array, "n ..."]) -> dict[str, Array]:
@@ -149,7 +195,9 @@ class Architecture(Part):
         self.forward(params, X, note)
         return seen
 
-    def signal_shapes(self, params: Params, X: Shaped[Array, "n ..."]) -> dict[str, jax.ShapeDtypeStruct]:
+    def signal_shapes(
+        self, params: Params, X: Shaped[Array, "n ..."]
+    ) -> dict[str, jax.ShapeDtypeStruct]:
         """Shape and type of every named signal, computing none."""
         return trees.shapes_of(_signals, self, params, X)
 
@@ -163,7 +211,8 @@ def _signals(architecture, params, X):
 
 
 class Around(Architecture):
-    """An architecture made of another, `of`, whose parameters it has; it may hold on to an anchor, parameters as one flat array (None: the start's own)."""
+    """An architecture made of another, `of`, whose parameters it has; it may hold on to an
+    anchor, parameters as one flat array (None: the start's own)."""
 
     of: Architecture = part(meaning="the architecture that it is made of, whose parameters it has")
 
@@ -194,9 +243,14 @@ class Around(Architecture):
         def turned(one):
             return lambda value: dataclasses.replace(self.of, **{one.field: one.turned(value)})
 
-        own = {name: Shorthand("of", one.value, turned(one)) for name, one in self.of.shorthands().items()}
+        own = {
+            name: Shorthand("of", one.value, turned(one))
+            for name, one in self.of.shorthands().items()
+        }
         if "width" in {field.name for field in dataclasses.fields(self.of)}:
-            own["width"] = Shorthand("of", self.of.width, lambda width: dataclasses.replace(self.of, width=width))
+            own["width"] = Shorthand(
+                "of", self.of.width, lambda width: dataclasses.replace(self.of, width=width)
+            )
         return own
 
     def begun(self, rng, inputs, outputs):
@@ -222,9 +276,18 @@ class Around(Architecture):
 
     def anchored(self, params):
         """Bound to the start, and so is what it is made of; an anchor that was given is kept."""
-        who, own, size = type(self).__name__, flat_of(params), sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+        who, own, size = (
+            type(self).__name__,
+            flat_of(params),
+            sum(np.size(leaf) for leaf in jax.tree.leaves(params)),
+        )
         if self.anchor is not None and self.anchor.shape != (size,):
-            raise refused(who, f"an anchor of {size} numbers, one for each parameter", f"shape {self.anchor.shape}", "Ravel each array in natural order")
+            raise refused(
+                who,
+                f"an anchor of {size} numbers, one for each parameter",
+                f"shape {self.anchor.shape}",
+                "Ravel each array in natural order",
+            )
         return eqx.tree_at(
             lambda one: (one.of, one.anchor),
             self,
@@ -235,38 +298,58 @@ class Around(Architecture):
     def held(self, params: Params) -> Params:
         """The anchor in the shape and precision of params."""
         if self.anchor is None:
-            raise refused(type(self).__name__, "the parameters it is anchored to", "none", "Prepare an experiment with it, or give its anchor")
+            raise refused(
+                type(self).__name__,
+                "the parameters it is anchored to",
+                "none",
+                "Prepare an experiment with it, or give its anchor",
+            )
         return shaped(self.anchor, params)
 
 
 def statistics(params: Params) -> dict[str, Array]:
     """{signal: value} of the running statistics, in place of the batch's own."""
-    held = ((name, leaf, w) for name, layer in params.items() for leaf, w in layer.items() if leaf in RUNNING)
+    held = (
+        (name, leaf, w)
+        for name, layer in params.items()
+        for leaf, w in layer.items()
+        if leaf in RUNNING
+    )
     return {f"{name}.{RUNNING[leaf]}": w for name, leaf, w in held}
 
 
 def refuse_running(who: str, of: Architecture) -> None:
     """Refuse an architecture that keeps running statistics, where nothing would move them."""
     if of.running_momentum is not None:
-        raise refused(who, "a network in which gradients move everything", "running statistics, which steps move", "Drop running_momentum")
+        raise refused(
+            who,
+            "a network in which gradients move everything",
+            "running statistics, which steps move",
+            "Drop running_momentum",
+        )
 
 
 def flat_of(params: Params) -> Float[np.ndarray, " p"]:
     """Every parameter in float64, each array raveled, in the natural order of paths."""
-    return np.concatenate([np.ravel(np.asarray(leaf, np.float64)) for leaf in trees.leaves_by_path(params).values()])
+    return np.concatenate(
+        [np.ravel(np.asarray(leaf, np.float64)) for leaf in trees.leaves_by_path(params).values()]
+    )
 
 
 def shaped(flat: Float[Array, " p"], like: Params) -> Params:
     """The flat array as a tree of the shapes and precision of `like`."""
     cut, offset = {}, 0
     for path, leaf in trees.leaves_by_path(like).items():
-        cut[path] = jnp.asarray(flat[offset : offset + np.size(leaf)], jnp.result_type(leaf)).reshape(np.shape(leaf))
+        cut[path] = jnp.asarray(
+            flat[offset : offset + np.size(leaf)], jnp.result_type(leaf)
+        ).reshape(np.shape(leaf))
         offset += np.size(leaf)
     return jax.tree_util.tree_map_with_path(lambda keys, _: cut[trees.path_of(keys)], like)
 
 
 class Sublayer(NamedTuple):
-    """A dense layer z = p W h + q b as its tangent kernel sees it: the signal it reads (None: the inputs), p and q, and the factors on the rates of W and b."""
+    """A dense layer z = p W h + q b as its tangent kernel sees it: the signal it reads (None:
+    the inputs), p and q, and the factors on the rates of W and b."""
 
     reads: str | None
     weight: Array | float
@@ -279,32 +362,53 @@ def layer_scales(scaling: Scaling, params: Params) -> dict[str, LayerScale]:
     """The scale of every dense layer, read off the shapes of its weights."""
     layers = trees.layers_of(params)
     depth = len(layers)
-    return {name: scaling.layer(index, depth, layer["weight"].shape[1], layer["weight"].shape[0]) for index, (name, layer) in enumerate(layers.items(), 1)}
+    return {
+        name: scaling.layer(index, depth, layer["weight"].shape[1], layer["weight"].shape[0])
+        for index, (name, layer) in enumerate(layers.items(), 1)
+    }
 
 
-def drawn_layer(rng: np.random.Generator, scale: LayerScale, fan_in: int, fan_out: int, bias: bool = False) -> dict:
+def drawn_layer(
+    rng: np.random.Generator, scale: LayerScale, fan_in: int, fan_out: int, bias: bool = False
+) -> dict:
     """One dense layer, each entry from N(0, std^2) of its scale."""
     layer = {"weight": float(scale.std) * rng.standard_normal((fan_out, fan_in))}
     return layer | ({"bias": float(scale.bias_std) * rng.standard_normal(fan_out)} if bias else {})
 
 
-def draw_dense(rng: np.random.Generator, widths: tuple[int, ...], scaling: Scaling, bias: bool = False) -> dict:
-    """Dense layers of these widths (inputs first, outputs last), each entry from N(0, std^2) of its scale."""
+def draw_dense(
+    rng: np.random.Generator, widths: tuple[int, ...], scaling: Scaling, bias: bool = False
+) -> dict:
+    """Dense layers of these widths (inputs first, outputs last), each entry from N(0, std^2) of
+    its scale."""
     params, depth = {}, len(widths) - 1
     for index, (fan_in, fan_out) in enumerate(zip(widths[:-1], widths[1:], strict=True), 1):
-        params[f"layer{index}"] = drawn_layer(rng, scaling.layer(index, depth, fan_in, fan_out), fan_in, fan_out, bias)
+        params[f"layer{index}"] = drawn_layer(
+            rng, scaling.layer(index, depth, fan_in, fan_out), fan_in, fan_out, bias
+        )
     return params
 
 
 class Dense(Architecture):
-    """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one scaling."""
+    """An architecture whose layers are all dense, {weight (out, in), perhaps bias}, under one
+    scaling."""
 
-    scaling: Scaling = part(default=SP(), kw_only=True, meaning="how weights, their start and their rates grow with width")
+    scaling: Scaling = part(
+        default=SP(),
+        kw_only=True,
+        meaning="how weights, their start and their rates grow with width",
+    )
 
     def dense_layers(self, params):
         found, reads = {}, None
         for name, scale in layer_scales(self.scaling, params).items():
-            found[name] = Sublayer(reads, scale.weight, scale.bias if "bias" in params[name] else 0.0, scale.sgd, scale.bias_sgd)
+            found[name] = Sublayer(
+                reads,
+                scale.weight,
+                scale.bias if "bias" in params[name] else 0.0,
+                scale.sgd,
+                scale.bias_sgd,
+            )
             reads = f"{name}.post"
         return found
 
@@ -318,18 +422,24 @@ class Dense(Architecture):
                 return 0.0
             return gains[name] if leaf == "gain" else getattr(scales[name], factors[leaf])
 
-        return {name: {leaf: factor(name, leaf) for leaf in layer} for name, layer in params.items()}
+        return {
+            name: {leaf: factor(name, leaf) for leaf in layer} for name, layer in params.items()
+        }
 
 
 class Normed(Dense):
-    """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the fields `norm` and `affine`."""
+    """Dense layers behind which there may be a norm (`architectures.norms`); subclasses have the
+    fields `norm` and `affine`."""
 
     eps: Knob | None = knob(
         default=None,
         above=0,
         kw_only=True,
         since="0.5",
-        meaning="what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is added, so that the scale falls out exactly",
+        meaning=(
+            "what a norm adds to the variance, in its units; PyTorch's 1e-5. Unset nothing is"
+            " added, so that the scale falls out exactly"
+        ),
     )
     running_momentum: Knob | None = knob(  # type: ignore[assignment]  # None of an architecture as such
         default=None,
@@ -337,8 +447,11 @@ class Normed(Dense):
         at_most=1,
         kw_only=True,
         since="0.5",
-        meaning="share of each step's batch in the running mean and variance of a batch norm, which outputs on test inputs then take; "
-        "PyTorch's 0.1. Unset they take those of the training inputs",
+        meaning=(
+            "share of each step's batch in the running mean and variance of a batch norm, which"
+            " outputs on test inputs then take; PyTorch's 0.1. Unset they take those of the"
+            " training inputs"
+        ),
     )
 
     @property
@@ -347,14 +460,24 @@ class Normed(Dense):
 
     def check(self, X):
         if self.mixes_samples and X.shape[0] < 2:
-            raise refused("A batch norm", "two samples or more to take statistics of", X.shape[0], "Raise rule.batch or draw more samples, or use layer norm")
+            raise refused(
+                "A batch norm",
+                "two samples or more to take statistics of",
+                X.shape[0],
+                "Raise rule.batch or draw more samples, or use layer norm",
+            )
 
     def dense_layers(self, params):
-        return None if self.affine or self.running_momentum is not None else super().dense_layers(params)
+        return (
+            None
+            if self.affine or self.running_momentum is not None
+            else super().dense_layers(params)
+        )
 
 
 def _gain_factor(scale, family):
-    """A gain is moved as a bias, whose multiplier q it does not have: q^2 of its rate for SGD-like rules, q for others, so that q falls out."""
+    """A gain is moved as a bias, whose multiplier q it does not have: q^2 of its rate for
+    SGD-like rules, q for others, so that q falls out."""
     return getattr(scale, f"bias_{family}") * scale.bias ** (2 if family == "sgd" else 1)
 
 

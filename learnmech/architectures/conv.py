@@ -19,62 +19,129 @@ Grid = tuple[int, ...]
 
 
 class Conv(Normed):
-    """z(p) = W [h(stride p + o)]_o + b at every position p, o over the `kernel` offsets of each axis; h = pool(s(z)); after the last such layer f = W_L h.
+    """z(p) = W [h(stride p + o)]_o + b at every position p, o over the `kernel` offsets of each
+    axis; h = pool(s(z)); after the last such layer f = W_L h.
 
-    An input is flat, positions in reading order, the channels of each together: `shape` is (length,) or (height, width), () a line of all d inputs, and has
-    d/positions channels. `padding`: `zero` or `circular` keeps as many positions at stride 1, the offsets being centered (an even kernel reaches further
-    ahead); `none` stays within. `pooling`, `average` or `max`, takes windows of `window` positions along each axis side by side and leaves out an incomplete
-    one. `readout`: `flatten` reads every position, `average` their mean. A weight is (out, offsets in reading order x channels), so that its fan_in is that
-    of one position. Signals keep the grid, (n, *positions, channels): `layerK.pre` before the activation and `layerK.post` after the pooling, with the axes
-    `position`, or `row` and `column`, and `channel`. A `norm`, and `affine`, are
-    those of Mlp on the channels of each position: `batch` over samples and positions.  Source: LeCun et al. 1998.
+    An input is flat, positions in reading order, the channels of each together: `shape` is
+    (length,) or (height, width), () a line of all d inputs, and has d/positions channels.
+    `padding`: `zero` or `circular` keeps as many positions at stride 1, the offsets being centered
+    (an even kernel reaches further ahead); `none` stays within. `pooling`, `average` or `max`,
+    takes windows of `window` positions along each axis side by side and leaves out an incomplete
+    one. `readout`: `flatten` reads every position, `average` their mean. A weight is (out, offsets
+    in reading order x channels), so that its fan_in is that of one position. Signals keep the grid,
+    (n, *positions, channels): `layerK.pre` before the activation and `layerK.post` after the
+    pooling, with the axes `position`, or `row` and `column`, and `channel`. A `norm`, and `affine`,
+    are those of Mlp on the channels of each position: `batch` over samples and positions.  Source:
+    LeCun et al. 1998.
     """
 
-    shape: Grid = structure(default=(), at_least=1, meaning="positions of an input along each axis, (length,) or (height, width); (): a line of all inputs")
-    channels: tuple[int, ...] = structure(default=(8,), at_least=1, meaning="channels of each convolutional layer")
-    kernel: int = structure(default=3, at_least=1, meaning="positions that a layer sees along each axis")
-    stride: int = structure(default=1, at_least=1, meaning="positions from one place of the kernel to the next, along each axis")
+    shape: Grid = structure(
+        default=(),
+        at_least=1,
+        meaning=(
+            "positions of an input along each axis, (length,) or (height, width); (): a line of all"
+            " inputs"
+        ),
+    )
+    channels: tuple[int, ...] = structure(
+        default=(8,), at_least=1, meaning="channels of each convolutional layer"
+    )
+    kernel: int = structure(
+        default=3, at_least=1, meaning="positions that a layer sees along each axis"
+    )
+    stride: int = structure(
+        default=1,
+        at_least=1,
+        meaning="positions from one place of the kernel to the next, along each axis",
+    )
     padding: str = structure(
         default="zero",
         choices=("zero", "circular", "none"),
-        meaning="what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer positions",
+        meaning=(
+            "what lies beyond the edge: zeros, the other side, or nothing, which leaves fewer"
+            " positions"
+        ),
     )
     pooling: str = structure(
-        default="none", choices=("none", "average", "max"), meaning="what becomes of each window of positions: nothing, their mean, or their largest"
+        default="none",
+        choices=("none", "average", "max"),
+        meaning="what becomes of each window of positions: nothing, their mean, or their largest",
     )
-    window: int = structure(default=2, at_least=1, meaning="positions of a pooling window along each axis")
-    readout: str = structure(default="flatten", choices=("flatten", "average"), meaning="what the last layer reads: every position, or their mean")
-    activation: str = structure(default="relu", meaning="nonlinearity behind each layer but the last, by name: `learnmech.activations.functions`")
+    window: int = structure(
+        default=2, at_least=1, meaning="positions of a pooling window along each axis"
+    )
+    readout: str = structure(
+        default="flatten",
+        choices=("flatten", "average"),
+        meaning="what the last layer reads: every position, or their mean",
+    )
+    activation: str = structure(
+        default="relu",
+        meaning=(
+            "nonlinearity behind each layer but the last, by name:"
+            " `learnmech.activations.functions`"
+        ),
+    )
     bias: bool = structure(default=False, meaning="whether each channel has a learned bias")
     norm: str = structure(
         default="none",
         choices=NORMS,
-        meaning="what brings the pre-activations of each position to unit size: statistics over samples and positions, or over its channels",
+        meaning=(
+            "what brings the pre-activations of each position to unit size: statistics over samples"
+            " and positions, or over its channels"
+        ),
     )
-    affine: bool = structure(default=False, meaning="whether each channel has a learned gain and shift behind the norm")
+    affine: bool = structure(
+        default=False, meaning="whether each channel has a learned gain and shift behind the norm"
+    )
 
     def coherent(self):
         activation(self.activation)
         check_norm(self, self.channels)
         if len(self.shape) > 2:
-            raise refused("Conv", "a shape of one axis or two, without channels", self.shape, "Give (length,) or (height, width)")
+            raise refused(
+                "Conv",
+                "a shape of one axis or two, without channels",
+                self.shape,
+                "Give (length,) or (height, width)",
+            )
 
     def shorthands(self):
         """`width` is the channels of every layer at once; read, the fewest."""
-        return {"width": Shorthand("channels", min(self.channels), lambda width: (width,) * len(self.channels))} if self.channels else {}
+        return (
+            {
+                "width": Shorthand(
+                    "channels", min(self.channels), lambda width: (width,) * len(self.channels)
+                )
+            }
+            if self.channels
+            else {}
+        )
 
     def grids(self, d: int) -> list[Grid]:
-        """The positions of the inputs, and of what each layer gives after pooling; refuses inputs of another number, and a layer that is left with none."""
+        """The positions of the inputs, and of what each layer gives after pooling; refuses
+        inputs of another number, and a layer that is left with none."""
         grid = self.shape or (d,)
         if d % math.prod(grid):
-            raise refused("Conv", f"a multiple of {math.prod(grid)} inputs, as many as shape={self.shape} has positions", d, "Change shape, or the data")
+            raise refused(
+                "Conv",
+                f"a multiple of {math.prod(grid)} inputs, as many as shape={self.shape} has"
+                " positions",
+                d,
+                "Change shape, or the data",
+            )
         found = [grid]
         for index in range(1, len(self.channels) + 1):
             reach = self.kernel - 1 if self.padding != "none" else 0
             grid = tuple((side + reach - self.kernel) // self.stride + 1 for side in grid)
             grid = grid if self.pooling == "none" else tuple(side // self.window for side in grid)
             if min(grid) < 1:
-                raise refused("Conv", "a position or more in every layer", f"none in layer {index}", "Lower kernel, stride or window, or pad")
+                raise refused(
+                    "Conv",
+                    "a position or more in every layer",
+                    f"none in layer {index}",
+                    "Lower kernel, stride or window, or pad",
+                )
             found.append(grid)
         return found
 
@@ -83,10 +150,18 @@ class Conv(Normed):
         params, fan_in = {}, d // math.prod(grids[0])
         depth = len(self.channels) + 1
         for index, fan_out in enumerate(self.channels, 1):
-            params[f"layer{index}"] = drawn_layer(rng, self.scaling.layer(index, depth, fan_in * offsets, fan_out), fan_in * offsets, fan_out, self.bias)
+            params[f"layer{index}"] = drawn_layer(
+                rng,
+                self.scaling.layer(index, depth, fan_in * offsets, fan_out),
+                fan_in * offsets,
+                fan_out,
+                self.bias,
+            )
             fan_in = fan_out
         read = fan_in * (math.prod(grids[-1]) if self.readout == "flatten" else 1)
-        params[f"layer{depth}"] = drawn_layer(rng, self.scaling.layer(depth, depth, read, k), read, k, self.bias)
+        params[f"layer{depth}"] = drawn_layer(
+            rng, self.scaling.layer(depth, depth, read, k), read, k, self.bias
+        )
         return with_norms(self, params, list(params)[:-1])
 
     def forward(self, params, X, tap=keep):
@@ -99,7 +174,11 @@ class Conv(Normed):
             z = tap(f"{name}.pre", z)
             z = self._normed(params[name], scales[name], z, tap, name)
             h = tap(f"{name}.post", self._pooled(s(z)))
-        h = h.reshape(n, -1) if self.readout == "flatten" else h.mean(axis=tuple(range(1, h.ndim - 1)))
+        h = (
+            h.reshape(n, -1)
+            if self.readout == "flatten"
+            else h.mean(axis=tuple(range(1, h.ndim - 1)))
+        )
         last = f"layer{len(params)}"
         return tap("output", tap(f"{last}.pre", dense(params[last], scales[last], h)))
 
@@ -113,7 +192,10 @@ class Conv(Normed):
         counts = [(side - self.kernel) // self.stride + 1 for side in h.shape[1:-1]]
         seen = []
         for offset in itertools.product(range(self.kernel), repeat=axes):
-            cut = [slice(o, o + self.stride * (count - 1) + 1, self.stride) for o, count in zip(offset, counts, strict=True)]
+            cut = [
+                slice(o, o + self.stride * (count - 1) + 1, self.stride)
+                for o, count in zip(offset, counts, strict=True)
+            ]
             seen.append(h[(slice(None), *cut)])
         return jnp.concatenate(seen, axis=-1)
 
@@ -122,7 +204,11 @@ class Conv(Normed):
         rows = z.reshape(-1, z.shape[-1])
 
         def on_grid(signal, value):
-            return tap(signal, value.reshape(z.shape)).reshape(value.shape) if signal.endswith(".normed") else tap(signal, value)
+            return (
+                tap(signal, value.reshape(z.shape)).reshape(value.shape)
+                if signal.endswith(".normed")
+                else tap(signal, value)
+            )
 
         return normed(self, layer, scale, rows, on_grid, name).reshape(z.shape)
 
@@ -135,7 +221,9 @@ class Conv(Normed):
             return h
         sides = [side // self.window for side in h.shape[1:-1]]
         h = h[(slice(None), *(slice(0, side * self.window) for side in sides))]
-        h = h.reshape(len(h), *(size for side in sides for size in (side, self.window)), h.shape[-1])
+        h = h.reshape(
+            len(h), *(size for side in sides for size in (side, self.window)), h.shape[-1]
+        )
         windows = tuple(range(2, h.ndim - 1, 2))
         return h.mean(axis=windows) if self.pooling == "average" else h.max(axis=windows)
 
@@ -145,12 +233,17 @@ class Conv(Normed):
     def limit(self, d, tangent=True):
         unit = norm_limit(self, tangent)
         if self.pooling == "max":
-            who, what = "The infinite-width limit of Conv", "pooling by a mean, of which kernels know all"
+            who, what = (
+                "The infinite-width limit of Conv",
+                "pooling by a mean, of which kernels know all",
+            )
             raise refused(who, what, "pooling=max", "Set pooling to average or none")
         grids, axes, depth = self.grids(d), len(self.shape or (d,)), len(self.channels) + 1
         offsets, last = self.kernel**axes, math.prod(grids[-1]) if self.readout == "flatten" else 1
         reads = (offsets,) * (depth - 1) + (last,)
-        affine = dense_limit(self.scaling, depth, d // math.prod(grids[0]) * offsets, self.bias, tangent, reads)
+        affine = dense_limit(
+            self.scaling, depth, d // math.prod(grids[0]) * offsets, self.bias, tangent, reads
+        )
         pooled = [self.pooling == "average"] * (depth - 1) + [self.readout == "average"]
         steps = [Positions(grids[0], any(pooled))]
         for grid, one, pool in zip(grids[:-1], affine[:-1], pooled[:-1], strict=True):
@@ -172,7 +265,9 @@ class Conv(Normed):
 
     def _pools(self, grid):
         nothing = (0,) * len(grid)
-        return Windows(grid, (self.window,) * len(grid), (self.window,) * len(grid), nothing, nothing)
+        return Windows(
+            grid, (self.window,) * len(grid), (self.window,) * len(grid), nothing, nothing
+        )
 
     @classmethod
     def example(cls):

@@ -9,7 +9,8 @@ from learnmech.errors import refused
 
 
 class Diagonal(Architecture):
-    """f = sum_i (u_i^2 - v_i^2) x_i, one output: the linear map w = u^2 - v^2.  Source: Woodworth et al. 2020."""
+    """f = sum_i (u_i^2 - v_i^2) x_i, one output: the linear map w = u^2 - v^2.  Source:
+    Woodworth et al. 2020."""
 
     is_linear: ClassVar[bool] = True
 

@@ -14,13 +14,20 @@ from learnmech.language.trees import Array
 
 
 class Dropout(Around):
-    """In every step each entry of every hidden signal `layerK.post` is 0 with probability `rate`, else divided by 1 - rate, so that its mean is kept.
+    """In every step each entry of every hidden signal `layerK.post` is 0 with probability `rate`,
+    else divided by 1 - rate, so that its mean is kept.
 
-    The masks are a function of the run's key, the step and the signal's name alone. Outside steps nothing is dropped: in the outputs, the full loss,
-    kernels, curvatures and on test inputs. Of a residual network it is the stream that is dropped.  Source: Srivastava et al. 2014.
+    The masks are a function of the run's key, the step and the signal's name alone. Outside steps
+    nothing is dropped: in the outputs, the full loss, kernels, curvatures and on test inputs. Of a
+    residual network it is the stream that is dropped.  Source: Srivastava et al. 2014.
     """
 
-    rate: Knob = knob(default=0.5, at_least=0, below=1, meaning="probability that an entry of a hidden signal is 0 in a step")
+    rate: Knob = knob(
+        default=0.5,
+        at_least=0,
+        below=1,
+        meaning="probability that an entry of a hidden signal is 0 in a step",
+    )
     draws: ClassVar[bool] = True
     is_linear: ClassVar[bool] = False  # its steps do not go through one matrix
 

@@ -1,4 +1,5 @@
-"""Grids: what layers at the positions of a line or an image do to kernels as widths go to infinity, step by step."""
+"""Grids: what layers at the positions of a line or an image do to kernels as widths go to
+infinity, step by step."""
 
 from typing import NamedTuple
 
@@ -29,7 +30,10 @@ class Windows(NamedTuple):
     @property
     def out(self) -> Grid:
         """One position for each window."""
-        return tuple((side - size) // stride + 1 for side, size, stride in zip(self.padded, self.sizes, self.strides, strict=True))
+        return tuple(
+            (side - size) // stride + 1
+            for side, size, stride in zip(self.padded, self.sizes, self.strides, strict=True)
+        )
 
     @classmethod
     def whole(cls, grid: Grid) -> "Windows":
@@ -53,9 +57,11 @@ class Positions(OnGrid):
 
 
 class Convolve(OnGrid):
-    """What a convolution reads: K(p, p') -> mean over offsets o of K(s p + o, s p' + o), T likewise.
+    """What a convolution reads: K(p, p') -> mean over offsets o of K(s p + o, s p' + o), T
+    likewise.
 
-    The weights of unlike offsets are independent. The affine map behind it is an `Affine` of its own.
+    The weights of unlike offsets are independent. The affine map behind it is an `Affine` of its
+    own.
     """
 
     windows: Windows = eqx.field(static=True)
@@ -82,8 +88,8 @@ class Read(OnGrid):
 class Normed(OnGrid):
     """h -> (h - mean)/sqrt(variance + eps) over the channels and along `axes` of the grid.
 
-    K(p, p') -> K(p, p')/(r(p) r'(p')), T likewise, r^2 = eps + mean along the axes of K of a position with itself. Signals have no mean over
-    infinitely many channels.
+    K(p, p') -> K(p, p')/(r(p) r'(p')), T likewise, r^2 = eps + mean along the axes of K of a
+    position with itself. Signals have no mean over infinitely many channels.
     """
 
     eps: float = eqx.field(static=True, default=0.0)

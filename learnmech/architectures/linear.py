@@ -10,16 +10,26 @@ from learnmech.language.parts import Shorthand, structure
 class DeepLinear(Dense):
     """f = W_L ... W_1 x without biases.
 
-    `hidden` lists the hidden widths; the input and output widths come from the data. No hidden layer is linear regression; all widths 1 is
-    the scalar chain.  Source: Saxe et al. 2014.
+    `hidden` lists the hidden widths; the input and output widths come from the data. No hidden
+    layer is linear regression; all widths 1 is the scalar chain.  Source: Saxe et al. 2014.
     """
 
     is_linear: ClassVar[bool] = True
-    hidden: tuple[int, ...] = structure(default=(), at_least=1, meaning="hidden widths, inputs first; none: linear regression")
+    hidden: tuple[int, ...] = structure(
+        default=(), at_least=1, meaning="hidden widths, inputs first; none: linear regression"
+    )
 
     def shorthands(self):
         """`width` is every hidden width at once; read, the narrowest."""
-        return {"width": Shorthand("hidden", min(self.hidden), lambda width: (width,) * len(self.hidden))} if self.hidden else {}
+        return (
+            {
+                "width": Shorthand(
+                    "hidden", min(self.hidden), lambda width: (width,) * len(self.hidden)
+                )
+            }
+            if self.hidden
+            else {}
+        )
 
     def init(self, rng, d, k):
         return draw_dense(rng, (d, *self.hidden, k), self.scaling)
@@ -38,7 +48,10 @@ class DeepLinear(Dense):
 
     def matrix(self, params):
         """W = W_L ... W_1 with every layer's multiplier, multiplied from its thinner end."""
-        weights = [multiplied(scale.weight, params[name]["weight"]) for name, scale in layer_scales(self.scaling, params).items()]
+        weights = [
+            multiplied(scale.weight, params[name]["weight"])
+            for name, scale in layer_scales(self.scaling, params).items()
+        ]
         if weights[-1].shape[0] <= weights[0].shape[1]:
             product = weights[-1]
             for weight in reversed(weights[:-1]):

@@ -9,13 +9,18 @@ from learnmech.language.parts import Numbers, array
 
 
 class Linearized(Around):
-    """The tangent of an architecture: f(anchor) + J(anchor) (params - anchor), and so every signal; linear in the parameters, J fixed.
+    """The tangent of an architecture: f(anchor) + J(anchor) (params - anchor), and so every signal;
+    linear in the parameters, J fixed.
 
-    `anchor` are parameters as one flat array (each array raveled, in the natural order of paths); None: the start's own. Signals are the tangents of the
-    signals; the outputs do not go through them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
+    `anchor` are parameters as one flat array (each array raveled, in the natural order of paths);
+    None: the start's own. Signals are the tangents of the signals; the outputs do not go through
+    them. One forward-mode product, never a Jacobian.  Source: Lee et al. 2019.
     """
 
-    anchor: Numbers | None = array(default=None, meaning="the parameters of the tangent as one flat array; the start's own unless given")
+    anchor: Numbers | None = array(
+        default=None,
+        meaning="the parameters of the tangent as one flat array; the start's own unless given",
+    )
 
     def coherent(self):
         refuse_running("Linearized", self.of)
@@ -40,7 +45,9 @@ class Linearized(Around):
 
             return of(at, note), seen
 
-        (outputs, signals), (slope, slopes) = jax.jvp(values, (anchor,), (trees.subtract(params, anchor),))
+        (outputs, signals), (slope, slopes) = jax.jvp(
+            values, (anchor,), (trees.subtract(params, anchor),)
+        )
         for name, value, moved in zip(names, signals, slopes, strict=True):
             tap(name, value + moved)
         return tap("output", outputs + slope)

@@ -1,4 +1,5 @@
-"""Models: a user's own model as a value. Its text says where the model is and its sha256; without leave no text makes anything run."""
+"""Models: a user's own model as a value. Its text says where the model is and its sha256;
+without leave no text makes anything run."""
 
 import functools
 import hashlib
@@ -24,8 +25,9 @@ _OF_COPIES: set[tuple[str, str]] = set()
 class Model(Part):
     """Where a model is, and its sha256.
 
-    `python`: a file and a name in it, `mine.py:model`, with the sha256 of the file. `given`: the name of an object that was handed over in Python, with the
-    sha256 of its content: structure, weights, static fields, and the user's own code it calls.
+    `python`: a file and a name in it, `mine.py:model`, with the sha256 of the file. `given`: the
+    name of an object that was handed over in Python, with the sha256 of its content: structure,
+    weights, static fields, and the user's own code it calls.
     """
 
     python: str | None = structure(default=None)
@@ -34,13 +36,19 @@ class Model(Part):
 
     def coherent(self):
         if (self.python is None) == (self.given is None):
-            raise refused("Model", "either python or given", "both" if self.python else "neither", 'Write for example python = "mine.py:model"')
+            raise refused(
+                "Model",
+                "either python or given",
+                "both" if self.python else "neither",
+                'Write for example python = "mine.py:model"',
+            )
         if self.python is not None:
             _file_and_name(self.python)
 
     @classmethod
     def of(cls, model: object) -> "Model":
-        """The value that stands for an object: an Equinox module, a pair (init, apply), or a function that makes a module from a key."""
+        """The value that stands for an object: an Equinox module, a pair (init, apply), or a
+        function that makes a module from a key."""
         if isinstance(model, cls):
             return model
         model = tuple(model) if isinstance(model, list) else model
@@ -76,19 +84,29 @@ class Model(Part):
     def modules(self):
         if self.python is None or self.key not in _AT_HAND:
             return ()
-        return ((self.sha256[:16], sys.modules[_module_name(_file_and_name(self.python)[0], self.sha256)]),)
+        return (
+            (
+                self.sha256[:16],
+                sys.modules[_module_name(_file_and_name(self.python)[0], self.sha256)],
+            ),
+        )
 
     def parsed(self, folder="."):
         if self.given:
-            return self  # one that was handed over is in no text: what was recorded of it is read, and whoever needs the model itself is refused
+            # one that was handed over is in no text: what was recorded of it is read, and whoever
+            # needs the model itself is refused
+            return self
         path, name = _file_and_name(self.python)
         carried = Path(folder).resolve() / guests.FOLDER / path.name
-        # what a run folder's copy gave is that of run folders: elsewhere modules beside the file may have been edited since
+        # what a run folder's copy gave is that of run folders: elsewhere modules beside the file
+        # may have been edited since
         if self.key in _AT_HAND and (self.key not in _OF_COPIES or carried.is_file()):
             return self
         if not catalog.trusted():
             raise self._unknown()
-        places = [above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)]
+        places = [
+            above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)
+        ]
         path = next((place for place in (carried, *places) if place.is_file()), path)
         if self.key in _AT_HAND and not path.is_file():
             return self
@@ -97,21 +115,47 @@ class Model(Part):
         if self.key in _AT_HAND and found != self.sha256:
             return self
         if found != self.sha256:
-            raise refused("Wrapped", f"{path.name} with sha256 {self.sha256[:16]}...", f"{found[:16]}...", "Restore the file, or write its sha256")
-        if self.key in _AT_HAND:  # the same file with modules of its own: neither the module nor what was compiled of it stands for this one
+            raise refused(
+                "Wrapped",
+                f"{path.name} with sha256 {self.sha256[:16]}...",
+                f"{found[:16]}...",
+                "Restore the file, or write its sha256",
+            )
+        if (
+            self.key in _AT_HAND
+            # the same file with modules of its own: neither the module nor what was compiled of it
+            # stands for this one
+        ):
             sys.modules.pop(_module_name(path, found), None)
             backend.forget()
         (_OF_COPIES.add if path == carried else _OF_COPIES.discard)(self.key)
-        _AT_HAND[self.key] = _run(path, name, source, found, guests.Carried.of(carried.parent) if path == carried else None)
+        _AT_HAND[self.key] = _run(
+            path,
+            name,
+            source,
+            found,
+            guests.Carried.of(carried.parent) if path == carried else None,
+        )
         return self
 
     def _unknown(self):
         if self.given:
-            what, got = "the model itself, which is in no text", f"the name of one, {self.given}, that this process does not know"
-            remedy = "Make the same model here and give it to Wrapped first; one in a file, Wrapped.of('mine.py:model'), is found by itself"
+            what, got = (
+                "the model itself, which is in no text",
+                f"the name of one, {self.given}, that this process does not know",
+            )
+            remedy = (
+                "Make the same model here and give it to Wrapped first; one in a file,"
+                " Wrapped.of('mine.py:model'), is found by itself"
+            )
             return refused("Wrapped", what, f"{got} (sha256 {self.sha256[:16]})", remedy)
         remedy = "Look at the file, then run learnmech --trust, or in Python lm.catalog.trust()"
-        return refused("Wrapped", "leave to run the code that a text names", f"{self.python} without it", remedy)
+        return refused(
+            "Wrapped",
+            "leave to run the code that a text names",
+            f"{self.python} without it",
+            remedy,
+        )
 
 
 def model_of(key: tuple[str, str]) -> object:
@@ -122,7 +166,12 @@ def model_of(key: tuple[str, str]) -> object:
 def _file_and_name(where: object) -> tuple[Path, str]:
     path, _, name = where.rpartition(":") if isinstance(where, str) else ("", "", "")
     if not path.endswith(".py") or not name.isidentifier():
-        raise refused("Wrapped", "a Python file and a name in it", repr(where), "Write for example mine.py:model")
+        raise refused(
+            "Wrapped",
+            "a Python file and a name in it",
+            repr(where),
+            "Write for example mine.py:model",
+        )
     return Path(path), name
 
 
@@ -132,7 +181,8 @@ def _read(path):
             "Wrapped",
             "the file of its model",
             f"no file {path}",
-            "Put it beside the text or in a folder above it, or go to the folder from which that path leads to it",
+            "Put it beside the text or in a folder above it, or go to the folder from which that"
+            " path leads to it",
         )
     return path.read_bytes()
 
@@ -154,9 +204,16 @@ def _run(path, name, source, sha, carried=None):
             exec(module.__code__, vars(module))
         except Exception as error:
             del sys.modules[called]
-            raise refused("Wrapped", f"{path.name} to be run", said(error), f"Mend {path.name}") from error
+            raise refused(
+                "Wrapped", f"{path.name} to be run", said(error), f"Mend {path.name}"
+            ) from error
     if not hasattr(sys.modules[called], name):
-        raise refused("Wrapped", f"a model in {path.name}", f"no {name} in it", f"Name one that {path.name} defines")
+        raise refused(
+            "Wrapped",
+            f"a model in {path.name}",
+            f"no {name} in it",
+            f"Name one that {path.name} defines",
+        )
     model = getattr(sys.modules[called], name)
     check_model(model)
     return model
@@ -166,5 +223,9 @@ def _name_of(model):
     if is_pair(model):
         return ", ".join(map(_name_of, model))
     model = model.func if isinstance(model, functools.partial) else model
-    named = type(model) if isinstance(model, eqx.Module) or not hasattr(model, "__qualname__") else model
+    named = (
+        type(model)
+        if isinstance(model, eqx.Module) or not hasattr(model, "__qualname__")
+        else model
+    )
     return f"{named.__module__}.{named.__qualname__}"

@@ -16,34 +16,56 @@ from learnmech.language.parts import structure
 from learnmech.language.spaces import vector
 from learnmech.machine.backend import kept
 
-# How many outputs a model was made for, by its key, its inputs and the shapes of its parameters, which do not say it.
+# How many outputs a model was made for, by its key, its inputs and the shapes of its parameters,
+# which do not say it.
 _OUTPUTS: dict[tuple, int] = {}
 ROWS = 3
 
 
 class Wrapped(Architecture):
-    """Your own Equinox module, a function from a key to one, or a pair (init, apply): its arrays of floats are the parameters.
+    """Your own Equinox module, a function from a key to one, or a pair (init, apply): its arrays of
+    floats are the parameters.
 
     `model` is one of
     - an Equinox module, called as model(x): its own weights are the start, whatever the seed;
-    - make(key), or make(key, d, k) for d inputs and k outputs, which gives such a module: the seed draws the start;
-    - a pair of init(key), or init(key, d, k), which gives a tree of parameters, and apply(params, x).
+    - make(key), or make(key, d, k) for d inputs and k outputs, which gives such a module: the seed
+      draws the start;
+    - a pair of init(key), or init(key, d, k), which gives a tree of parameters, and apply(params,
+      x).
 
-    It acts on one example x (d,), or ids of the shape that the data have, and so on each of a batch; if `batched`, on a batch (n, d). It gives (k,) outputs,
-    or one without axis, per example.
-    `mixes_samples` says of a batched model that what it gives for an example depends on the others. `Wrapped.of("mine.py:model")` takes it from a file.
-    Every array of floats is a parameter: `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`. All else stays inside.
+    It acts on one example x (d,), or ids of the shape that the data have, and so on each of a
+    batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis, per example.
+    `mixes_samples` says of a batched model that what it gives for an example depends on the others.
+    `Wrapped.of("mine.py:model")` takes it from a file. Every array of floats is a parameter:
+    `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`.
+    All else stays inside.
     """
 
-    model: Model = eqx.field(converter=Model.of, metadata={"meaning": "an Equinox module, a function from a key to one, or a pair (init, apply)"})
-    batched: bool = structure(default=False, kw_only=True, meaning="whether the model takes a batch (n, d), not one example (d,)")
+    model: Model = eqx.field(
+        converter=Model.of,
+        metadata={
+            "meaning": "an Equinox module, a function from a key to one, or a pair (init, apply)"
+        },
+    )
+    batched: bool = structure(
+        default=False,
+        kw_only=True,
+        meaning="whether the model takes a batch (n, d), not one example (d,)",
+    )
     mixes_samples: bool = structure(  # type: ignore[misc]  # of the kind in others, of the model here
-        default=False, kw_only=True, meaning="whether what a batched model gives for an example depends on the others"
+        default=False,
+        kw_only=True,
+        meaning="whether what a batched model gives for an example depends on the others",
     )
 
     def coherent(self):
         if self.mixes_samples and not self.batched:
-            raise refused("Wrapped", "batched where it mixes_samples", "a model of one example", "Set batched, or drop mixes_samples")
+            raise refused(
+                "Wrapped",
+                "batched where it mixes_samples",
+                "a model of one example",
+                "Set batched, or drop mixes_samples",
+            )
 
     @classmethod
     def of(cls, where: str, *, batched: bool = False, mixes_samples: bool = False) -> "Wrapped":
@@ -62,8 +84,16 @@ class Wrapped(Architecture):
             return skeleton.named()
         drawn = Skeleton.of(made(model, jax.random.PRNGKey(int(rng.integers(2**32))), d, k))
         if not drawn.fits(skeleton):
-            what, got = "a model whose key moves its arrays of floats alone", "another structure, or other whole numbers, under another key"
-            raise refused("Wrapped", what, got, "Draw what else is drawn from a key of its own, outside the function")
+            what, got = (
+                "a model whose key moves its arrays of floats alone",
+                "another structure, or other whole numbers, under another key",
+            )
+            raise refused(
+                "Wrapped",
+                what,
+                got,
+                "Draw what else is drawn from a key of its own, outside the function",
+            )
         return drawn.named()
 
     def forward(self, params, X, tap=keep):
@@ -71,11 +101,27 @@ class Wrapped(Architecture):
         if is_fitted(self.model.at_hand):
             made_for = d, _OUTPUTS.get(self._made_for(params, d))
             if made_for[1] is None:
-                raise refused("Wrapped", "parameters as its own start has", "others", "Draw a start by init(rng, d, k) first")
-        return tap("output", _outputs(self.model.key, self.batched, _skeleton(self.model.key, *made_for), params, X))
+                raise refused(
+                    "Wrapped",
+                    "parameters as its own start has",
+                    "others",
+                    "Draw a start by init(rng, d, k) first",
+                )
+        return tap(
+            "output",
+            _outputs(self.model.key, self.batched, _skeleton(self.model.key, *made_for), params, X),
+        )
 
     def _made_for(self, params, d):
-        return self.model.key, d, tuple((layer, name, np.shape(leaf)) for layer, leaves in sorted(params.items()) for name, leaf in sorted(leaves.items()))
+        return (
+            self.model.key,
+            d,
+            tuple(
+                (layer, name, np.shape(leaf))
+                for layer, leaves in sorted(params.items())
+                for name, leaf in sorted(leaves.items())
+            ),
+        )
 
     @classmethod
     def example(cls):
@@ -97,10 +143,23 @@ def _outputs(key, batched, skeleton, params, X):
     form = "(n, k) or (n,) for a batch" if batched else "(k,) or () for an example"
     if not isinstance(f, (jax.Array, np.ndarray)) or not jnp.issubdtype(f.dtype, jnp.floating):
         got = f.dtype if hasattr(f, "dtype") else f"a {type(f).__name__}"
-        raise refused("Wrapped", f"a model that gives one array of floats, {form}", got, "Change what it returns")
-    if f.ndim < 1 or f.shape[0] != X.shape[0] or (f.ndim > 2 and X.ndim == 2 and not jnp.issubdtype(X.dtype, jnp.integer)):
+        raise refused(
+            "Wrapped",
+            f"a model that gives one array of floats, {form}",
+            got,
+            "Change what it returns",
+        )
+    if (
+        f.ndim < 1
+        or f.shape[0] != X.shape[0]
+        or (f.ndim > 2 and X.ndim == 2 and not jnp.issubdtype(X.dtype, jnp.integer))
+    ):
         got = f"{f.shape} for a batch of {X.shape[0]}" if batched else f"{f.shape[1:]}"
-        remedy = "Change what it returns, or drop batched" if batched else "Flatten what it returns, or set batched"
+        remedy = (
+            "Change what it returns, or drop batched"
+            if batched
+            else "Flatten what it returns, or set batched"
+        )
         raise refused("Wrapped", f"a model that gives outputs {form}", got, remedy)
     f = f if f.ndim > 1 else f[:, None]
     return f.astype(jax.tree.leaves(params)[0].dtype)
@@ -115,11 +174,24 @@ def _check_fit(key, batched, skeleton, inputs, outputs):
         raise
     except Exception as error:
         taken = f"{inputs.size} inputs" if inputs.is_vector else str(inputs)
-        what = f"a model that takes {'batches of examples' if batched else 'examples'} of {taken}, as the data have"
-        raise refused("Wrapped", what, said(error), "Make it for so many inputs, or change the data") from error
+        what = (
+            f"a model that takes {'batches of examples' if batched else 'examples'} of {taken}, as"
+            " the data have"
+        )
+        raise refused(
+            "Wrapped", what, said(error), "Make it for so many inputs, or change the data"
+        ) from error
     if found != outputs.shape:
-        wanted, got = (shape[0] if len(shape) == 1 else " x ".join(map(str, shape)) for shape in (outputs.shape, found))
-        raise refused("Wrapped", f"a model of {wanted} outputs, as the data have", f"{got}", "Make it for so many outputs, or change the data")
+        wanted, got = (
+            shape[0] if len(shape) == 1 else " x ".join(map(str, shape))
+            for shape in (outputs.shape, found)
+        )
+        raise refused(
+            "Wrapped",
+            f"a model of {wanted} outputs, as the data have",
+            f"{got}",
+            "Make it for so many outputs, or change the data",
+        )
 
 
 def _shapes(key, batched, skeleton, params, inputs):
@@ -131,7 +203,10 @@ def _shapes(key, batched, skeleton, params, inputs):
 def _draw(key, d, k):
     """The two layers of the example."""
     first, second = jax.random.split(key)
-    return {"hidden": {"weight": jax.random.normal(first, (4, d)) / d**0.5}, "readout": {"weight": jax.random.normal(second, (k, 4)) / 2}}
+    return {
+        "hidden": {"weight": jax.random.normal(first, (4, d)) / d**0.5},
+        "readout": {"weight": jax.random.normal(second, (k, 4)) / 2},
+    }
 
 
 def _apply(params, X):

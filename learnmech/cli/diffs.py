@@ -10,7 +10,8 @@ from learnmech.language.display import plain
 
 
 def diff(one: str, other: str, small: bool) -> dict:
-    """What differs between two sides, each a run folder, a text or an exhibit; as plain data, with the value that is shown."""
+    """What differs between two sides, each a run folder, a text or an exhibit; as plain data,
+    with the value that is shown."""
     ready()
     names = (one, other) if one != other else (f"{one} (one)", f"{other} (other)")
     said = plain.difference(between(_side(one, small), _side(other, small), names))
@@ -22,5 +23,7 @@ def _side(name: str, small: bool):
         return whole(name)
     if not name.endswith(".toml") and name not in catalog.exhibits():
         remedy = "See learnmech runs and learnmech list gallery"
-        raise refused("diff", "a run folder, an experiment's TOML file or an exhibit", repr(name), remedy)
+        raise refused(
+            "diff", "a run folder, an experiment's TOML file or an exhibit", repr(name), remedy
+        )
     return changed_experiment(name, {}, small)[2]

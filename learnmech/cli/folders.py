@@ -29,7 +29,8 @@ UNSPLIT = re.compile('[,;"\\s#]+')
 
 
 def kept_compilations() -> Path | None:
-    """The folder of compiled programs: LEARNMECH_CACHE, or the user's cache folder; None for a user who has none (no HOME, as in a container)."""
+    """The folder of compiled programs: LEARNMECH_CACHE, or the user's cache folder; None for a
+    user who has none (no HOME, as in a container)."""
     if named := os.environ.get("LEARNMECH_CACHE"):
         return Path(named) / "compiled"
     if caches := os.environ.get("XDG_CACHE_HOME"):
@@ -48,7 +49,11 @@ def free(path: Path, suffix: str = "") -> Path:
 
 def found(out: str | Path) -> list[Path]:
     """The folders of runs and sweeps in a folder, newest last."""
-    folders = [f for f in Path(out).glob("*/") if ((f / "run.json").is_file() or is_sweep(f)) and not f.name.startswith(".")]
+    folders = [
+        f
+        for f in Path(out).glob("*/")
+        if ((f / "run.json").is_file() or is_sweep(f)) and not f.name.startswith(".")
+    ]
     return sorted(folders, key=lambda f: _changed(f / (SWEEP if is_sweep(f) else "run.json")))
 
 
@@ -76,7 +81,10 @@ def entry(folder: Path) -> dict:
     shown |= {"verdicts": ["damaged"], "fingerprint": "", "parent": None}
     if said is None:
         return shown
-    if not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
+    if (
+        not isinstance(said.get("format"), int)
+        or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None
+    ):
         return shown | {"verdicts": ["of another make"]}
     made, progress = said["provenance"], sealed.read(folder, "progress.json") or {}
     result = progress.get("result") or {}
@@ -84,11 +92,17 @@ def entry(folder: Path) -> dict:
     verdicts = sorted({c["verdict"] for c in compared})
     status = progress.get("status", "running")
     verdicts = verdicts if status == "finished" else [str(status), *verdicts]
-    return shown | {"made": made["made"], "verdicts": verdicts, "fingerprint": made["fingerprint"], "parent": made.get("parent")}
+    return shown | {
+        "made": made["made"],
+        "verdicts": verdicts,
+        "fingerprint": made["fingerprint"],
+        "parent": made.get("parent"),
+    }
 
 
 def branches(entries: list[dict]) -> list[tuple[int, dict]]:
-    """(depth in the tree of forks, run) of every run once, forks below their parent where that is there."""
+    """(depth in the tree of forks, run) of every run once, forks below their parent where that
+    is there."""
     below: dict = {}
     for one in entries:
         below.setdefault(_parent_of(one, entries), []).append(one)
@@ -109,20 +123,45 @@ def branches(entries: list[dict]) -> list[tuple[int, dict]]:
 
 
 def _parent_of(entry: dict, entries: list[dict]) -> str | None:
-    """The folder of the run it was forked from, None where that is not there; of copies the one of the name it had."""
+    """The folder of the run it was forked from, None where that is not there; of copies the one
+    of the name it had."""
     said = entry["parent"] or {}
-    there = [one["folder"] for one in entries if one is not entry and (one["fingerprint"], one["made"]) == (said.get("fingerprint"), said.get("made"))]
-    return min(there, key=lambda folder: Path(folder).name != Path(said.get("folder", "")).name, default=None)
+    there = [
+        one["folder"]
+        for one in entries
+        if one is not entry
+        and (one["fingerprint"], one["made"]) == (said.get("fingerprint"), said.get("made"))
+    ]
+    return min(
+        there,
+        key=lambda folder: Path(folder).name != Path(said.get("folder", "")).name,
+        default=None,
+    )
 
 
 def delete(folder: Path) -> None:
-    """Delete a run folder: one whose run.json agrees with its checksum, that holds nothing but what a run writes, and that no process is using."""
+    """Delete a run folder: one whose run.json agrees with its checksum, that holds nothing but
+    what a run writes, and that no process is using."""
     if sealed.kind_of(folder) == "link":
-        raise refused("runs", "a run folder to delete", f"{folder}, a link", "Delete the folder that it names, or the link itself by hand")
+        raise refused(
+            "runs",
+            "a run folder to delete",
+            f"{folder}, a link",
+            "Delete the folder that it names, or the link itself by hand",
+        )
     folder = folder.resolve()
     said = sealed.read(folder, "run.json")
-    if said is None or not isinstance(said.get("format"), int) or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None:
-        raise refused("runs", "a run folder of learnmech to delete", f"{folder}, whose run.json is of another make or damaged", "Delete it by hand")
+    if (
+        said is None
+        or not isinstance(said.get("format"), int)
+        or forms.misfit(said.get("provenance"), forms.PROVENANCE) is not None
+    ):
+        raise refused(
+            "runs",
+            "a run folder of learnmech to delete",
+            f"{folder}, whose run.json is of another make or damaged",
+            "Delete it by hand",
+        )
     sealed.check_own(folder)
     take_away(folder, next(_foreign(folder, said), None), "a run")
 
@@ -130,7 +169,12 @@ def delete(folder: Path) -> None:
 def take_away(folder: Path, foreign: Path | None, what: str) -> None:
     """Delete a folder that no process is using; refused where something foreign is in it."""
     if foreign is not None:
-        raise refused("runs", f"a folder that holds {what} alone", f"{foreign} in it", "Move it elsewhere first, or delete the folder by hand")
+        raise refused(
+            "runs",
+            f"a folder that holds {what} alone",
+            f"{foreign} in it",
+            "Move it elsewhere first, or delete the folder by hand",
+        )
     with sealed.said_if_it_fails(f"deleted: {folder}", "Give permission, or delete it by hand"):
         gone = folder.with_name(f".{folder.name[:40]}-{secrets.token_hex(4)}")
         with sealed.lock(folder) as held:
@@ -147,16 +191,23 @@ def _foreign(folder: Path, said: dict):
     for path in sorted(folder.iterdir()):
         if path.name not in listed and not OURS.fullmatch(path.name):
             yield path
-    for path in sorted(one for below in BELOW for one in (folder / below).rglob("*") if one.is_file() and "__pycache__" not in one.parts):
+    for path in sorted(
+        one
+        for below in BELOW
+        for one in (folder / below).rglob("*")
+        if one.is_file() and "__pycache__" not in one.parts
+    ):
         name = path.relative_to(folder).as_posix()
         if name not in names and not WRITTEN.match(name):
             yield path
 
 
 def write_csv(dataset, path: Path) -> None:
-    """A row per mark, a column per entry: `mode_strength[mode=2]`; axes without labels count from 0.
+    """A row per mark, a column per entry: `mode_strength[mode=2]`; axes without labels count from
+    0.
 
-    No name has a comma (`layer1.weight[0,:]` is layer1.weight[0 :]) or a quote, so that the header splits as simply as the rows.
+    No name has a comma (`layer1.weight[0,:]` is layer1.weight[0 :]) or a quote, so that the header
+    splits as simply as the rows.
     """
     columns = {name: dataset[name].values for name in ("step", "time") if name in dataset.coords}
     for name, variable in dataset.data_vars.items():
@@ -164,7 +215,10 @@ def write_csv(dataset, path: Path) -> None:
             continue
         axes = [d for d in variable.dims if d != "time"]
         values = variable.transpose("time", *axes).values
-        labels = [variable[d].values if d in variable.coords else np.arange(variable.sizes[d]) for d in axes]
+        labels = [
+            variable[d].values if d in variable.coords else np.arange(variable.sizes[d])
+            for d in axes
+        ]
         for where in np.ndindex(*values.shape[1:]):
             at = " ".join(f"{d}={labels[i][where[i]]}" for i, d in enumerate(axes))
             column = f"{name}[{at}]" if at else str(name)

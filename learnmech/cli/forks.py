@@ -1,4 +1,5 @@
-"""The commands that take a run up again: fork, resume, read, twins; and interventions as they are typed."""
+"""The commands that take a run up again: fork, resume, read, twins; and interventions as they
+are typed."""
 
 import re
 from pathlib import Path
@@ -32,7 +33,9 @@ from learnmech.system.state import arrays_of
 DRAWN = (".png", ".svg", ".pdf")
 
 
-def events_of(said: list[tuple[str, str]], at: float, memory: str, parent: Path) -> tuple[tuple[Intervention, ...], dict]:
+def events_of(
+    said: list[tuple[str, str]], at: float, memory: str, parent: Path
+) -> tuple[tuple[Intervention, ...], dict]:
     """(events at `at`, changes of the clock) of what was typed: (option, value) in its order."""
     events, clock = [], {}
     for option, value in said:
@@ -50,17 +53,25 @@ def _event(option, value, at, memory) -> Intervention:
     if option == "event":
         table = {"at": at, **_table(value)}
         if table["at"] == 0 < at:
-            raise refused("--event", f"at = {at:g} or later", "at = 0", "Fork earlier, or leave at away")
+            raise refused(
+                "--event", f"at = {at:g} or later", "at = 0", "Fork earlier, or leave at away"
+            )
         return text.part_of(Intervention, table)
     if option in ("freeze", "thaw", "reset-memory", "ablate", "linearize"):
-        named = {"freeze": interventions.Freeze, "ablate": interventions.Patch, "reset-memory": interventions.ResetMemory}
+        named = {
+            "freeze": interventions.Freeze,
+            "ablate": interventions.Patch,
+            "reset-memory": interventions.ResetMemory,
+        }
         if option == "linearize":
             return interventions.Linearize(at=at)
         if option == "thaw":
             return interventions.Thaw(value, memory, at=at)
         return named[option](value, at=at)
     if option == "relabel":
-        return text.part_of(Intervention, {"kind": "relabel", "at": at, "shuffle": text.value_of(value)})
+        return text.part_of(
+            Intervention, {"kind": "relabel", "at": at, "shuffle": text.value_of(value)}
+        )
     path, typed = _last_assignment(option, value)
     if option == "perturb":
         how = "add" if typed[:1] in "+-" else "scale" if typed[:1] == "*" else "set"
@@ -87,7 +98,12 @@ def _plain(value):
 def _table(value):
     found = text.value_of(value)
     if not isinstance(found, dict):
-        raise refused("--event", "an inline table", repr(value), 'Write for example {kind = "noise", path = "layer1", size = 0.1}')
+        raise refused(
+            "--event",
+            "an inline table",
+            repr(value),
+            'Write for example {kind = "noise", path = "layer1", size = 0.1}',
+        )
     return found
 
 
@@ -95,7 +111,12 @@ def _last_assignment(option, value):
     """(path, value); the indices of an address may hold = too, as in layer2.post[unit=7]=0.5."""
     found = re.fullmatch(r"((?:[^=\[\]]|\[[^\]]*\])+)=(.+)", value)
     if found is None:
-        raise refused(f"--{option}", "a path and a value", repr(value), f"Write for example {EXAMPLES[option]}")
+        raise refused(
+            f"--{option}",
+            "a path and a value",
+            repr(value),
+            f"Write for example {EXAMPLES[option]}",
+        )
     return found[1].strip(), found[2].strip()
 
 
@@ -114,21 +135,35 @@ def _number(option, typed):
     try:
         return float(typed)
     except ValueError:
-        raise refused(f"--{option}", "a number", repr(typed), f"Write for example {EXAMPLES[option]}") from None
+        raise refused(
+            f"--{option}", "a number", repr(typed), f"Write for example {EXAMPLES[option]}"
+        ) from None
 
 
 def _transplants(value, at, parent):
     path, source = _last_assignment("transplant", value)
     run, found, step = source.rpartition("@")
     if not found:
-        raise refused("--transplant", "a run and a step", repr(source), f"Write for example {EXAMPLES['transplant']}")
+        raise refused(
+            "--transplant",
+            "a run and a step",
+            repr(source),
+            f"Write for example {EXAMPLES['transplant']}",
+        )
     donor = whole(parent if run in ("", "self") else run)
     arrays = arrays_of(donor.at(_number("transplant", step)))
     address = Address.parse(path)
     for name in address.among(arrays):
         where = f"{name}[{address.index}]" if address.index else name
-        index = address.selection(np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name])))
-        yield Transplant(where, np.asarray(arrays[name])[index], f"{donor.experiment.fingerprint[:16]} at {step}", at=at)
+        index = address.selection(
+            np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name]))
+        )
+        yield Transplant(
+            where,
+            np.asarray(arrays[name])[index],
+            f"{donor.experiment.fingerprint[:16]} at {step}",
+            at=at,
+        )
 
 
 def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> dict:
@@ -142,8 +177,20 @@ def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> 
     watching = (*record.watch, *watch) or None
     with phases(quiet, target.name) as told:
         told.enter("running")
-        made = forked(record, at, events, watching, until, _settled(told), target, changes=clock, keep_data=keep_data)
-        changed = [event.name for event in events] + [f"{path} = {value}" for path, value in clock.items()]
+        made = forked(
+            record,
+            at,
+            events,
+            watching,
+            until,
+            _settled(told),
+            target,
+            changes=clock,
+            keep_data=keep_data,
+        )
+        changed = [event.name for event in events] + [
+            f"{path} = {value}" for path, value in clock.items()
+        ]
         return _concluded(made, target, record, changed, told)
 
 
@@ -160,11 +207,25 @@ def _settled(told):
 def _concluded(made: Record, target: Path, parent: Record | None, events: list[str], told) -> dict:
     told.settle()
     told.enter("looking which theories apply", "which theories apply")
-    claim = f"At {made.provenance['parent']['at']:g}: {', '.join(events)}" if events else f"{target.name}, gone on"
+    claim = (
+        f"At {made.provenance['parent']['at']:g}: {', '.join(events)}"
+        if events
+        else f"{target.name}, gone on"
+    )
     surveyed = survey(made.course.start)
-    comparisons = tuple(compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed))
+    comparisons = tuple(
+        compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed)
+    )
     drawn: dict[str, Any] = {}
-    result: dict[str, Any] = {"name": target.name, "claim": claim, "source": "", "folder": str(target), "holds": True, "checks": [], "reason": ""}
+    result: dict[str, Any] = {
+        "name": target.name,
+        "claim": claim,
+        "source": "",
+        "folder": str(target),
+        "holds": True,
+        "checks": [],
+        "reason": "",
+    }
     if parent is not None:
         told.enter("laying it beside its parent")
         try:
@@ -174,12 +235,18 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
         except Refused as refusal:  # no marks in common
             result["twins"] = {"said": str(refusal)}
     interrupted = any(note.startswith("interrupted") for note in made.notes)
-    result |= {"comparisons": [comparison_of(one) for one in comparisons], "notes": list(made.notes), "interrupted": interrupted}
+    result |= {
+        "comparisons": [comparison_of(one) for one in comparisons],
+        "notes": list(made.notes),
+        "interrupted": interrupted,
+    }
     result["data"] = made.provenance.get("data_read", "")
     result |= {"wall_seconds": made.provenance["wall_seconds"], "quantities": quantities_of(made)}
     conclude(target, result)
     told.enter("writing the report", "report")
-    exhibit = Exhibit(claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn)
+    exhibit = Exhibit(
+        claim=claim, source="", experiment=lambda: made.experiment, watch=made.watch, **drawn
+    )
     report.write(Shown(exhibit, made.experiment, made, comparisons), target, surveyed)
     return result | {"domain": brief(surveyed)}
 
@@ -187,11 +254,21 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
 def drawn_out(figure, file: Path) -> None:
     """A figure to a file, which must not exist yet."""
     if file.exists():
-        raise refused("--out", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+        raise refused(
+            "--out",
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
     try:
         figure.savefig(file)
     except OSError as error:
-        raise refused("--out", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+        raise refused(
+            "--out",
+            f"a place to write {file}",
+            error.strerror or str(error),
+            "Choose another place",
+        ) from None
 
 
 def resume(folder, quiet) -> dict:
@@ -200,10 +277,14 @@ def resume(folder, quiet) -> dict:
     found = facts(folder, "resume").progress
     with phases(quiet, Path(folder).resolve().name) as told:
         if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
-            return _concluded(whole(folder), Path(folder), None, [], told)  # all was run, but it was stopped before anything was concluded
+            return _concluded(
+                whole(folder), Path(folder), None, [], told
+            )  # all was run, but it was stopped before anything was concluded
         told.enter("running")
         made = resumed(folder, _settled(told))
-        if found["status"] == "finished" and made.result:  # it had ended, and only what was damaged was read again
+        if (
+            found["status"] == "finished" and made.result
+        ):  # it had ended, and only what was damaged was read again
             return made.result | {"notes": list(made.notes)}
         return _concluded(made, Path(folder), None, [], told)
 
@@ -219,9 +300,16 @@ def read(folder, what, when, out) -> dict:
         dataset_out(dataset, Path(out))
     quantities = {}
     for name, variable in dataset.data_vars.items():
-        quantities[str(name)] = ends(variable) | {"values": variable.values.tolist() if variable.size <= 1000 else None}
+        quantities[str(name)] = ends(variable) | {
+            "values": variable.values.tolist() if variable.size <= 1000 else None
+        }
     at = dataset["step" if "step" in dataset.coords else "time"].values.tolist()
-    return {"folder": str(folder), "at": at, "quantities": quantities, "file": None if out is None else str(out)}
+    return {
+        "folder": str(folder),
+        "at": at,
+        "quantities": quantities,
+        "file": None if out is None else str(out),
+    }
 
 
 def steps_of(written: str | None, record: Record) -> list[float]:
@@ -232,13 +320,17 @@ def steps_of(written: str | None, record: Record) -> list[float]:
     for part in written.split(","):
         try:
             numbers = [float(number) for number in part.split(":")]
-            begin, end, stride = (*numbers, 1.0)[:3] if len(numbers) in (2, 3) else (*numbers, *numbers, 1.0)
+            begin, end, stride = (
+                (*numbers, 1.0)[:3] if len(numbers) in (2, 3) else (*numbers, *numbers, 1.0)
+            )
             count = np.floor((end - begin) / stride + 1e-9)
             if not count <= 1e6:
                 raise ValueError
             steps += [begin + stride * index for index in range(int(count) + 1)]
         except (ValueError, TypeError, ZeroDivisionError):
-            raise refused("--steps", "steps", repr(part), "Write for example 10,20,30 or 0:100:10") from None
+            raise refused(
+                "--steps", "steps", repr(part), "Write for example 10,20,30 or 0:100:10"
+            ) from None
     return steps
 
 
@@ -246,25 +338,46 @@ def twins(one, other, when, out) -> dict:
     """How far two runs are apart."""
     ready()
     first = whole(one)
-    distances = divergence.twins(first, whole(other), None if when is None else steps_of(when, first))
+    distances = divergence.twins(
+        first, whole(other), None if when is None else steps_of(when, first)
+    )
     if out is not None and Path(out).suffix in DRAWN:
         drawn_out(apart.apart(distances, f"{other} beside {one}"), Path(out))
     elif out is not None:
         dataset_out(distances, Path(out))
-    return {"name": f"{other} beside {one}", "file": None if out is None else str(out), "twins": twins_of(distances)}
+    return {
+        "name": f"{other} beside {one}",
+        "file": None if out is None else str(out),
+        "twins": twins_of(distances),
+    }
 
 
 def twins_of(distances) -> dict:
     """Twins at their first mark apart and at their last, as plain data."""
     apart_at = np.flatnonzero(distances["distance"].values > 0)
-    first, last = distances.isel(time=int(apart_at[0]) if len(apart_at) else 0), distances.isel(time=-1)
+    first, last = (
+        distances.isel(time=int(apart_at[0]) if len(apart_at) else 0),
+        distances.isel(time=-1),
+    )
     mark = "step" if "step" in distances.coords else "time"
     layers = {}
     for layer in distances["layer"].values:
         pick = {"layer": layer}
         layers[str(layer)] = {
-            f"{name}_{when}": float(at[name].sel(pick)) for name in ("weight_distance", "gradient_distance") for when, at in (("first", first), ("last", last))
+            f"{name}_{when}": float(at[name].sel(pick))
+            for name in ("weight_distance", "gradient_distance")
+            for when, at in (("first", first), ("last", last))
         } | {"share": float(last["weight_share"].sel(pick))}
     ends_at = {"first": float(first[mark]), "last": float(last[mark]), "axis": mark}
-    totals = {name: [float(first[name]), float(last[name])] for name in ("distance", "function_distance")}
-    return ends_at | totals | {"growth_rate": float(last["growth_rate"]), "growth_units": distances["growth_rate"].attrs["units"], "layers": layers}
+    totals = {
+        name: [float(first[name]), float(last[name])] for name in ("distance", "function_distance")
+    }
+    return (
+        ends_at
+        | totals
+        | {
+            "growth_rate": float(last["growth_rate"]),
+            "growth_units": distances["growth_rate"].attrs["units"],
+            "layers": layers,
+        }
+    )

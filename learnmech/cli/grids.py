@@ -1,4 +1,5 @@
-"""The sweep command: axes as typed, the grid, its last values, and what other commands do with the folder of a sweep."""
+"""The sweep command: axes as typed, the grid, its last values, and what other commands do with
+the folder of a sweep."""
 
 import hashlib
 import itertools
@@ -32,17 +33,31 @@ GATHERED, OWN = "gathered.json", re.compile(r"sweep(-\d+)?\.nc")
 
 
 def axis_values(written: str) -> list:
-    """The values of `a,b,c`, `lin(0,1,5)` or `geom(0.01,1,5)`; commas inside brackets do not separate."""
+    """The values of `a,b,c`, `lin(0,1,5)` or `geom(0.01,1,5)`; commas inside brackets do not
+    separate."""
     for name, spread in (("lin", np.linspace), ("geom", np.geomspace)):
         if written.startswith(f"{name}(") and written.endswith(")"):
             try:
                 low, high, count = (float(v) for v in written[len(name) + 1 : -1].split(","))
-                if not (1 <= count <= 1e6 and count == int(count) and np.isfinite([low, high]).all() and (name == "lin" or low * high > 0)):
+                if not (
+                    1 <= count <= 1e6
+                    and count == int(count)
+                    and np.isfinite([low, high]).all()
+                    and (name == "lin" or low * high > 0)
+                ):
                     raise ValueError
-                return [int(round(v)) if abs(v - round(v)) <= 1e-12 * abs(v) else float(v) for v in spread(low, high, int(count))]
+                return [
+                    int(round(v)) if abs(v - round(v)) <= 1e-12 * abs(v) else float(v)
+                    for v in spread(low, high, int(count))
+                ]
             except ValueError:
                 example = "lin(0,1,5)" if name == "lin" else "geom(0.01,1,5)"
-                raise refused("sweep", f"{name}(first, last, count)", repr(written), f"Write for example {example}") from None
+                raise refused(
+                    "sweep",
+                    f"{name}(first, last, count)",
+                    repr(written),
+                    f"Write for example {example}",
+                ) from None
     parts, depth = [""], 0
     for letter in written:
         depth += (letter in "[{(") - (letter in ")}]")
@@ -54,7 +69,8 @@ def axis_values(written: str) -> list:
 
 
 def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -> dict:
-    """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there; whoever finds all points kept gathers them."""
+    """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there;
+    whoever finds all points kept gathers them."""
     ready()
     shard = shard_of(shard)
     axes: dict = {}
@@ -62,38 +78,78 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
     for path, value in map(assignment, assignments):
         values = axis_values(value)
         if path in axes or path in fixed or len(set(map(repr, values))) < len(values):
-            raise refused("sweep", "every knob, and every value of it, once", f"{path}={value} again", "Drop the repetition")
+            raise refused(
+                "sweep",
+                "every knob, and every value of it, once",
+                f"{path}={value} again",
+                "Drop the repetition",
+            )
         (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
     name, exhibit, experiment = changed_experiment(subject, fixed, small)
     # one folder for each sweep: what is swept, over which values, seeds and readings
-    told = "".join([*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)])
+    told = "".join(
+        [*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)]
+    )
     mine = hashlib.sha256(told.encode()).hexdigest()[:8]
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
     with phases(quiet, f"{name} sweep", points=True) as told:
         told.enter("running")
-        grid = sweeps.sweep(experiment, axes, seeds, exhibit.watch, backend, target, progress=told.possible, shard=shard)
+        grid = sweeps.sweep(
+            experiment,
+            axes,
+            seeds,
+            exhibit.watch,
+            backend,
+            target,
+            progress=told.possible,
+            shard=shard,
+        )
         kept, of = int((grid["reached"] > 0).sum()), int(grid["reached"].size)
         file = None
         if kept == of:
             told.enter("writing the page")
             file = _gathered_into(target, grid, f"{name} over {', '.join(axes) or 'seeds'}")
-    facts: dict[str, Any] = {"name": name, "folder": str(target), "file": None if file is None else str(file), "points": {"kept": kept, "of": of}}
+    facts: dict[str, Any] = {
+        "name": name,
+        "folder": str(target),
+        "file": None if file is None else str(file),
+        "points": {"kept": kept, "of": of},
+    }
     facts |= {"shard": None if shard is None else list(shard), "diverged": _count(grid)}
-    return facts | {"backend": grid.attrs["backend"], "left_out": grid.attrs["left_out"], "rows": _rows(grid, axes)}
+    return facts | {
+        "backend": grid.attrs["backend"],
+        "left_out": grid.attrs["left_out"],
+        "rows": _rows(grid, axes),
+    }
 
 
 def _gathered_into(target, grid, title) -> Path:
-    """sweep.nc, the figure and the page: of this sweep in place of its own earlier ones, and beside those of another that was here before."""
-    identity, moved = described(target, "sweep").said["identity"], folders.free(target / "sweep", ".nc")
-    numbers = [str(name) for name, one in grid.variables.items() if one.ndim and one.size and one.dtype.kind in "fiub"]
+    """sweep.nc, the figure and the page: of this sweep in place of its own earlier ones, and
+    beside those of another that was here before."""
+    identity, moved = (
+        described(target, "sweep").said["identity"],
+        folders.free(target / "sweep", ".nc"),
+    )
+    numbers = [
+        str(name)
+        for name, one in grid.variables.items()
+        if one.ndim and one.size and one.dtype.kind in "fiub"
+    ]
     checked = {"encoding": {name: {"fletcher32": True} for name in numbers}}
-    with sealed.said_if_it_fails(str(target), "Free some space, and give the same sweep again: its points are kept"), alone(target):
+    with (
+        sealed.said_if_it_fails(
+            str(target), "Free some space, and give the same sweep again: its points are kept"
+        ),
+        alone(target),
+    ):
         before = sealed.read(target, GATHERED) or {}
         mine = before.get("identity") == identity and OWN.fullmatch(str(before.get("file")))
         file = sealed.inside(target, before["file"]) if mine else moved
         # the name first: who is killed in between finds it again, and leaves no second file
         sealed.write(target, GATHERED, {"identity": identity, "file": file.name})
-        sealed.appear(lambda part: _storable(grid).to_netcdf(part, engine="netcdf4", **checked), file)
+        sealed.appear(
+            lambda part: _storable(grid).to_netcdf(part, engine="netcdf4", **checked), file
+        )
         report.write_grid(grid, target, title, _laid_before(target))
     return file
 
@@ -106,8 +162,11 @@ def _storable(grid):
 
 
 def _rows(grid, axes) -> list[dict]:
-    """Of each point its knobs, and what every scalar quantity ended at: the mean over seeds, its standard error, and how many diverged."""
-    scalars = [str(q) for q in grid.data_vars if set(grid[q].dims) <= {*axes, "seed", "time", "mark"}]
+    """Of each point its knobs, and what every scalar quantity ended at: the mean over seeds, its
+    standard error, and how many diverged."""
+    scalars = [
+        str(q) for q in grid.data_vars if set(grid[q].dims) <= {*axes, "seed", "time", "mark"}
+    ]
     ends, ended, rows = {q: last_values(grid, q) for q in scalars}, diverged(grid), []
     for places in itertools.product(*(range(len(values)) for values in axes.values())):
         at = dict(zip(axes, places, strict=True))
@@ -115,12 +174,22 @@ def _rows(grid, axes) -> list[dict]:
         for q in scalars:
             values = np.atleast_1d(ends[q].isel(at).values.astype(float))
             with np.errstate(all="ignore"):
-                sem = float(values.std(ddof=1) / np.sqrt(len(values))) if len(values) > 1 else float("nan")
+                sem = (
+                    float(values.std(ddof=1) / np.sqrt(len(values)))
+                    if len(values) > 1
+                    else float("nan")
+                )
                 row[q] = {"mean": float(values.mean()), "sem": sem}
-        found = np.atleast_1d((grid["reached"] * np.nan if ended is None else ended).isel(at).values)
+        found = np.atleast_1d(
+            (grid["reached"] * np.nan if ended is None else ended).isel(at).values
+        )
         there = np.atleast_1d(grid["reached"].isel(at).values) > 0
         row["runs"] = {"kept": int(there.sum()), "of": int(there.size)}
-        row["diverged"] = {"runs": int(np.isfinite(found).sum()), "of": int(found.size), "at": sorted(found[np.isfinite(found)].tolist())}
+        row["diverged"] = {
+            "runs": int(np.isfinite(found).sum()),
+            "of": int(found.size),
+            "at": sorted(found[np.isfinite(found)].tolist()),
+        }
         rows.append(row)
     return rows
 
@@ -131,17 +200,32 @@ def _count(grid) -> int:
 
 
 def show(folder: Path) -> dict:
-    """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds; of one under way what is there."""
+    """A sweep as rows: its knobs, and what was read at the end of each point, over its seeds; of
+    one under way what is there."""
     found = described(folder, "learnmech")
     counts = {"kept": found.counted(), "of": found.size}
     facts: dict[str, Any] = {"folder": str(folder), "points": counts}
     if not counts["kept"]:
-        return facts | {"backend": "", "columns": [], "rows": [], "below": [f"0 of {counts['of']} points"], "note": f"0 of {counts['of']} points"}
+        return facts | {
+            "backend": "",
+            "columns": [],
+            "rows": [],
+            "below": [f"0 of {counts['of']} points"],
+            "note": f"0 of {counts['of']} points",
+        }
     grid = sweeps.load(folder)
     table = report.table_of(grid)
     rows = [list(row) for row in table.rows]
-    facts |= {"backend": grid.attrs["backend"], "columns": list(table.columns), "rows": rows, "below": list(table.below)}
-    return facts | {"note": grid.attrs.get("note", ""), "compared": [one.theory for one in _laid_before(Path(folder))]}
+    facts |= {
+        "backend": grid.attrs["backend"],
+        "columns": list(table.columns),
+        "rows": rows,
+        "below": list(table.below),
+    }
+    return facts | {
+        "note": grid.attrs.get("note", ""),
+        "compared": [one.theory for one in _laid_before(Path(folder))],
+    }
 
 
 def export(folder: Path, file: Path) -> dict:
@@ -152,28 +236,45 @@ def export(folder: Path, file: Path) -> dict:
         dataset_out(_storable(grid), file)
         return {"file": str(file), "bytes": file.stat().st_size} | note
     if file.exists():
-        raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+        raise refused(
+            "export",
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
     axes = {*report.knobs_of(grid), "seed", "time", "mark"}
-    scalars = grid.drop_dims([dim for dim in grid.dims if dim not in axes])  # where there is none, the points and marks alone
+    scalars = grid.drop_dims(
+        [dim for dim in grid.dims if dim not in axes]
+    )  # where there is none, the points and marks alone
     with sealed.said_if_it_fails(str(file), "Choose another place"):
         sealed.appear(lambda part: scalars.to_dataframe().to_csv(part), file)
     return {"file": str(file), "bytes": file.stat().st_size} | note
 
 
 def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> dict:
-    """A theory over every point of a sweep; what it says is kept in the folder, and drawn on its page."""
+    """A theory over every point of a sweep; what it says is kept in the folder, and drawn on its
+    page."""
     ready()
     if tolerance is not None and not tolerance > 0:
         raise refused("compare", "tolerance > 0", tolerance, "Give for example 1e-6")
     if Path(other).is_dir():
-        raise refused("compare", "a theory to lay over the points of a sweep", f"the folder {other}", "Name a theory; learnmech list theories tells them")
+        raise refused(
+            "compare",
+            "a theory to lay over the points of a sweep",
+            f"the folder {other}",
+            "Name a theory; learnmech list theories tells them",
+        )
     folder, theory = Path(folder), text.part_of(Theory, other)
     with phases(quiet, f"{other} over {folder.name}", points=True) as told:
         told.enter("comparing")
         laid = sweeps.compare_grid(folder, theory, tolerance, told.possible)
     found = described(folder, "compare")
     stored = packed(laid.dataset, found.said["identity"])
-    with sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"), sealed.shared(folder), alone(folder):
+    with (
+        sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"),
+        sealed.shared(folder),
+        alone(folder),
+    ):
         sealed.inside(folder, LAID).mkdir(exist_ok=True)
         sealed.put(folder, f"{LAID}/{catalog.kebab(type(theory).__name__)}{SEALED}", stored)
         _page(folder)
@@ -197,16 +298,23 @@ def page_again(folder: Path, out: Path | None) -> dict:
 def _page(folder) -> Path:
     grid = sweeps.load(folder)
     over = ", ".join(report.knobs_of(grid)) or "seeds"
-    return report.write_grid(grid, folder, f"{folder.resolve().name} over {over}", _laid_before(folder))
+    return report.write_grid(
+        grid, folder, f"{folder.resolve().name} over {over}", _laid_before(folder)
+    )
 
 
 def _laid_before(folder) -> "list[sweeps.GridComparison]":
-    """What theories said of this sweep before, each as it was kept; of another sweep, or damaged, it is left out."""
+    """What theories said of this sweep before, each as it was kept; of another sweep, or
+    damaged, it is left out."""
     found, identity = [], described(folder).said["identity"]
     for file in sorted((folder / LAID).glob(f"*{SEALED}")):
         try:
             dataset = unpacked(file.read_bytes(), identity)
-            found.append(sweeps.GridComparison(str(dataset.attrs["theory"]), str(dataset.attrs["source"]), dataset))
+            found.append(
+                sweeps.GridComparison(
+                    str(dataset.attrs["theory"]), str(dataset.attrs["source"]), dataset
+                )
+            )
         except UNREADABLE as error:
             LOG.warning("%s is left out: %s; learnmech compare makes it again", file, error)
     return found

@@ -16,8 +16,9 @@ from learnmech.theories.base import Theory
 def report_again(folder: Path, out: Path | None) -> dict:
     """report.html (and figure.svg) of a run folder, or the page in a file of its own.
 
-    The theories that were laid over the run are laid over it again, those that apply where none was: what its folder
-    holds is enough, so that it does not matter whether the first report was ever written, or is whole.
+    The theories that were laid over the run are laid over it again, those that apply where none
+    was: what its folder holds is enough, so that it does not matter whether the first report was
+    ever written, or is whole.
     """
     ready()
     if out is not None:
@@ -37,19 +38,44 @@ def shown_of(record: Record, name: str) -> Shown:
     if "comparisons" in said:
         compared = [compared_again(record, one) for one in said["comparisons"]]
     else:
-        compared = [comparison.compare(record, theory) for theory in applying(record.course.start, record.watch)]
+        compared = [
+            comparison.compare(record, theory)
+            for theory in applying(record.course.start, record.watch)
+        ]
     fields = {field.name for field in dataclasses.fields(Check)}
-    checks = tuple(Check(**{key: value for key, value in one.items() if key in fields}) for one in said.get("checks", ()))
+    checks = tuple(
+        Check(**{key: value for key, value in one.items() if key in fields})
+        for one in said.get("checks", ())
+    )
     texts = {key: str(said.get(key) or "") for key in ("claim", "source", "reason")}
     texts["claim"] = texts["claim"] or name
-    exhibit = Exhibit(texts["claim"], texts["source"], lambda: record.experiment, watch=record.watch, reason=texts["reason"])
-    return Shown(exhibit, record.experiment, record, tuple(one for one in compared if one is not None), checks)
+    exhibit = Exhibit(
+        texts["claim"],
+        texts["source"],
+        lambda: record.experiment,
+        watch=record.watch,
+        reason=texts["reason"],
+    )
+    return Shown(
+        exhibit,
+        record.experiment,
+        record,
+        tuple(one for one in compared if one is not None),
+        checks,
+    )
 
 
 def compared_again(record: Record, said: dict) -> comparison.Comparison | None:
-    """A theory laid over a run as it was before; None for a theory of the mean of many runs, which one run does not hold."""
-    found = {member.name: member for member in catalog.members("theories").values()}.get(said["theory"])
+    """A theory laid over a run as it was before; None for a theory of the mean of many runs,
+    which one run does not hold."""
+    found = {member.name: member for member in catalog.members("theories").values()}.get(
+        said["theory"]
+    )
     theory = text.part_of(Theory, found.kind) if found is not None else None
     if theory is None or theory.over_seeds:
         return None
-    return comparison.compare(record, theory, {row["quantity"]: row["tolerance"] for row in said["rows"] if row["tolerance"]} or None)
+    return comparison.compare(
+        record,
+        theory,
+        {row["quantity"]: row["tolerance"] for row in said["rows"] if row["tolerance"]} or None,
+    )

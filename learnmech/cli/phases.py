@@ -1,4 +1,5 @@
-"""Phases: what a command is at, and how far: a bar on a terminal, lines elsewhere; always on stderr."""
+"""Phases: what a command is at, and how far: a bar on a terminal, lines elsewhere; always on
+stderr."""
 
 import contextlib
 import logging
@@ -8,7 +9,8 @@ import time
 from learnmech.machine.logs import LOG
 from learnmech.runs.running import heard
 
-# Where stderr is no terminal a run says how far it is after so many seconds, each time after twice as many more.
+# Where stderr is no terminal a run says how far it is after so many seconds, each time after twice
+# as many more.
 FIRST_WORD = 5.0
 
 
@@ -18,7 +20,8 @@ class Phases:
     def __init__(self, name: str, bar=None):
         self.name, self.bar, self.task = name, bar, None
         self.spent: dict[str, float] = {}
-        # a mistake is answered by one sentence: lines wait until what was asked for is known to be possible
+        # a mistake is answered by one sentence: lines wait until what was asked for is known to be
+        # possible
         self._held: list[str] | None = []
         self._now, self._since, self._next = "", time.perf_counter(), FIRST_WORD
         self._runs, self._reached, self._last = 0, 0, ""
@@ -32,12 +35,15 @@ class Phases:
         self._now, self._next, self._runs = group or phase, FIRST_WORD, 0
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
-        elif phase != self._last and (self._now != before or phase.startswith("laying")):  # lines are not many: one where it was looked for many theories
+        elif phase != self._last and (
+            self._now != before or phase.startswith("laying")
+        ):  # lines are not many: one where it was looked for many theories
             self._say(f"{self.name}: {phase}")
         self._last = phase
 
     def settle(self) -> None:
-        """What was asked for is possible: lines that waited are said, and all others as they come."""
+        """What was asked for is possible: lines that waited are said, and all others as they
+        come."""
         held, self._held = self._held or [], None
         for words in held:
             _line(words)
@@ -68,7 +74,12 @@ class Phases:
         if progress.reached <= self._reached or not self._runs:
             self._runs += 1
         self._reached = progress.reached
-        self._far(progress.reached, progress.marks, f"further run {self._runs}: {_where(progress)}", last=False)
+        self._far(
+            progress.reached,
+            progress.marks,
+            f"further run {self._runs}: {_where(progress)}",
+            last=False,
+        )
 
     def counted(self, done: int, of: int) -> None:
         """How many of so many are done."""
@@ -113,24 +124,46 @@ class _Heard(logging.Handler):
             self.phases.enter(said, group)
 
 
-GROUPS = {"laying": "theories", "looking": "which theories apply", "drawing": "report", "writing": "report", "checking": "its checks"}
+GROUPS = {
+    "laying": "theories",
+    "looking": "which theories apply",
+    "drawing": "report",
+    "writing": "report",
+    "checking": "its checks",
+}
 
 
 @contextlib.contextmanager
 def phases(quiet: bool, name: str, points: bool = False):
-    """The phases of a command, said on stderr unless it is to be quiet; they are counted either way.
+    """The phases of a command, said on stderr unless it is to be quiet; they are counted either
+    way.
 
-    Runs that are given no progress of their own are told as further runs; where the command counts `points`, each a run, they are not.
+    Runs that are given no progress of their own are told as further runs; where the command counts
+    `points`, each a run, they are not.
     """
     with contextlib.ExitStack() as stack:
         bar = None
         if not quiet and sys.stderr.isatty():
             from rich.console import Console
-            from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+            from rich.progress import (
+                BarColumn,
+                Progress,
+                TextColumn,
+                TimeElapsedColumn,
+                TimeRemainingColumn,
+            )
 
             share = TextColumn("{task.percentage:3.0f}%  {task.fields[said]}", markup=False)
-            columns = (TextColumn("{task.description}", markup=False), BarColumn(), share, TimeElapsedColumn(), TimeRemainingColumn())
-            bar = stack.enter_context(Progress(*columns, console=Console(stderr=True), transient=True))
+            columns = (
+                TextColumn("{task.description}", markup=False),
+                BarColumn(),
+                share,
+                TimeElapsedColumn(),
+                TimeRemainingColumn(),
+            )
+            bar = stack.enter_context(
+                Progress(*columns, console=Console(stderr=True), transient=True)
+            )
         said = _Silent(name) if quiet else Phases(name, bar)
         handler, level = _Heard(said), LOG.level
         LOG.addHandler(handler)

@@ -37,7 +37,8 @@ def told() -> logging.Handler:
 
 
 def any_letter() -> None:
-    """A letter that the terminal's encoding has not (a pipe on Windows, an ASCII locale) is replaced instead of ending the command."""
+    """A letter that the terminal's encoding has not (a pipe on Windows, an ASCII locale) is
+    replaced instead of ending the command."""
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="replace")

@@ -49,7 +49,12 @@ def assignment(change: str) -> tuple[str, str]:
     """(path, value) of `path=value`."""
     path, found, value = change.partition("=")
     if not found or not path:
-        raise refused("The command line", "knobs as path=value", repr(change), "Write for example rule.rate=0.1")
+        raise refused(
+            "The command line",
+            "knobs as path=value",
+            repr(change),
+            "Write for example rule.rate=0.1",
+        )
     return path, value
 
 
@@ -58,11 +63,14 @@ def _changes(changes) -> dict:
 
 
 def subject_of(name: str, changes: dict, small: bool) -> tuple[str, Exhibit, dict]:
-    """(short name, exhibit, its knobs to change): one of the gallery, or a plain one made of a TOML file."""
+    """(short name, exhibit, its knobs to change): one of the gallery, or a plain one made of a
+    TOML file."""
     if name.endswith(".toml") or Path(name).is_file():
         return Path(name).stem, _from_file(Path(name), changes), {}
     if name not in catalog.exhibits():
-        raise refused("learnmech", "an exhibit or a TOML file", repr(name), nearest(name, catalog.exhibits()))
+        raise refused(
+            "learnmech", "an exhibit or a TOML file", repr(name), nearest(name, catalog.exhibits())
+        )
     exhibit = catalog.exhibit(name)
     return name, exhibit, {**(exhibit.twin if small else {}), **changes}
 
@@ -75,45 +83,80 @@ def changed_experiment(subject: str, changes: dict, small: bool) -> tuple[str, E
 
 def _from_file(path: Path, changes: dict) -> Exhibit:
     if not path.is_file():
-        raise refused("learnmech", "an experiment's TOML file", f"no file {path}", "Give the path of an existing file")
+        raise refused(
+            "learnmech",
+            "an experiment's TOML file",
+            f"no file {path}",
+            "Give the path of an existing file",
+        )
     try:
         table = text.parse(path.read_text(encoding="utf-8"), str(path))
     except UnicodeDecodeError:
         raise refused("learnmech", "a TOML file in UTF-8", str(path), "Save it as UTF-8") from None
     except OSError as error:
-        raise refused("learnmech", f"to read {path}", error.strerror or str(error), "Give it permission") from None
+        raise refused(
+            "learnmech", f"to read {path}", error.strerror or str(error), "Give it permission"
+        ) from None
     watch, theories = (_named(table, word) for word in ("watch", "theories"))
     experiment = text.part_of(Experiment, text.arrays_in(table, path.parent))
     for where, value in changes.items():
         experiment = experiment.with_value(where, value)
     start = prepare(experiment)
-    if watch is not None:  # before theories look at it: the sharpness alone of a network of 9 million weights took 25 s
+    if (
+        watch is not None
+        # before theories look at it: the sharpness alone of a network of 9 million weights took 25
+        # s
+    ):
         course, seen = Course(start), watched(tuple(watch), start)
         check_room("run", room(course, seen)[0], Path("."))
-    chosen = applying(start) if theories is None else tuple(text.part_of(Theory, one) for one in theories)
+    chosen = (
+        applying(start)
+        if theories is None
+        else tuple(text.part_of(Theory, one) for one in theories)
+    )
     if watch is None:
         read = comparison.watching(chosen, start)
-        seen = (*read, *(one for one in watched(None, start) if type(one) not in {type(i) for i in read}))
-    silent = [theory for theory in chosen if not any(comparison.foretold(theory, one, start) for one in seen)]
+        seen = (
+            *read,
+            *(one for one in watched(None, start) if type(one) not in {type(i) for i in read}),
+        )
+    silent = [
+        theory
+        for theory in chosen
+        if not any(comparison.foretold(theory, one, start) for one in seen)
+    ]
     for theory in chosen if theories is not None else ():
         if theory.over_seeds:
             raise refused(
                 type(theory).__name__,
                 "a mean over many seeds",
                 "one run",
-                "Leave it out of theories; sweep over seeds, and lay it over that: learnmech compare SWEEP THEORY",
+                "Leave it out of theories; sweep over seeds, and lay it over that: learnmech"
+                " compare SWEEP THEORY",
             )
         if theory in silent:
-            raise refused(type(theory).__name__, f"a quantity it predicts to be watched ({', '.join(theory.predicts)})", watch, "Watch one of them")
+            raise refused(
+                type(theory).__name__,
+                f"a quantity it predicts to be watched ({', '.join(theory.predicts)})",
+                watch,
+                "Watch one of them",
+            )
     chosen = tuple(theory for theory in chosen if theory not in silent)
-    return Exhibit(claim=path.stem, source="", experiment=lambda: experiment, watch=seen, theories=chosen)
+    return Exhibit(
+        claim=path.stem, source="", experiment=lambda: experiment, watch=seen, theories=chosen
+    )
 
 
 def _named(table: dict, word: str) -> list | None:
     """The list of parts under a word beside the experiment, taken out of its table."""
     found = table.pop(word, None)
     if found is not None and not isinstance(found, list):
-        raise refused(word, "a list of kinds", repr(found), f'Write for example {word} = ["{"loss" if word == "watch" else "decoupled"}"]')
+        raise refused(
+            word,
+            "a list of kinds",
+            repr(found),
+            f'Write for example {word} = ["{"loss" if word == "watch" else "decoupled"}"]',
+        )
     return found
 
 
@@ -127,15 +170,26 @@ comparison_of, conditions_of, _checks_of = plain.comparison, plain.conditions, p
 def describe(family: str, kind: str) -> dict:
     """One member of a family: what it says of itself, and its knobs with their defaults."""
     if family not in catalog.FAMILIES:
-        raise refused("list", "a family of the catalogue", repr(family), nearest(family, catalog.FAMILIES))
+        raise refused(
+            "list", "a family of the catalogue", repr(family), nearest(family, catalog.FAMILIES)
+        )
     cls = catalog.find(family, kind)
     knobs = {}
     for field in dataclasses.fields(cls):
         wanted = field.metadata.get("choices") or ""
-        default = "to be given" if field.default is dataclasses.MISSING else show_value(field.default)
-        bounds = " ".join(f"{SAYS[name]} {bound:g}" for name, bound in field.metadata.get("bounds", {}).items())
+        default = (
+            "to be given" if field.default is dataclasses.MISSING else show_value(field.default)
+        )
+        bounds = " ".join(
+            f"{SAYS[name]} {bound:g}" for name, bound in field.metadata.get("bounds", {}).items()
+        )
         meaning = meaning_of(cls, field.name)
-        knobs[field.name] = {"default": default, "choices": ", ".join(map(str, wanted)), "bounds": bounds, "meaning": meaning}
+        knobs[field.name] = {
+            "default": default,
+            "choices": ", ".join(map(str, wanted)),
+            "bounds": bounds,
+            "meaning": meaning,
+        }
     return {"family": family, "kind": kind, "text": without_knobs(cls), "knobs": knobs}
 
 
@@ -149,12 +203,24 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         start = prepare(exhibit.changed(knobs))
         if until is not None:
             running.parse_until(until, exhibit.watch, start)
-        target = folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}") if out is None else Path(out)
+        target = (
+            folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}")
+            if out is None
+            else Path(out)
+        )
         check_new(target)
         foretold = expected(name, exhibit, knobs, start, until, target, told)
         told.tell(f"{name}: {foretold}{uncounted(name, exhibit)}")
         told.enter("running")
-        shown = perform(checked_aloud(exhibit), changes=knobs, until=until, progress=told.show, start=start, folder=target, keep_data=keep_data)
+        shown = perform(
+            checked_aloud(exhibit),
+            changes=knobs,
+            until=until,
+            progress=told.show,
+            start=start,
+            folder=target,
+            keep_data=keep_data,
+        )
         told.enter("looking which theories apply", "which theories apply")
         surveyed = survey(shown.record.course.start)
         result = {
@@ -177,7 +243,12 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         told.enter("writing the report", "report")
         report.write(shown, target, surveyed)
         told.leave()
-    seconds = {"all": time.perf_counter() - began, "estimated": foretold.seconds, "parts": told.spent, "foretold": dict(foretold.parts)}
+    seconds = {
+        "all": time.perf_counter() - began,
+        "estimated": foretold.seconds,
+        "parts": told.spent,
+        "foretold": dict(foretold.parts),
+    }
     return result | {"domain": brief(surveyed), "seconds": seconds}
 
 
@@ -194,19 +265,39 @@ def quantities_of(record: Record) -> dict[str, dict]:
 def brief(surveyed: dict[str, dict], nearest_few: int = 3) -> dict:
     """Which theories apply, and the nearest of the others with what fails."""
     near = nearest_theories(surveyed)[:nearest_few]
-    return {"applies": [kind for kind, one in surveyed.items() if one["applies"]], "nearest": {kind: failing_conditions(surveyed[kind]) for kind in near}}
+    return {
+        "applies": [kind for kind, one in surveyed.items() if one["applies"]],
+        "nearest": {kind: failing_conditions(surveyed[kind]) for kind in near},
+    }
 
 
 def dataset_out(dataset, file: Path) -> None:
     """A Dataset as .nc or .csv, which must not exist yet."""
     if file.exists():
-        raise refused("export", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+        raise refused(
+            "export",
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
     if file.suffix not in (".nc", ".csv"):
         raise refused("export", "a file ending in .nc or .csv", str(file), "Choose one of them")
     try:
-        appear(lambda part: dataset.to_netcdf(part, engine="netcdf4") if file.suffix == ".nc" else folders.write_csv(dataset, part), file)
+        appear(
+            lambda part: (
+                dataset.to_netcdf(part, engine="netcdf4")
+                if file.suffix == ".nc"
+                else folders.write_csv(dataset, part)
+            ),
+            file,
+        )
     except (OSError, RuntimeError) as error:  # netCDF says what fails below it as a RuntimeError
-        raise refused("export", f"a place to write {file}", getattr(error, "strerror", None) or str(error), "Choose another place") from None
+        raise refused(
+            "export",
+            f"a place to write {file}",
+            getattr(error, "strerror", None) or str(error),
+            "Choose another place",
+        ) from None
 
 
 def predict(subject, changes, names, out, small) -> dict:
@@ -215,7 +306,12 @@ def predict(subject, changes, names, out, small) -> dict:
     start = prepare(experiment)
     theories = [_theory(n) for n in names] or list(exhibit.theories) or list(applying(start))
     if not theories:
-        raise refused("predict", "a theory that applies", "none", f"See learnmech theories {subject}, or name one by --theory")
+        raise refused(
+            "predict",
+            "a theory that applies",
+            "none",
+            f"See learnmech theories {subject}, or name one by --theory",
+        )
     said = {}
     for theory in theories:
         conditions, dataset = theory.conditions(start), None
@@ -225,18 +321,39 @@ def predict(subject, changes, names, out, small) -> dict:
             if len(theories) == 1:
                 raise
             # one of several does not end the others
-            words = str(refusal) if isinstance(refusal, Refused) else f"{type(refusal).__name__}: {refusal}"
-            conditions += (Condition("it can say something here", words, "so", False, decided=isinstance(refusal, Refused)),)
+            words = (
+                str(refusal)
+                if isinstance(refusal, Refused)
+                else f"{type(refusal).__name__}: {refusal}"
+            )
+            conditions += (
+                Condition(
+                    "it can say something here",
+                    words,
+                    "so",
+                    False,
+                    decided=isinstance(refusal, Refused),
+                ),
+            )
         said[type(theory).__name__] = {
             "source": theory.source,
             "conditions": conditions_of(conditions),
-            "quantities": {} if dataset is None else {str(q): ends(dataset[q]) for q in dataset.data_vars},
+            "quantities": (
+                {} if dataset is None else {str(q): ends(dataset[q]) for q in dataset.data_vars}
+            ),
         }
         if dataset is None:
             continue
         if out is not None:
             out = Path(out)
-            dataset_out(dataset, out if len(theories) == 1 else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}"))
+            dataset_out(
+                dataset,
+                (
+                    out
+                    if len(theories) == 1
+                    else out.with_stem(f"{out.stem}-{catalog.kebab(type(theory).__name__)}")
+                ),
+            )
     return {"name": name, "theories": said}
 
 
@@ -249,7 +366,10 @@ def whole(folder) -> Record:
     if found.damaged:
         broken = next(note for note in found.notes if note.startswith("damaged: ")).split("; ")[0]
         raise refused(
-            "learnmech", "a whole run folder", f"{folder}, {broken}", f"Run learnmech resume {folder}, which reads it again, or lm.load what is whole"
+            "learnmech",
+            "a whole run folder",
+            f"{folder}, {broken}",
+            f"Run learnmech resume {folder}, which reads it again, or lm.load what is whole",
         )
     return found
 
@@ -281,14 +401,29 @@ def runs(out, delete) -> dict:
     """The folders of runs and sweeps, or one deleted."""
     if delete is not None:
         places = (Path(delete), Path(out) / delete) if delete else ()
-        folder = next((one for one in places if (one / "run.json").is_file() or is_sweep(one)), None)
+        folder = next(
+            (one for one in places if (one / "run.json").is_file() or is_sweep(one)), None
+        )
         if folder is None:
-            raise refused("runs", "the folder of a run or a sweep to delete", str(delete), nearest(delete, [f.name for f in folders.found(out)]))
+            raise refused(
+                "runs",
+                "the folder of a run or a sweep to delete",
+                str(delete),
+                nearest(delete, [f.name for f in folders.found(out)]),
+            )
         (sweeping.delete if is_sweep(folder) else folders.delete)(folder)
         return {"deleted": str(folder)}
     if not Path(out).is_dir() and Path(out) != folders.RUNS:
-        raise refused("runs", "a folder of run folders", str(out), "Give the folder in which runs were written")
-    entries = [sweeping.entry(folder) if is_sweep(folder) else folders.entry(folder) for folder in folders.found(out)]
+        raise refused(
+            "runs",
+            "a folder of run folders",
+            str(out),
+            "Give the folder in which runs were written",
+        )
+    entries = [
+        sweeping.entry(folder) if is_sweep(folder) else folders.entry(folder)
+        for folder in folders.found(out)
+    ]
     return {"runs": entries, "folder": str(Path(out).resolve())}
 
 
@@ -311,7 +446,11 @@ def check(names, small, quiet) -> dict:
         relieve()
         if name.endswith(".py"):
             for title, checks in contracts.of_file(name).items():
-                results[title] = {"claim": "keeps its contracts", "checks": _checks_of(checks), "comparisons": []} | _held(checks)
+                results[title] = {
+                    "claim": "keeps its contracts",
+                    "checks": _checks_of(checks),
+                    "comparisons": [],
+                } | _held(checks)
             continue
         _, exhibit, knobs = subject_of(name, {}, small)
         with phases(quiet, name) as told:

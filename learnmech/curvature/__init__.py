@@ -1,4 +1,5 @@
-"""Curvature: the shape of the landscape around a point, seen through products of its curvature with vectors."""
+"""Curvature: the shape of the landscape around a point, seen through products of its curvature
+with vectors."""
 
 from learnmech.language.catalog import lazy_files
 

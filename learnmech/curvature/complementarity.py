@@ -1,4 +1,5 @@
-"""Complementarity: two positive semidefinite matrices, one an affine map of the other, whose product is zero; for matrices of a few rows."""
+"""Complementarity: two positive semidefinite matrices, one an affine map of the other, whose
+product is zero; for matrices of a few rows."""
 
 from typing import NamedTuple
 
@@ -13,7 +14,8 @@ ROUNDS, HALVINGS = 100, 20
 
 
 class Pair(NamedTuple):
-    """X and M of `complementary`, and |Q + B[X] - M| over |Q|: where that is not small, no pair was found."""
+    """X and M of `complementary`, and |Q + B[X] - M| over |Q|: where that is not small, no pair
+    was found."""
 
     X: Float[Array, "k k"]
     M: Float[Array, "k k"]
@@ -21,19 +23,25 @@ class Pair(NamedTuple):
 
 
 def symmetric_basis(k: int) -> Float[np.ndarray, "m k k"]:
-    """An orthonormal basis E_a of the symmetric k x k matrices, m = k(k+1)/2, in the order of `triu_indices`; <E_a, X> are the coordinates of X."""
+    """An orthonormal basis E_a of the symmetric k x k matrices, m = k(k+1)/2, in the order of
+    `triu_indices`; <E_a, X> are the coordinates of X."""
     rows, columns = np.triu_indices(k)
     basis, place = np.zeros((len(rows), k, k)), np.arange(len(rows))
-    basis[place, rows, columns] = basis[place, columns, rows] = np.where(rows == columns, 1.0, np.sqrt(0.5))
+    basis[place, rows, columns] = basis[place, columns, rows] = np.where(
+        rows == columns, 1.0, np.sqrt(0.5)
+    )
     return basis
 
 
 def complementary(Q: Float[Array, "k k"], B: Float[Array, "m m"], tolerance: float = 1e-12) -> Pair:
-    """X, M = Q + B[X] with 0 <= X, 0 <= M and XM = 0: a semidefinite complementarity problem, B positive semidefinite in the coordinates of `symmetric_basis`.
+    """X, M = Q + B[X] with 0 <= X, 0 <= M and XM = 0: a semidefinite complementarity problem, B
+    positive semidefinite in the coordinates of `symmetric_basis`.
 
-    With Y = X - M, X its positive part and M its negative one, both are semidefinite and XM = 0 whatever Y is, and one equation is left,
-    F(Y) = Q + B[Y+] - (-Y)+ = 0. Newton's steps solve it with y+ softened to (y + sqrt(y^2 + 4 s^2))/2 in each eigenvalue, so that XM = s^2, as s goes to 0.
-    For k = 1, X = max(0, -Q/B).  Source: Chen & Tseng 2003; the problem is that of Cohen et al. 2025.
+    With Y = X - M, X its positive part and M its negative one, both are semidefinite and XM = 0
+    whatever Y is, and one equation is left, F(Y) = Q + B[Y+] - (-Y)+ = 0. Newton's steps solve it
+    with y+ softened to (y + sqrt(y^2 + 4 s^2))/2 in each eigenvalue, so that XM = s^2, as s goes to
+    0. For k = 1, X = max(0, -Q/B).  Source: Chen & Tseng 2003; the problem is that of Cohen et al.
+    2025.
     """
     k = len(Q)
     E, one = jnp.asarray(symmetric_basis(k), Q.dtype), jnp.eye(len(B), dtype=B.dtype)
@@ -65,7 +73,9 @@ def complementary(Q: Float[Array, "k k"], B: Float[Array, "m m"], tolerance: flo
             share = carry[0] / 2
             return share, missed(y + share * way, s)[0]
 
-        share, f = jax.lax.while_loop(too_far, halved, (jnp.ones((), y.dtype), missed(y + way, s)[0]))
+        share, f = jax.lax.while_loop(
+            too_far, halved, (jnp.ones((), y.dtype), missed(y + way, s)[0])
+        )
         return y + share * way, jnp.linalg.norm(f)
 
     def turn(carry):

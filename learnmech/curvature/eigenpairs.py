@@ -1,4 +1,5 @@
-"""Eigenpairs: the sharpest and the lowest directions of a landscape where one stands, compiled once for a structure."""
+"""Eigenpairs: the sharpest and the lowest directions of a landscape where one stands, compiled
+once for a structure."""
 
 from typing import NamedTuple
 
@@ -19,7 +20,8 @@ from learnmech.system.landscape import System
 
 
 class Eigenpairs(NamedTuple):
-    """Eigenvalues, unit eigenvectors (their largest entry positive), residuals |Cv - lambda v|, and the products this took.
+    """Eigenvalues, unit eigenvectors (their largest entry positive), residuals |Cv - lambda v|, and
+    the products this took.
 
     The largest come first, behind them the lowest from below; NaN where not converged.
     """
@@ -32,14 +34,30 @@ class Eigenpairs(NamedTuple):
 
 @eqx.filter_jit
 def _found(system, params, start, of, top, bottom, iterations, tolerance, formed):
-    return extremes(flattened(product_of(system, params, of), params), start, top, bottom, iterations, tolerance, formed=formed)
+    return extremes(
+        flattened(product_of(system, params, of), params),
+        start,
+        top,
+        bottom,
+        iterations,
+        tolerance,
+        formed=formed,
+    )
 
 
 @eqx.filter_jit
 def _missed(system, params, start, of, iterations, tolerance, formed, rows, lowered):
     """The largest eigenpair of what is left where those of these rows are lowered by so much."""
     product = flattened(product_of(system, params, of), params)
-    return extremes(lambda v: product(v) - lowered * (rows @ v) @ rows, start, 1, 0, iterations, tolerance, formed=formed)
+    return extremes(
+        lambda v: product(v) - lowered * (rows @ v) @ rows,
+        start,
+        1,
+        0,
+        iterations,
+        tolerance,
+        formed=formed,
+    )
 
 
 def _drawn(seed, flat):
@@ -58,25 +76,43 @@ def eigenpairs(
     partial: bool = False,
     copies: bool = False,
 ) -> Eigenpairs:
-    """The k largest and `bottom` lowest eigenvalues of a curvature (`operators`), with vectors, to residuals of `tolerance` times the largest in size.
+    """The k largest and `bottom` lowest eigenvalues of a curvature (`operators`), with vectors, to
+    residuals of `tolerance` times the largest in size.
 
-    What has not converged within `iterations` products is refused with its residual, or with `partial` given as NaN. Lanczos from one vector sees each
-    eigenspace once: an eigenvalue of multiplicity m may come once in place of m times, and lower ones move up. With `copies` (of the largest alone) what was
-    missed is searched for from fresh vectors until nothing above the k-th is left: a search more, and one for each copy found.
+    What has not converged within `iterations` products is refused with its residual, or with
+    `partial` given as NaN. Lanczos from one vector sees each eigenspace once: an eigenvalue of
+    multiplicity m may come once in place of m times, and lower ones move up. With `copies` (of the
+    largest alone) what was missed is searched for from fresh vectors until nothing above the k-th
+    is left: a search more, and one for each copy found.
     """
     check_params("eigenpairs", system, params)
     flat, unflatten = flatten_util.ravel_pytree(params)
     k, bottom, iterations = _counts(flat.size, k, bottom, iterations, copies)
-    tolerance, seed = fraction("eigenpairs", "tolerance", tolerance), whole_number("eigenpairs", "seed", seed)
+    tolerance, seed = (
+        fraction("eigenpairs", "tolerance", tolerance),
+        whole_number("eigenpairs", "seed", seed),
+    )
     check_operator(system, of)
-    knobs = (np.asarray(iterations), np.asarray(tolerance, np.float64), is_formed(flat.size, iterations))
+    knobs = (
+        np.asarray(iterations),
+        np.asarray(tolerance, np.float64),
+        is_formed(flat.size, iterations),
+    )
     found = _found(system, params, _drawn(seed, flat), of, k, bottom, *knobs)
     known = [np.asarray(part) for part in (found.said, found.vectors, found.residuals)]
     products, finest = int(found.products), max(tolerance, 100 * np.finfo(flat.dtype).eps)
     for again in range(1, flat.size if copies else 1):
         values, rows, _ = known
         size = max(np.abs(values).max(), np.finfo(flat.dtype).tiny)
-        other = _missed(system, params, _drawn([seed, again], flat), of, *knobs, rows, jnp.asarray(2 * size, flat.dtype))
+        other = _missed(
+            system,
+            params,
+            _drawn([seed, again], flat),
+            of,
+            *knobs,
+            rows,
+            jnp.asarray(2 * size, flat.dtype),
+        )
         products += int(other.products)
         if not float(other.said[0]) > values[-1] + finest * size:
             break
@@ -85,18 +121,38 @@ def eigenpairs(
     if not partial and not np.isfinite(values).all():
         worst = np.max(residuals[~np.isfinite(values)])
         remedy = "Raise iterations or tolerance, or take what has converged with partial=True"
-        raise refused("eigenpairs", f"residuals <= {tolerance:g} of the largest eigenvalue", f"{worst:.3g} after {products} products", remedy)
+        raise refused(
+            "eigenpairs",
+            f"residuals <= {tolerance:g} of the largest eigenvalue",
+            f"{worst:.3g} after {products} products",
+            remedy,
+        )
     signs = np.sign(np.take_along_axis(rows, np.argmax(np.abs(rows), axis=1)[:, None], axis=1))
-    return Eigenpairs(values, tuple(unflatten(jnp.asarray(row)) for row in rows * signs), residuals, products)
+    return Eigenpairs(
+        values, tuple(unflatten(jnp.asarray(row)) for row in rows * signs), residuals, products
+    )
 
 
 def _counts(size, k, bottom, iterations, copies):
     who = "eigenpairs"
-    k, bottom, iterations = (whole_number(who, name, value) for name, value in (("k", k), ("bottom", bottom), ("iterations", iterations)))
+    k, bottom, iterations = (
+        whole_number(who, name, value)
+        for name, value in (("k", k), ("bottom", bottom), ("iterations", iterations))
+    )
     if not 1 <= k + bottom <= size:
-        raise refused(who, f"from 1 to {size} eigenvalues, one for each parameter", f"{k} largest and {bottom} lowest", "Ask for others")
+        raise refused(
+            who,
+            f"from 1 to {size} eigenvalues, one for each parameter",
+            f"{k} largest and {bottom} lowest",
+            "Ask for others",
+        )
     if iterations < k + bottom:
-        raise refused(who, f"iterations >= {k + bottom}, one for each eigenvalue", iterations, "Raise iterations")
+        raise refused(
+            who,
+            f"iterations >= {k + bottom}, one for each eigenvalue",
+            iterations,
+            "Raise iterations",
+        )
     if copies and bottom:
         raise refused(who, "bottom = 0 with copies", bottom, "Ask for the lowest apart")
     return k, bottom, iterations
@@ -114,18 +170,25 @@ def check_params(who: str, system: System, params: Params) -> None:
     """Refuse parameters that the system's network cannot take."""
     try:
         trees.shapes_of(_loss, system, params)
-        taken = all(jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(params))
+        taken = all(
+            jnp.issubdtype(jnp.result_type(leaf), jnp.floating) for leaf in jax.tree.leaves(params)
+        )
     except Refused:
         raise
     except Exception:  # of whatever kind a network raises that is given what it cannot take
         taken = False
     if not taken:
-        raise refused(who, "parameters of this system's network", shown(params), "Give those of a state of it")
+        raise refused(
+            who, "parameters of this system's network", shown(params), "Give those of a state of it"
+        )
 
 
 def shown(params: Params) -> str:
     """A tree by its paths and shapes, the first few of them."""
-    said = [f"{path} {getattr(leaf, 'shape', repr(leaf))}" for path, leaf in trees.leaves_by_path(params).items()]
+    said = [
+        f"{path} {getattr(leaf, 'shape', repr(leaf))}"
+        for path, leaf in trees.leaves_by_path(params).items()
+    ]
     return ", ".join(said[:6]) + (", ..." if len(said) > 6 else "") or repr(params)
 
 
@@ -135,19 +198,25 @@ def _loss(system, params):
 
 def _merged(known, other, k):
     """The k largest of those known and one more."""
-    values, rows, residuals = (np.concatenate([one, np.asarray(two)]) for one, two in zip(known, (other.said, other.vectors, other.residuals), strict=True))
+    values, rows, residuals = (
+        np.concatenate([one, np.asarray(two)])
+        for one, two in zip(known, (other.said, other.vectors, other.residuals), strict=True)
+    )
     order = np.argsort(-values, kind="stable")[:k]
     return values[order], rows[order], residuals[order]
 
 
 def top_curvature(system: System, params: Params) -> tuple[float, Params]:
-    """The largest eigenvalue of the Hessian of the training loss and its unit eigenvector, to a residual of 1e-10 of it (100 round-offs where that is more).
+    """The largest eigenvalue of the Hessian of the training loss and its unit eigenvector, to a
+    residual of 1e-10 of it (100 round-offs where that is more).
 
     NaN, with a vector of NaN, where it cannot be found.
     """
     found = eigenpairs(system, params, tolerance=1e-10, partial=True)
     value, (vector,) = float(found.values[0]), found.vectors
-    return value, vector if np.isfinite(value) else jax.tree.map(lambda leaf: jnp.full_like(leaf, jnp.nan), vector)
+    return value, vector if np.isfinite(value) else jax.tree.map(
+        lambda leaf: jnp.full_like(leaf, jnp.nan), vector
+    )
 
 
 def sharpness(system: System, params: Params) -> float:
@@ -156,10 +225,12 @@ def sharpness(system: System, params: Params) -> float:
 
 
 def sharpness_at_least(system: System, params: Params, products: int = 20, seed: int = 0) -> float:
-    """A lower bound of the largest eigenvalue of the Hessian of the training loss, from so many products: the largest Ritz value, v'Hv of a unit vector v.
+    """A lower bound of the largest eigenvalue of the Hessian of the training loss, from so many
+    products: the largest Ritz value, v'Hv of a unit vector v.
 
-    It is no larger than the eigenvalue whether it has converged or not. It has, to 1e-3, where fewer products were enough. NaN where the Hessian is not of
-    numbers.  Source: Parlett 1998, sec. 11.
+    It is no larger than the eigenvalue whether it has converged or not. It has, to 1e-3, where
+    fewer products were enough. NaN where the Hessian is not of numbers.  Source: Parlett 1998, sec.
+    11.
     """
     check_params("sharpness_at_least", system, params)
     flat, _ = flatten_util.ravel_pytree(params)

@@ -1,7 +1,10 @@
-"""Lanczos: the ends of the spectrum of a symmetric map on flat vectors, with full reorthogonalization and restarts, and the residual of everything it says.
+"""Lanczos: the ends of the spectrum of a symmetric map on flat vectors, with full
+reorthogonalization and restarts, and the residual of everything it says.
 
-Our own few lines, since what there is does not serve: matfree (0.6) divides by the length of the next vector whatever it is, so that it goes on with round-off
-where the vectors seen are all there are to see; it neither stops nor restarts, and it maps products over probes at once, which takes twice as long on a CPU.
+Our own few lines, since what there is does not serve: matfree (0.6) divides by the length of the
+next vector whatever it is, so that it goes on with round-off where the vectors seen are all there
+are to see; it neither stops nor restarts, and it maps products over probes at once, which takes
+twice as long on a CPU.
 """
 
 from collections.abc import Callable
@@ -17,12 +20,14 @@ from learnmech.language.trees import Array
 FORMED = 64
 """Up to so many parameters a product for each is cheaper than to search."""
 BLOCK, BLOCKED = 32, 2**20
-"""Rows to a block where a basis has more entries than the second: only the blocks in use are gone through, since rows of zeros cost as much."""
+"""Rows to a block where a basis has more entries than the second: only the blocks in use are
+gone through, since rows of zeros cost as much."""
 FlatProduct = Callable[[Float[Array, " p"]], Float[Array, " p"]]
 
 
 class Extremes(NamedTuple):
-    """Eigenvalues (the largest first, behind them the lowest first), unit eigenvectors as rows, |Cv - lambda v|, whether that is small, and the products."""
+    """Eigenvalues (the largest first, behind them the lowest first), unit eigenvectors as rows,
+    |Cv - lambda v|, whether that is small, and the products."""
 
     values: Float[Array, " k"]
     vectors: Float[Array, "k p"]
@@ -37,9 +42,11 @@ class Extremes(NamedTuple):
 
 
 class _Basis(NamedTuple):
-    """Orthonormal rows Q (zeros below those in use) in blocks, the map between them T = Q C Q' (float64), how many are in T, and the unit vector ahead.
+    """Orthonormal rows Q (zeros below those in use) in blocks, the map between them T = Q C Q'
+    (float64), how many are in T, and the unit vector ahead.
 
-    `out` is how far C leads from the rows along the vector ahead: 0 where it does not lead out of them.
+    `out` is how far C leads from the rows along the vector ahead: 0 where it does not lead out of
+    them.
     """
 
     Q: tuple[Float[Array, "b p"], ...]
@@ -50,7 +57,8 @@ class _Basis(NamedTuple):
 
 
 class _Ritz(NamedTuple):
-    """The eigenvalues of T in rising order, its eigenvectors as columns, and how many of the first stand for rows not in use."""
+    """The eigenvalues of T in rising order, its eigenvectors as columns, and how many of the
+    first stand for rows not in use."""
 
     values: Float[Array, " m"]
     vectors: Float[Array, "m m"]
@@ -70,15 +78,19 @@ def extremes(
     formed: bool | None = None,
     held: int | None = None,
 ) -> Extremes:
-    """The `top` largest and `bottom` lowest eigenvalues of a symmetric map, by thick-restarted Lanczos, every vector orthogonalized against all others.
+    """The `top` largest and `bottom` lowest eigenvalues of a symmetric map, by thick-restarted
+    Lanczos, every vector orthogonalized against all others.
 
-    Stops as soon as every residual is at most `tolerance` times the largest eigenvalue in size (looked at each `often` products), or after `iterations`
-    products; one more for each eigenvalue measures its residual (where not `measured`, it is what the basis says of it, true down to round-off). A tolerance
-    below 100 round-offs of the precision is raised to it. A map of at most 64 parameters (and `iterations`) is formed and diagonalized (`formed` says so where
-    `iterations` is traced). Otherwise a start sees each eigenspace once, so that an eigenvalue of multiplicity m comes once (`eigenpairs` looks for copies);
-    where it has seen all there is before as many as asked for are found, a fresh direction made of the start goes on. `within` is a mask of ones and zeros
-    outside of which the map and the start are zero. `held` vectors are kept in memory: 32, or 20 more than four times those asked for.
-    Source: Wu & Simon 2000; Parlett 1998.
+    Stops as soon as every residual is at most `tolerance` times the largest eigenvalue in size
+    (looked at each `often` products), or after `iterations` products; one more for each eigenvalue
+    measures its residual (where not `measured`, it is what the basis says of it, true down to
+    round-off). A tolerance below 100 round-offs of the precision is raised to it. A map of at most
+    64 parameters (and `iterations`) is formed and diagonalized (`formed` says so where `iterations`
+    is traced). Otherwise a start sees each eigenspace once, so that an eigenvalue of multiplicity m
+    comes once (`eigenpairs` looks for copies); where it has seen all there is before as many as
+    asked for are found, a fresh direction made of the start goes on. `within` is a mask of ones and
+    zeros outside of which the map and the start are zero. `held` vectors are kept in memory: 32, or
+    20 more than four times those asked for. Source: Wu & Simon 2000; Parlett 1998.
     """
     size, wanted = int(start.size), top + bottom
     finest = jnp.maximum(tolerance, 100 * float(jnp.finfo(start.dtype).eps))
@@ -103,14 +115,20 @@ def extremes(
             # half, for the round-off by which a residual differs from what the basis says of it
             return found, jnp.all(residuals <= finest / 2 * size) & (basis.used >= wanted)
 
-        last = (basis.used >= jnp.minimum(most, room)) | (products >= iterations) | ((basis.out == 0) & (basis.used >= wanted))
+        last = (
+            (basis.used >= jnp.minimum(most, room))
+            | (products >= iterations)
+            | ((basis.out == 0) & (basis.used >= wanted))
+        )
         due = alive & (last | ((products % often == 0) & (basis.used >= wanted)))
         ritz, done = jax.lax.cond(due, looked, lambda: (ritz, jnp.array(False)))
         return basis, ritz, products, done | jnp.isnan(basis.out)
 
     def cycle(carry):
         basis, ritz, products, done = carry
-        basis = jax.lax.cond(basis.used == most, lambda: _thinned(basis, ritz, top, bottom), lambda: basis)
+        basis = jax.lax.cond(
+            basis.used == most, lambda: _thinned(basis, ritz, top, bottom), lambda: basis
+        )
         return jax.lax.while_loop(going, step, (basis, ritz, products, done))
 
     def unfinished(carry):
@@ -118,15 +136,29 @@ def extremes(
         return (products < iterations) & ~done & (basis.used < room)
 
     zero = jnp.zeros((), jnp.int64)
-    begun = (_begun(start, most), _Ritz(jnp.zeros(most), jnp.zeros((most, most)), zero), zero, jnp.array(False))
+    begun = (
+        _begun(start, most),
+        _Ritz(jnp.zeros(most), jnp.zeros((most, most)), zero),
+        zero,
+        jnp.array(False),
+    )
     basis, ritz, products, _ = jax.lax.while_loop(unfinished, cycle, begun)
     values, turned, known, greatest = _ends(ritz, basis, top, bottom)
     vectors = _turned(turned, basis.Q)
-    return _judged(product if measured else None, values.astype(start.dtype), vectors, known.astype(start.dtype), finest, greatest, products)
+    return _judged(
+        product if measured else None,
+        values.astype(start.dtype),
+        vectors,
+        known.astype(start.dtype),
+        finest,
+        greatest,
+        products,
+    )
 
 
 def _judged(product, values, vectors, known, tolerance, size, products):
-    """The residuals, by a product with each vector itself where there is one, and which are small enough beside the largest eigenvalue in size.
+    """The residuals, by a product with each vector itself where there is one, and which are small
+    enough beside the largest eigenvalue in size.
 
     NaN where too few were seen.
     """
@@ -135,18 +167,30 @@ def _judged(product, values, vectors, known, tolerance, size, products):
     values = jnp.where(lengths > 0, values, jnp.nan)
     residuals = known
     if product is not None:
-        residuals = jax.lax.map(lambda pair: jnp.linalg.norm(product(pair[0]) - pair[1] * pair[0]), (vectors, values))
+        residuals = jax.lax.map(
+            lambda pair: jnp.linalg.norm(product(pair[0]) - pair[1] * pair[0]), (vectors, values)
+        )
         products = products + len(values)
-    return Extremes(values, vectors, residuals, (residuals <= (tolerance * size).astype(values.dtype)) & (lengths > 0), products)
+    return Extremes(
+        values,
+        vectors,
+        residuals,
+        (residuals <= (tolerance * size).astype(values.dtype)) & (lengths > 0),
+        products,
+    )
 
 
 def _formed(product, start, top, bottom, tolerance):
     matrix = jax.lax.map(product, jnp.eye(start.size, dtype=start.dtype)).astype(jnp.float64)
     values, vectors = _eigh((matrix + matrix.T) / 2)
-    order = np.concatenate([np.arange(start.size)[::-1][:top], np.arange(start.size)[:bottom]]).astype(int)
+    order = np.concatenate(
+        [np.arange(start.size)[::-1][:top], np.arange(start.size)[:bottom]]
+    ).astype(int)
     values, vectors, size = values[order], vectors.T[order], jnp.max(jnp.abs(values))
     residuals = jnp.linalg.norm(vectors @ matrix.T - values[:, None] * vectors, axis=1)
-    values, vectors, residuals, most = (x.astype(start.dtype) for x in (values, vectors, residuals, tolerance * size))
+    values, vectors, residuals, most = (
+        x.astype(start.dtype) for x in (values, vectors, residuals, tolerance * size)
+    )
     return Extremes(values, vectors, residuals, residuals <= most, jnp.asarray(start.size))
 
 
@@ -155,16 +199,22 @@ def is_formed(size: int, iterations: Any) -> bool:
     return size <= min(iterations, FORMED)
 
 
-def quadrature(product: FlatProduct, start: Float[Array, " p"], iterations: int) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
-    """(nodes, weights) of the Gauss rule with m = min(iterations, p) nodes of a start's spectral measure.
+def quadrature(
+    product: FlatProduct, start: Float[Array, " p"], iterations: int
+) -> tuple[Float[Array, " m"], Float[Array, " m"]]:
+    """(nodes, weights) of the Gauss rule with m = min(iterations, p) nodes of a start's spectral
+    measure.
 
-    sum_j weight_j g(node_j) = u' g(C) u for polynomials g of degree below 2m, u the start over its length. Weights are positive and sum to 1; where the start's
-    Krylov space is smaller, those of the nodes too many are 0.  Source: Golub & Meurant 2010; Ubaru, Chen & Saad 2017.
+    sum_j weight_j g(node_j) = u' g(C) u for polynomials g of degree below 2m, u the start over its
+    length. Weights are positive and sum to 1; where the start's Krylov space is smaller, those of
+    the nodes too many are 0.  Source: Golub & Meurant 2010; Ubaru, Chen & Saad 2017.
     """
     most = min(iterations, start.size)
     # a map that leads nowhere has shown all that the start sees
     more = lambda basis: (basis.used < most) & (basis.out > 0)  # noqa: E731
-    basis = jax.lax.while_loop(more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most))
+    basis = jax.lax.while_loop(
+        more, lambda basis: _grown(product, basis, start, basis.used), _begun(start, most)
+    )
     ritz = _diagonalized(basis)
     spare, known = jnp.arange(most) < ritz.unused, ~jnp.isnan(basis.out)
     nodes = jnp.where(known, jnp.where(spare, ritz.values[-1], ritz.values), jnp.nan)
@@ -176,13 +226,18 @@ def quadrature(product: FlatProduct, start: Float[Array, " p"], iterations: int)
 
 @jax.custom_batching.sequential_vmap
 def _eigh(T):
-    """One matrix after another under vmap: a batch of them waits for threads, for ever where two programs wait for the same (JAX 0.10 on two cores)."""
+    """One matrix after another under vmap: a batch of them waits for threads, for ever where two
+    programs wait for the same (JAX 0.10 on two cores)."""
     return tuple(jnp.linalg.eigh(T, symmetrize_input=False))
 
 
 def _begun(start, most):
     """A basis without rows, and the start ahead."""
-    heights = [BLOCK] * (most // BLOCK) + [most % BLOCK] * (most % BLOCK > 0) if most * start.size > BLOCKED else [most]
+    heights = (
+        [BLOCK] * (most // BLOCK) + [most % BLOCK] * (most % BLOCK > 0)
+        if most * start.size > BLOCKED
+        else [most]
+    )
     length = jnp.linalg.norm(start)
     ahead = start / jnp.where(length > 0, length, 1)
     blocks = tuple(jnp.zeros((height, start.size), start.dtype) for height in heights)
@@ -190,7 +245,8 @@ def _begun(start, most):
 
 
 def _cleared(w, Q, used):
-    """(w without its parts along the rows in use, those parts, its length): twice, which is enough unless most of what was left went with the second time."""
+    """(w without its parts along the rows in use, those parts, its length): twice, which is
+    enough unless most of what was left went with the second time."""
     begins = np.cumsum([0] + [len(block) for block in Q])
 
     def along(w, block, begin):
@@ -213,7 +269,9 @@ def _cleared(w, Q, used):
         return (times < 2) | ((length < before / 2) & (times < 3))
 
     nothing = jnp.zeros((), w.dtype)
-    w, parts, _, length, _ = jax.lax.while_loop(unclear, again, (w, jnp.zeros(begins[-1], w.dtype), nothing, nothing, 0))
+    w, parts, _, length, _ = jax.lax.while_loop(
+        unclear, again, (w, jnp.zeros(begins[-1], w.dtype), nothing, nothing, 0)
+    )
     return w, parts, length
 
 
@@ -229,17 +287,23 @@ def _written(Q, row, at):
 
 def _turned(columns, Q):
     """The vectors that columns of coefficients make of the rows."""
-    parts = jnp.split(columns.T.astype(Q[0].dtype), np.cumsum([len(block) for block in Q])[:-1], axis=1)
+    parts = jnp.split(
+        columns.T.astype(Q[0].dtype), np.cumsum([len(block) for block in Q])[:-1], axis=1
+    )
     return sum(part @ block for part, block in zip(parts, Q, strict=True))
 
 
 def _other(start, count):
-    """A direction as good as the start and far from it, by factors that look random; the start itself at 0; zero where the start is."""
-    return start * jnp.cos(count * jnp.arange(start.size, dtype=jnp.float64) ** 2).astype(start.dtype)
+    """A direction as good as the start and far from it, by factors that look random; the start
+    itself at 0; zero where the start is."""
+    return start * jnp.cos(count * jnp.arange(start.size, dtype=jnp.float64) ** 2).astype(
+        start.dtype
+    )
 
 
 def _grown(product, basis, start, count):
-    """The basis with the image of its last vector: its parts along all of them in T, and what is left as the next vector.
+    """The basis with the image of its last vector: its parts along all of them in T, and what is
+    left as the next vector.
 
     Where there is no next vector to begin with, it is given one instead.
     """
@@ -252,7 +316,9 @@ def _grown(product, basis, start, count):
     # below this it is the round-off of the product, of which too much would lie along the others
     size = jnp.linalg.norm(image)
     length = jnp.where(length > 1000 * jnp.finfo(image.dtype).eps * size, length, 0 * length)
-    length = jnp.where(jnp.isfinite(size), length, jnp.nan)  # nothing is beside a length that overflows: it leads somewhere
+    length = jnp.where(
+        jnp.isfinite(size), length, jnp.nan
+    )  # nothing is beside a length that overflows: it leads somewhere
     parts = parts.astype(jnp.float64)
     here = alive & (jnp.arange(len(T)) == used)
     T = jnp.where(here[None, :], parts[:, None], jnp.where(here[:, None], parts[None, :], T))
@@ -268,12 +334,23 @@ def _diagonalized(basis):
 
 
 def _ends(ritz, basis, top, bottom):
-    """(values, vectors within the basis as columns, lengths of residuals, the largest eigenvalue in size) of the wanted ends."""
+    """(values, vectors within the basis as columns, lengths of residuals, the largest eigenvalue
+    in size) of the wanted ends."""
     most = len(ritz.values)
-    order = jnp.minimum(jnp.concatenate([jnp.arange(most)[::-1][:top], ritz.unused + jnp.arange(bottom)]).astype(int), most - 1)
+    order = jnp.minimum(
+        jnp.concatenate([jnp.arange(most)[::-1][:top], ritz.unused + jnp.arange(bottom)]).astype(
+            int
+        ),
+        most - 1,
+    )
     chosen = ritz.vectors[:, order]
     greatest = jnp.max(jnp.where(jnp.arange(most) >= ritz.unused, jnp.abs(ritz.values), 0))
-    return ritz.values[order], chosen, basis.out * jnp.abs(chosen[jnp.maximum(basis.used - 1, 0)]), greatest
+    return (
+        ritz.values[order],
+        chosen,
+        basis.out * jnp.abs(chosen[jnp.maximum(basis.used - 1, 0)]),
+        greatest,
+    )
 
 
 def _thinned(basis, ritz, top, bottom):

@@ -27,8 +27,13 @@ BLOCK_BYTES = 2**26
 def check_apart(who: str, system: System) -> None:
     """Refuse a network in which one sample's outputs depend on the others."""
     if system.architecture.mixes_samples:
-        remedy = "Take the gradient of the loss of a batch, System.at(indices).value_and_gradient(params)"
-        raise refused(who, "a network that treats samples one by one", repr(system.architecture), remedy)
+        remedy = (
+            "Take the gradient of the loss of a batch,"
+            " System.at(indices).value_and_gradient(params)"
+        )
+        raise refused(
+            who, "a network that treats samples one by one", repr(system.architecture), remedy
+        )
 
 
 def loss_of_one(system: System, params: Params, sample: View) -> Float[Array, ""]:
@@ -45,7 +50,9 @@ def rows_at_once(system: System, params: Params, copies: int = 1) -> int:
     return max(1, min(system.train.X.shape[0], BLOCK_BYTES // size))
 
 
-def sample_gradients(system: System, params: Params, samples: np.ndarray | list[int] | None = None) -> Params:
+def sample_gradients(
+    system: System, params: Params, samples: np.ndarray | list[int] | None = None
+) -> Params:
     """The gradient of each training sample's own loss, {layer: {name: (n, *shape)}} as numpy arrays
     [loss/param].
 
@@ -77,7 +84,12 @@ def jacobian(system: System, params: Params, X: Shaped[Array, "n ..."] | None = 
     own = system.train.X
     X = own if X is None else jnp.asarray(X, own.dtype)
     if X.shape[1:] != own.shape[1:] or X.shape[0] == 0:
-        raise refused(who, f"inputs (n, {', '.join(map(str, own.shape[1:]))})", f"shape {X.shape}", "Give a row for every input")
+        raise refused(
+            who,
+            f"inputs (n, {', '.join(map(str, own.shape[1:]))})",
+            f"shape {X.shape}",
+            "Give a row for every input",
+        )
     outputs = trees.shapes_of(_outputs, system.architecture, params, X)
     return _in_blocks(who, _slopes, system, params, X, outputs.size // len(X))
 
@@ -88,8 +100,19 @@ def _outputs(architecture, params, X):
 
 def _places(who, samples, n):
     places = np.atleast_1d(np.asarray(samples))
-    if places.ndim != 1 or places.dtype.kind not in "iu" or not places.size or places.min() < 0 or places.max() >= n:
-        raise refused(who, f"places of training samples, from 0 to {n - 1}", str(samples), "Give whole numbers, each below n")
+    if (
+        places.ndim != 1
+        or places.dtype.kind not in "iu"
+        or not places.size
+        or places.min() < 0
+        or places.max() >= n
+    ):
+        raise refused(
+            who,
+            f"places of training samples, from 0 to {n - 1}",
+            str(samples),
+            "Give whole numbers, each below n",
+        )
     return places
 
 
@@ -100,7 +123,11 @@ def _in_blocks(who, slopes, system, params, given, copies):
     rows, out = min(n, rows_at_once(system, params, copies)), None
     for at in range(0, n, rows):
         first = min(at, n - rows)  # blocks of one size are one program
-        block = slopes(system, params, jax.tree.map(lambda part, first=first: part[first : first + rows], given))
+        block = slopes(
+            system,
+            params,
+            jax.tree.map(lambda part, first=first: part[first : first + rows], given),
+        )
         if out is None:
             out = jax.tree.map(lambda part: np.empty((n, *part.shape[1:]), part.dtype), block)
         for held, part in zip(jax.tree.leaves(out), jax.tree.leaves(block), strict=True):
@@ -115,4 +142,6 @@ def _gradients(system, params, block):
 
 @eqx.filter_jit
 def _slopes(system, params, X):
-    return jax.vmap(jax.jacrev(lambda p, x: system.architecture.forward(p, x[None])[0]), (None, 0))(params, X)
+    return jax.vmap(jax.jacrev(lambda p, x: system.architecture.forward(p, x[None])[0]), (None, 0))(
+        params, X
+    )

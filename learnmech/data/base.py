@@ -16,10 +16,12 @@ from learnmech.language.trees import Array
 
 
 class View(Part):
-    """Drawn samples over the first axis: inputs X (n, d), targets Y (n, k) and, where errors count unequally, a weight (n, k).
+    """Drawn samples over the first axis: inputs X (n, d), targets Y (n, k) and, where errors count
+    unequally, a weight (n, k).
 
-    In a space of its own a sample may be any array, and its entries ids (whole numbers). `mask`, of the shape of the targets' entries, says which of them
-    are asked for: those alone are counted, where a weight is not.
+    In a space of its own a sample may be any array, and its entries ids (whole numbers). `mask`, of
+    the shape of the targets' entries, says which of them are asked for: those alone are counted,
+    where a weight is not.
     """
 
     X: Shaped[Array, "n ..."]
@@ -29,7 +31,9 @@ class View(Part):
 
     def at(self, indices) -> "View":
         """These samples alone."""
-        weight, mask = (None if part is None else part[indices] for part in (self.weight, self.mask))
+        weight, mask = (
+            None if part is None else part[indices] for part in (self.weight, self.mask)
+        )
         return View(self.X[indices], self.Y[indices], weight, mask)
 
 
@@ -40,9 +44,11 @@ def is_ids(values) -> bool:
 
 @dataclasses.dataclass(frozen=True)
 class Drawn:
-    """What a source gives: the training view, a test view or None, the names of the outputs where they have any, and how the source was understood.
+    """What a source gives: the training view, a test view or None, the names of the outputs where
+    they have any, and how the source was understood.
 
-    `inputs` and `targets` are the spaces of a sample's sides; None: vectors of real numbers, as the training view has them.
+    `inputs` and `targets` are the spaces of a sample's sides; None: vectors of real numbers, as the
+    training view has them.
     """
 
     train: View
@@ -56,7 +62,10 @@ class Drawn:
     def spaces(self) -> tuple[Space, Space]:
         """Of the inputs and of the targets."""
         own = (self.inputs, self.targets)
-        derived = (vector(np.shape(part)[-1], axis) for part, axis in ((self.train.X, "input"), (self.train.Y, "output")))
+        derived = (
+            vector(np.shape(part)[-1], axis)
+            for part, axis in ((self.train.X, "input"), (self.train.Y, "output"))
+        )
         inputs, targets = (given or one for given, one in zip(own, derived, strict=True))
         return inputs, targets
 
@@ -64,22 +73,36 @@ class Drawn:
     def said_of_spaces(self) -> str:
         """What a sample is on each side, in words."""
         if self.of_vectors:
-            return " and ".join(f"{space.size} {name}" for space, name in zip(self.spaces, ("inputs", "outputs"), strict=True))
+            return " and ".join(
+                f"{space.size} {name}"
+                for space, name in zip(self.spaces, ("inputs", "outputs"), strict=True)
+            )
         return " and ".join(map(str, self.spaces))
 
     @property
     def of_vectors(self) -> bool:
-        """Whether inputs and targets are vectors of real numbers, on which S_xx, S_yx and their modes stand."""
+        """Whether inputs and targets are vectors of real numbers, on which S_xx, S_yx and their
+        modes stand."""
         return all(space.is_vector for space in self.spaces)
 
 
 class Data(Part):
-    """A source of samples. Subclasses give `draw`; the seed is the data's own, so that sweeping the experiment's seed moves the start alone."""
+    """A source of samples. Subclasses give `draw`; the seed is the data's own, so that sweeping
+    the experiment's seed moves the start alone."""
 
-    hint: ClassVar[str] = "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame, data.File(path) a file"
+    hint: ClassVar[str] = (
+        "data.Arrays(X, Y) takes arrays, data.Arrays.from_frame(frame, targets=['y']) a DataFrame,"
+        " data.File(path) a file"
+    )
 
     seed: Knob = knob(
-        default=0, whole=True, at_least=0, kw_only=True, meaning="of the random numbers that the data are drawn with, apart from the experiment's own"
+        default=0,
+        whole=True,
+        at_least=0,
+        kw_only=True,
+        meaning=(
+            "of the random numbers that the data are drawn with, apart from the experiment's own"
+        ),
     )
 
     def draw(self, rng: np.random.Generator) -> Drawn:
@@ -87,45 +110,89 @@ class Data(Part):
         raise NotImplementedError
 
     def described(self) -> str:
-        """How the source is understood, in a line: what was found in a file, what is left out; empty where there is nothing to understand."""
+        """How the source is understood, in a line: what was found in a file, what is left out;
+        empty where there is nothing to understand."""
         return ""
 
 
 class Given(Data):
-    """Samples that are given, in a file or in hand. Subclasses give `samples`, which are made ready here.
+    """Samples that are given, in a file or in hand. Subclasses give `samples`, which are made ready
+    here.
 
-    `train` takes so many training samples, drawn at random (0: all that are not held back). `test` holds back so many, drawn at
-    random; of a test set of their own it takes so many (0: all). `missing` is what becomes of a sample with a missing number: `refuse`
-    it, `drop` it, or `mean`, which fills in the mean of that input over the training samples. `coding` is how classes become targets: `one-hot`,
-    `signs` (+1 for the own class and -1 for every other), or for two classes `sign` (+1 for the first and -1 for the second, in one column).
-    `divide_by` divides the inputs by a number, such as 255. `standardize` brings every input to mean 0 and standard deviation 1 over the training
-    samples, an input that never varies there to 0. `standardize_targets` does so with the targets. `center` subtracts the training means of X and Y.
-    `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
+    `train` takes so many training samples, drawn at random (0: all that are not held back). `test`
+    holds back so many, drawn at random; of a test set of their own it takes so many (0: all).
+    `missing` is what becomes of a sample with a missing number: `refuse` it, `drop` it, or `mean`,
+    which fills in the mean of that input over the training samples. `coding` is how classes become
+    targets: `one-hot`, `signs` (+1 for the own class and -1 for every other), or for two classes
+    `sign` (+1 for the first and -1 for the second, in one column). `divide_by` divides the inputs
+    by a number, such as 255. `standardize` brings every input to mean 0 and standard deviation 1
+    over the training samples, an input that never varies there to 0. `standardize_targets` does so
+    with the targets. `center` subtracts the training means of X and Y. `whitened` makes S_xx = I
+    within the span of the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(default=0, at_least=0, kw_only=True, since="0.5", meaning="training samples, drawn at random; 0: all that are not held back")
-    test: int = structure(default=0, at_least=0, kw_only=True, meaning="samples held back as a test set, drawn at random")
+    train: int = structure(
+        default=0,
+        at_least=0,
+        kw_only=True,
+        since="0.5",
+        meaning="training samples, drawn at random; 0: all that are not held back",
+    )
+    test: int = structure(
+        default=0,
+        at_least=0,
+        kw_only=True,
+        meaning="samples held back as a test set, drawn at random",
+    )
     missing: str = structure(
         default="refuse",
         choices=("refuse", "drop", "mean"),
         kw_only=True,
         since="0.5",
-        meaning="what becomes of a sample with a missing number: refused, dropped, or filled with the training mean",
+        meaning=(
+            "what becomes of a sample with a missing number: refused, dropped, or filled with the"
+            " training mean"
+        ),
     )
     coding: str = structure(
         default="one-hot",
         choices=("one-hot", "signs", "sign"),
         kw_only=True,
         since="0.5",
-        meaning="targets of a class: a 1 in its column, +1 there and -1 elsewhere, or +1 and -1 in one column for two classes",
+        meaning=(
+            "targets of a class: a 1 in its column, +1 there and -1 elsewhere, or +1 and -1 in one"
+            " column for two classes"
+        ),
     )
-    divide_by: Knob = knob(default=1.0, above=0, kw_only=True, since="0.5", meaning="what inputs are divided by, such as 255")
+    divide_by: Knob = knob(
+        default=1.0,
+        above=0,
+        kw_only=True,
+        since="0.5",
+        meaning="what inputs are divided by, such as 255",
+    )
     standardize: bool = structure(
-        default=False, kw_only=True, since="0.5", meaning="whether every input is brought to mean 0 and standard deviation 1 over the training samples"
+        default=False,
+        kw_only=True,
+        since="0.5",
+        meaning=(
+            "whether every input is brought to mean 0 and standard deviation 1 over the training"
+            " samples"
+        ),
     )
-    standardize_targets: bool = structure(default=False, kw_only=True, since="0.5", meaning="whether every target is, too")
-    center: bool = structure(default=False, kw_only=True, meaning="whether the training means of inputs and targets are subtracted")
-    whitened: bool = structure(default=False, kw_only=True, meaning="whether S_xx = I within the span of the training inputs")
+    standardize_targets: bool = structure(
+        default=False, kw_only=True, since="0.5", meaning="whether every target is, too"
+    )
+    center: bool = structure(
+        default=False,
+        kw_only=True,
+        meaning="whether the training means of inputs and targets are subtracted",
+    )
+    whitened: bool = structure(
+        default=False,
+        kw_only=True,
+        meaning="whether S_xx = I within the span of the training inputs",
+    )
 
     def samples(self) -> tuple[Samples, Samples | None]:
         """The samples as they were given, and a test set of their own or None."""
@@ -138,38 +205,63 @@ class Given(Data):
     def draw(self, rng):
         who, (held, own) = type(self).__name__, self._coded()
         train, test = samples.split(who, held, own, self.train, self.test, rng)
-        train = train.telling(f"{len(train)} for training" + (f", {len(test)} for the test" if test is not None else ""))
+        train = train.telling(
+            f"{len(train)} for training"
+            + (f", {len(test)} for the test" if test is not None else "")
+        )
         train, test = (None if one is None else one.numeric() for one in (train, test))
         train, test = samples.filled(who, train, test)
         scale, said = self._scaled(who, train)
-        views = [None if one is None else View(*scale(one.X, one.Y), _weight(one)) for one in (train, test)]
+        views = [
+            None if one is None else View(*scale(one.X, one.Y), _weight(one))
+            for one in (train, test)
+        ]
         return Drawn(*views, train.labels, "; ".join((*train.said, *said)))
 
     def _coded(self):
         who, given = type(self).__name__, [one for one in self.samples() if one is not None]
-        given = samples.coded(who, [samples.complete(who, one, self.missing) for one in given], self.coding)
+        given = samples.coded(
+            who, [samples.complete(who, one, self.missing) for one in given], self.coding
+        )
         return given[0], given[1] if len(given) > 1 else None
 
     def _scaled(self, who, train):
-        """(the transformation of X and Y that the training samples ask for, what is to be said of it)."""
+        """(the transformation of X and Y that the training samples ask for, what is to be said
+        of it)."""
         X, Y, said = train.X / float(self.divide_by), train.Y, []
         shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
         if self.standardize:
             shift_x, unit_x, constant = samples.standard(who, "inputs", X)
             if constant.any():
-                said = [f"{counted(int(constant.sum()), 'input')} that never vary 0: {brief([train.inputs[i] for i in np.flatnonzero(constant)])}"]
+                said = [
+                    f"{counted(int(constant.sum()), 'input')} that never vary 0:"
+                    f" {brief([train.inputs[i] for i in np.flatnonzero(constant)])}"
+                ]
         if self.standardize_targets:
             shift_y, unit_y, constant = samples.standard(who, "targets", Y)
             if constant.any():
-                raise refused(who, "targets that vary, to be standardized", f"a constant {train.targets[int(np.argmax(constant))]}", "Do not standardize")
+                raise refused(
+                    who,
+                    "targets that vary, to be standardized",
+                    f"a constant {train.targets[int(np.argmax(constant))]}",
+                    "Do not standardize",
+                )
         X, Y = (X - shift_x) / unit_x, (Y - shift_y) / unit_y
         mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
         transform = whiten(X - mean_x)[1] if self.whitened else None
         if transform is not None and not transform.shape[1]:
-            raise refused(who, "inputs that vary, to be whitened", f"only zeros{' after centering' if self.center else ''}", "Do not whiten")
+            raise refused(
+                who,
+                "inputs that vary, to be whitened",
+                f"only zeros{' after centering' if self.center else ''}",
+                "Do not whiten",
+            )
 
         def scale(X, Y):
-            X, Y = (X / float(self.divide_by) - shift_x) / unit_x - mean_x, (Y - shift_y) / unit_y - mean_y
+            X, Y = (
+                (X / float(self.divide_by) - shift_x) / unit_x - mean_x,
+                (Y - shift_y) / unit_y - mean_y,
+            )
             return X if transform is None else X @ transform, Y
 
         return scale, said
@@ -181,7 +273,8 @@ def _weight(given):
 
 @dataclasses.dataclass(frozen=True)
 class Card:
-    """The data as a learner feels it: spectrum of S_xx = X'X/n, singular values of S_yx = Y'X/n, power of the target in each input mode."""
+    """The data as a learner feels it: spectrum of S_xx = X'X/n, singular values of S_yx = Y'X/n,
+    power of the target in each input mode."""
 
     n: int
     d: int
@@ -203,7 +296,9 @@ class Card:
             "target power": self.target_power,
         }
         rows = tuple((name, str(len(values)), brief(values)) for name, values in spectra.items())
-        title = f"{self.n} samples, {self.d} inputs, {self.k} outputs" + (", whitened (S_xx = I)" if self.whitened else "")
+        title = f"{self.n} samples, {self.d} inputs, {self.k} outputs" + (
+            ", whitened (S_xx = I)" if self.whitened else ""
+        )
         return (Table(("spectrum", "entries", "largest first"), rows, title),)
 
     def __str__(self):
@@ -216,7 +311,8 @@ class Card:
 
 
 def card(view: View) -> Card:
-    """The card of a training view. Target power of input mode i with unit eigenvector v_i: |Y'X v_i/n|^2/lambda_i, what that mode can explain of mean |y|^2."""
+    """The card of a training view. Target power of input mode i with unit eigenvector v_i: |Y'X
+    v_i/n|^2/lambda_i, what that mode can explain of mean |y|^2."""
     X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
     n, d = X.shape
     sxx, syx = X.T @ X / n, Y.T @ X / n
@@ -229,23 +325,35 @@ def card(view: View) -> Card:
 
 
 def described(data: Drawn) -> tuple[Table, ...]:
-    """What is to be known of drawn data, as tables: the card of vectors; of others what a sample is on each side."""
+    """What is to be known of drawn data, as tables: the card of vectors; of others what a sample
+    is on each side."""
     if data.of_vectors:
         return card(data.train).tables()
     counts = [str(len(view.X)) if view is not None else "none" for view in (data.train, data.test)]
-    rows = (("inputs", str(data.spaces[0])), ("targets", str(data.spaces[1])), ("training samples", counts[0]), ("test samples", counts[1]))
+    rows = (
+        ("inputs", str(data.spaces[0])),
+        ("targets", str(data.spaces[1])),
+        ("training samples", counts[0]),
+        ("test samples", counts[1]),
+    )
     return (Table(("data", "one sample"), rows, f"{counts[0]} samples"),)
 
 
-def singular_modes(view: View) -> tuple[Float[np.ndarray, "k m"], Float[np.ndarray, " m"], Float[np.ndarray, "d m"]]:
-    """S_yx = Y'X/n = U diag(s) V', m = min(k, d): the modes of the target, the strongest first. One choice of signs and bases for everyone."""
+def singular_modes(
+    view: View,
+) -> tuple[Float[np.ndarray, "k m"], Float[np.ndarray, " m"], Float[np.ndarray, "d m"]]:
+    """S_yx = Y'X/n = U diag(s) V', m = min(k, d): the modes of the target, the strongest first.
+    One choice of signs and bases for everyone."""
     X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
     U, s, Vt = np.linalg.svd(Y.T @ X / len(X), full_matrices=False)
     return U, s, Vt.T
 
 
-def whiten(X: Float[np.ndarray, "n d"]) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"]]:
-    """X whitened within its span, Z = X T with Z'Z/n = I exactly (to round-off), and T (d, r), r the rank of X."""
+def whiten(
+    X: Float[np.ndarray, "n d"],
+) -> tuple[Float[np.ndarray, "n r"], Float[np.ndarray, "d r"]]:
+    """X whitened within its span, Z = X T with Z'Z/n = I exactly (to round-off), and T (d, r), r
+    the rank of X."""
     n = len(X)
     U, s, Vt = np.linalg.svd(X, full_matrices=False)
     rank = int((s > s[0] * max(X.shape) * np.finfo(float).eps).sum())
@@ -257,4 +365,9 @@ def finite(who: str, **arrays) -> None:
     for name, values in arrays.items():
         bad = np.argwhere(~np.isfinite(values))
         if len(bad):
-            raise refused(who, f"finite numbers in {name}", f"{values[tuple(bad[0])]} at {tuple(int(i) for i in bad[0])}", "Remove or replace the bad entries")
+            raise refused(
+                who,
+                f"finite numbers in {name}",
+                f"{values[tuple(bad[0])]} at {tuple(int(i) for i in bad[0])}",
+                "Remove or replace the bad entries",
+            )

@@ -1,4 +1,5 @@
-"""Cells: what is written in a cell of a table, a number or a missing one, and what only looks like either."""
+"""Cells: what is written in a cell of a table, a number or a missing one, and what only looks
+like either."""
 
 import math
 import re
@@ -7,14 +8,23 @@ from typing import Any
 
 import numpy as np
 
-MISSING = frozenset("NA na N/A n/a #N/A #NA <NA> NaN nan NAN -NaN -nan NaT nat NULL Null null None none ? - -- .".split() + [""])
+MISSING = frozenset(
+    "NA na N/A n/a #N/A #NA <NA> NaN nan NAN -NaN -nan NaT nat".split()
+    + "NULL Null null None none ? - -- .".split()
+    + [""]
+)
 """Cells that stand for a missing number."""
 
 UNKNOWN = frozenset(["", "?", "NA", "N/A", "n/a", "#N/A", "<NA>", "NaN", "nan"])
 """Cells that stand for a missing class: a class may well be called None."""
 
 # ASCII digits alone: float() takes 1_0, infinity, and the digits of every script
-NUMBER = {mark: re.compile(rf"[+-]?(\d+({re.escape(mark)}\d*)?|{re.escape(mark)}\d+)([eE][+-]?\d+)?", re.ASCII) for mark in ".,"}
+NUMBER = {
+    mark: re.compile(
+        rf"[+-]?(\d+({re.escape(mark)}\d*)?|{re.escape(mark)}\d+)([eE][+-]?\d+)?", re.ASCII
+    )
+    for mark in ".,"
+}
 LONGEST = 200
 """Characters of the longest name of a class."""
 
@@ -23,7 +33,8 @@ PLAIN = {mark: b"0123456789+-eE " + mark.encode() for mark in ".,"}
 
 
 def number(cell: str, decimal: str = ".") -> float | None:
-    """The number in a cell; NaN where it is missing, infinite where it is beyond float64, None where it is none."""
+    """The number in a cell; NaN where it is missing, infinite where it is beyond float64, None
+    where it is none."""
     cell = cell.strip()
     if NUMBER[decimal].fullmatch(cell):
         return float(cell.replace(decimal, "."))
@@ -51,7 +62,8 @@ def _bounded(values):
 
 
 def held_number(value: Any) -> float | None:
-    """The number that an object is, as cells of a DataFrame are; NaN where it is missing, None where it is none."""
+    """The number that an object is, as cells of a DataFrame are; NaN where it is missing, None
+    where it is none."""
     if value is None or type(value).__name__ in ("NAType", "NaTType", "MaskedConstant"):
         return math.nan
     if isinstance(value, (str, bytes, complex, np.complexfloating)):
@@ -63,19 +75,25 @@ def held_number(value: Any) -> float | None:
 
 
 def kind(cell: str, decimal: str = ".") -> str:
-    """What a cell of a first row may be: a `number`, `missing`, `blank`, a `name`, or `odd` (1.O, 2nd)."""
+    """What a cell of a first row may be: a `number`, `missing`, `blank`, a `name`, or `odd`
+    (1.O, 2nd)."""
     cell = cell.strip()
     if not cell:
         return "blank"
     if cell in MISSING:
         return "missing"
-    if NUMBER[decimal].fullmatch(cell) or NUMBER["."].fullmatch(cell) or cell.lower().lstrip("+-") in ("inf", "infinity"):
+    if (
+        NUMBER[decimal].fullmatch(cell)
+        or NUMBER["."].fullmatch(cell)
+        or cell.lower().lstrip("+-") in ("inf", "infinity")
+    ):
         return "number"
     return "name" if cell[0].isalpha() or cell[0] == "_" else "odd"
 
 
 def class_names(cells: Sequence | np.ndarray) -> tuple[list[str | None], int | None]:
-    """(the class in each cell of a column, None where it is missing; the place of the first cell that is no class).
+    """(the class in each cell of a column, None where it is missing; the place of the first cell
+    that is no class).
 
     Whole numbers are classes by their value, 1 and 1.0 the same; other numbers are none.
     """
@@ -94,7 +112,11 @@ def class_names(cells: Sequence | np.ndarray) -> tuple[list[str | None], int | N
         return [None if text is None else str(int(text.partition(".")[0])) for text in found], None
     fractions = all(NUMBER["."].fullmatch(text) or NUMBER[","].fullmatch(text) for text in texts)
     if fractions:
-        return found, next(place for place, text in enumerate(found) if text is not None and not WHOLE.fullmatch(text))
+        return found, next(
+            place
+            for place, text in enumerate(found)
+            if text is not None and not WHOLE.fullmatch(text)
+        )
     return found, None
 
 

@@ -14,9 +14,11 @@ Columns = int | str | tuple[int | str, ...] | None
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Columns of `n` cells: a matrix of numbers, or lists of cells, `written` where they are text that is still to be read as numbers.
+    """Columns of `n` cells: a matrix of numbers, or lists of cells, `written` where they are text
+    that is still to be read as numbers.
 
-    `names` over the columns (None: no header), `rows` the place of each row in its source, `said` how the source was understood.
+    `names` over the columns (None: no header), `rows` the place of each row in its source, `said`
+    how the source was understood.
     """
 
     name: str
@@ -35,7 +37,9 @@ class Table:
 
     def titled(self, column: int) -> str:
         """A column as messages name it."""
-        return f"column {column} (from 0)" if self.names is None else f"column {self.names[column]!r}"
+        return (
+            f"column {column} (from 0)" if self.names is None else f"column {self.names[column]!r}"
+        )
 
     def column(self, column: int) -> Sequence | np.ndarray:
         """The cells of a column."""
@@ -50,23 +54,39 @@ class Table:
         if isinstance(wanted, str):
             if self.names is None:
                 raise refused(
-                    who, f"a header, to find {knob} = {wanted!r}", f"none in {self.known_as()}", "Give the place, 0 for the first column, or set header"
+                    who,
+                    f"a header, to find {knob} = {wanted!r}",
+                    f"none in {self.known_as()}",
+                    "Give the place, 0 for the first column, or set header",
                 )
             if wanted not in self.names:
-                raise refused(who, f"{knob} to name a column of {self.name}", repr(wanted), nearest(wanted, self.names))
+                raise refused(
+                    who,
+                    f"{knob} to name a column of {self.name}",
+                    repr(wanted),
+                    nearest(wanted, self.names),
+                )
             return self.names.index(wanted)
         if not -self.width <= wanted < self.width:
             got = f"{wanted} of {counted(self.width, 'column')} in {self.known_as()}"
-            raise refused(who, f"{knob} to be places of columns, from 0", got, "Lower it, or give a name")
+            raise refused(
+                who, f"{knob} to be places of columns, from 0", got, "Lower it, or give a name"
+            )
         return wanted % self.width
 
     def numbers(self, who: str, columns: Sequence[int], hint: str = "") -> np.ndarray:
         """(n, len(columns)), NaN where a number is missing."""
         if self.matrix is not None:
-            chosen = self.matrix if list(columns) == list(range(self.width)) else self.matrix[:, list(columns)]
+            chosen = (
+                self.matrix
+                if list(columns) == list(range(self.width))
+                else self.matrix[:, list(columns)]
+            )
             if chosen.dtype.kind == "f" and np.isinf(chosen).any():
                 place, column = np.argwhere(np.isinf(chosen))[0]
-                raise self._no_number(who, int(place), columns[int(column)], chosen[place, column], hint)
+                raise self._no_number(
+                    who, int(place), columns[int(column)], chosen[place, column], hint
+                )
             return chosen
         made = []
         for column in columns:
@@ -93,7 +113,12 @@ class Table:
     def _no_number(self, who, place, column, cell, hint):
         shown = repr(cell) if len(repr(cell)) <= 60 else repr(cell)[:60] + "..."
         got = f"{shown} in row {self.rows[place]}, {self.titled(column)} of {self.known_as()}"
-        return refused(who, "finite numbers in every cell", got, f"Replace it, or leave the column out by inputs{hint}")
+        return refused(
+            who,
+            "finite numbers in every cell",
+            got,
+            f"Replace it, or leave the column out by inputs{hint}",
+        )
 
 
 def samples(
@@ -105,39 +130,73 @@ def samples(
     row_names: int | str | None = None,
     beside: Table | None = None,
 ) -> Samples:
-    """The samples of a table: `targets` (a number: so many of the last columns; None: the last) or `classes` (True: the last), and
-    `inputs` (None: all others but `row_names`). `beside`: the table that holds the targets, or the classes."""
+    """The samples of a table: `targets` (a number: so many of the last columns; None: the last)
+    or `classes` (True: the last), and `inputs` (None: all others but `row_names`). `beside`: the
+    table that holds the targets, or the classes."""
     named = [] if row_names is None else [table.place(who, "row_names", row_names)]
     left = [column for column in range(table.width) if column not in named]
     source, there = (table, left) if beside is None else (beside, list(range(beside.width)))
     goals = _goals(who, source, there, targets, classes, beside is None)
-    chosen = _listed(who, table, "inputs", inputs) if inputs is not None else [c for c in left if beside is not None or c not in goals]
+    chosen = (
+        _listed(who, table, "inputs", inputs)
+        if inputs is not None
+        else [c for c in left if beside is not None or c not in goals]
+    )
     both = set(chosen) & (set(goals if beside is None else ()) | set(named))
     if both:
-        raise refused(who, "inputs that are neither targets, classes nor row names", table.titled(min(both)), "Leave it out of one")
+        raise refused(
+            who,
+            "inputs that are neither targets, classes nor row names",
+            table.titled(min(both)),
+            "Leave it out of one",
+        )
     if not chosen:
-        raise refused(who, "at least one input", f"none in {table.known_as()}", "Name some columns in inputs")
+        raise refused(
+            who, "at least one input", f"none in {table.known_as()}", "Name some columns in inputs"
+        )
     if beside is not None and len(beside.rows) != len(table.rows):
         got = f"{len(table.rows)} in {table.name} and {len(beside.rows)} in {beside.name}"
         raise refused(who, "as many targets as inputs", got, "Give the targets of these samples")
     if inputs is None:
         _refuse_row_names(who, table, chosen)
-    hint = "" if classes is not None and classes is not False else ", or, where it holds classes, name it in classes"
+    hint = (
+        ""
+        if classes is not None and classes is not False
+        else ", or, where it holds classes, name it in classes"
+    )
     X, outs = table.numbers(who, chosen, hint), tuple(map(source.titled, goals))
     heads = tuple(map(table.titled, chosen))
-    said = (*table.said, f"{counted(len(table.rows), 'row')}, {counted(len(chosen), 'input')} ({_short(table, chosen)})")
+    said = (
+        *table.said,
+        (
+            f"{counted(len(table.rows), 'row')}, {counted(len(chosen), 'input')}"
+            f" ({_short(table, chosen)})"
+        ),
+    )
     if classes is None or classes is False:
         said = (*said, f"{counted(len(goals), 'target')} ({_short(source, goals)})")
-        return Samples(table.name, X, source.numbers(who, goals, hint), table.rows, heads, outs, said=said)
+        return Samples(
+            table.name, X, source.numbers(who, goals, hint), table.rows, heads, outs, said=said
+        )
     found, bad = class_names(source.column(goals[0]))
     if bad is not None:
-        got = f"{source.column(goals[0])[bad]!r} in row {source.rows[bad]}, {outs[0]} of {source.known_as()}"
-        raise refused(who, "classes that are names or whole numbers", got, "Name the column that holds classes, or give it as targets")
+        got = (
+            f"{source.column(goals[0])[bad]!r} in row {source.rows[bad]}, {outs[0]} of"
+            f" {source.known_as()}"
+        )
+        raise refused(
+            who,
+            "classes that are names or whole numbers",
+            got,
+            "Name the column that holds classes, or give it as targets",
+        )
     return Samples(table.name, X, None, table.rows, heads, outs, np.array(found, object), said=said)
 
 
 def _short(table, columns):
-    return brief([str(column) if table.names is None else table.names[column] for column in columns])
+    return brief(
+        [str(column) if table.names is None else table.names[column] for column in columns]
+    )
 
 
 def _goals(who, table, there, targets, classes, with_inputs):
@@ -148,43 +207,86 @@ def _goals(who, table, there, targets, classes, with_inputs):
         if classes is not True:
             return [table.place(who, "classes", classes)]
         if not with_inputs and len(there) != 1:
-            raise refused(who, f"one column in {table.known_as()}, the classes", len(there), "Name the column in classes")
+            raise refused(
+                who,
+                f"one column in {table.known_as()}, the classes",
+                len(there),
+                "Name the column in classes",
+            )
         return there[-1:]
     if targets is None and not with_inputs:
         return there
     count = 1 if targets is None else targets
     if isinstance(count, int):
         if count < 1:
-            raise refused(who, "targets >= 1, so many of the last columns", count, "Raise it, or name columns")
+            raise refused(
+                who, "targets >= 1, so many of the last columns", count, "Raise it, or name columns"
+            )
         if len(there) < count + with_inputs:
-            what = f"more than {count} columns, the last {count} being the targets" if with_inputs else f"{count} columns"
-            raise refused(who, what, f"{len(there)} in {table.known_as()}", "Add inputs, lower targets, or set separator")
+            what = (
+                f"more than {count} columns, the last {count} being the targets"
+                if with_inputs
+                else f"{count} columns"
+            )
+            raise refused(
+                who,
+                what,
+                f"{len(there)} in {table.known_as()}",
+                "Add inputs, lower targets, or set separator",
+            )
         return there[-count:]
     return _listed(who, table, "targets", targets)
 
 
 def _listed(who, table, knob, wanted):
-    places = [table.place(who, knob, one) for one in ((wanted,) if isinstance(wanted, (int, str)) else wanted)]
+    places = [
+        table.place(who, knob, one)
+        for one in ((wanted,) if isinstance(wanted, (int, str)) else wanted)
+    ]
     if len(set(places)) != len(places) or not places:
-        raise refused(who, f"{knob} to be different columns, one or more", brief(list(map(str, wanted))), f"Change {knob}")
+        raise refused(
+            who,
+            f"{knob} to be different columns, one or more",
+            brief(list(map(str, wanted))),
+            f"Change {knob}",
+        )
     return places
 
 
 def _refuse_row_names(who, table, chosen):
-    """Refuse a column that may well be the names of the rows: one without a name, or a first one that counts the rows of a table without header."""
+    """Refuse a column that may well be the names of the rows: one without a name, or a first one
+    that counts the rows of a table without header."""
     remedy = "Set row_names = 0 to leave the first column out, or name the columns that are inputs"
-    unnamed = [column for column in chosen if table.names is not None and _unnamed(table.names[column])]
+    unnamed = [
+        column for column in chosen if table.names is not None and _unnamed(table.names[column])
+    ]
     if unnamed:
-        raise refused(who, "a name over every column", f"none over column {unnamed[0]} (from 0) of {table.known_as()}", remedy)
-    if table.names is not None or not table.written or chosen[0] != 0 or len(chosen) < 2 or len(table.rows) < 3:
+        raise refused(
+            who,
+            "a name over every column",
+            f"none over column {unnamed[0]} (from 0) of {table.known_as()}",
+            remedy,
+        )
+    if (
+        table.names is not None
+        or not table.written
+        or chosen[0] != 0
+        or len(chosen) < 2
+        or len(table.rows) < 3
+    ):
         return
     try:
         values = table.numbers(who, [0])[:, 0]
     except Refused:
         return  # no numbers, which is refused in its place
     if values[0] in (0, 1) and np.array_equal(values, values[0] + np.arange(len(values))):
-        got = f"{values[0]:.0f}, {values[1]:.0f}, {values[2]:.0f}, ... in the first of {table.known_as()}"
-        raise refused(who, "to be told whether a column that counts the rows is an input", got, remedy)
+        got = (
+            f"{values[0]:.0f}, {values[1]:.0f}, {values[2]:.0f}, ... in the first of"
+            f" {table.known_as()}"
+        )
+        raise refused(
+            who, "to be told whether a column that counts the rows is an input", got, remedy
+        )
 
 
 def _unnamed(name):

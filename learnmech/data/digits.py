@@ -8,32 +8,72 @@ from learnmech.language.parts import structure
 
 
 class Digits(Data):
-    """scikit-learn's handwritten digits, pixels divided by 16, split at random into `train` samples and a test set.
+    """scikit-learn's handwritten digits, pixels divided by 16, split at random into `train` samples
+    and a test set.
 
-    `classes` keeps some digits (none: all ten). `targets` is `one-hot`, `signs` (+1 for the own class and -1 for every other), or for two classes `sign`
-    (+1 and -1 in one column). `center` and `center_targets` subtract the training means. `components` keeps the strongest principal components of the
-    training inputs (0: all pixels); `whitened` makes S_xx = I within the span of the training inputs. The test set gets the same transformations.
+    `classes` keeps some digits (none: all ten). `targets` is `one-hot`, `signs` (+1 for the own
+    class and -1 for every other), or for two classes `sign` (+1 and -1 in one column). `center` and
+    `center_targets` subtract the training means. `components` keeps the strongest principal
+    components of the training inputs (0: all pixels); `whitened` makes S_xx = I within the span of
+    the training inputs. The test set gets the same transformations.
     """
 
-    train: int = structure(default=1437, at_least=2, meaning="training samples; the rest of the 1797 are the test set")
+    train: int = structure(
+        default=1437, at_least=2, meaning="training samples; the rest of the 1797 are the test set"
+    )
     classes: tuple[int, ...] = structure(default=(), meaning="digits that are kept; none: all ten")
     targets: str = structure(
         default="one-hot",
         choices=("one-hot", "sign", "signs"),
-        meaning="a 1 in the column of the own class, +1 there and -1 elsewhere, or +1 and -1 in one column for two classes",
+        meaning=(
+            "a 1 in the column of the own class, +1 there and -1 elsewhere, or +1 and -1 in one"
+            " column for two classes"
+        ),
     )
-    center: bool = structure(default=True, meaning="whether the training means of the pixels are subtracted")
-    center_targets: bool = structure(default=False, meaning="whether the training means of the targets are")
-    components: int = structure(default=0, at_least=0, meaning="strongest principal components of the training inputs that are kept; 0: the pixels as they are")
-    whitened: bool = structure(default=False, meaning="whether S_xx = I within the span of the training inputs")
+    center: bool = structure(
+        default=True, meaning="whether the training means of the pixels are subtracted"
+    )
+    center_targets: bool = structure(
+        default=False, meaning="whether the training means of the targets are"
+    )
+    components: int = structure(
+        default=0,
+        at_least=0,
+        meaning=(
+            "strongest principal components of the training inputs that are kept; 0: the pixels as"
+            " they are"
+        ),
+    )
+    whitened: bool = structure(
+        default=False, meaning="whether S_xx = I within the span of the training inputs"
+    )
 
     def coherent(self):
-        if not set(self.classes) <= set(range(10)) or len(set(self.classes)) != len(self.classes) or len(self.classes) == 1:
-            raise refused("Digits", "two or more different classes from 0 to 9", self.classes, "Give for example classes=(3, 8), or none for all ten")
+        if (
+            not set(self.classes) <= set(range(10))
+            or len(set(self.classes)) != len(self.classes)
+            or len(self.classes) == 1
+        ):
+            raise refused(
+                "Digits",
+                "two or more different classes from 0 to 9",
+                self.classes,
+                "Give for example classes=(3, 8), or none for all ten",
+            )
         if self.targets == "sign" and len(self.classes) != 2:
-            raise refused("Digits", "two classes for targets='sign'", f"{len(self.classes) or 10}", "Give for example classes=(3, 8), or use one-hot")
+            raise refused(
+                "Digits",
+                "two classes for targets='sign'",
+                f"{len(self.classes) or 10}",
+                "Give for example classes=(3, 8), or use one-hot",
+            )
         if self.components > 64:
-            raise refused("Digits", "at most 64 components, one per pixel", self.components, "Lower components")
+            raise refused(
+                "Digits",
+                "at most 64 components, one per pixel",
+                self.components,
+                "Lower components",
+            )
 
     def draw(self, rng):
         from sklearn.datasets import load_digits
@@ -42,7 +82,12 @@ class Digits(Data):
         classes = self.classes or tuple(range(10))
         kept = np.flatnonzero(np.isin(digits, classes))
         if self.train >= len(kept):
-            raise refused("Digits", f"train < {len(kept)}, the samples of these classes", self.train, "Lower train, so that a test set remains")
+            raise refused(
+                "Digits",
+                f"train < {len(kept)}, the samples of these classes",
+                self.train,
+                "Lower train, so that a test set remains",
+            )
         order = rng.permutation(kept)
         X, Y = X[order] / 16.0, self._targets(digits[order], classes)
         n = self.train
@@ -63,7 +108,12 @@ class Digits(Data):
             _, s, Vt = np.linalg.svd(X[:n], full_matrices=False)
             rank = int((s > s[0] * max(X[:n].shape) * np.finfo(float).eps).sum())
             if self.components > rank:
-                raise refused("Digits", f"at most {rank} components, the rank of the training inputs", self.components, "Lower components")
+                raise refused(
+                    "Digits",
+                    f"at most {rank} components, the rank of the training inputs",
+                    self.components,
+                    "Lower components",
+                )
             X = X @ Vt[: self.components].T
         return X @ whiten(X[:n])[1] if self.whitened else X
 

@@ -1,4 +1,5 @@
-"""Formats of files of data, told by their first bytes and not by their names: text, gzip, .npy, .npz and IDX."""
+"""Formats of files of data, told by their first bytes and not by their names: text, gzip, .npy,
+.npz and IDX."""
 
 import gzip
 import io
@@ -42,14 +43,19 @@ def unpacked(who: str, name: str, raw: bytes) -> bytes:
         with gzip.GzipFile(fileobj=io.BytesIO(raw)) as opened:
             held = opened.read(LARGEST + 1)
     except (OSError, EOFError, zlib.error) as error:
-        raise refused(who, "a gzip file that is whole", f"{name}: {error}", "Download or pack it again") from None
+        raise refused(
+            who, "a gzip file that is whole", f"{name}: {error}", "Download or pack it again"
+        ) from None
     if len(held) > LARGEST:
-        raise refused(who, f"a file of at most {LARGEST} bytes", f"more within {name}", "Give a smaller one")
+        raise refused(
+            who, f"a file of at most {LARGEST} bytes", f"more within {name}", "Give a smaller one"
+        )
     return held
 
 
 def is_text(who: str, name: str, raw: bytes) -> bool:
-    """Whether these bytes are to be read as text; formats that are known and not read are refused by name."""
+    """Whether these bytes are to be read as text; formats that are known and not read are
+    refused by name."""
     foreign = next((what for start, what in FOREIGN.items() if raw.startswith(start)), None)
     if raw.startswith(b"PK") and not any(word in raw for word in (b".npy", b"\x93NUMPY")):
         foreign = "an Excel workbook" if b"xl/" in raw else "a zip archive"
@@ -76,30 +82,54 @@ def arrays(who: str, name: str, raw: bytes) -> np.ndarray | dict[str, np.ndarray
     except Exception as error:  # NumPy's reader meets foreign bytes with errors of many kinds
         said = str(error).splitlines()[0] if str(error) else type(error).__name__
         kind = ".npy file" if raw.startswith(b"\x93NUMPY") else ".npz archive"
-        raise refused(who, f"an {kind} of plain arrays", f"{name}: {said}", "Write it by numpy.savez(path, X=X, Y=Y)") from None
-    if opened.tell() < len(raw):  # what numpy.save wrote behind the first array, numpy.load leaves out
+        raise refused(
+            who,
+            f"an {kind} of plain arrays",
+            f"{name}: {said}",
+            "Write it by numpy.savez(path, X=X, Y=Y)",
+        ) from None
+    if opened.tell() < len(
+        raw
+    ):  # what numpy.save wrote behind the first array, numpy.load leaves out
         got = f"{len(raw) - opened.tell()} bytes behind it in {name}"
-        raise refused(who, "one array in an .npy file", got, "Write arrays by numpy.savez(path, X=X, Y=Y), or one to a file")
+        raise refused(
+            who,
+            "one array in an .npy file",
+            got,
+            "Write arrays by numpy.savez(path, X=X, Y=Y), or one to a file",
+        )
     return held
 
 
 def _idx(who, name, raw):
     kind, axes = IDX_TYPES[raw[2]], raw[3]
     if len(raw) < 4 + 4 * axes:
-        raise refused(who, "an IDX file that is whole", f"{len(raw)} bytes in {name}", "Download it again")
+        raise refused(
+            who, "an IDX file that is whole", f"{len(raw)} bytes in {name}", "Download it again"
+        )
     shape = struct.unpack(f">{axes}I", raw[4 : 4 + 4 * axes])
     needed = math.prod(shape) * np.dtype(kind).itemsize
     if len(raw) - 4 - 4 * axes != needed:
         got = f"{len(raw) - 4 - 4 * axes} of them in {name}"
-        raise refused(who, f"{needed} bytes of numbers for an IDX array {shape}", got, "Download it again")
+        raise refused(
+            who, f"{needed} bytes of numbers for an IDX array {shape}", got, "Download it again"
+        )
     return np.frombuffer(raw, kind, offset=4 + 4 * axes).reshape(shape)
 
 
-def matrix(who: str, name: str, values: np.ndarray, said: tuple[str, ...] = (), flatten: bool = False) -> Table:
-    """An array as a table: rows are samples; a vector is one column, and fields of a structured array are columns by name."""
+def matrix(
+    who: str, name: str, values: np.ndarray, said: tuple[str, ...] = (), flatten: bool = False
+) -> Table:
+    """An array as a table: rows are samples; a vector is one column, and fields of a structured
+    array are columns by name."""
     if values.dtype.names:
         if values.ndim != 1 or any(values.dtype[field].shape for field in values.dtype.names):
-            raise refused(who, "fields of single cells in a structured array", f"{values.dtype} in {name}", "Give one field a column")
+            raise refused(
+                who,
+                "fields of single cells in a structured array",
+                f"{values.dtype} in {name}",
+                "Give one field a column",
+            )
         columns = [_plain(values[field]) for field in values.dtype.names]
         return Table(name, values.dtype.names, range(1, len(values) + 1), None, columns, said=said)
     shape = values.shape
@@ -107,7 +137,12 @@ def matrix(who: str, name: str, values: np.ndarray, said: tuple[str, ...] = (), 
         values = values.reshape(len(values), -1)
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
         got = f"{values.dtype} of shape {shape} in {name}"
-        raise refused(who, "numbers in a matrix, a sample in each row", got, "Write float arrays of two axes, X.reshape(len(X), -1)")
+        raise refused(
+            who,
+            "numbers in a matrix, a sample in each row",
+            got,
+            "Write float arrays of two axes, X.reshape(len(X), -1)",
+        )
     if not len(values):
         raise refused(who, "at least one sample", f"none in {name}", "Give some samples")
     said = (*said, f"{' x '.join(map(str, shape[1:]))} flattened") if len(shape) > 2 else said
@@ -115,4 +150,11 @@ def matrix(who: str, name: str, values: np.ndarray, said: tuple[str, ...] = (), 
 
 
 def _plain(values):
-    return values if values.dtype.kind in "fiub" else [one.decode(errors="replace") if isinstance(one, bytes) else one for one in values.tolist()]
+    return (
+        values
+        if values.dtype.kind in "fiub"
+        else [
+            one.decode(errors="replace") if isinstance(one, bytes) else one
+            for one in values.tolist()
+        ]
+    )

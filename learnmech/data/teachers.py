@@ -12,7 +12,9 @@ from learnmech.language.parts import Knob, knob, part, structure
 def _inputs(who, rng, n, d, test, whitened):
     """Standard normal inputs; whitened ones have S_xx = I on the training set."""
     if whitened and n < d:
-        raise refused(who, f"n >= d = {d} to be whitened", f"n = {n}", "Draw more samples, or do not whiten")
+        raise refused(
+            who, f"n >= d = {d} to be whitened", f"n = {n}", "Draw more samples, or do not whiten"
+        )
     X, X_test = rng.standard_normal((n, d)), rng.standard_normal((test, d))
     if whitened:
         X, transform = whiten(X)
@@ -21,25 +23,43 @@ def _inputs(who, rng, n, d, test, whitened):
 
 
 class LinearTeacher(Data):
-    """y = U diag(strengths) V'x + noise with random orthonormal U (k, m) and V (d, m): a target of given singular values.
+    """y = U diag(strengths) V'x + noise with random orthonormal U (k, m) and V (d, m): a target of
+    given singular values.
 
     With whitened inputs and no noise the singular values of S_yx are the strengths exactly.
     """
 
-    strengths: tuple[float, ...] = structure(default=(3.0, 2.0, 1.0), meaning="singular values of the teacher's map, at most min(d, k) of them")
+    strengths: tuple[float, ...] = structure(
+        default=(3.0, 2.0, 1.0),
+        meaning="singular values of the teacher's map, at most min(d, k) of them",
+    )
     n: int = structure(default=100, at_least=1, meaning="training samples")
     d: int = structure(default=8, at_least=1, meaning="inputs")
     k: int = structure(default=5, at_least=1, meaning="outputs")
-    noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
-    whitened: bool = structure(default=True, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
+    noise: Knob = knob(
+        default=0.0, at_least=0, meaning="standard deviation of the noise on targets"
+    )
+    whitened: bool = structure(
+        default=True, meaning="whether S_xx = I exactly on the training set, which needs n >= d"
+    )
     test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def coherent(self):
         modes = len(self.strengths)
         if not 1 <= modes <= min(self.d, self.k):
-            raise refused("LinearTeacher", f"1 to {min(self.d, self.k)} strengths, as many modes as min(d, k)", modes, "Drop some, or raise d and k")
+            raise refused(
+                "LinearTeacher",
+                f"1 to {min(self.d, self.k)} strengths, as many modes as min(d, k)",
+                modes,
+                "Drop some, or raise d and k",
+            )
         if min(self.strengths) < 0:
-            raise refused("LinearTeacher", "strengths >= 0, as singular values are", min(self.strengths), "Give its absolute value")
+            raise refused(
+                "LinearTeacher",
+                "strengths >= 0, as singular values are",
+                min(self.strengths),
+                "Give its absolute value",
+            )
 
     def draw(self, rng):
         modes = len(self.strengths)
@@ -47,8 +67,12 @@ class LinearTeacher(Data):
         V = np.linalg.qr(rng.standard_normal((self.d, modes)))[0]
         B = (U * np.array(self.strengths)) @ V.T
         X, X_test = _inputs("LinearTeacher", rng, self.n, self.d, self.test, self.whitened)
-        noise, noise_test = (float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test))
-        return Drawn(View(X, X @ B.T + noise), View(X_test, X_test @ B.T + noise_test) if self.test else None)
+        noise, noise_test = (
+            float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
+        )
+        return Drawn(
+            View(X, X @ B.T + noise), View(X_test, X_test @ B.T + noise_test) if self.test else None
+        )
 
     @classmethod
     def example(cls):
@@ -61,25 +85,42 @@ class NetworkTeacher(Data):
     The teacher's outputs are scaled to mean square `power` on the training set.
     """
 
-    teacher: Architecture = part(default=Mlp(hidden=(16,)), meaning="the network whose outputs are the targets")
+    teacher: Architecture = part(
+        default=Mlp(hidden=(16,)), meaning="the network whose outputs are the targets"
+    )
     n: int = structure(default=100, at_least=1, meaning="training samples")
     d: int = structure(default=8, at_least=1, meaning="inputs")
     k: int = structure(default=1, at_least=1, meaning="outputs")
-    power: Knob = knob(default=1.0, above=0, meaning="mean square of the teacher's outputs on the training set")
-    noise: Knob = knob(default=0.0, at_least=0, meaning="standard deviation of the noise on targets")
-    whitened: bool = structure(default=False, meaning="whether S_xx = I exactly on the training set, which needs n >= d")
+    power: Knob = knob(
+        default=1.0, above=0, meaning="mean square of the teacher's outputs on the training set"
+    )
+    noise: Knob = knob(
+        default=0.0, at_least=0, meaning="standard deviation of the noise on targets"
+    )
+    whitened: bool = structure(
+        default=False, meaning="whether S_xx = I exactly on the training set, which needs n >= d"
+    )
     test: int = structure(default=0, at_least=0, meaning="test samples")
 
     def draw(self, rng):
         params = self.teacher.init(rng, self.d, self.k)
         X, X_test = _inputs("NetworkTeacher", rng, self.n, self.d, self.test, self.whitened)
-        teacher = self.teacher.anchored(params)  # one that holds an anchor refuses what does not fit
+        teacher = self.teacher.anchored(
+            params
+        )  # one that holds an anchor refuses what does not fit
         Y, Y_test = (np.asarray(teacher.forward(params, view), np.float64) for view in (X, X_test))
         size = np.sqrt(np.mean(Y**2))
         if size == 0:
-            raise refused("NetworkTeacher", "a teacher whose outputs are not all 0", repr(self.teacher), "Choose another teacher")
+            raise refused(
+                "NetworkTeacher",
+                "a teacher whose outputs are not all 0",
+                repr(self.teacher),
+                "Choose another teacher",
+            )
         Y, Y_test = (np.sqrt(float(self.power)) * side / size for side in (Y, Y_test))
-        noise, noise_test = (float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test))
+        noise, noise_test = (
+            float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
+        )
         return Drawn(View(X, Y + noise), View(X_test, Y_test + noise_test) if self.test else None)
 
     @classmethod

@@ -14,7 +14,8 @@ MAPS = (("weight_distance", "layer"), ("gradient_distance", "layer"), ("signal_d
 
 
 def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
-    """Weights, gradients and signals as maps over time and layer, the whole and the function as curves."""
+    """Weights, gradients and signals as maps over time and layer, the whole and the function as
+    curves."""
     figure, axes = sheet(2, 2, height=3.8, width=11.0)
     steps = "step" in distances.coords
     at = distances["step" if steps else "time"].values
@@ -26,7 +27,9 @@ def apart(distances: "xr.Dataset", title: str = "") -> "Figure":
     for place, name in enumerate(("distance", "function_distance")):
         values = distances[name]
         drawn = np.where(values.values > 0, values.values, np.nan)
-        words = label(values.attrs["symbol"], values.attrs["units"], ("parameters", "outputs")[place])
+        words = label(
+            values.attrs["symbol"], values.attrs["units"], ("parameters", "outputs")[place]
+        )
         lines.plot(at, drawn, color=COLORS[place], linestyle=DASHES[place], label=words)
     lines.set_yscale("log")
     lines.set_xlabel(over)
@@ -44,7 +47,15 @@ def map_of(figure, axis, at, values: "xr.DataArray", along: str) -> None:
     if np.isfinite(shown).any() and len(at) > 1:
         low, high = np.nanmin(shown), np.nanmax(shown)
         norm = LogNorm(max(low, high * 1e-6), high if high > low else 2 * high)
-        drawn = axis.pcolormesh(at, np.arange(len(names)), shown, norm=norm, cmap="viridis", shading="nearest", rasterized=True)
+        drawn = axis.pcolormesh(
+            at,
+            np.arange(len(names)),
+            shown,
+            norm=norm,
+            cmap="viridis",
+            shading="nearest",
+            rasterized=True,
+        )
         figure.colorbar(drawn, ax=axis, label=label(values.attrs["symbol"], values.attrs["units"]))
     every = max(1, -(-len(names) // 9))
     axis.set_yticks(range(0, len(names), every), names[::every], fontsize=9)

@@ -21,7 +21,9 @@ SEM = "_sem"
 
 def is_grid(dataset: "xr.Dataset") -> bool:
     """Whether a Dataset is a sweep's: whether something stands before its axis of time."""
-    return any(_moving(one) is not None and one.dims[0] not in MOVING for one in dataset.data_vars.values())
+    return any(
+        _moving(one) is not None and one.dims[0] not in MOVING for one in dataset.data_vars.values()
+    )
 
 
 def _moving(variable) -> str | None:
@@ -34,28 +36,44 @@ def knobs_of(grid: "xr.Dataset") -> list[str]:
     for variable in grid.data_vars.values():
         axis = _moving(variable)
         if axis is not None:
-            found += [str(dim) for dim in variable.dims[: variable.dims.index(axis)] if dim != "seed" and dim not in found]
+            found += [
+                str(dim)
+                for dim in variable.dims[: variable.dims.index(axis)]
+                if dim != "seed" and dim not in found
+            ]
     return found
 
 
 def scalars_of(grid: "xr.Dataset") -> list[str]:
     """The quantities with one number at each mark, the loss first."""
-    names = [str(name) for name in grid.data_vars if not str(name).endswith(SEM) and _moving(grid[name]) is not None]
+    names = [
+        str(name)
+        for name in grid.data_vars
+        if not str(name).endswith(SEM) and _moving(grid[name]) is not None
+    ]
     found = [name for name in names if grid[name].dims[-1] in MOVING]
     return sorted(found, key=lambda name: name != "loss")
 
 
 def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
-    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no number, as where it diverged before the end,
-    and where a point of the sweep is not there."""
+    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no
+    number, as where it diverged before the end, and where a point of the sweep is not there."""
     values = grid[name]
     axis = _moving(values)
     if not values.sizes[axis]:
         return values.sum(axis) * np.nan
     if "reached" in grid.coords and set(grid["reached"].dims) <= set(values.dims):
         reached = grid["reached"]
-        ends = values.isel({axis: np.maximum(reached, 1) - 1}).reset_coords(drop=True).where(reached.variable > 0)
-        return ends if "diverged_at" not in grid.coords else ends.where(np.isnan(grid["diverged_at"].variable))
+        ends = (
+            values.isel({axis: np.maximum(reached, 1) - 1})
+            .reset_coords(drop=True)
+            .where(reached.variable > 0)
+        )
+        return (
+            ends
+            if "diverged_at" not in grid.coords
+            else ends.where(np.isnan(grid["diverged_at"].variable))
+        )
     times = grid.coords.get("time")
     if times is None or axis == "time" or axis not in times.dims or times.ndim == 1:
         return values.isel({axis: -1}, drop=True)
@@ -65,8 +83,13 @@ def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
 
 
 def diverged(grid: "xr.Dataset") -> "xr.DataArray | None":
-    """Where each run that diverged was first seen to, as a step (for flows a time), NaN for the others; None where none did."""
-    return grid["diverged_at"] if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any() else None
+    """Where each run that diverged was first seen to, as a step (for flows a time), NaN for the
+    others; None where none did."""
+    return (
+        grid["diverged_at"]
+        if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any()
+        else None
+    )
 
 
 def diverged_words(grid: "xr.Dataset") -> str:
@@ -80,7 +103,8 @@ def diverged_words(grid: "xr.Dataset") -> str:
 
 
 def words_of_note(grid: "xr.Dataset") -> str:
-    """What is to be said of a grid that is not whole: which points are missing or damaged; empty of one that is."""
+    """What is to be said of a grid that is not whole: which points are missing or damaged; empty
+    of one that is."""
     return str(grid.attrs.get("note", ""))
 
 
@@ -91,16 +115,25 @@ def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.Dat
         count = values.sizes["seed"]
         with np.errstate(all="ignore"):  # runs that are about to diverge have squares that overflow
             mean = values.mean("seed", keep_attrs=True, skipna=False)
-            return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(count) if count > 1 else None
+            return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(
+                count
+            ) if count > 1 else None
     bar = grid[f"{quantity}{SEM}"] if f"{quantity}{SEM}" in grid else None
     return values, None if bar is None or not np.isfinite(bar.values).any() else bar
 
 
-def draw(grid: "xr.Dataset", quantity: "str | tuple[str, ...] | None" = None, knobs: tuple[str, ...] | None = None, title: str = "") -> "Figure":
-    """Of each quantity its curves over time, one per point, and its last values: over one knob with error bars over seeds, over two as a map.
+def draw(
+    grid: "xr.Dataset",
+    quantity: "str | tuple[str, ...] | None" = None,
+    knobs: tuple[str, ...] | None = None,
+    title: str = "",
+) -> "Figure":
+    """Of each quantity its curves over time, one per point, and its last values: over one knob with
+    error bars over seeds, over two as a map.
 
-    `quantity`: one or several by name (default: every scalar one, at most four, the loss first); of one with axes the six entries that
-    move most. `knobs`: one or two of those swept (default: the first two); over others the mean is taken, and the title says so.
+    `quantity`: one or several by name (default: every scalar one, at most four, the loss first); of
+    one with axes the six entries that move most. `knobs`: one or two of those swept (default: the
+    first two); over others the mean is taken, and the title says so.
     """
     quantities, knobs, others = _asked(grid, quantity, knobs)
     rows = [(name, entry) for name in quantities for entry in _entries(grid, name)]
@@ -127,7 +160,12 @@ def _asked(grid, quantity, knobs):
     else:
         quantities = [quantity] if isinstance(quantity, str) else list(quantity)
     if not quantities:
-        raise refused("show", "a grid in which something was watched", "one of nothing", "Sweep with watch=('loss',), say")
+        raise refused(
+            "show",
+            "a grid in which something was watched",
+            "one of nothing",
+            "Sweep with watch=('loss',), say",
+        )
     for name in quantities:
         if name not in known:
             raise refused("show", "a quantity of the sweep", repr(name), nearest(str(name), known))
@@ -136,12 +174,15 @@ def _asked(grid, quantity, knobs):
         if knob not in swept:
             raise refused("show", "a knob that was swept", repr(knob), nearest(str(knob), swept))
     if len(chosen) > 2 or len(set(chosen)) < len(chosen):
-        raise refused("show", "one knob or two", ", ".join(chosen), "Draw the others in figures of their own")
+        raise refused(
+            "show", "one knob or two", ", ".join(chosen), "Draw the others in figures of their own"
+        )
     return quantities, chosen, [knob for knob in swept if knob not in chosen]
 
 
 def _entries(grid, name) -> list:
-    """None for a scalar; for a quantity with axes a Dataset for each of the entries that move most, named by its entry."""
+    """None for a scalar; for a quantity with axes a Dataset for each of the entries that move
+    most, named by its entry."""
     values, axis = grid[name], _moving(grid[name])
     own = values.dims[values.dims.index(axis) + 1 :]
     if not own:
@@ -149,19 +190,31 @@ def _entries(grid, name) -> list:
     shape = [values.sizes[dim] for dim in own]
     flat = np.asarray(values.values, float).reshape(-1, int(np.prod(shape)))
     chosen = moving_most(drawable(flat), ENTRIES)
-    titled_axes, names = entry_names(values.isel({dim: 0 for dim in values.dims if dim not in own}), chosen)
+    titled_axes, names = entry_names(
+        values.isel({dim: 0 for dim in values.dims if dim not in own}), chosen
+    )
     found = []
     for entry, written in zip(chosen, names, strict=True):
         where = dict(zip(own, np.unravel_index(entry, shape), strict=True))
         picked = grid[[one for one in (name, f"{name}{SEM}") if one in grid]].isel(where, drop=True)
-        count = f" ({len(chosen)} of {flat.shape[1]} entries shown)" if len(chosen) < flat.shape[1] else ""
-        picked[name].attrs = values.attrs | {"long_name": f"{values.attrs.get('long_name', name)}, {titled_axes} {written}{count}"}
+        count = (
+            f" ({len(chosen)} of {flat.shape[1]} entries shown)"
+            if len(chosen) < flat.shape[1]
+            else ""
+        )
+        picked[name].attrs = values.attrs | {
+            "long_name": f"{values.attrs.get('long_name', name)}, {titled_axes} {written}{count}"
+        }
         found.append(picked)
     return found
 
 
 def _words(values) -> str:
-    return label(values.attrs.get("symbol", values.name), values.attrs.get("units", ""), values.attrs.get("long_name", ""))
+    return label(
+        values.attrs.get("symbol", values.name),
+        values.attrs.get("units", ""),
+        values.attrs.get("long_name", ""),
+    )
 
 
 def short(knob: str) -> str:
@@ -180,19 +233,34 @@ def value_of(value) -> str:
 
 
 def _curves(axis, grid, name) -> None:
-    """One curve per point, its band the standard error over seeds: at most eight, evenly chosen, each with its knobs' values."""
+    """One curve per point, its band the standard error over seeds: at most eight, evenly chosen,
+    each with its knobs' values."""
     mean, bar = over_seeds(grid, name)
     moving = _moving(mean)
     swept = [dim for dim in mean.dims if dim != moving]
     points = list(np.ndindex(*(mean.sizes[dim] for dim in swept)))
-    shown = [points[at] for at in np.unique(np.linspace(0, len(points) - 1, min(LINES, len(points))).round().astype(int))]
+    shown = [
+        points[at]
+        for at in np.unique(
+            np.linspace(0, len(points) - 1, min(LINES, len(points))).round().astype(int)
+        )
+    ]
     for place, where in enumerate(shown):
         at = dict(zip(swept, where, strict=True))
         y = drawable(np.asarray(mean.isel(at).values, float))
         x = _times(grid, at, len(y))
-        words = ", ".join(f"{short(str(dim))} = {value_of(mean[dim].values[index])}" for dim, index in at.items())
+        words = ", ".join(
+            f"{short(str(dim))} = {value_of(mean[dim].values[index])}" for dim, index in at.items()
+        )
         color = COLORS[place % len(COLORS)]
-        axis.plot(x, y, color=color, linestyle=DASHES[place % len(DASHES)], label=words or None, marker="o" if len(y) < 3 else None)
+        axis.plot(
+            x,
+            y,
+            color=color,
+            linestyle=DASHES[place % len(DASHES)],
+            label=words or None,
+            marker="o" if len(y) < 3 else None,
+        )
         if bar is not None:
             wide = np.asarray(bar.isel(at).values, float)
             axis.fill_between(x, y - wide, y + wide, color=color, alpha=0.2, linewidth=0)
@@ -200,7 +268,9 @@ def _curves(axis, grid, name) -> None:
     axis.set_ylabel(_words(grid[name]))
     _scaled(axis.set_yscale, mean.values, name.endswith("loss"))
     count = grid.sizes.get("seed", 1)
-    notes = [f"mean of {count} seeds, band ± standard error"] if bar is not None and count > 1 else []
+    notes = (
+        [f"mean of {count} seeds, band ± standard error"] if bar is not None and count > 1 else []
+    )
     notes += [f"{len(shown)} of {len(points)} points shown"] if len(shown) < len(points) else []
     noted(axis, "; ".join(notes))
     if swept:
@@ -233,7 +303,9 @@ def _ends(figure, axis, grid, name, knobs, others) -> None:
     elif len(knobs) == 1:
         bars = None
         if count > 1:
-            bars = (ends.mean(others, skipna=False) if others else ends).std("seed", ddof=1, skipna=False) / np.sqrt(count)
+            bars = (ends.mean(others, skipna=False) if others else ends).std(
+                "seed", ddof=1, skipna=False
+            ) / np.sqrt(count)
         elif f"{name}{SEM}" in grid and not others:
             bars = last_values(grid, f"{name}{SEM}")
         _along(axis, mean, bars, knobs[0], grid[name], count)
@@ -245,13 +317,17 @@ def _spread(axis, ends, values) -> None:
     """Seeds alone: what each ended at."""
     seeds = ends["seed"].values if "seed" in ends.dims else np.zeros(1)
     axis.plot(np.arange(len(seeds)), np.atleast_1d(ends.values), "o", color=COLORS[0])
-    axis.set_xticks(np.arange(len(seeds))[:: max(1, len(seeds) // 8)], [str(seed) for seed in seeds][:: max(1, len(seeds) // 8)])
+    axis.set_xticks(
+        np.arange(len(seeds))[:: max(1, len(seeds) // 8)],
+        [str(seed) for seed in seeds][:: max(1, len(seeds) // 8)],
+    )
     axis.set_xlabel("seed")
     axis.set_ylabel(f"at the end: {_words(values)}")
 
 
 def _positions(axis, set_ticks, set_scale, values):
-    """Where the values of a knob stand on an axis: numbers as they are, on a logarithmic axis where they span ratios; names one by one."""
+    """Where the values of a knob stand on an axis: numbers as they are, on a logarithmic axis
+    where they span ratios; names one by one."""
     numeric = np.issubdtype(np.asarray(values).dtype, np.number)
     if not numeric:
         set_ticks(range(len(values)), [plain(one) for one in values])
@@ -279,7 +355,11 @@ def _along(axis, mean, bars, knob, values, count) -> None:
     axis.set_ylabel(f"at the end: {_words(values)}")
     _scaled(axis.set_yscale, ends)
     gone = int((~np.isfinite(ends)).sum())
-    notes = [f"bars: standard error over {count} seeds" if count > 1 else "bars: standard error"] if bars is not None else []
+    notes = (
+        [f"bars: standard error over {count} seeds" if count > 1 else "bars: standard error"]
+        if bars is not None
+        else []
+    )
     noted(axis, "; ".join([*notes, *([f"no number at {gone} of {len(ends)}"] if gone else [])]))
 
 
@@ -288,10 +368,22 @@ def _map(figure, axis, ends, knobs, values) -> None:
 
     shown = np.ma.masked_invalid(drawable(np.asarray(ends.values, float)))
     finite = shown.compressed()
-    norm = LogNorm(finite.min(), finite.max()) if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min() else None
+    norm = (
+        LogNorm(finite.min(), finite.max())
+        if finite.size and finite.min() > 0 and finite.max() > 20 * finite.min()
+        else None
+    )
     axis.set_facecolor("#DDDDDD")  # where there is no number
     names = [[value_of(one) for one in ends[knob].values] for knob in knobs]
-    image = axis.pcolormesh(np.arange(len(names[0])), np.arange(len(names[1])), shown, norm=norm, cmap="viridis", shading="nearest", rasterized=True)
+    image = axis.pcolormesh(
+        np.arange(len(names[0])),
+        np.arange(len(names[1])),
+        shown,
+        norm=norm,
+        cmap="viridis",
+        shading="nearest",
+        rasterized=True,
+    )
     for ticks, written in ((axis.set_xticks, names[0]), (axis.set_yticks, names[1])):
         every = max(1, -(-len(written) // 9))
         ticks(range(0, len(written), every), written[::every])
@@ -307,4 +399,12 @@ def _map(figure, axis, ends, knobs, values) -> None:
         for (y, x), value in np.ndenumerate(shown.filled(np.nan)):
             if np.isfinite(value):
                 share = norm(value) if norm else (value - low) / (high - low or 1)
-                axis.text(x, y, f"{value:.2g}", ha="center", va="center", fontsize=8, color="white" if share < 0.6 else "black")
+                axis.text(
+                    x,
+                    y,
+                    f"{value:.2g}",
+                    ha="center",
+                    va="center",
+                    fontsize=8,
+                    color="white" if share < 0.6 else "black",
+                )

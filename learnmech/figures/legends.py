@@ -12,8 +12,8 @@ if TYPE_CHECKING:
     from matplotlib.transforms import Bbox
 
 INSIDE = (
-    "upper right", "upper left", "lower left", "lower right", "center right", "center left", "upper center",
-    "lower center", "center",
+    "upper right", "upper left", "lower left", "lower right", "center right", "center left",
+    "upper center", "lower center", "center",
 )  # fmt: skip
 PASSES = 4
 PAD = 3  # pixels kept free about a legend
@@ -22,8 +22,9 @@ PAD = 3  # pixels kept free about a legend
 def cleared(figure: "Figure") -> "Figure":
     """The figure laid out, with every legend off the curves, marks and words of its axes.
 
-    Looked for in pixels: matplotlib's own `best` takes the least bad of nine places. Laying out takes as long as drawing, so it is done
-    once here and not again each time that the figure is drawn.
+    Looked for in pixels: matplotlib's own `best` takes the least bad of nine places. Laying out
+    takes as long as drawing, so it is done once here and not again each time that the figure is
+    drawn.
     """
     for _ in range(PASSES):
         laid_out(figure)
@@ -35,7 +36,8 @@ def cleared(figure: "Figure") -> "Figure":
 
 
 def _moved(figure: "Figure") -> bool:
-    """Every legend that covers something moved; whether one went beside its axes, which makes all axes of the figure narrower and their legends cover more."""
+    """Every legend that covers something moved; whether one went beside its axes, which makes
+    all axes of the figure narrower and their legends cover more."""
     moved = False
     for axis in figure.axes:
         legend = axis.get_legend()
@@ -45,7 +47,9 @@ def _moved(figure: "Figure") -> bool:
         box, drawn = legend.get_window_extent(), _drawn(axis)
         if not _covers(box, drawn):
             continue
-        spot = next((spot for spot in INSIDE if not _covers(_at(spot, box, axis.bbox), drawn)), None)
+        spot = next(
+            (spot for spot in INSIDE if not _covers(_at(spot, box, axis.bbox), drawn)), None
+        )
         if spot is not None and box.width < axis.bbox.width and box.height < axis.bbox.height:
             legend.set_bbox_to_anchor(None)
             legend.set_loc(spot)  # type: ignore[arg-type]  # one of INSIDE, all of them places that it knows
@@ -65,7 +69,8 @@ def laid_out(figure: "Figure") -> None:
 
 @contextlib.contextmanager
 def any_letter():
-    """Within it nothing is said of letters that the font has not: whoever looks at the page has them, or not."""
+    """Within it nothing is said of letters that the font has not: whoever looks at the page has
+    them, or not."""
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
@@ -84,13 +89,18 @@ def _at(spot: str, box: "Bbox", axes: "Bbox") -> "Bbox":
     from matplotlib.transforms import Bbox
 
     pad = 6
-    x = {"left": axes.x0 + pad, "right": axes.x1 - pad - box.width}.get(spot.split()[-1], (axes.x0 + axes.x1 - box.width) / 2)
-    y = {"upper": axes.y1 - pad - box.height, "lower": axes.y0 + pad}.get(spot.split()[0], (axes.y0 + axes.y1 - box.height) / 2)
+    x = {"left": axes.x0 + pad, "right": axes.x1 - pad - box.width}.get(
+        spot.split()[-1], (axes.x0 + axes.x1 - box.width) / 2
+    )
+    y = {"upper": axes.y1 - pad - box.height, "lower": axes.y0 + pad}.get(
+        spot.split()[0], (axes.y0 + axes.y1 - box.height) / 2
+    )
     return Bbox.from_bounds(x, y, box.width, box.height)
 
 
 def _drawn(axis) -> list:
-    """What is drawn on these axes in pixels: (path, whether its inside counts, whether only its corners do)."""
+    """What is drawn on these axes in pixels: (path, whether its inside counts, whether only its
+    corners do)."""
     from matplotlib.collections import PathCollection, QuadMesh
 
     found = []

@@ -6,7 +6,17 @@ import numpy as np
 
 from learnmech.comparison.verdicts import Comparison, matched
 from learnmech.figures.panels import entry_names, moving_most, noted
-from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, TIME, drawable, label, sheet, titled
+from learnmech.figures.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    OUTSIDE,
+    TIME,
+    drawable,
+    label,
+    sheet,
+    titled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -21,8 +31,11 @@ def overlaid_names(comparison: Comparison) -> list[str]:
     return [row.quantity for row in comparison.rows if np.ndim(comparison.seen[row.quantity]) >= 1]
 
 
-def overlay(comparison: Comparison, title: str = "", names: tuple[str, ...] | None = None) -> "Figure":
-    """One panel per quantity: dots are measured, lines predicted, grey outside the theory's domain. At most six curves a panel, those that move most."""
+def overlay(
+    comparison: Comparison, title: str = "", names: tuple[str, ...] | None = None
+) -> "Figure":
+    """One panel per quantity: dots are measured, lines predicted, grey outside the theory's
+    domain. At most six curves a panel, those that move most."""
     shown = overlaid_names(comparison)[:PANELS] if names is None else list(names)
     columns = 1 if len(shown) < 2 else 2
     figure, axes = sheet(max(1, -(-len(shown) // columns)), columns)
@@ -34,25 +47,47 @@ def overlay(comparison: Comparison, title: str = "", names: tuple[str, ...] | No
 
 
 def laid(axis, x, seen, said, place: int = 0, name: str = "", fine=None) -> None:
-    """One curve of numbers: dots for what was measured at x, a line for what is predicted there, or on the finer grid `fine` = (x, predicted)."""
+    """One curve of numbers: dots for what was measured at x, a line for what is predicted there,
+    or on the finer grid `fine` = (x, predicted)."""
     line_x, line_y = (x, said) if fine is None else fine
     color = COLORS[place % len(COLORS)]
-    axis.plot(line_x, line_y, linestyle=DASHES[place % len(DASHES)], color=color, zorder=2, label=f"{name} predicted".strip())
-    axis.plot(x, seen, MARKERS[place % len(MARKERS)], color=color, markersize=5, zorder=3, label=f"{name} measured".strip())
+    axis.plot(
+        line_x,
+        line_y,
+        linestyle=DASHES[place % len(DASHES)],
+        color=color,
+        zorder=2,
+        label=f"{name} predicted".strip(),
+    )
+    axis.plot(
+        x,
+        seen,
+        MARKERS[place % len(MARKERS)],
+        color=color,
+        markersize=5,
+        zorder=3,
+        label=f"{name} measured".strip(),
+    )
 
 
-def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, curves: int = CURVES) -> None:
+def panel(
+    axis, comparison: Comparison, quantity: str, log: bool | None = None, curves: int = CURVES
+) -> None:
     """One quantity of a comparison on one axis."""
     seen, said = comparison.seen[quantity], comparison.said[quantity]
     times, measured, predicted = matched(seen, said)
-    if "time" in seen.dims and "time" not in said.dims:  # what stands still is drawn beside the whole course
+    if (
+        "time" in seen.dims and "time" not in said.dims
+    ):  # what stands still is drawn beside the whole course
         times, measured = seen["time"].values, seen.values
         predicted = np.broadcast_to(predicted, (len(times), *predicted.shape[1:]))
     if not len(times):
         noted(axis, "no marks")
         return
     outside = comparison.verdict == "outside domain"
-    flat_seen, flat_said = (drawable(values.reshape(len(times), -1)) for values in (measured, predicted))
+    flat_seen, flat_said = (
+        drawable(values.reshape(len(times), -1)) for values in (measured, predicted)
+    )
     moving = moving_most(flat_seen, curves)
     dots = np.unique(np.linspace(0, len(times) - 1, DOTS).astype(int))
     for place, entry in enumerate(moving):
@@ -67,7 +102,13 @@ def panel(axis, comparison: Comparison, quantity: str, log: bool | None = None, 
     if len(times) > 2 and np.ptp(np.diff(times)) > 20 * np.diff(times).min():
         axis.set_xscale("symlog", linthresh=times[1])
     axis.set_xlabel(TIME)
-    axis.set_ylabel(label(seen.attrs.get("symbol", quantity), seen.attrs.get("units", ""), seen.attrs.get("long_name", "")))
+    axis.set_ylabel(
+        label(
+            seen.attrs.get("symbol", quantity),
+            seen.attrs.get("units", ""),
+            seen.attrs.get("long_name", ""),
+        )
+    )
     notes = [comparison.remark(quantity)]
     if flat_seen.shape[1] > len(moving):
         notes.append(f"{len(moving)} of {flat_seen.shape[1]} entries shown")
@@ -91,5 +132,11 @@ def _told_apart(axis, seen, moving, outside) -> None:
         names += entries
         for place in range(len(moving)):
             at = place % len(COLORS)
-            handles.append(Line2D([], [], color=COLORS[at], linestyle=DASHES[at], marker=MARKERS[at], markersize=4))
-    axis.legend(handles, names, title=title, title_fontsize=9, fontsize=9, ncols=1 + (len(names) > 5))
+            handles.append(
+                Line2D(
+                    [], [], color=COLORS[at], linestyle=DASHES[at], marker=MARKERS[at], markersize=4
+                )
+            )
+    axis.legend(
+        handles, names, title=title, title_fontsize=9, fontsize=9, ncols=1 + (len(names) > 5)
+    )

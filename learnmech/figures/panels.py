@@ -1,4 +1,5 @@
-"""Panels: one quantity over time on one pair of axes, its entries named, its residual a band of it, the rule's edge beside it."""
+"""Panels: one quantity over time on one pair of axes, its entries named, its residual a band of
+it, the rule's edge beside it."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,8 @@ def band_of(name: str, known) -> str | None:
 
 
 def in_order(names) -> list[str]:
-    """Quantities that have a panel of their own, as they are to be read: what is a band of another is in that one's panel."""
+    """Quantities that have a panel of their own, as they are to be read: what is a band of
+    another is in that one's panel."""
     names = list(names)
     return [name for name in names if band_of(name, names) is None]
 
@@ -34,15 +36,22 @@ def in_order(names) -> list[str]:
 def moving_most(flat: np.ndarray, count: int = CURVES) -> list[int]:
     """The entries (columns of (marks, entries)) that move most, in their own order."""
     with np.errstate(invalid="ignore"):
-        reach = np.nan_to_num(np.nanmax(flat, axis=0, initial=-np.inf) - np.nanmin(flat, axis=0, initial=np.inf), neginf=0)
+        reach = np.nan_to_num(
+            np.nanmax(flat, axis=0, initial=-np.inf) - np.nanmin(flat, axis=0, initial=np.inf),
+            neginf=0,
+        )
     return sorted(np.argsort(-reach, kind="stable")[:count])
 
 
 def entry_names(values: "xr.DataArray", entries) -> tuple[str, list[str]]:
-    """(what the axes are called, a name for each flat entry): labels where an axis has them, else places from 0 on."""
+    """(what the axes are called, a name for each flat entry): labels where an axis has them,
+    else places from 0 on."""
     axes = [dim for dim in values.dims if dim != "time"]
     shape = [values.sizes[axis] for axis in axes]
-    labels = [values[axis].values if axis in values.coords else np.arange(values.sizes[axis]) for axis in axes]
+    labels = [
+        values[axis].values if axis in values.coords else np.arange(values.sizes[axis])
+        for axis in axes
+    ]
     named = []
     for entry in entries:
         where = np.unravel_index(entry, shape)
@@ -52,7 +61,14 @@ def entry_names(values: "xr.DataArray", entries) -> tuple[str, list[str]]:
 
 def named_entries(axis, title: str, handles: list, names: list[str]) -> None:
     """A legend of entries, by the names of their axes."""
-    axis.legend(handles, names, title=title, title_fontsize=SMALL, fontsize=SMALL, ncols=1 + (len(names) > 4))
+    axis.legend(
+        handles,
+        names,
+        title=title,
+        title_fontsize=SMALL,
+        fontsize=SMALL,
+        ncols=1 + (len(names) > 4),
+    )
 
 
 def noted(axis, note: str) -> None:
@@ -63,24 +79,43 @@ def noted(axis, note: str) -> None:
 
 def rows_of(values: "xr.DataArray") -> np.ndarray:
     """(marks, entries) of a quantity, also of a run that has no marks yet."""
-    return np.asarray(values.values, float).reshape(len(values), int(np.prod(values.shape[1:], dtype=np.int64)))
+    return np.asarray(values.values, float).reshape(
+        len(values), int(np.prod(values.shape[1:], dtype=np.int64))
+    )
 
 
-def curve_panel(axis, values: "xr.DataArray", band: "xr.DataArray | None" = None, start: Start | None = None) -> None:
-    """One quantity of a record: at most six entries, those that move most; of a scalar that oscillates its mean too, of a sharpness the rule's edge."""
+def curve_panel(
+    axis, values: "xr.DataArray", band: "xr.DataArray | None" = None, start: Start | None = None
+) -> None:
+    """One quantity of a record: at most six entries, those that move most; of a scalar that
+    oscillates its mean too, of a sharpness the rule's edge."""
     times, flat = values["time"].values, drawable(rows_of(values))
     chosen, notes, handles = moving_most(flat), [], []
     axis.set_xlabel(TIME)
-    axis.set_ylabel(label(values.attrs.get("symbol", values.name), values.attrs.get("units", ""), values.attrs.get("long_name", "")))
+    axis.set_ylabel(
+        label(
+            values.attrs.get("symbol", values.name),
+            values.attrs.get("units", ""),
+            values.attrs.get("long_name", ""),
+        )
+    )
     if not np.isfinite(flat).any():
         noted(axis, "no number at any mark" if len(times) else "no marks")
         return
     waves = flat.shape[1] == 1 and oscillates(flat[:, 0])
     for place, entry in enumerate(chosen):
-        look: dict[str, Any] = {"color": COLORS[place % len(COLORS)], "linestyle": DASHES[place % len(DASHES)]}
+        look: dict[str, Any] = {
+            "color": COLORS[place % len(COLORS)],
+            "linestyle": DASHES[place % len(DASHES)],
+        }
         if len(times) < 3 or np.isfinite(flat[:, entry]).sum() < 3:
             look |= {"marker": "o", "markersize": 4}
-        handles += axis.plot(times, flat[:, entry], **look, **({"alpha": 0.4, "linewidth": 0.8, "label": "at every mark"} if waves else {}))
+        handles += axis.plot(
+            times,
+            flat[:, entry],
+            **look,
+            **({"alpha": 0.4, "linewidth": 0.8, "label": "at every mark"} if waves else {}),
+        )
     if waves:
         mean, window = running_mean(flat[:, 0])
         axis.plot(times, mean, color=COLORS[1], linewidth=1.6, label=f"mean over {window} marks")
@@ -128,7 +163,8 @@ def oscillates(values: np.ndarray) -> bool:
 
 
 def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
-    """(the mean over a window about each mark, how many marks it holds): a twentieth of the run, and at the ends what is left of it."""
+    """(the mean over a window about each mark, how many marks it holds): a twentieth of the run,
+    and at the ends what is left of it."""
     window = max(5, len(values) // 20) | 1
     there = np.isfinite(values)
     sums = np.convolve(np.where(there, values, 0), np.ones(window), "same")
@@ -139,18 +175,28 @@ def running_mean(values: np.ndarray) -> tuple[np.ndarray, int]:
 def scaled(axis, name: str, flat: np.ndarray) -> None:
     """A logarithmic axis for a loss that falls by orders of magnitude."""
     finite = flat[np.isfinite(flat)]
-    if name.endswith("loss") and finite.size and finite.min() > 0 and finite.max() > 100 * finite.min():
+    if (
+        name.endswith("loss")
+        and finite.size
+        and finite.min() > 0
+        and finite.max() > 100 * finite.min()
+    ):
         axis.set_yscale("log")
 
 
 def edge_of(start: Start | None, name: str) -> float | None:
-    """The curvature at which the rule's steps begin to grow, where this sharpness is the one it is held against."""
+    """The curvature at which the rule's steps begin to grow, where this sharpness is the one it
+    is held against."""
     if start is None or start.rule.flows or start.experiment.events or name not in EDGED:
         return None
     found = start.system.architecture.rate_factors(start.params, start.rule.family)
     alike = {float(factor) for factor in leaves_by_path(found).values()} == {1.0}
     bare = alike and not isinstance(start.rule, ADAPTIVE)
-    return threshold(start.rule) if start.rule.clip is None and (bare or name == "preconditioned_sharpness") else None
+    return (
+        threshold(start.rule)
+        if start.rule.clip is None and (bare or name == "preconditioned_sharpness")
+        else None
+    )
 
 
 def _edge(axis, name, values, flat, start, notes) -> None:
@@ -167,7 +213,14 @@ def _edge(axis, name, values, flat, start, notes) -> None:
         else:
             axis.axhline(edge, label=f"the edge, {words} = {edge:.3g}", **look)
     elif "step" in values.coords:
-        rates = np.maximum(rate * np.asarray(rule.schedule.factor(values["step"].values), float), 1e-300)
+        rates = np.maximum(
+            rate * np.asarray(rule.schedule.factor(values["step"].values), float), 1e-300
+        )
         edges = edge / (2 / rate - decay) * (2 / rates - decay)
         most = 4 * np.nanmax(flat)
-        axis.plot(values["time"].values, np.where(edges < most, edges, np.nan), label=f"the edge, {words}", **look)
+        axis.plot(
+            values["time"].values,
+            np.where(edges < most, edges, np.nan),
+            label=f"the edge, {words}",
+            **look,
+        )

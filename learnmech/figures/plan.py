@@ -1,4 +1,5 @@
-"""The plan of the house: rooms on their floors, found from what each imports: `python -m learnmech.figures.plan docs/floors.svg`."""
+"""The plan of the house: rooms on their floors, found from what each imports: `python -m
+learnmech.figures.plan docs/floors.svg`."""
 
 import ast
 import sys
@@ -10,14 +11,19 @@ from learnmech.errors import refused
 from learnmech.figures.style import sheet, svg
 
 HOUSE = Path(__file__).parents[1]
-HALF_WIDTH, HALF_HEIGHT, APART = 0.42, 0.26, 0.72  # of a box, and of the centers of two on one floor from the middle
+HALF_WIDTH, HALF_HEIGHT, APART = (
+    0.42,
+    0.26,
+    0.72,
+)  # of a box, and of the centers of two on one floor from the middle
 NOTES = {"march": "the only room\nthat steps", "comparison": "where runs and\ntheories meet"}
 
 Arrows = dict[str, set[str]]
 
 
 def files_of(house: Path = HOUSE) -> dict[str, list[Path]]:
-    """{room: its files}: a folder, or a file that lies beside them; the package's own `__init__` is the face, and no room."""
+    """{room: its files}: a folder, or a file that lies beside them; the package's own `__init__`
+    is the face, and no room."""
     rooms: dict[str, list[Path]] = {}
     for path in sorted(house.rglob("*.py")):
         if path != house / "__init__.py":
@@ -35,8 +41,14 @@ def arrows(house: Path = HOUSE) -> Arrows:
     """{room: the rooms that it imports, wherever in its files}."""
     found: Arrows = {}
     for room, files in files_of(house).items():
-        words = [word for path in files for word in _imported(ast.parse(path.read_text(encoding="utf-8")))]
-        found[room] = {word[1] for word in words if word[0] == "learnmech" and len(word) > 1} - {room}
+        words = [
+            word
+            for path in files
+            for word in _imported(ast.parse(path.read_text(encoding="utf-8")))
+        ]
+        found[room] = {word[1] for word in words if word[0] == "learnmech" and len(word) > 1} - {
+            room
+        }
     return found
 
 
@@ -49,15 +61,23 @@ def _imported(tree):
 
 
 def floors(drawn: Arrows) -> dict[str, int]:
-    """{room: its floor}: 0 where it imports no other, else one above the highest that it imports. Refuses a circle."""
+    """{room: its floor}: 0 where it imports no other, else one above the highest that it
+    imports. Refuses a circle."""
     found: dict[str, int] = {}
 
     def floor(room, below):
         if room in below:
             circle = " -> ".join([*below[below.index(room) :], room])
-            raise refused("The house", "rooms that import only from lower floors", f"a circle, {circle}", "Move what they share to a lower floor")
+            raise refused(
+                "The house",
+                "rooms that import only from lower floors",
+                f"a circle, {circle}",
+                "Move what they share to a lower floor",
+            )
         if room not in found:
-            found[room] = max((floor(there, [*below, room]) + 1 for there in drawn[room]), default=0)
+            found[room] = max(
+                (floor(there, [*below, room]) + 1 for there in drawn[room]), default=0
+            )
         return found[room]
 
     return {room: floor(room, []) for room in drawn}
@@ -69,11 +89,15 @@ def shown(drawn: Arrows) -> Arrows:
     beyond: Arrows = {}
     for room in sorted(drawn, key=floors(drawn).get):
         beyond[room] = drawn[room].union(*(beyond[there] for there in drawn[room]))
-    return {room: {there for there in lower if not any(there in beyond[other] for other in lower)} for room, lower in drawn.items()}
+    return {
+        room: {there for there in lower if not any(there in beyond[other] for other in lower)}
+        for room, lower in drawn.items()
+    }
 
 
 def plan(drawn: Arrows) -> str:
-    """The floors as SVG text. Every arrow is a line with the id `upper-lower`; one that goes by a floor bends around its boxes."""
+    """The floors as SVG text. Every arrow is a line with the id `upper-lower`; one that goes by
+    a floor bends around its boxes."""
     from matplotlib.patches import FancyArrowPatch, FancyBboxPatch
 
     height = floors(drawn)
@@ -84,29 +108,66 @@ def plan(drawn: Arrows) -> str:
     at = {}
     for level in range(top + 1):
         rooms = sorted(room for room in drawn if height[room] == level)
-        at |= {room: (APART * (2 * place - len(rooms) + 1), level) for place, room in enumerate(rooms)}
+        at |= {
+            room: (APART * (2 * place - len(rooms) + 1), level) for place, room in enumerate(rooms)
+        }
         axis.axhline(level - 0.5, color="#E3E3E3", linewidth=0.6, zorder=0)
         axis.text(-2.07, level, str(level), fontsize=11, color="#777777", va="center")
     for room, lower in sorted(shown(drawn).items()):
         for there in sorted(lower):
             line = _path(at, room, there)
-            axis.add_patch(FancyArrowPatch(path=line, arrowstyle="-|>", mutation_scale=12, linewidth=1.1, color="#333333", zorder=1, gid=f"{room}-{there}"))
+            axis.add_patch(
+                FancyArrowPatch(
+                    path=line,
+                    arrowstyle="-|>",
+                    mutation_scale=12,
+                    linewidth=1.1,
+                    color="#333333",
+                    zorder=1,
+                    gid=f"{room}-{there}",
+                )
+            )
     for room, (x, y) in at.items():
-        own = {"linewidth": 2.6 if room in NOTES else 1.2, "facecolor": "white", "edgecolor": "black", "zorder": 2}
-        axis.add_patch(FancyBboxPatch((x - HALF_WIDTH, y - HALF_HEIGHT), 2 * HALF_WIDTH, 2 * HALF_HEIGHT, boxstyle="round,pad=0,rounding_size=0.06", **own))
+        own = {
+            "linewidth": 2.6 if room in NOTES else 1.2,
+            "facecolor": "white",
+            "edgecolor": "black",
+            "zorder": 2,
+        }
+        axis.add_patch(
+            FancyBboxPatch(
+                (x - HALF_WIDTH, y - HALF_HEIGHT),
+                2 * HALF_WIDTH,
+                2 * HALF_HEIGHT,
+                boxstyle="round,pad=0,rounding_size=0.06",
+                **own,
+            )
+        )
         axis.text(x, y, room, fontsize=13, ha="center", va="center", zorder=3)
         if room in NOTES:
             side = -1 if x < 0 else 1
-            axis.text(x + side * (HALF_WIDTH + 0.06), y, NOTES[room], fontsize=10, style="italic", ha="right" if side < 0 else "left", va="center")
+            axis.text(
+                x + side * (HALF_WIDTH + 0.06),
+                y,
+                NOTES[room],
+                fontsize=10,
+                style="italic",
+                ha="right" if side < 0 else "left",
+                va="center",
+            )
     return svg(figure)
 
 
 def _path(at, room, there):
-    """From the lower edge of one box to the upper of another, by the first bend that meets no third box."""
+    """From the lower edge of one box to the upper of another, by the first bend that meets no
+    third box."""
     from matplotlib.path import Path as Line
 
     (x, y), (u, v) = at[room], at[there]
-    begin, end = (x + 0.25 * np.sign(u - x) * HALF_WIDTH, y - HALF_HEIGHT), (u + 0.25 * np.sign(x - u) * HALF_WIDTH, v + HALF_HEIGHT)
+    begin, end = (
+        (x + 0.25 * np.sign(u - x) * HALF_WIDTH, y - HALF_HEIGHT),
+        (u + 0.25 * np.sign(x - u) * HALF_WIDTH, v + HALF_HEIGHT),
+    )
     bends = [((begin[0] + end[0]) / 2, (begin[1] + end[1]) / 2)]
     bends += [bend for by in (0.6, 0.45, 0.3, 0) for bend in ((u, y - by), (x, v + by))]
     bends += [(side * reach, (y + v) / 2) for reach in (1.6, 2.0, 2.4) for side in (1, -1)]
@@ -114,10 +175,15 @@ def _path(at, room, there):
     others = [place for name, place in at.items() if name not in (room, there)]
     for bend in map(np.array, bends):
         line = (1 - t) ** 2 * np.array(begin) + 2 * t * (1 - t) * bend + t**2 * np.array(end)
-        if not any((np.abs(line - place) < (HALF_WIDTH + 0.03, HALF_HEIGHT + 0.03)).all(axis=1).any() for place in others):
+        if not any(
+            (np.abs(line - place) < (HALF_WIDTH + 0.03, HALF_HEIGHT + 0.03)).all(axis=1).any()
+            for place in others
+        ):
             break
     return Line([begin, tuple(bend), end], [Line.MOVETO, Line.CURVE3, Line.CURVE3])
 
 
 if __name__ == "__main__":
-    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/floors.svg").write_text(plan(arrows()), encoding="utf-8")
+    Path(sys.argv[1] if len(sys.argv) > 1 else "docs/floors.svg").write_text(
+        plan(arrows()), encoding="utf-8"
+    )

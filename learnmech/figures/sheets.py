@@ -9,7 +9,8 @@ from learnmech.figures.style import RC
 
 
 class Sheet(Figure):
-    """A figure that is no window's: Jupyter shows it as a picture, without pyplot and without `%matplotlib inline`."""
+    """A figure that is no window's: Jupyter shows it as a picture, without pyplot and without
+    `%matplotlib inline`."""
 
     def _repr_png_(self) -> bytes:
         out = io.BytesIO()

@@ -14,10 +14,20 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-# Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same without color.
+# Okabe & Ito's colors, told apart by readers of every color vision; markers and dashes say the same
+# without color.
 COLORS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F3C8D", "#333333")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
-DASHES: tuple[Any, ...] = ("-", (0, (5, 2)), (0, (1, 1.5)), (0, (5, 1.5, 1, 1.5)), (0, (8, 2)), (0, (3, 1)), (0, (2, 2, 6, 2)), (0, (1, 3)))
+DASHES: tuple[Any, ...] = (
+    "-",
+    (0, (5, 2)),
+    (0, (1, 1.5)),
+    (0, (5, 1.5, 1, 1.5)),
+    (0, (8, 2)),
+    (0, (3, 1)),
+    (0, (2, 2, 6, 2)),
+    (0, (1, 3)),
+)
 OUTSIDE = "#9A9A9A"
 RC: Any = {
     "font.size": 11,
@@ -35,7 +45,9 @@ RC: Any = {
 }
 
 
-def sheet(rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9.0) -> "tuple[Figure, list[Axes]]":
+def sheet(
+    rows: int = 1, columns: int = 1, height: float = 3.6, width: float = 9.0
+) -> "tuple[Figure, list[Axes]]":
     """A figure of rows x columns panels and its axes in reading order."""
     from matplotlib import rc_context  # it takes longer to import than a first step to run
 
@@ -53,7 +65,8 @@ LETTERS = 34  # of a line of a label
 
 
 def label(symbol: str, units: str, meaning: str = "", letters: int = LETTERS) -> str:
-    """An axis label: meaning, symbol and units, as far as they say something, on lines of so many letters."""
+    """An axis label: meaning, symbol and units, as far as they say something, on lines of so
+    many letters."""
     named = not meaning or meaning in (symbol, symbol.replace("_", " "))
     unit = f" [{powers(units)}]" if units and units != "1" else ""
     if named:
@@ -62,7 +75,9 @@ def label(symbol: str, units: str, meaning: str = "", letters: int = LETTERS) ->
     last = f"{math(symbol)}{unit}"
     # what is set counts by its letters in text
     fits = len(lines[-1]) + len(f", {symbol}{unit}") <= letters
-    return "\n".join([*lines[:-1], f"{lines[-1]}, {last}"] if fits else [*lines[:-1], f"{lines[-1]},", last])
+    return "\n".join(
+        [*lines[:-1], f"{lines[-1]}, {last}"] if fits else [*lines[:-1], f"{lines[-1]},", last]
+    )
 
 
 def titled(figure: "Figure", claim: str) -> "Figure":
@@ -73,7 +88,8 @@ def titled(figure: "Figure", claim: str) -> "Figure":
 
 
 def drawable(values: np.ndarray) -> np.ndarray:
-    """The values with what is too large for an axis to be drawn left out, as where a run diverges."""
+    """The values with what is too large for an axis to be drawn left out, as where a run
+    diverges."""
     return np.where(np.abs(values) < 1e150, values, np.nan)
 
 

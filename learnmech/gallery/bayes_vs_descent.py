@@ -1,4 +1,5 @@
-"""Bayes beside descent: an ensemble of wide networks trained from random starts, and the posterior that it is not."""
+"""Bayes beside descent: an ensemble of wide networks trained from random starts, and the
+posterior that it is not."""
 
 import numpy as np
 
@@ -19,9 +20,17 @@ from learnmech.theories.infinite_width import ensemble, forever, kernel
 
 SEEDS = 256
 LARGEST = 4.5
-LEFT = "200 steps leave 0.9^100 = 3e-5 of a deviation at momentum 0.9, with a margin of 30 for how far inputs lie outside the data"
-CHANCE = f"standard errors over {SEEDS} networks: the largest of some hundred draws of a normal variable stays below"
-ROUND_OFF = "round-off, 1e-16 times the condition number of the kernel, some hundred, with a margin of 1e4"
+LEFT = (
+    "200 steps leave 0.9^100 = 3e-5 of a deviation at momentum 0.9, with a margin of 30 for how far"
+    " inputs lie outside the data"
+)
+CHANCE = (
+    f"standard errors over {SEEDS} networks: the largest of some hundred draws of a normal variable"
+    " stays below"
+)
+ROUND_OFF = (
+    "round-off, 1e-16 times the condition number of the kernel, some hundred, with a margin of 1e4"
+)
 
 
 def _experiment():
@@ -41,15 +50,19 @@ def _ends(start, inputs):
 
 
 def _apart(samples, mean, cov):
-    """How far the mean and the covariance of samples are from those of a Gaussian, at most, in its standard errors."""
+    """How far the mean and the covariance of samples are from those of a Gaussian, at most, in
+    its standard errors."""
     count, size = len(samples), np.diag(cov)
     off = np.abs(samples.mean(0) - mean) / np.sqrt(size / count)
-    spread = np.abs(np.cov(samples.T) - cov) / np.sqrt((cov**2 + np.outer(size, size)) / (count - 1))
+    spread = np.abs(np.cov(samples.T) - cov) / np.sqrt(
+        (cov**2 + np.outer(size, size)) / (count - 1)
+    )
     return float(off.max()), float(spread.max())
 
 
 def _wider(samples, cov, said):
-    """By how many standard errors samples vary more than under `cov`, at the input where `said` is widest beside it: sample variances scatter by 2/(n - 1)."""
+    """By how many standard errors samples vary more than under `cov`, at the input where `said`
+    is widest beside it: sample variances scatter by 2/(n - 1)."""
     at = int(np.argmax(np.diag(said) / np.diag(cov)))
     return float((samples[:, at].var(ddof=1) / cov[at, at] - 1) / np.sqrt(2 / (len(samples) - 1)))
 
@@ -63,13 +76,41 @@ def _verify(shown):
     off, spread = _apart(trained, mean, cov)
     away, _ = _apart(trained, bayes.mean[:, 0], bayes.cov)
     least = float(np.linalg.eigvalsh(end.cov[0] - bayes.cov)[0])
-    far = "what chance alone does not reach: the largest of some hundred draws of a normal variable stays below 4.5"
+    far = (
+        "what chance alone does not reach: the largest of some hundred draws of a normal variable"
+        " stays below 4.5"
+    )
     once = "what chance alone does not reach: one draw of a normal variable stays below 3"
-    proof = "of all functions f_0(x) + B (Y - f_0(X)) linear in the start the posterior's has the least covariance, to " + ROUND_OFF
+    proof = (
+        "of all functions f_0(x) + B (Y - f_0(X)) linear in the start the posterior's has the least"
+        " covariance, to " + ROUND_OFF
+    )
     checks = (
-        Check("the trained networks' mean is off the ensemble of the tangent kernel, in standard errors", off, LARGEST, 0.0, CHANCE, "below"),
-        Check("the trained networks' covariance is off that ensemble's, in standard errors", spread, LARGEST, 0.0, CHANCE, "below"),
-        Check("the trained networks' mean is off the posterior mean somewhere, in standard errors", away, LARGEST, 0.0, far, "above"),
+        Check(
+            "the trained networks' mean is off the ensemble of the tangent kernel, in standard"
+            " errors",
+            off,
+            LARGEST,
+            0.0,
+            CHANCE,
+            "below",
+        ),
+        Check(
+            "the trained networks' covariance is off that ensemble's, in standard errors",
+            spread,
+            LARGEST,
+            0.0,
+            CHANCE,
+            "below",
+        ),
+        Check(
+            "the trained networks' mean is off the posterior mean somewhere, in standard errors",
+            away,
+            LARGEST,
+            0.0,
+            far,
+            "above",
+        ),
         Check(
             "their variance is above the posterior's where they differ most, in standard errors",
             _wider(trained, bayes.cov, end.cov[0]),
@@ -78,12 +119,29 @@ def _verify(shown):
             once,
             "above",
         ),
-        Check("least eigenvalue of the ensemble's covariance less the posterior's", least, -1e-10, 0.0, proof, "above"),
-        Check("the ensemble's mean after these steps is off its value at infinite time", float(np.abs(mean - end.mean[0][:, 0]).max()), 0.0, 1e-3, LEFT),
+        Check(
+            "least eigenvalue of the ensemble's covariance less the posterior's",
+            least,
+            -1e-10,
+            0.0,
+            proof,
+            "above",
+        ),
+        Check(
+            "the ensemble's mean after these steps is off its value at infinite time",
+            float(np.abs(mean - end.mean[0][:, 0]).max()),
+            0.0,
+            1e-3,
+            LEFT,
+        ),
     )
     x = np.linspace(start.data.test.X.min(), start.data.test.X.max(), 301)
     end, bayes = _ends(start, x[:, None])
-    fine = {"x": x, "said": (end.mean[0][:, 0], np.diag(end.cov[0])), "bayes": (bayes.mean[:, 0], np.diag(bayes.cov))}
+    fine = {
+        "x": x,
+        "said": (end.mean[0][:, 0], np.diag(end.cov[0])),
+        "bayes": (bayes.mean[:, 0], np.diag(bayes.cov)),
+    }
     return checks, {"trained": trained, "fine": fine}
 
 
@@ -92,8 +150,13 @@ def _draw(shown):
     data, fine = shown.record.course.start.data, shown.extra["fine"]
     order = np.argsort(data.test.X[:, 0])
     x, trained = data.test.X[order, 0], shown.extra["trained"][:, order]
-    for place, (name, key) in enumerate((("NTK ensemble, predicted", "said"), ("NNGP posterior, predicted", "bayes"))):
-        mean, size = fine[key][0], np.sqrt(np.maximum(fine[key][1], 0.0))  # 0 at the data, to round-off
+    for place, (name, key) in enumerate(
+        (("NTK ensemble, predicted", "said"), ("NNGP posterior, predicted", "bayes"))
+    ):
+        mean, size = (
+            fine[key][0],
+            np.sqrt(np.maximum(fine[key][1], 0.0)),
+        )  # 0 at the data, to round-off
         look = {"color": COLORS[place], "linestyle": DASHES[place]}
         left.plot(fine["x"], mean, label=f"{name}: mean ± 2 sd", zorder=3, **look)
         for sign in (-2, 2):
@@ -109,10 +172,24 @@ def _draw(shown):
             zorder=4,
             label=f"{SEEDS} trained networks, measured" if not sign else None,
         )
-    left.plot(data.train.X[:, 0], data.train.Y[:, 0], "*", color="#333333", markersize=11, zorder=5, label="data")
+    left.plot(
+        data.train.X[:, 0],
+        data.train.Y[:, 0],
+        "*",
+        color="#333333",
+        markersize=11,
+        zorder=5,
+        label="data",
+    )
     error = trained.std(0, ddof=1) / np.sqrt(2 * (SEEDS - 1))
     right.errorbar(
-        x[::2], trained.std(0, ddof=1)[::2], 2 * error[::2], fmt=MARKERS[0], color=COLORS[0], markersize=4, label="trained networks, measured (± 2 se)"
+        x[::2],
+        trained.std(0, ddof=1)[::2],
+        2 * error[::2],
+        fmt=MARKERS[0],
+        color=COLORS[0],
+        markersize=4,
+        label="trained networks, measured (± 2 se)",
     )
     left.set(xlabel="input, x [input]", ylabel="output, f [output]")
     right.set(xlabel="input, x [input]", ylabel="standard deviation of f [output]")
@@ -122,7 +199,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="Networks trained from random starts spread as the tangent kernel says: their ensemble is not the Bayesian posterior, and wider",
+    claim=(
+        "Networks trained from random starts spread as the tangent kernel says: their ensemble is"
+        " not the Bayesian posterior, and wider"
+    ),
     source="Lee et al. 2019; He et al. 2020",
     experiment=_experiment,
     watch=(Outputs(),),

@@ -42,7 +42,12 @@ from learnmech.theories.base import Theory
 
 def _plain(**changes) -> Experiment:
     """A tiny experiment into which one part is put."""
-    parts = {"architecture": DeepLinear.example(), "data": Gaussian.example(), "rule": GradientDescent.example(), "clock": Clock(steps=20, marks=5)}
+    parts = {
+        "architecture": DeepLinear.example(),
+        "data": Gaussian.example(),
+        "rule": GradientDescent.example(),
+        "clock": Clock(steps=20, marks=5),
+    }
     return Experiment(**(parts | changes))
 
 
@@ -58,7 +63,12 @@ def of_file(path: str) -> dict[str, tuple[Check, ...]]:
     """{part: checks} for every part in a user's file."""
     found = catalog.add_source(path)
     if not found:
-        raise refused("check", "parts of learnmech's families in the file", f"none in {path}", "Subclass Architecture, Data, Rule, Instrument or Theory")
+        raise refused(
+            "check",
+            "parts of learnmech's families in the file",
+            f"none in {path}",
+            "Subclass Architecture, Data, Rule, Instrument or Theory",
+        )
     return {f"{member.family}: {member.kind}": of_part(member) for member in found}
 
 
@@ -80,50 +90,95 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
     example = cls.example()
     part = example if member.family != "theories" else cls()
     written = text.table_of(part)
-    base = {"theories": Theory, "architectures": Architecture, "data": Data, "initial": InitialCondition}
-    base |= {"losses": LossFunction, "rules": Rule, "instruments": Instrument, "interventions": Intervention}
+    base = {
+        "theories": Theory,
+        "architectures": Architecture,
+        "data": Data,
+        "initial": InitialCondition,
+    }
+    base |= {
+        "losses": LossFunction,
+        "rules": Rule,
+        "instruments": Instrument,
+        "interventions": Intervention,
+    }
     family = base.get(member.family, Part)
     same = family is Part or text.to_text(text.part_of(family, written))[0] == text.to_text(part)[0]
-    first = (_exact("has a first line for the catalogue", bool(member.summary)), _exact("text -> value -> text is the identity", same))
+    first = (
+        _exact("has a first line for the catalogue", bool(member.summary)),
+        _exact("text -> value -> text is the identity", same),
+    )
     return first + tuple(by_family[member.family](example))
 
 
 def gradient_error(experiment: Experiment) -> float:
-    """Largest difference between the gradient along three random directions and central differences, relative to the gradient's norm."""
+    """Largest difference between the gradient along three random directions and central
+    differences, relative to the gradient's norm."""
     start = prepare(experiment)
-    _, gradient = eqx.filter_jit(lambda s, p: s.value_and_gradient(p))(start.system, start.state.params)
+    _, gradient = eqx.filter_jit(lambda s, p: s.value_and_gradient(p))(
+        start.system, start.state.params
+    )
     loss = eqx.filter_jit(lambda s, p: s.loss(p))
     worst, step = 0.0, 1e-5
     for seed in range(3):
         rng = np.random.default_rng(seed)
-        direction = jax.tree.map(lambda w, r=rng: jnp.asarray(r.standard_normal(w.shape)), start.state.params)
+        direction = jax.tree.map(
+            lambda w, r=rng: jnp.asarray(r.standard_normal(w.shape)), start.state.params
+        )
         direction = trees.scale(1 / trees.norm(direction), direction)
-        ahead, behind = (loss(start.system, trees.add(start.state.params, trees.scale(sign * step, direction))) for sign in (1, -1))
-        worst = max(worst, abs(float((ahead - behind) / (2 * step) - trees.dot(gradient, direction))))
+        ahead, behind = (
+            loss(start.system, trees.add(start.state.params, trees.scale(sign * step, direction)))
+            for sign in (1, -1)
+        )
+        worst = max(
+            worst, abs(float((ahead - behind) / (2 * step) - trees.dot(gradient, direction)))
+        )
     return worst / max(float(trees.norm(gradient)), 1e-12)
 
 
-DIFFERENCES = "central differences of step 1e-5 in float64 are good to about 1e-10 of the loss over the step, 1e-6 with a margin for curvature"
+DIFFERENCES = (
+    "central differences of step 1e-5 in float64 are good to about 1e-10 of the loss over the step,"
+    " 1e-6 with a margin for curvature"
+)
 
 
 def _architecture(example):
     experiment = mapped_by(example)
     start = prepare(experiment)
     outputs = start.system.outputs(start.state.params, start.system.train.X)
-    yield _exact("forward gives outputs of the shape that the targets ask for", outputs.shape[1:] == start.data.spaces[1].scores.shape)
+    yield _exact(
+        "forward gives outputs of the shape that the targets ask for",
+        outputs.shape[1:] == start.data.spaces[1].scores.shape,
+    )
     yield _exact("forward gives finite outputs", bool(jnp.isfinite(outputs).all()))
     seen = []
-    start.system.architecture.forward(start.state.params, start.system.train.X, lambda name, value: seen.append(name) or value)
+    start.system.architecture.forward(
+        start.state.params, start.system.train.X, lambda name, value: seen.append(name) or value
+    )
     yield _exact("every signal passes through tap, the outputs as `output`", "output" in seen)
     if example.is_linear:
-        map_error = jnp.abs(outputs - start.system.train.X @ example.matrix(start.state.params).T).max()
-        yield Check("matrix(params) is the map that forward applies", float(map_error), 0.0, 1e-12, "round-off of a few products in float64")
-    yield Check("the gradient is that of the loss", gradient_error(experiment), 0.0, 1e-6, DIFFERENCES)
+        map_error = jnp.abs(
+            outputs - start.system.train.X @ example.matrix(start.state.params).T
+        ).max()
+        yield Check(
+            "matrix(params) is the map that forward applies",
+            float(map_error),
+            0.0,
+            1e-12,
+            "round-off of a few products in float64",
+        )
+    yield Check(
+        "the gradient is that of the loss", gradient_error(experiment), 0.0, 1e-6, DIFFERENCES
+    )
 
 
 def mapped_by(example) -> Experiment:
-    """The tiny experiment an architecture is tried on: vectors, or ids with one answer to a sample or to each position."""
-    on_ids = ({"data": one, "loss": CrossEntropy()} for one in (ModularArithmetic.example(), Ids.example()))
+    """The tiny experiment an architecture is tried on: vectors, or ids with one answer to a
+    sample or to each position."""
+    on_ids = (
+        {"data": one, "loss": CrossEntropy()}
+        for one in (ModularArithmetic.example(), Ids.example())
+    )
     tried = ({"data": dataclasses.replace(Gaussian.example(), k=1)}, *on_ids)
     for changes in tried:
         plain = _plain(architecture=example, **changes)
@@ -137,15 +192,23 @@ def mapped_by(example) -> Experiment:
 
 def _data(example):
     one, two = (example.draw(stream_of(example.seed, "data")) for _ in range(2))
-    yield _exact("the same seed draws the same samples", np.array_equal(one.train.X, two.train.X) and np.array_equal(one.train.Y, two.train.Y))
+    yield _exact(
+        "the same seed draws the same samples",
+        np.array_equal(one.train.X, two.train.X) and np.array_equal(one.train.Y, two.train.Y),
+    )
     if one.of_vectors:
         yield _exact(
             "X is (n, d), Y is (n, k), float64",
-            one.train.X.ndim == one.train.Y.ndim == 2 and len(one.train.X) == len(one.train.Y) and one.train.X.dtype == np.float64,
+            one.train.X.ndim == one.train.Y.ndim == 2
+            and len(one.train.X) == len(one.train.Y)
+            and one.train.X.dtype == np.float64,
         )
     for space, values in zip(one.spaces, (one.train.X, one.train.Y), strict=True):
         space.check(type(example).__name__, "samples", values)
-    yield _exact("all samples are finite", bool(np.isfinite(one.train.X).all() and np.isfinite(one.train.Y).all()))
+    yield _exact(
+        "all samples are finite",
+        bool(np.isfinite(one.train.X).all() and np.isfinite(one.train.Y).all()),
+    )
 
 
 def _initial(example):
@@ -154,40 +217,75 @@ def _initial(example):
 
 
 def _loss(example):
-    yield Check("the gradient is that of the loss", gradient_error(_priced_by(example)), 0.0, 1e-6, DIFFERENCES)
+    yield Check(
+        "the gradient is that of the loss",
+        gradient_error(_priced_by(example)),
+        0.0,
+        1e-6,
+        DIFFERENCES,
+    )
 
 
 def _priced_by(example) -> Experiment:
-    """The tiny experiment a loss is tried on: any targets, or classes, one-hot or signs, for what has a price for those alone."""
+    """The tiny experiment a loss is tried on: any targets, or classes, one-hot or signs, for
+    what has a price for those alone."""
     for targets in ("one-hot", "signs"):
         for source in (Gaussian.example(), dataclasses.replace(Digits.example(), targets=targets)):
             with contextlib.suppress(Refused):
                 plain = _plain(loss=example, data=source)
                 prepare(plain)
                 return plain
-    raise refused("check", "a loss with a price for numbers, one-hot targets or signs", repr(example), "Change what it refuses")
+    raise refused(
+        "check",
+        "a loss with a price for numbers, one-hot targets or signs",
+        repr(example),
+        "Change what it refuses",
+    )
 
 
 def _rule(example):
     clock = Clock(time=1.0, marks=5) if example.flows else Clock(steps=20, marks=5)
     once, twice = (run(_plain(rule=example, clock=clock)) for _ in range(2))
-    yield _exact("two runs end in the same bits", all(np.array_equal(once.final[p], twice.final[p]) for p in once.final))
-    yield Check("the loss goes down on a small problem", float(once["loss"][-1]), float(once["loss"][0]), 0.0, "a learning rule learns", "below")
+    yield _exact(
+        "two runs end in the same bits",
+        all(np.array_equal(once.final[p], twice.final[p]) for p in once.final),
+    )
+    yield Check(
+        "the loss goes down on a small problem",
+        float(once["loss"][-1]),
+        float(once["loss"][0]),
+        0.0,
+        "a learning rule learns",
+        "below",
+    )
 
 
 def _intervention(example):
     plain = _plain()
     bare, touched = run(plain), run(dataclasses.replace(plain, events=(example,)))
     before, behind = int(float(example.at)) - 1, int(float(example.at)) + 2
-    yield _exact("nothing moves before its step", bool(eqx.tree_equal(bare.at(before), touched.at(before))))
+    yield _exact(
+        "nothing moves before its step", bool(eqx.tree_equal(bare.at(before), touched.at(before)))
+    )
     twin = fork(bare, before, (example,))
-    yield _exact("a fork is the run from the start, to the bit", all(np.array_equal(twin.final[p], touched.final[p]) for p in twin.final))
-    yield _exact("a state behind it is replayed to the bit", bool(eqx.tree_equal(twin.at(behind), touched.at(behind))))
+    yield _exact(
+        "a fork is the run from the start, to the bit",
+        all(np.array_equal(twin.final[p], touched.final[p]) for p in twin.final),
+    )
+    yield _exact(
+        "a state behind it is replayed to the bit",
+        bool(eqx.tree_equal(twin.at(behind), touched.at(behind))),
+    )
 
 
 def _visible_to(example) -> Experiment:
-    """The tiny experiment an instrument is tried on: a deep linear network, or a multilayer one in ntk scaling or classes for what cannot look at that."""
-    for changes in ({}, {"architecture": Mlp(hidden=(4,), scaling=NTK())}, {"data": dataclasses.replace(Digits.example(), targets="one-hot")}):
+    """The tiny experiment an instrument is tried on: a deep linear network, or a multilayer one
+    in ntk scaling or classes for what cannot look at that."""
+    for changes in (
+        {},
+        {"architecture": Mlp(hidden=(4,), scaling=NTK())},
+        {"data": dataclasses.replace(Digits.example(), targets="one-hot")},
+    ):
         plain = _plain(**changes)
         try:
             example.check(prepare(plain).system)
@@ -200,40 +298,79 @@ def _visible_to(example) -> Experiment:
 
 def _instrument(example):
     plain = _visible_to(example)
-    bare, watched = run(plain), run(plain, watch=(Loss(), example) if not isinstance(example, Loss) else (example,))
-    yield _exact("watching does not move the learner by a bit", all(np.array_equal(bare.final[p], watched.final[p]) for p in bare.final))
+    bare, watched = (
+        run(plain),
+        run(plain, watch=(Loss(), example) if not isinstance(example, Loss) else (example,)),
+    )
+    yield _exact(
+        "watching does not move the learner by a bit",
+        all(np.array_equal(bare.final[p], watched.final[p]) for p in bare.final),
+    )
     start = prepare(plain)
     for quantity in example.quantities(start.system, start.state.params):
         seen = watched[quantity.name]
         labels = dict(quantity.labels)
-        shaped = seen.ndim == len(quantity.axes) + 1 and all(seen.sizes[axis] == len(labels[axis]) for axis in labels)
+        shaped = seen.ndim == len(quantity.axes) + 1 and all(
+            seen.sizes[axis] == len(labels[axis]) for axis in labels
+        )
         yield _exact(f"{quantity.name} has its axes {quantity.axes}", shaped)
         yield _exact(f"{quantity.name} is finite", bool(np.isfinite(seen).all()))
-        yield _exact(f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values()))
-    claim = "what it reads of a state that is no number is none either (arrays are shown as they are)"
-    yield _exact(claim, not _numbers_of_none(start, (Loss(), example) if not isinstance(example, Loss) else (example,), example))
+        yield _exact(
+            f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values())
+        )
+    claim = (
+        "what it reads of a state that is no number is none either (arrays are shown as they are)"
+    )
+    yield _exact(
+        claim,
+        not _numbers_of_none(
+            start, (Loss(), example) if not isinstance(example, Loss) else (example,), example
+        ),
+    )
     if not isinstance(example, Loss):
         half = GradientDescent(rate=float(plain.rule.rate) / 2)
-        doubled = run(dataclasses.replace(plain, loss=Squared(scaling="mean"), rule=half), watch=(example,))
+        doubled = run(
+            dataclasses.replace(plain, loss=Squared(scaling="mean"), rule=half), watch=(example,)
+        )
         for quantity in example.quantities(start.system, start.state.params):
             power = 2.0 ** exponent(quantity.units, "loss")
-            gap = np.abs(doubled[quantity.name].values - power * watched[quantity.name].values).max()
+            gap = np.abs(
+                doubled[quantity.name].values - power * watched[quantity.name].values
+            ).max()
             size = np.abs(watched[quantity.name].values).max() or 1.0
-            yield Check(f"{quantity.name} scales with the loss as its units say", float(gap / size), 0.0, 1e-9, "round-off over 20 steps in float64")
+            yield Check(
+                f"{quantity.name} scales with the loss as its units say",
+                float(gap / size),
+                0.0,
+                1e-9,
+                "round-off over 20 steps in float64",
+            )
 
 
 def _numbers_of_none(start, watch, example) -> set[str]:
-    """The readings of an instrument that are numbers although a weight, of each array in turn, or every one is NaN or infinite."""
+    """The readings of an instrument that are numbers although a weight, of each array in turn,
+    or every one is NaN or infinite."""
     leaves = trees.leaves_by_path(start.state.params)
-    spoiled = [{path: np.asarray(leaf).copy()} for path, leaf in leaves.items()] + [{path: np.asarray(leaf).copy() for path, leaf in leaves.items()}]
+    spoiled = [{path: np.asarray(leaf).copy()} for path, leaf in leaves.items()] + [
+        {path: np.asarray(leaf).copy() for path, leaf in leaves.items()}
+    ]
     found = set()
     for arrays in spoiled:
         for value in (np.nan, np.inf):
             for array in arrays.values():
                 array[(slice(None) if len(arrays) > 1 else 0,) * array.ndim] = value
-            at = dataclasses.replace(start, state=replaced(start.state, {path: jnp.asarray(array) for path, array in arrays.items()}))
+            at = dataclasses.replace(
+                start,
+                state=replaced(
+                    start.state, {path: jnp.asarray(array) for path, array in arrays.items()}
+                ),
+            )
             read = next(stream(at, watch)).readings.get(example.every, {})
-            names = [q.name for q in example.quantities(start.system, start.state.params) if example.rests_on(q.name) != "nothing"]
+            names = [
+                q.name
+                for q in example.quantities(start.system, start.state.params)
+                if example.rests_on(q.name) != "nothing"
+            ]
             found |= {name for name in names if np.isfinite(read[name][0]).any()}
     return found
 
@@ -243,29 +380,62 @@ def _theory(cls, experiment):
     start = prepare(experiment)
     said = theory.predict(start)
     yield _exact("names its source", bool(theory.source))
-    yield _exact("predicts what it says it predicts", all(any(fnmatch.fnmatch(str(q), name) for name in theory.predicts) for q in said.data_vars))
-    yield _exact("every condition holds on its own example", all(c.holds for c in theory.conditions(start) if c.seen is None))
+    yield _exact(
+        "predicts what it says it predicts",
+        all(any(fnmatch.fnmatch(str(q), name) for name in theory.predicts) for q in said.data_vars),
+    )
+    yield _exact(
+        "every condition holds on its own example",
+        all(c.holds for c in theory.conditions(start) if c.seen is None),
+    )
     if theory.limits and not theory.over_seeds:
         for limit in theory.limits:
             yield from _limit(experiment, theory, limit)
         return
     if theory.over_seeds:
-        laid = compare_means(experiment, sweep(experiment, {}, MEAN_SEEDS, watching((theory,), start)), theory)
+        laid = compare_means(
+            experiment, sweep(experiment, {}, MEAN_SEEDS, watching((theory,), start)), theory
+        )
     else:
         laid = compare(run(start, watching((theory,), start)), theory)
     for row in laid.rows:
-        yield Check(f"{row.quantity} as measured", row.error, 0.0, row.tolerance, f"the tolerance of {cls.__name__}")
+        yield Check(
+            f"{row.quantity} as measured",
+            row.error,
+            0.0,
+            row.tolerance,
+            f"the tolerance of {cls.__name__}",
+        )
 
 
 def _limit(experiment, theory, limit):
     seeds = ON_AVERAGE if limit.order < 0 else None
     quantity = limit.quantity or quantity_of(theory)
-    found = measured_order(experiment, theory, limit.knob, approach(experiment, limit.knob, limit.order), quantity, seeds)
-    said, verdict = f"the error of {quantity} goes as {limit.knob}^{limit.order:g}", judged(found, limit)
+    found = measured_order(
+        experiment,
+        theory,
+        limit.knob,
+        approach(experiment, limit.knob, limit.order),
+        quantity,
+        seeds,
+    )
+    said, verdict = (
+        f"the error of {quantity} goes as {limit.knob}^{limit.order:g}",
+        judged(found, limit),
+    )
     reason = "the next order of the limit over a range of 10, or three standard errors"
     if limit.bound:
         edge = limit.order - np.sign(limit.order) * verdict.allowed
-        yield Check(f"{said} at least", found.slope, edge, 0.0, reason, "above" if limit.order > 0 else "below")
+        yield Check(
+            f"{said} at least",
+            found.slope,
+            edge,
+            0.0,
+            reason,
+            "above" if limit.order > 0 else "below",
+        )
     else:
         yield Check(said, found.slope, limit.order, verdict.allowed / abs(limit.order), reason)
-    yield _exact(f"{said}, nearest the limit and over a factor of 10 too", verdict.verdict == "holds")
+    yield _exact(
+        f"{said}, nearest the limit and over a factor of 10 too", verdict.verdict == "holds"
+    )

@@ -6,7 +6,15 @@ from typing import NamedTuple
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.architectures.scalings import NTK, SP, MuP, Scaling, classified, contributions, movement
+from learnmech.architectures.scalings import (
+    NTK,
+    SP,
+    MuP,
+    Scaling,
+    classified,
+    contributions,
+    movement,
+)
 from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.experiment.clock import Clock
@@ -26,7 +34,8 @@ FAMILIES = {"sgd": "descent", "adam": "Adam"}
 
 
 class Case(NamedTuple):
-    """A scaling under a family of rules, at a base rate that falls as h^-falling from what it is at the narrowest width."""
+    """A scaling under a family of rules, at a base rate that falls as h^-falling from what it is
+    at the narrowest width."""
 
     scaling: Scaling
     family: str
@@ -37,7 +46,10 @@ class Case(NamedTuple):
     def name(self) -> str:
         """As in the figure and the checks."""
         pace = f"rate ~ h^-{self.falling:g}" if self.falling else "fixed rate"
-        return f"{type(self.scaling).__name__.lower().replace('mup', 'muP')}, {FAMILIES[self.family]}, {pace}"
+        return (
+            f"{type(self.scaling).__name__.lower().replace('mup', 'muP')}, {FAMILIES[self.family]},"
+            f" {pace}"
+        )
 
     @property
     def limit(self):
@@ -45,7 +57,8 @@ class Case(NamedTuple):
         return classified(self.scaling, 2, self.family, self.falling)
 
 
-# Where a scaling is unstable, rates are so small that moves stay linear in them at every width, and one step is read: further ones have other powers.
+# Where a scaling is unstable, rates are so small that moves stay linear in them at every width, and
+# one step is read: further ones have other powers.
 CASES = (
     Case(MuP(), "sgd", 0.1),
     Case(NTK(), "sgd", 0.1),
@@ -60,9 +73,15 @@ DRAWN, TWIN = CASES[:6], CASES[:4]
 
 
 def _experiment():
-    # outputs of power 16 hide the random ones at the start, of which only sp's and ntk's do not vanish with width, and with them their scatter
+    # outputs of power 16 hide the random ones at the start, of which only sp's and ntk's do not
+    # vanish with width, and with them their scatter
     data = NetworkTeacher(n=SAMPLES, k=4, power=16.0)
-    return Experiment(Mlp(hidden=(2048, 2048), scaling=MuP()), data, GradientDescent(rate=0.1), Clock(steps=4, every=4))
+    return Experiment(
+        Mlp(hidden=(2048, 2048), scaling=MuP()),
+        data,
+        GradientDescent(rate=0.1),
+        Clock(steps=4, every=4),
+    )
 
 
 def _at(experiment, case, width):
@@ -70,27 +89,39 @@ def _at(experiment, case, width):
     rate = case.rate * (NARROWEST / width) ** case.falling
     rule = Adam(rate=rate, eps=0.0) if case.family == "adam" else GradientDescent(rate=rate)
     clock = experiment.clock if case.limit.stable else Clock(steps=1, every=1)
-    architecture = dataclasses.replace(experiment.architecture, hidden=(width, width), scaling=case.scaling)
+    architecture = dataclasses.replace(
+        experiment.architecture, hidden=(width, width), scaling=case.scaling
+    )
     return dataclasses.replace(experiment, architecture=architecture, rule=rule, clock=clock)
 
 
 def _moves(experiment, case, widths):
-    """(widths, layers, seeds): the root mean square, over samples and units, of how far pre-activations are from where they started."""
+    """(widths, layers, seeds): the root mean square, over samples and units, of how far
+    pre-activations are from where they started."""
     found = []
     for width in widths:
-        grid = sweep(_at(experiment, case, width), {}, SEEDS, tuple(Watch(signal) for signal in SIGNALS.values()))
-        ends = [grid[signal].values[:, -1] - grid[signal].values[:, 0] for signal in SIGNALS.values()]
+        grid = sweep(
+            _at(experiment, case, width),
+            {},
+            SEEDS,
+            tuple(Watch(signal) for signal in SIGNALS.values()),
+        )
+        ends = [
+            grid[signal].values[:, -1] - grid[signal].values[:, 0] for signal in SIGNALS.values()
+        ]
         found.append([np.sqrt(np.mean(end**2, axis=(1, 2))) for end in ends])
     return np.array(found)
 
 
 def _behind(powers):
-    """By how much the next contribution to a move lags behind the first in its power of h; at most 1, as sums over h units are off their limit by 1/h."""
+    """By how much the next contribution to a move lags behind the first in its power of h; at
+    most 1, as sums over h units are off their limit by 1/h."""
     return min([1.0, *(max(powers) - power for power in powers if power < max(powers))])
 
 
 def _slope(widths, sizes, behind):
-    """(slope of ln(size) over ln(h) beside a term in h^-behind, its standard error: the larger of the scatter's and that over seeds)."""
+    """(slope of ln(size) over ln(h) beside a term in h^-behind, its standard error: the larger
+    of the scatter's and that over seeds)."""
     h = np.array(widths, float)
     columns = np.stack([np.log(h), h**-behind, np.ones(len(h))], 1)
     inverse = np.linalg.pinv(columns)
@@ -109,11 +140,24 @@ def _verify(shown):
     for case in cases:
         moves[case.name] = _moves(shown.experiment, case, widths)
         made = contributions(case.scaling, 2, case.family, case.falling)
-        for layer, powers, sizes in zip(SIGNALS, made, moves[case.name].swapaxes(0, 1), strict=True):
+        for layer, powers, sizes in zip(
+            SIGNALS, made, moves[case.name].swapaxes(0, 1), strict=True
+        ):
             said, behind = max(powers), _behind(powers)
             slope, error = _slope(widths, sizes, behind)
-            reason = f"4 standard errors of {error:.1g} over {SEEDS} seeds; what comes next is smaller by h^-{behind:g}, which is fitted beside"
-            checks.append(Check(f"{case.name}: the power of h by which {layer} moves", slope, said, 4 * error / abs(said or 1.0), reason))
+            reason = (
+                f"4 standard errors of {error:.1g} over {SEEDS} seeds; what comes next is smaller"
+                f" by h^-{behind:g}, which is fitted beside"
+            )
+            checks.append(
+                Check(
+                    f"{case.name}: the power of h by which {layer} moves",
+                    slope,
+                    said,
+                    4 * error / abs(said or 1.0),
+                    reason,
+                )
+            )
     return tuple(checks), {"widths": widths, "moves": moves}
 
 
@@ -125,7 +169,9 @@ def _draw(shown):
             axis.set_axis_off()
             continue
         sizes = shown.extra["moves"][case.name].mean(-1)
-        for place, (layer, power) in enumerate(zip(SIGNALS, movement(case.scaling, 2, case.family, case.falling), strict=True)):
+        for place, (layer, power) in enumerate(
+            zip(SIGNALS, movement(case.scaling, 2, case.family, case.falling), strict=True)
+        ):
             line = sizes[-1, place] * (widths / widths[-1]) ** power
             laid(axis, widths, sizes[:, place], line, place, f"{layer}, h^{power:g}:")
         axis.set_xscale("log", base=2)
@@ -134,14 +180,19 @@ def _draw(shown):
         axis.set_xlabel("width, h [units]")
         axis.set_ylabel("move of pre-activations,\nroot mean square [1]")
         handles, labels = axis.get_legend_handles_labels()
-        axis.legend(handles[::2], [label.removesuffix(": predicted") for label in labels[::2]], fontsize=8.5)
+        axis.legend(
+            handles[::2], [label.removesuffix(": predicted") for label in labels[::2]], fontsize=8.5
+        )
         low, high = axis.get_ylim()
         axis.set_ylim(min(low, high / 100), high * 3)
     return titled(figure, f"{shown.exhibit.claim} (dots measured, lines predicted)")
 
 
 exhibit = Exhibit(
-    claim="Under muP every layer's features move as far at any width; under ntk with descent as 1/sqrt h; at a fixed rate sp blows up",
+    claim=(
+        "Under muP every layer's features move as far at any width; under ntk with descent as"
+        " 1/sqrt h; at a fixed rate sp blows up"
+    ),
     source="Yang & Hu 2021; Yang & Littwin 2023 for Adam",
     experiment=_experiment,
     twin={"architecture.hidden": (1024, 1024)},

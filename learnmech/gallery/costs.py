@@ -1,11 +1,12 @@
-"""Costs: what the twin of each exhibit took where it was measured, by `python -m benchmarks.exhibits`: seconds of CPU, for estimates alone."""
+"""Costs: what the twin of each exhibit took where it was measured, by `python -m
+benchmarks.exhibits`: seconds of CPU, for estimates alone."""
 
 from typing import NamedTuple
 
 
 class Cost(NamedTuple):
-    """Seconds of a twin in a fresh process: of its own run what compiling took and the rest; likewise of what follows it, its theories, its checks
-    and their further runs."""
+    """Seconds of a twin in a fresh process: of its own run what compiling took and the rest;
+    likewise of what follows it, its theories, its checks and their further runs."""
 
     compiling: float
     running: float

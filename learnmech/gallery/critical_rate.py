@@ -16,7 +16,13 @@ from learnmech.instruments.modes import EndToEnd
 from learnmech.rules.descent import GradientDescent
 from learnmech.sweeps import sweep
 from learnmech.theories.base import constant
-from learnmech.theories.regression import Regression, critical_rate, directions, hessian_top, minimum_norm
+from learnmech.theories.regression import (
+    Regression,
+    critical_rate,
+    directions,
+    hessian_top,
+    minimum_norm,
+)
 
 SHARES = tuple(float(s) for s in np.linspace(0.55, 1.15, 13))
 MOMENTUM = 0.6
@@ -25,18 +31,36 @@ FIRST, LAST = 20, 80
 
 def _experiment():
     data = Gaussian(n=40, d=5, covariance="power-law", exponent=1.0)
-    return Experiment(DeepLinear(), data, GradientDescent(rate=0.9), Clock(steps=200, every=4), GaussianStart(scale=1.0))
+    return Experiment(
+        DeepLinear(),
+        data,
+        GradientDescent(rate=0.9),
+        Clock(steps=200, every=4),
+        GaussianStart(scale=1.0),
+    )
 
 
 def _growth(experiment, top, momentum):
-    """(rates, growth per step): the slope of ln|W - W_inf| over steps 20 to 80, late enough to be the slowest direction's, early enough above round-off."""
-    kind = {"kind": "heavy-ball", "momentum": momentum} if momentum else {"kind": "gradient-descent"}
-    moving = experiment.with_value("rule", kind | {"rate": 0.1}).with_value("clock", {"steps": LAST, "every": 1})
+    """(rates, growth per step): the slope of ln|W - W_inf| over steps 20 to 80, late enough to
+    be the slowest direction's, early enough above round-off."""
+    kind = (
+        {"kind": "heavy-ball", "momentum": momentum} if momentum else {"kind": "gradient-descent"}
+    )
+    moving = experiment.with_value("rule", kind | {"rate": 0.1}).with_value(
+        "clock", {"steps": LAST, "every": 1}
+    )
     rates = [share * critical_rate(top, momentum) for share in SHARES]
     grid = sweep(moving, {"rule.rate": rates}, watch=(EndToEnd(),))
     train = prepare(moving).data.train
-    away = np.linalg.norm((grid["end_to_end"].values - minimum_norm(train.X, train.Y)).reshape(len(rates), LAST + 1, -1), axis=-1)
-    return np.array(rates), np.exp([np.polyfit(np.arange(FIRST, LAST + 1), np.log(one[FIRST:]), 1)[0] for one in away])
+    away = np.linalg.norm(
+        (grid["end_to_end"].values - minimum_norm(train.X, train.Y)).reshape(
+            len(rates), LAST + 1, -1
+        ),
+        axis=-1,
+    )
+    return np.array(rates), np.exp(
+        [np.polyfit(np.arange(FIRST, LAST + 1), np.log(one[FIRST:]), 1)[0] for one in away]
+    )
 
 
 def _said(h, rates, momentum):
@@ -57,7 +81,15 @@ def _verify(shown):
         measured = float(np.interp(0.0, np.log(growth[-4:]), rates[-4:]))
         name = f"heavy ball, b = {momentum:g}" if momentum else "descent"
         reason = "interpolated between rates 5% apart on either side, from growth over 60 steps"
-        checks.append(Check(f"{name}: the rate at which deviations stop decaying", measured, critical_rate(top, momentum), 0.01, reason))
+        checks.append(
+            Check(
+                f"{name}: the rate at which deviations stop decaying",
+                measured,
+                critical_rate(top, momentum),
+                0.01,
+                reason,
+            )
+        )
         fine = np.linspace(rates[0], rates[-1], 200)
         extra[name] = (rates * top, growth, fine * top, _said(h, fine, momentum))
     return tuple(checks), extra
@@ -75,7 +107,9 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="Descent on a quadratic diverges above rate 2/sharpness, heavy ball above 2(1+b)/sharpness",
+    claim=(
+        "Descent on a quadratic diverges above rate 2/sharpness, heavy ball above 2(1+b)/sharpness"
+    ),
     source="Polyak 1964",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),

@@ -17,14 +17,26 @@ RATES = (0.1, 0.05, 0.025, 0.0125)
 
 
 def _experiment():
-    return Experiment(Mlp(hidden=(10,), bias=True), Gaussian(n=30, d=4, k=2), GradientDescent(rate=0.05), Clock(time=10.0, marks=41))
+    return Experiment(
+        Mlp(hidden=(10,), bias=True),
+        Gaussian(n=30, d=4, k=2),
+        GradientDescent(rate=0.05),
+        Clock(time=10.0, marks=41),
+    )
 
 
 def _verify(shown):
-    orders = {type(theory).__name__: measured_order(shown.experiment, theory, "rule.rate", RATES) for theory in (Flow(), ModifiedFlow())}
+    orders = {
+        type(theory).__name__: measured_order(shown.experiment, theory, "rule.rate", RATES)
+        for theory in (Flow(), ModifiedFlow())
+    }
     checks = tuple(
         Check(
-            f"{name}: the error of the loss goes as rate^p, p", order.slope, said, 0.1, f"fitted over a range of 8, standard error {order.standard_error:.1g}"
+            f"{name}: the error of the loss goes as rate^p, p",
+            order.slope,
+            said,
+            0.1,
+            f"fitted over a range of 8, standard error {order.standard_error:.1g}",
         )
         for (name, order), said in zip(orders.items(), (1.0, 2.0), strict=True)
     )
@@ -35,9 +47,21 @@ def _draw(shown):
     figure, (axis,) = sheet(height=4.0)
     for place, ((name, order), slope) in enumerate(zip(shown.extra.items(), (1, 2), strict=True)):
         rates, errors = order.values, order.errors
-        axis.loglog(rates, errors[-1] * (rates / rates[-1]) ** slope, linestyle=DASHES[place], color=COLORS[place], label=f"slope {slope} predicted")
         axis.loglog(
-            rates, errors, MARKERS[place], color=COLORS[place], label={"Flow": "from flow, measured", "ModifiedFlow": "from modified flow, measured"}[name]
+            rates,
+            errors[-1] * (rates / rates[-1]) ** slope,
+            linestyle=DASHES[place],
+            color=COLORS[place],
+            label=f"slope {slope} predicted",
+        )
+        axis.loglog(
+            rates,
+            errors,
+            MARKERS[place],
+            color=COLORS[place],
+            label={"Flow": "from flow, measured", "ModifiedFlow": "from modified flow, measured"}[
+                name
+            ],
         )
     axis.set_xlabel(RATE)
     axis.set_ylabel("largest difference of the loss, relative [1]")

@@ -19,7 +19,13 @@ from learnmech.theories.modes import Decoupled
 
 def _experiment():
     data = Digits(train=1437, components=30, whitened=True)
-    return Experiment(DeepLinear(hidden=(32,)), data, GradientDescent(rate=0.02), Clock(time=60.0, marks=151), Aligned(strength=1e-4))
+    return Experiment(
+        DeepLinear(hidden=(32,)),
+        data,
+        GradientDescent(rate=0.02),
+        Clock(time=60.0, marks=151),
+        Aligned(strength=1e-4),
+    )
 
 
 def _draw(shown):
@@ -30,7 +36,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="Handwritten digits: a deep linear network learns nine singular modes, each when theory says",
+    claim=(
+        "Handwritten digits: a deep linear network learns nine singular modes, each when theory"
+        " says"
+    ),
     source="Saxe, McClelland & Ganguli 2014, on scikit-learn's digits",
     experiment=_experiment,
     twin={"data.train": 200, "data.components": 12, "clock.marks": 31},

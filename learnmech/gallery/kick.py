@@ -1,4 +1,5 @@
-"""Kick: one weight in layer 3 of a deep network is changed, and the gradients flowing through every other layer change too."""
+"""Kick: one weight in layer 3 of a deep network is changed, and the gradients flowing through
+every other layer change too."""
 
 import jax
 import jax.numpy as jnp
@@ -25,14 +26,25 @@ KICKS = (0.08, 0.02, 0.005, 0.00125)
 
 
 def _experiment():
-    return Experiment(Mlp(hidden=(24,) * 17), NetworkTeacher(n=64, d=8, k=2), GradientDescent(rate=0.05), Clock(steps=200, every=1))
+    return Experiment(
+        Mlp(hidden=(24,) * 17),
+        NetworkTeacher(n=64, d=8, k=2),
+        GradientDescent(rate=0.05),
+        Clock(steps=200, every=1),
+    )
 
 
 def by_the_hessian(system, params, path: str) -> np.ndarray:
-    """|(H e)_l| by layer, e = 1 at one weight: the derivative of the gradient along it, one Hessian-vector product."""
+    """|(H e)_l| by layer, e = 1 at one weight: the derivative of the gradient along it, one
+    Hessian-vector product."""
     name, _, index = path.partition("[")
     where = tuple(int(i) for i in index.rstrip("]").split(","))
-    along = jax.tree_util.tree_map_with_path(lambda keys, w: jnp.zeros_like(w).at[where].set(1) if trees.path_of(keys) == name else jnp.zeros_like(w), params)
+    along = jax.tree_util.tree_map_with_path(
+        lambda keys, w: (
+            jnp.zeros_like(w).at[where].set(1) if trees.path_of(keys) == name else jnp.zeros_like(w)
+        ),
+        params,
+    )
     _, turned = jax.jvp(jax.grad(system.loss), (params,), (along,))
     return np.array([float(trees.norm(layer)) for layer in trees.layers_of(turned).values()])
 
@@ -48,11 +60,25 @@ def _verify(shown):
         seen.append(apart["gradient_distance"].values[0] / size)
         errors.append(float(np.abs(seen[-1] / said - 1).max()))
     order = fitted_order(KICKS, errors)
-    before = [str(name) for name in after["signal"].values if name.startswith(("layer1.", "layer2."))]
+    before = [
+        str(name) for name in after["signal"].values if name.startswith(("layer1.", "layer2."))
+    ]
     moved = after["signal_distance"].isel(time=0)
     checks = (
-        Check("layers whose gradient changes, of 18", float((seen[0] > 0).sum()), float(len(said)), 0.0, "every one, by the backward pass or the forward pass"),
-        Check("order in the kick of the largest relative error of the Hessian's prediction", order.slope, 1.0, 0.1, "the next order, over a range of 64"),
+        Check(
+            "layers whose gradient changes, of 18",
+            float((seen[0] > 0).sum()),
+            float(len(said)),
+            0.0,
+            "every one, by the backward pass or the forward pass",
+        ),
+        Check(
+            "order in the kick of the largest relative error of the Hessian's prediction",
+            order.slope,
+            1.0,
+            0.1,
+            "the next order, over a range of 64",
+        ),
         Check(
             f"kick {KICKS[-1]:g}: largest relative error over all layers",
             errors[-1],
@@ -60,8 +86,20 @@ def _verify(shown):
             2 * errors[0] * KICKS[-1] / KICKS[0],
             "first order, from the largest kick",
         ),
-        Check("change of the signals before layer 3", float(moved.sel(signal=before).max()), 0.0, 0.0, "to the bit: nothing flows back"),
-        Check("layers whose weights have moved apart in the end", float((after["weight_distance"].values[-1] > 0).sum()), float(len(said)), 0.0, "every one"),
+        Check(
+            "change of the signals before layer 3",
+            float(moved.sel(signal=before).max()),
+            0.0,
+            0.0,
+            "to the bit: nothing flows back",
+        ),
+        Check(
+            "layers whose weights have moved apart in the end",
+            float((after["weight_distance"].values[-1] > 0).sum()),
+            float(len(said)),
+            0.0,
+            "every one",
+        ),
     )
     return checks, {"said": said, "seen": seen, "errors": errors, "apart": after}
 
@@ -72,7 +110,15 @@ def _draw(shown):
     left.plot(layers, said, color="#333333", label="Hessian predicted")
     for place, (size, seen) in enumerate(zip(KICKS, shown.extra["seen"], strict=True)):
         if place % 3 == 0:
-            left.plot(layers, seen, MARKERS[place], color=COLORS[place], fillstyle="none", markersize=9 - place, label=f"kick {size:g} measured")
+            left.plot(
+                layers,
+                seen,
+                MARKERS[place],
+                color=COLORS[place],
+                fillstyle="none",
+                markersize=9 - place,
+                label=f"kick {size:g} measured",
+            )
     left.axvline(3, color="#9A9A9A", linewidth=0.8)
     left.set_yscale("log")
     left.set_xlabel("layer (kicked: 3)")
@@ -80,7 +126,9 @@ def _draw(shown):
     left.legend()
     errors = shown.extra["errors"]
     middle.loglog(KICKS, errors, "o", color=COLORS[0], fillstyle="none", label="measured")
-    middle.loglog(KICKS, errors[-1] * np.array(KICKS) / KICKS[-1], color="#333333", label="first order")
+    middle.loglog(
+        KICKS, errors[-1] * np.array(KICKS) / KICKS[-1], color="#333333", label="first order"
+    )
     middle.set_xticks(KICKS, [f"{size:g}" for size in KICKS])
     middle.minorticks_off()
     middle.set_xlabel("kick, |dw| [param]")
@@ -93,7 +141,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="One weight kicked in layer 3 of 18 changes the gradient of every layer at once, as the Hessian says, to first order in the kick",
+    claim=(
+        "One weight kicked in layer 3 of 18 changes the gradient of every layer at once, as the"
+        " Hessian says, to first order in the kick"
+    ),
     source="Taylor's theorem",
     experiment=_experiment,
     watch=(Loss(),),

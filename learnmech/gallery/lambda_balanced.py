@@ -23,15 +23,34 @@ LAMBDAS = (0.0, 0.3, 2.0, 8.0, -2.0)
 
 def _experiment():
     data = LinearTeacher(strengths=(3.0, 2.0, 1.0), n=60, d=4, k=4)
-    return Experiment(DeepLinear(hidden=(4,)), data, fine_flow(), Clock(time=6.0, marks=121), LambdaBalancedStart(lam=2.0, scale=0.02))
+    return Experiment(
+        DeepLinear(hidden=(4,)),
+        data,
+        fine_flow(),
+        Clock(time=6.0, marks=121),
+        LambdaBalancedStart(lam=2.0, scale=0.02),
+    )
 
 
 def _premises(start):
     yield from exact(start)
     initial = start.experiment.initial
-    yield Condition("the start has a lambda to turn", type(initial).__name__, "LambdaBalanced", isinstance(initial, LambdaBalancedStart))
-    d, (h, k) = start.data.train.X.shape[1], (len(start.params["layer1"]["weight"]), start.data.train.Y.shape[1])
-    yield Condition("no more hidden units than inputs or outputs, for lambdas of both signs", h, min(d, k), h <= min(d, k))
+    yield Condition(
+        "the start has a lambda to turn",
+        type(initial).__name__,
+        "LambdaBalanced",
+        isinstance(initial, LambdaBalancedStart),
+    )
+    d, (h, k) = (
+        start.data.train.X.shape[1],
+        (len(start.params["layer1"]["weight"]), start.data.train.Y.shape[1]),
+    )
+    yield Condition(
+        "no more hidden units than inputs or outputs, for lambdas of both signs",
+        h,
+        min(d, k),
+        h <= min(d, k),
+    )
 
 
 def _verify(shown):
@@ -40,12 +59,25 @@ def _verify(shown):
         record = run(shown.experiment.with_value("initial.lam", lam), (Loss(), EndToEnd()))
         laid_over = compare(record, LambdaBalanced())
         worst = max(worst, *(row.error for row in laid_over.rows))
-        losses[lam] = (record["loss"]["time"].values, record["loss"].values, laid_over.said["loss"].values)
-    first = {lam: float(np.interp(-0.5 * loss[0], -loss, times)) for lam, (times, loss, _) in losses.items()}
+        losses[lam] = (
+            record["loss"]["time"].values,
+            record["loss"].values,
+            laid_over.said["loss"].values,
+        )
+    first = {
+        lam: float(np.interp(-0.5 * loss[0], -loss, times))
+        for lam, (times, loss, _) in losses.items()
+    }
     reached = all(losses[lam][1].min() <= 0.5 * losses[lam][1][0] for lam in (0.0, 8.0))
     small = (begins_small(shown.record.course.start),)
     return (
-        Check("loss and end-to-end map at five values of lambda (largest relative error)", worst, 0.0, 1e-6, EXACT),
+        Check(
+            "loss and end-to-end map at five values of lambda (largest relative error)",
+            worst,
+            0.0,
+            1e-6,
+            EXACT,
+        ),
         Check(
             "time to half the loss, lambda = 8 against lambda = 0",
             first[8.0],
@@ -73,7 +105,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="The imbalance λ between two linear layers dials from sigmoids (rich) to exponentials (lazy), exactly solved",
+    claim=(
+        "The imbalance λ between two linear layers dials from sigmoids (rich) to exponentials"
+        " (lazy), exactly solved"
+    ),
     source="Domine et al. 2024; Braun et al. 2022",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),

@@ -40,7 +40,12 @@ MEASURES = {
 
 def _experiment():
     network = Dialed(Mlp(hidden=(64,), scaling=NTK()), alpha=1.0)
-    return Experiment(network, Gaussian(n=20, d=10, k=1), GradientFlow(rtol=1e-7, atol=1e-9), Clock(time=60.0, marks=31))
+    return Experiment(
+        network,
+        Gaussian(n=20, d=10, k=1),
+        GradientFlow(rtol=1e-7, atol=1e-9),
+        Clock(time=60.0, marks=31),
+    )
 
 
 def _kernel(system, params):
@@ -50,7 +55,8 @@ def _kernel(system, params):
 
 
 def _said(start, went):
-    """The measures to first order in 1/alpha, times alpha: derivatives along the straight way which the tangent goes."""
+    """The measures to first order in 1/alpha, times alpha: derivatives along the straight way
+    which the tangent goes."""
     system, origin = start.system, jnp.asarray(flat_of(start.params))
 
     def at(share):
@@ -65,7 +71,9 @@ def _said(start, went):
 
     return {
         "kernel_drift": relative(lambda share: _kernel(system, at(share))),
-        "feature_movement": relative(lambda share: system.architecture.signals(at(share), system.train.X)["layer1.post"]),
+        "feature_movement": relative(
+            lambda share: system.architecture.signals(at(share), system.train.X)["layer1.post"]
+        ),
         "relative_distance": relative(lambda share: at(share)["layer1"]["weight"]),
         "linearization_error": relative(velocity) / 2,  # |f''/2| over |f'|
     }
@@ -74,29 +82,73 @@ def _said(start, went):
 def _verify(shown):
     plain = shown.experiment.with_value("architecture.alpha", 1.0)
     grid = sweep(plain, {"architecture.alpha": ALPHAS}, SEEDS, WATCH)
-    tangents = [run(dataclasses.replace(plain.with_value("seed", seed), architecture=Linearized(plain.architecture))) for seed in range(SEEDS)]
+    tangents = [
+        run(
+            dataclasses.replace(
+                plain.with_value("seed", seed), architecture=Linearized(plain.architecture)
+            )
+        )
+        for seed in range(SEEDS)
+    ]
     starts = [prepare(plain.with_value("seed", seed)) for seed in range(SEEDS)]
-    said = [_said(start, flat_of(tangent.params) - flat_of(start.params)) for start, tangent in zip(starts, tangents, strict=True)]
+    said = [
+        _said(start, flat_of(tangent.params) - flat_of(start.params))
+        for start, tangent in zip(starts, tangents, strict=True)
+    ]
     ends = {name: grid[name].isel(time=-1).values for name in MEASURES}
-    seen = {name: end[..., 0] if end.ndim == 3 else end for name, end in ends.items()}  # of the first layer where there are layers
+    seen = {
+        name: end[..., 0] if end.ndim == 3 else end for name, end in ends.items()
+    }  # of the first layer where there are layers
     said = {name: np.array([one[name] for one in said]) for name in MEASURES}
     checks, lazy = [], np.array(ALPHAS[LAZY:])
     for name, meaning in MEASURES.items():
         order = fitted_order(lazy, seen[name][LAZY:].mean(axis=1))
-        reason = f"alpha from {lazy[0]:.2g} on, where the next order is a share 1/alpha of this one and falls; standard error {order.standard_error:.1g}"
-        checks.append(Check(f"{meaning}: the power of alpha it goes as", order.slope, -1.0, 0.01, reason))
+        reason = (
+            f"alpha from {lazy[0]:.2g} on, where the next order is a share 1/alpha of this one and"
+            f" falls; standard error {order.standard_error:.1g}"
+        )
+        checks.append(
+            Check(f"{meaning}: the power of alpha it goes as", order.slope, -1.0, 0.01, reason)
+        )
         worst = np.abs(seen[name][-1] * ALPHAS[-1] / said[name] - 1).max()
         checks.append(
-            Check(f"{meaning}: first order at alpha = {ALPHAS[-1]:g}, every seed, relative error", worst, 0.0, 0.01, "the next order is 1/alpha of it")
+            Check(
+                f"{meaning}: first order at alpha = {ALPHAS[-1]:g}, every seed, relative error",
+                worst,
+                0.0,
+                0.01,
+                "the next order is 1/alpha of it",
+            )
         )
     lost = np.stack([one["loss"].values for one in tangents])
     off = max(relative_error(grid["loss"].values[-1, seed], lost[seed])[0] for seed in range(SEEDS))
-    checks.append(Check(f"loss at alpha = {ALPHAS[-1]:g} against the tangent's, relative to its scale", off, 0.0, 0.01, "they part at order 1/alpha"))
+    checks.append(
+        Check(
+            f"loss at alpha = {ALPHAS[-1]:g} against the tangent's, relative to its scale",
+            off,
+            0.0,
+            0.01,
+            "they part at order 1/alpha",
+        )
+    )
     rich = float(seen["kernel_drift"][0].min())
     checks.append(
-        Check(f"kernel drift at alpha = {ALPHAS[0]:g}, the least of the seeds", rich, 1.0, 0.0, "rich: the kernel changes by more than itself", "above")
+        Check(
+            f"kernel drift at alpha = {ALPHAS[0]:g}, the least of the seeds",
+            rich,
+            1.0,
+            0.0,
+            "rich: the kernel changes by more than itself",
+            "above",
+        )
     )
-    return tuple(checks), {"seen": seen, "said": said, "times": grid["time"].values, "loss": grid["loss"].values[:, 0], "tangent": lost[0]}
+    return tuple(checks), {
+        "seen": seen,
+        "said": said,
+        "times": grid["time"].values,
+        "loss": grid["loss"].values[:, 0],
+        "tangent": lost[0],
+    }
 
 
 def _draw(shown):
@@ -107,12 +159,38 @@ def _draw(shown):
         far = alphas[alphas * 1.01 > said]
         moves.plot(far, said / far, linestyle=DASHES[place], color=COLORS[place])
         spread = seen.std(axis=1, ddof=1) / np.sqrt(SEEDS)
-        moves.errorbar(alphas, seen.mean(axis=1), spread, fmt=MARKERS[place], color=COLORS[place], markersize=5, label=meaning)
-    moves.set(xscale="log", yscale="log", xlabel="multiplier of the outputs, α [1]", ylabel="relative change by the end [1]")
+        moves.errorbar(
+            alphas,
+            seen.mean(axis=1),
+            spread,
+            fmt=MARKERS[place],
+            color=COLORS[place],
+            markersize=5,
+            label=meaning,
+        )
+    moves.set(
+        xscale="log",
+        yscale="log",
+        xlabel="multiplier of the outputs, α [1]",
+        ylabel="relative change by the end [1]",
+    )
     moves.legend(title="measured; lines: first order in 1/α, predicted", loc="upper right")
-    losses.plot(extra["times"], extra["tangent"], color="#333333", linewidth=1.2, label="the tangent (α → ∞), predicted")
+    losses.plot(
+        extra["times"],
+        extra["tangent"],
+        color="#333333",
+        linewidth=1.2,
+        label="the tangent (α → ∞), predicted",
+    )
     for place, row in enumerate(SHOWN):
-        losses.plot(extra["times"], extra["loss"][row], MARKERS[place], color=COLORS[place], markersize=4.5, label=f"α = {round(ALPHAS[row], 3):g}, measured")
+        losses.plot(
+            extra["times"],
+            extra["loss"][row],
+            MARKERS[place],
+            color=COLORS[place],
+            markersize=4.5,
+            label=f"α = {round(ALPHAS[row], 3):g}, measured",
+        )
     losses.set(yscale="log", xlabel=TIME, ylabel="training loss, L [loss]")
     losses.legend()
     return titled(figure, shown.exhibit.claim)
@@ -121,7 +199,10 @@ def _draw(shown):
 WATCH = (Loss(), KernelDrift(), FeatureMovement(), Distance(), LinearizationError())
 
 exhibit = Exhibit(
-    claim="Multiplied outputs make a network lazy: what moves inside it moves as 1/α, and at small α its kernel changes at order one",
+    claim=(
+        "Multiplied outputs make a network lazy: what moves inside it moves as 1/α, and at small α"
+        " its kernel changes at order one"
+    ),
     source="Chizat et al. 2019",
     experiment=_experiment,
     watch=WATCH,

@@ -25,16 +25,29 @@ STRENGTHS = (3.0, 2.0, 1.0)
 def _experiment():
     """The linear twin, which theory speaks of."""
     data = LinearTeacher(strengths=STRENGTHS, n=100, d=6, k=4)
-    return Experiment(DeepLinear(hidden=(16,)), data, fine_flow(), Clock(time=6.0, marks=121), Aligned(strength=1e-3))
+    return Experiment(
+        DeepLinear(hidden=(16,)),
+        data,
+        fine_flow(),
+        Clock(time=6.0, marks=121),
+        Aligned(strength=1e-3),
+    )
 
 
 def _verify(shown):
     errors, curves = [], {}
     for share in SHARES:
-        scaled = shown.experiment.with_value("data.strengths", [share * s for s in STRENGTHS]).with_value("clock.time", 6.0 / share)
+        scaled = shown.experiment.with_value(
+            "data.strengths", [share * s for s in STRENGTHS]
+        ).with_value("clock.time", 6.0 / share)
         linear = prepare(scaled.with_value("initial.strength", 1e-3 * share))
-        tanh = scaled.with_value("architecture", {"kind": "mlp", "hidden": [16], "activation": "tanh"})
-        record = run(tanh.with_value("initial", {"kind": "given", "flat": Given.of(linear.params).flat}), (Loss(), ModeStrengths(count=3)))
+        tanh = scaled.with_value(
+            "architecture", {"kind": "mlp", "hidden": [16], "activation": "tanh"}
+        )
+        record = run(
+            tanh.with_value("initial", {"kind": "given", "flat": Given.of(linear.params).flat}),
+            (Loss(), ModeStrengths(count=3)),
+        )
         said = Decoupled().predict(linear)["mode_strength"].values[:, :3]
         seen = record["mode_strength"].values
         errors.append(relative_error(seen, said)[0])
@@ -67,7 +80,15 @@ def _draw(shown):
     for axis, share in zip(axes, (SHARES[1], SHARES[-1]), strict=True):
         times, seen, said = shown.extra["curves"][share]
         for mode in range(3):
-            laid(axis, times[mode::5], seen[mode::5, mode], None, mode, f"mode {mode + 1}", (times, said[:, mode]))
+            laid(
+                axis,
+                times[mode::5],
+                seen[mode::5, mode],
+                None,
+                mode,
+                f"mode {mode + 1}",
+                (times, said[:, mode]),
+            )
         axis.set_title(f"targets times {share:g}", fontsize=10)
         axis.set_xlabel("t times the target's scale [param²/loss]")
         axis.set_ylabel("response on each mode,\na over the target's scale [1]")
@@ -76,7 +97,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="A tanh network on weak targets learns as linear theory says; the error grows with the targets' strength",
+    claim=(
+        "A tanh network on weak targets learns as linear theory says; the error grows with the"
+        " targets' strength"
+    ),
     source="Saxe, McClelland & Ganguli 2014",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),

@@ -23,14 +23,25 @@ SCALES = (0.0, 0.5, 1.0, 2.0, 4.0)
 
 
 def _experiment():
-    return Experiment(DeepLinear(), Gaussian(n=10, d=30, k=1), GradientDescent(rate=0.2), Clock(steps=1000, marks=101, spacing="log"), GaussianStart(scale=0.0))
+    return Experiment(
+        DeepLinear(),
+        Gaussian(n=10, d=30, k=1),
+        GradientDescent(rate=0.2),
+        Clock(steps=1000, marks=101, spacing="log"),
+        GaussianStart(scale=0.0),
+    )
 
 
 def _premises(start):
     yield no_ridge(start)
     yield exact(start)[0]
     size = float(np.abs(start.params["layer1"]["weight"]).max())
-    yield Condition("it begins at 0, in a start whose scale can be turned", size, 0.0, size == 0 and isinstance(start.experiment.initial, GaussianStart))
+    yield Condition(
+        "it begins at 0, in a start whose scale can be turned",
+        size,
+        0.0,
+        size == 0 and isinstance(start.experiment.initial, GaussianStart),
+    )
     yield below_critical(start)
     n, d = start.data.train.X.shape
     yield Condition("fewer samples than inputs", n, d, n < d)
@@ -45,14 +56,30 @@ def _verify(shown):
         start = prepare(shown.experiment.with_value("initial.scale", scale))
         seen.append(float(np.linalg.norm(run(start, (EndToEnd(),))["end_to_end"].values[-1])))
         said.append(float(np.linalg.norm(least + start.params["layer1"]["weight"] @ outside)))
-    gap = float(np.linalg.norm(shown.record["end_to_end"].values[-1] - least) / np.linalg.norm(least))
+    gap = float(
+        np.linalg.norm(shown.record["end_to_end"].values[-1] - least) / np.linalg.norm(least)
+    )
     worst = int(np.argmax(np.abs(np.array(seen) - said)))
     converged = "the slowest direction has decayed below it"
     left = shown.comparisons[0].said["end_to_end"].values[-1]
     reached = bool(np.linalg.norm(left - least) <= 1e-7 * np.linalg.norm(least))
     return (
-        Check("from zero, the end of descent is the interpolator of least norm (relative distance)", gap, 0.0, 1e-6, converged, reached=reached),
-        Check("from elsewhere, the part of the start which no sample sees stays (norm of the end)", seen[worst], said[worst], 1e-6, converged, reached=reached),
+        Check(
+            "from zero, the end of descent is the interpolator of least norm (relative distance)",
+            gap,
+            0.0,
+            1e-6,
+            converged,
+            reached=reached,
+        ),
+        Check(
+            "from elsewhere, the part of the start which no sample sees stays (norm of the end)",
+            seen[worst],
+            said[worst],
+            1e-6,
+            converged,
+            reached=reached,
+        ),
     ), {"seen": seen, "said": said}
 
 

@@ -19,7 +19,13 @@ from learnmech.theories.regression import Regression
 
 def _experiment():
     data = Gaussian(n=200, d=6, k=2, covariance="power-law", exponent=1.0, noise=0.3, test=200)
-    return Experiment(DeepLinear(), data, GradientDescent(rate=0.5), Clock(steps=1000, marks=101, spacing="log"), GaussianStart(scale=1.0))
+    return Experiment(
+        DeepLinear(),
+        data,
+        GradientDescent(rate=0.5),
+        Clock(steps=1000, marks=101, spacing="log"),
+        GaussianStart(scale=1.0),
+    )
 
 
 def _verify(shown):
@@ -27,7 +33,10 @@ def _verify(shown):
     solution, *_ = np.linalg.lstsq(train.X, train.Y, rcond=None)
     found = shown.record["end_to_end"].values[-1]
     gap = float(np.linalg.norm(found - solution.T) / np.linalg.norm(solution))
-    claim, reason = "the end of descent is the least-squares solution (relative distance)", "the slowest direction has decayed below it"
+    claim, reason = (
+        "the end of descent is the least-squares solution (relative distance)",
+        "the slowest direction has decayed below it",
+    )
     said = shown.comparisons[0].said["end_to_end"].values[-1]
     reached = bool(np.linalg.norm(said - solution.T) <= 1e-7 * np.linalg.norm(solution))
     return (Check(claim, gap, 0.0, 1e-6, reason, reached=reached),), {"gap": gap}
@@ -41,7 +50,9 @@ def _premises(start):
 
 
 exhibit = Exhibit(
-    claim="Descent on a linear layer walks to ordinary least squares, each direction at its own rate",
+    claim=(
+        "Descent on a linear layer walks to ordinary least squares, each direction at its own rate"
+    ),
     source="textbook",
     experiment=_experiment,
     watch=(Loss(), TestLoss(), EndToEnd()),

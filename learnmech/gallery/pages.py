@@ -1,4 +1,5 @@
-"""Pages of exhibits: what each shows and claims, what can be turned, its experiment as text and in Python, what it takes."""
+"""Pages of exhibits: what each shows and claims, what can be turned, its experiment as text and
+in Python, what it takes."""
 
 import dataclasses
 import importlib
@@ -42,13 +43,23 @@ def described(name: str) -> dict:
 
 def _theory(theory, exhibit) -> dict:
     kind = catalog.kebab(type(theory).__name__)
-    summary = (inspect.getdoc(type(theory)) or "").split("\n")[0]
-    return {"kind": kind, "summary": summary, "source": theory.source, "predicts": list(theory.predicts), "tolerance": dict(exhibit.tolerance)}
+    summary = " ".join((inspect.getdoc(type(theory)) or "").partition("\n\n")[0].split())
+    return {
+        "kind": kind,
+        "summary": summary,
+        "source": theory.source,
+        "predicts": list(theory.predicts),
+        "tolerance": dict(exhibit.tolerance),
+    }
 
 
 def _premises(exhibit: Exhibit) -> list[str]:
     """What its checks take for granted, in words, as it is asked of the twin's start."""
-    return [] if exhibit.premises is None else [one.claim for one in exhibit.premises(prepare(exhibit.changed(exhibit.twin)))]
+    return (
+        []
+        if exhibit.premises is None
+        else [one.claim for one in exhibit.premises(prepare(exhibit.changed(exhibit.twin)))]
+    )
 
 
 def _knobs(experiment: Experiment, twin: dict) -> list[dict]:
@@ -56,7 +67,9 @@ def _knobs(experiment: Experiment, twin: dict) -> list[dict]:
     found = []
     for path in text.paths(experiment):
         shown = _shown(text.value_at(experiment, path))
-        found.append({"path": path, "value": shown, "twin": show_value(twin[path]) if path in twin else ""})
+        found.append(
+            {"path": path, "value": shown, "twin": show_value(twin[path]) if path in twin else ""}
+        )
     return found
 
 
@@ -65,11 +78,16 @@ def _shown(value) -> str:
         return catalog.kebab(type(value).__name__)
     if isinstance(value, tuple) and any(isinstance(one, Part) for one in value):
         return ", ".join(map(_shown, value))
-    return f"an array {value.shape}" if isinstance(value, np.ndarray) and value.ndim else show_value(value)
+    return (
+        f"an array {value.shape}"
+        if isinstance(value, np.ndarray) and value.ndim
+        else show_value(value)
+    )
 
 
 def program(name: str, exhibit: Exhibit) -> str:
-    """The exhibit's experiment as a program, which ends in the same fingerprint; where arrays are too long to be written, from the gallery."""
+    """The exhibit's experiment as a program, which ends in the same fingerprint; where arrays
+    are too long to be written, from the gallery."""
     experiment = exhibit.experiment()
     used: set = set()
     written = _written(experiment, used)
@@ -78,12 +96,16 @@ def program(name: str, exhibit: Exhibit) -> str:
     else:
         arrays = "import numpy as np\n\n" if "numpy" in used else ""
         families = ", ".join(sorted(used - {"numpy"}))
-        made = f"{arrays}import learnmech as lm\nfrom learnmech import {families}\n\nexperiment = {written}\n"
+        made = (
+            f"{arrays}import learnmech as lm\nfrom learnmech import {families}\n\nexperiment ="
+            f" {written}\n"
+        )
     return f'{made}record = lm.run(experiment, watch=lm.catalog.exhibit("{name}").watch)\n'
 
 
 def _written(part: Part, used: set, indent: int = 0) -> str | None:
-    """A part as the call that makes it, its knobs at their defaults left out; None where an array in it is too long."""
+    """A part as the call that makes it, its knobs at their defaults left out; None where an
+    array in it is too long."""
     family, cls = text.family_of(type(part)), type(part)
     if family is not None:
         used.add(family)

@@ -16,7 +16,12 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd
 from learnmech.runs.running import run
 from learnmech.theories.base import Condition
-from learnmech.theories.scalar import ScalarChain, balanced_time, infinite_depth_time, scalar_problem
+from learnmech.theories.scalar import (
+    ScalarChain,
+    balanced_time,
+    infinite_depth_time,
+    scalar_problem,
+)
 
 DEPTHS = (2, 3, 4, 6, 12)
 U_0 = 0.1
@@ -24,24 +29,41 @@ U_0 = 0.1
 
 def _experiment():
     data = Gaussian(n=50, d=1, k=1, map=np.array([[1.0]]), whitened=True)
-    return Experiment(DeepLinear(hidden=(1, 1)), data, fine_flow(), Clock(time=12.0, marks=201), Aligned(strength=U_0))
+    return Experiment(
+        DeepLinear(hidden=(1, 1)),
+        data,
+        fine_flow(),
+        Clock(time=12.0, marks=201),
+        Aligned(strength=U_0),
+    )
 
 
 def _premises(start):
     yield from exact(start)
     s, _ = scalar_problem(start)
-    yield Condition(f"it begins at u = {U_0:g}, below a tenth of the target s", s, f"{10 * U_0:g} or more", s >= 10 * U_0)
+    yield Condition(
+        f"it begins at u = {U_0:g}, below a tenth of the target s",
+        s,
+        f"{10 * U_0:g} or more",
+        s >= 10 * U_0,
+    )
 
 
 def _verify(shown):
     s, a = scalar_problem(prepare(shown.experiment))
     curves, checks = [], []
     for depth in DEPTHS:
-        record = run(shown.experiment.with_value("architecture.hidden", [1] * (depth - 1)), (EndToEnd(),))
+        record = run(
+            shown.experiment.with_value("architecture.hidden", [1] * (depth - 1)), (EndToEnd(),)
+        )
         row = compare(record, ScalarChain()).row("end_to_end")
         u = record["end_to_end"]
         reached = bool(u.values.max() >= 0.5 * s)
-        measured = float(np.interp(0.5 * s, u.values.ravel(), u["time"].values)) if reached else float("nan")
+        measured = (
+            float(np.interp(0.5 * s, u.values.ravel(), u["time"].values))
+            if reached
+            else float("nan")
+        )
         curves.append((depth * u["time"].values, u.values.ravel()))
         said = balanced_time(U_0, 0.5 * s, s, a, depth)
         checks.append(
@@ -68,7 +90,12 @@ def _verify(shown):
         )
     )
     u = np.linspace(U_0, 0.995 * s, 300)
-    return tuple(checks), {"curves": curves, "limit": (np.array([infinite_depth_time(U_0, v, s, a) for v in u]), u), "s": s, "a": a}
+    return tuple(checks), {
+        "curves": curves,
+        "limit": (np.array([infinite_depth_time(U_0, v, s, a) for v in u]), u),
+        "s": s,
+        "a": a,
+    }
 
 
 def _draw(shown):
@@ -88,7 +115,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="Deeper chains wait longer at the saddle and then jump faster, towards a limit in depth times time",
+    claim=(
+        "Deeper chains wait longer at the saddle and then jump faster, towards a limit in depth"
+        " times time"
+    ),
     source="Saxe et al. 2014",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),

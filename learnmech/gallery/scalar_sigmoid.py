@@ -20,7 +20,13 @@ from learnmech.theories.scalar import ScalarChain, logistic_time, scalar_problem
 
 def _experiment():
     data = Gaussian(n=50, d=1, k=1, map=np.array([[2.0]]), whitened=True)
-    return Experiment(DeepLinear(hidden=(1,)), data, fine_flow(), Clock(time=5.0, marks=201), Aligned(strength=1e-3))
+    return Experiment(
+        DeepLinear(hidden=(1,)),
+        data,
+        fine_flow(),
+        Clock(time=5.0, marks=201),
+        Aligned(strength=1e-3),
+    )
 
 
 def _verify(shown):
@@ -31,7 +37,16 @@ def _verify(shown):
     said, reached = logistic_time(float(course[0]), s, rate, 0.5), bool(course.max() >= 0.5 * s)
     measured = float(np.interp(0.5 * s, course, times)) if reached else float("nan")
     reason = "read off between marks 0.025 apart on a curve of rate 4"
-    return (Check("time to half of s", measured, said, 1e-4 + reading(times, rate, said), reason, reached=reached),), {"rate": rate}
+    return (
+        Check(
+            "time to half of s",
+            measured,
+            said,
+            1e-4 + reading(times, rate, said),
+            reason,
+            reached=reached,
+        ),
+    ), {"rate": rate}
 
 
 def _premises(start):
@@ -39,7 +54,12 @@ def _premises(start):
     yield from exact(start)
     yield balanced(start)
     (s, _), u = scalar_problem(start), product(weights(start)).item()
-    yield Condition("it begins above 0 and below half of s: u/s", u / s if s else np.inf, "0 to 1/2", 0 < u < s / 2)
+    yield Condition(
+        "it begins above 0 and below half of s: u/s",
+        u / s if s else np.inf,
+        "0 to 1/2",
+        0 < u < s / 2,
+    )
 
 
 exhibit = Exhibit(

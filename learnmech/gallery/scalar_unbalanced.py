@@ -25,7 +25,13 @@ STARTS = ((0.05, 0.05), (0.6, 0.0), (1.5, 0.0), (4.0, 0.0), (1.0, -0.9))
 
 def _experiment():
     data = Gaussian(n=50, d=1, k=1, map=np.array([[1.0]]), whitened=True)
-    return Experiment(DeepLinear(hidden=(1,)), data, fine_flow(), Clock(time=6.0, marks=121), Given(np.array([0.6, 0.0])))
+    return Experiment(
+        DeepLinear(hidden=(1,)),
+        data,
+        fine_flow(),
+        Clock(time=6.0, marks=121),
+        Given(np.array([0.6, 0.0])),
+    )
 
 
 def _premises(start):
@@ -39,7 +45,9 @@ def _verify(shown):
     s, a = scalar_problem(prepare(shown.experiment))
     curves, worst = [], 0.0
     for w_1, w_2 in STARTS:
-        record = run(shown.experiment.with_value("initial.flat", np.array([w_1, w_2])), (EndToEnd(),))
+        record = run(
+            shown.experiment.with_value("initial.flat", np.array([w_1, w_2])), (EndToEnd(),)
+        )
         times, seen = record["end_to_end"]["time"].values, record["end_to_end"].values.ravel()
         said = np.prod(two_layers(w_1, w_2, s, a, times), axis=0)
         worst = max(worst, relative_error(seen, said)[0])
@@ -48,7 +56,13 @@ def _verify(shown):
     flat = [layer["weight"].item() for layer in final.values()]
     reached = bool(abs(np.prod(flat) - s) <= 1e-4 * abs(s))
     checks = (
-        Check("u(t) from five starts against the closed form (largest relative error)", worst, 0.0, 1e-6, EXACT),
+        Check(
+            "u(t) from five starts against the closed form (largest relative error)",
+            worst,
+            0.0,
+            1e-6,
+            EXACT,
+        ),
         Check(
             "sharpness where it ends, a s^2 sum 1/w_i^2",
             sharpness(system, final),
@@ -63,7 +77,9 @@ def _verify(shown):
 
 def _draw(shown):
     figure, (axis,) = sheet(height=4.2)
-    for place, ((w_1, w_2), (times, seen, said)) in enumerate(zip(STARTS, shown.extra["curves"], strict=True)):
+    for place, ((w_1, w_2), (times, seen, said)) in enumerate(
+        zip(STARTS, shown.extra["curves"], strict=True)
+    ):
         dots = slice(place, None, 5)
         laid(axis, times[dots], seen[dots], None, place, f"({w_1:g}, {w_2:g})", (times, said))
     axis.set_xlabel(TIME)
@@ -73,7 +89,9 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="The conserved difference w_1² - w_2² turns the sigmoid of two weights into an exponential",
+    claim=(
+        "The conserved difference w_1² - w_2² turns the sigmoid of two weights into an exponential"
+    ),
     source="Saxe et al. 2014; Domine et al. 2024",
     experiment=_experiment,
     watch=(Loss(), EndToEnd(), Weights()),

@@ -21,7 +21,13 @@ from learnmech.theories.modes import Decoupled, half_time, modes_of
 
 
 def _experiment():
-    return Experiment(DeepLinear(hidden=(16,)), Hierarchy(levels=3), fine_flow(), Clock(time=20.0, marks=201), Aligned(strength=1e-3))
+    return Experiment(
+        DeepLinear(hidden=(16,)),
+        Hierarchy(levels=3),
+        fine_flow(),
+        Clock(time=20.0, marks=201),
+        Aligned(strength=1e-3),
+    )
 
 
 def _distinct(shown):
@@ -36,22 +42,50 @@ def _verify(shown):
     strengths = shown.experiment.data.strengths()
     start = prepare(shown.experiment)
     a0, depth_of, pace = modes_of(start).a0, len(start.params), time_factor(start)
-    checks = [Check("singular values of the tree, in closed form (largest difference)", float(np.abs(found - strengths).max()), 0.0, 1e-12, "round-off")]
+    checks = [
+        Check(
+            "singular values of the tree, in closed form (largest difference)",
+            float(np.abs(found - strengths).max()),
+            0.0,
+            1e-12,
+            "round-off",
+        )
+    ]
     a = shown.record["mode_strength"]
     for depth, (place, s) in enumerate(_distinct(shown)):
         course, times = a.values[:, place], pace * a["time"].values
         reached = bool(course.max() >= 0.5 * s)
         measured = float(np.interp(0.5 * s, course, times)) if reached else float("nan")
-        below = Condition("the mode begins above 0 and below half its strength: share of it", a0[place] / s, "0 to 1/2", 0 < a0[place] < s / 2)
+        below = Condition(
+            "the mode begins above 0 and below half its strength: share of it",
+            a0[place] / s,
+            "0 to 1/2",
+            0 < a0[place] < s / 2,
+        )
         said = half_time(a0[place], s, depth_of) if below.holds else float("nan")
         allowed = 1e-4 + reading(times, 2 * depth_of * s ** (2 - 2 / depth_of), said)
         name = "what all items share" if depth == 0 else f"splits at depth {depth - 1}"
-        checks.append(Check(f"{name}: time to half strength", measured, said, allowed, "read off between marks", premises=(below,), reached=reached))
+        checks.append(
+            Check(
+                f"{name}: time to half strength",
+                measured,
+                said,
+                allowed,
+                "read off between marks",
+                premises=(below,),
+                reached=reached,
+            )
+        )
     return tuple(checks), {"strengths": strengths}
 
 
 def _premises(start):
-    yield Condition("the data are a tree", type(start.experiment.data).__name__, "Hierarchy", isinstance(start.experiment.data, Hierarchy))
+    yield Condition(
+        "the data are a tree",
+        type(start.experiment.data).__name__,
+        "Hierarchy",
+        isinstance(start.experiment.data, Hierarchy),
+    )
     yield from exact(start)
     yield rule_is(start, GradientFlow)
     yield whitened_inputs(start)
@@ -63,7 +97,15 @@ def _draw(shown):
     times = seen["time"].values
     for order, (place, s) in enumerate(_distinct(shown)):
         name = "all share" if order == 0 else f"depth {order - 1}"
-        laid(axis, times[order::6], seen.values[order::6, place], None, order, f"{name} (s = {s:.2f})", (times, said.values[:, place]))
+        laid(
+            axis,
+            times[order::6],
+            seen.values[order::6, place],
+            None,
+            order,
+            f"{name} (s = {s:.2f})",
+            (times, said.values[:, place]),
+        )
     axis.set_xlabel(TIME)
     axis.set_ylabel("strength of the mode, a [output/input]")
     axis.legend(title="split of the tree", loc="center left", bbox_to_anchor=(1, 0.5))
@@ -71,7 +113,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="A deep linear network learns a tree of concepts from the root: broad distinctions before fine ones",
+    claim=(
+        "A deep linear network learns a tree of concepts from the root: broad distinctions before"
+        " fine ones"
+    ),
     source="Saxe, McClelland & Ganguli 2019",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(), EndToEnd()),

@@ -17,7 +17,13 @@ from learnmech.theories.sgd_moments import SgdMoments
 
 def _experiment():
     data = Gaussian(n=30, d=5, covariance="power-law", noise=0.5)
-    return Experiment(DeepLinear(), data, SGD(rate=0.2, batch=2), Clock(steps=300, marks=61), GaussianStart(scale=0.0))
+    return Experiment(
+        DeepLinear(),
+        data,
+        SGD(rate=0.2, batch=2),
+        Clock(steps=300, marks=61),
+        GaussianStart(scale=0.0),
+    )
 
 
 def _draw(shown):
@@ -27,7 +33,14 @@ def _draw(shown):
     one = shown.record["loss"]
     axis.plot(one["time"], one, color="#9A9A9A", linewidth=0.8, label="one run, measured")
     axis.plot(said["time"], said, color=COLORS[0], label="mean predicted")
-    axis.plot(seen["time"][::2], seen[::2], "o", color=COLORS[0], markersize=4.5, label=f"mean of {shown.exhibit.seeds} runs, measured")
+    axis.plot(
+        seen["time"][::2],
+        seen[::2],
+        "o",
+        color=COLORS[0],
+        markersize=4.5,
+        label=f"mean of {shown.exhibit.seeds} runs, measured",
+    )
     axis.set_yscale("log")
     axis.set_xlabel(TIME)
     axis.set_ylabel("training loss, L [loss]")
@@ -37,12 +50,18 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="The mean loss of SGD on a linear layer, noise of the batches and all, follows one exact recursion",
+    claim=(
+        "The mean loss of SGD on a linear layer, noise of the batches and all, follows one exact"
+        " recursion"
+    ),
     source="textbook",
     experiment=_experiment,
     watch=(Loss(), EndToEnd()),
     theories=(SgdMoments(),),
-    reason="in standard errors of the mean over the seeds: the largest of some hundred draws of a normal variable stays below 4",
+    reason=(
+        "in standard errors of the mean over the seeds: the largest of some hundred draws of a"
+        " normal variable stays below 4"
+    ),
     seeds=1000,
     draw=_draw,
 )

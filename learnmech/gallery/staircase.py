@@ -15,7 +15,15 @@ from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import EndToEnd, ModeStrengths
 from learnmech.rules.flow import GradientFlow
 from learnmech.runs.running import run
-from learnmech.theories.base import Condition, constant, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
+from learnmech.theories.base import (
+    Condition,
+    constant,
+    no_ridge,
+    rule_is,
+    squared_loss,
+    time_factor,
+    whitened_inputs,
+)
 from learnmech.theories.deep_linear import plain_layers
 from learnmech.theories.landscape import plateau_losses
 from learnmech.theories.modes import modes_of
@@ -25,25 +33,53 @@ SIZES = (1e-2, 1e-4, 1e-6, 1e-8)
 
 def _experiment():
     data = LinearTeacher(strengths=(4.0, 2.0, 1.0), n=60, d=6, k=4)
-    return Experiment(DeepLinear(hidden=(6,)), data, GradientFlow(rtol=1e-9, atol=1e-18, solver="dopri8"), Clock(time=26.0, marks=521), SmallGaussian(std=1e-6))
+    return Experiment(
+        DeepLinear(hidden=(6,)),
+        data,
+        GradientFlow(rtol=1e-9, atol=1e-18, solver="dopri8"),
+        Clock(time=26.0, marks=521),
+        SmallGaussian(std=1e-6),
+    )
 
 
 def _premises(start):
-    """Two layers from a small start, whitened inputs, and three modes or fewer that are all there is to learn, with hidden units to spare."""
+    """Two layers from a small start, whitened inputs, and three modes or fewer that are all
+    there is to learn, with hidden units to spare."""
     yield layers(start, 2)
-    yield from (plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow), whitened_inputs(start))
+    yield from (
+        plain_layers(start),
+        squared_loss(start),
+        no_ridge(start),
+        rule_is(start, GradientFlow),
+        whitened_inputs(start),
+    )
     yield from exact(start)
     small = isinstance(start.experiment.initial, SmallGaussian)
-    yield Condition("the start is SmallGaussian, of a size that can be shrunk", type(start.experiment.initial).__name__, "SmallGaussian", small)
+    yield Condition(
+        "the start is SmallGaussian, of a size that can be shrunk",
+        type(start.experiment.initial).__name__,
+        "SmallGaussian",
+        small,
+    )
     Y, s = np.asarray(start.data.train.Y), modes_of(start).s
-    rest = float(np.sum(Y**2) / len(Y) - np.sum(s[:3] ** 2)) / max(float(np.sum(Y**2)) / len(Y), np.finfo(float).tiny)
-    yield Condition("three modes carry all of the targets: the share of the rest", rest, 1e-9, rest <= 1e-9)
+    rest = float(np.sum(Y**2) / len(Y) - np.sum(s[:3] ** 2)) / max(
+        float(np.sum(Y**2)) / len(Y), np.finfo(float).tiny
+    )
+    yield Condition(
+        "three modes carry all of the targets: the share of the rest", rest, 1e-9, rest <= 1e-9
+    )
     s, width = _strengths(start), len(start.params["layer1"]["weight"])
-    yield Condition("hidden units, at least twice as many as modes", width, 2 * len(s), len(s) > 0 and width >= 2 * len(s))
+    yield Condition(
+        "hidden units, at least twice as many as modes",
+        width,
+        2 * len(s),
+        len(s) > 0 and width >= 2 * len(s),
+    )
 
 
 def _strengths(start):
-    """Those of the first three modes that are not 0 to round-off, in units of the loss 1/(2n) sum |f - y|^2."""
+    """Those of the first three modes that are not 0 to round-off, in units of the loss 1/(2n)
+    sum |f - y|^2."""
     s = modes_of(start).s[:3]
     return s[s > 1e-9 * s.max(initial=0.0)]
 
@@ -59,7 +95,9 @@ def _verify(shown):
     plateaus = constant(start) * 2 * len(start.data.train.X) * plateau_losses(s)
     losses, halves = {}, []
     for size in SIZES:
-        record = run(shown.experiment.with_value("initial.std", size), (Loss(), ModeStrengths(count=len(s))))
+        record = run(
+            shown.experiment.with_value("initial.std", size), (Loss(), ModeStrengths(count=len(s)))
+        )
         losses[size] = record["loss"].values
         a, times = record["mode_strength"].values, pace * record["loss"]["time"].values
         halves.append([_half(a[:, m], s[m], times) for m in range(len(s))])
@@ -69,32 +107,70 @@ def _verify(shown):
     gap, checks = float(np.diff(times).max()), []
     for m in range(len(s)):
         slope = np.polyfit(lengths, halves[:, m], 1)[0]
-        reason = "between sizes a hundredfold apart; read off between marks, and modes disturb each other's start by a constant"
+        reason = (
+            "between sizes a hundredfold apart; read off between marks, and modes disturb each"
+            " other's start by a constant"
+        )
         allowed = 0.03 + 1.5 * gap * s[m] / float(np.ptp(lengths))
         claim = f"mode {m + 1}: delay per factor e of the start's size, 1/s"
-        checks.append(Check(claim, float(slope), float(1 / s[m]), allowed, reason, reached=bool(reached[m])))
+        checks.append(
+            Check(claim, float(slope), float(1 / s[m]), allowed, reason, reached=bool(reached[m]))
+        )
     flattest = losses[SIZES[-1]]
     for m, plateau in enumerate(plateaus[: len(s)]):
         nearest = float(flattest[np.argmin(np.abs(flattest - plateau))])
         dwell = float(np.mean(np.abs(flattest - plateau) < 0.01 * plateaus[0]) * times[-1])
         said = f"plateau {m + 1}: how long the loss rests within 1% of its saddle's [param²/loss]"
-        reason = f"a saddle is left exponentially slowly (loss there {nearest:.4g}, saddle {plateau:.4g})"
-        checks.append(Check(said, dwell, 1.0, 0.0, reason, "above", (_rests(s, m, lengths[-1]),), bool(reached[: m + 1].all())))
-    return tuple(checks), {"losses": losses, "times": times / pace, "plateaus": plateaus, "halves": halves / pace, "s": s, "pace": pace}
+        reason = (
+            f"a saddle is left exponentially slowly (loss there {nearest:.4g}, saddle"
+            f" {plateau:.4g})"
+        )
+        checks.append(
+            Check(
+                said,
+                dwell,
+                1.0,
+                0.0,
+                reason,
+                "above",
+                (_rests(s, m, lengths[-1]),),
+                bool(reached[: m + 1].all()),
+            )
+        )
+    return tuple(checks), {
+        "losses": losses,
+        "times": times / pace,
+        "plateaus": plateaus,
+        "halves": halves / pace,
+        "s": s,
+        "pace": pace,
+    }
 
 
 def _rests(s, m, length) -> Condition:
-    """That a saddle lies bare for more than the time looked for: from when the mode before it is all but learned until its own is first seen."""
+    """That a saddle lies bare for more than the time looked for: from when the mode before it is
+    all but learned until its own is first seen."""
     before = (length + 3) / s[m - 1] if m else 0.0
     rest = float((length - 2.5) / s[m] - before)
-    return Condition(f"mode {m + 1} is learned apart from the one before: time between, less their own", rest, 1.0, rest > 1.0)
+    return Condition(
+        f"mode {m + 1} is learned apart from the one before: time between, less their own",
+        rest,
+        1.0,
+        rest > 1.0,
+    )
 
 
 def _draw(shown):
     figure, (left, right) = sheet(1, 2, height=4.2, width=11.0)
     x = shown.extra
     for place, (size, loss) in enumerate(x["losses"].items()):
-        left.plot(x["times"], loss, linestyle=DASHES[place], color=COLORS[place], label=f"start {size:g}, measured")
+        left.plot(
+            x["times"],
+            loss,
+            linestyle=DASHES[place],
+            color=COLORS[place],
+            label=f"start {size:g}, measured",
+        )
     for plateau in x["plateaus"]:
         left.axhline(plateau, color="#555555", linewidth=0.8)
     left.plot([], [], color="#555555", linewidth=0.8, label="saddles predicted")
@@ -105,8 +181,16 @@ def _draw(shown):
     for m, s in enumerate(x["s"]):
         delays = lengths / s / x["pace"]
         offset = np.mean(x["halves"][:, m] - delays)
-        right.plot(lengths, delays + offset, linestyle=DASHES[m], color=COLORS[m], label=f"mode {m + 1}, slope 1/s predicted")
-        right.plot(lengths, x["halves"][:, m], "os^"[m], color=COLORS[m], label=f"mode {m + 1} measured")
+        right.plot(
+            lengths,
+            delays + offset,
+            linestyle=DASHES[m],
+            color=COLORS[m],
+            label=f"mode {m + 1}, slope 1/s predicted",
+        )
+        right.plot(
+            lengths, x["halves"][:, m], "os^"[m], color=COLORS[m], label=f"mode {m + 1} measured"
+        )
     right.set_xlabel("ln(1/size of the start) [1]")
     right.set_ylabel("time to half strength [param²/loss]")
     right.legend(fontsize=8.5)
@@ -114,7 +198,10 @@ def _draw(shown):
 
 
 exhibit = Exhibit(
-    claim="From a small random start the loss falls in a staircase from saddle to saddle, each step later as ln(1/size)",
+    claim=(
+        "From a small random start the loss falls in a staircase from saddle to saddle, each step"
+        " later as ln(1/size)"
+    ),
     source="Saxe et al. 2014; Jacot et al. 2021",
     experiment=_experiment,
     watch=(Loss(), ModeStrengths(count=3), EndToEnd()),

@@ -11,7 +11,8 @@ from learnmech.language.parts import Part
 
 
 class InitialCondition(Part):
-    """Parameters at t = 0, drawn from (architecture, data, random numbers). Subclasses give `draw`."""
+    """Parameters at t = 0, drawn from (architecture, data, random numbers). Subclasses give
+    `draw`."""
 
     def draw(self, architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
         """{layer: {name: float64 array}}."""
@@ -20,7 +21,9 @@ class InitialCondition(Part):
 
 def drawn_anew(params: dict, draw: Callable) -> dict:
     """`draw` of every array that starts as drawn; running statistics start where they are."""
-    return jax.tree_util.tree_map_with_path(lambda keys, w: w if keys[-1].key in RUNNING else draw(w), params)
+    return jax.tree_util.tree_map_with_path(
+        lambda keys, w: w if keys[-1].key in RUNNING else draw(w), params
+    )
 
 
 def template(architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:

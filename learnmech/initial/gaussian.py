@@ -8,9 +8,16 @@ from learnmech.language.parts import Knob, knob
 
 
 class Gaussian(InitialCondition):
-    """Independent normal entries, `scale` times the standard deviation which the architecture's scaling prescribes."""
+    """Independent normal entries, `scale` times the standard deviation which the architecture's
+    scaling prescribes."""
 
-    scale: Knob = knob(default=1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
+    scale: Knob = knob(
+        default=1.0,
+        at_least=0,
+        meaning=(
+            "what multiplies the standard deviations which the architecture's scaling prescribes"
+        ),
+    )
 
     def draw(self, architecture, data, rng):
         return drawn_anew(template(architecture, data, rng), lambda w: float(self.scale) * w)
@@ -21,12 +28,20 @@ class Gaussian(InitialCondition):
 
 
 class SmallGaussian(InitialCondition):
-    """Independent normal entries of one standard deviation `std` in every layer, whatever its width."""
+    """Independent normal entries of one standard deviation `std` in every layer, whatever its
+    width."""
 
-    std: Knob = knob(default=1e-3, above=0, meaning="standard deviation of every entry, in units of the parameters")
+    std: Knob = knob(
+        default=1e-3,
+        above=0,
+        meaning="standard deviation of every entry, in units of the parameters",
+    )
 
     def draw(self, architecture, data, rng):
-        return drawn_anew(template(architecture, data, rng), lambda w: float(self.std) * rng.standard_normal(w.shape))
+        return drawn_anew(
+            template(architecture, data, rng),
+            lambda w: float(self.std) * rng.standard_normal(w.shape),
+        )
 
     @classmethod
     def example(cls):
@@ -34,13 +49,25 @@ class SmallGaussian(InitialCondition):
 
 
 class ZeroReadout(InitialCondition):
-    """Gaussian at a scale with the last layer's weights zero, so that f = 0 (up to biases) at t = 0."""
+    """Gaussian at a scale with the last layer's weights zero, so that f = 0 (up to biases) at t
+    = 0."""
 
-    scale: Knob = knob(default=1.0, at_least=0, meaning="what multiplies the standard deviations which the architecture's scaling prescribes")
+    scale: Knob = knob(
+        default=1.0,
+        at_least=0,
+        meaning=(
+            "what multiplies the standard deviations which the architecture's scaling prescribes"
+        ),
+    )
 
     def draw(self, architecture, data, rng):
         params = Gaussian(scale=self.scale).draw(architecture, data, rng)
         last = f"layer{len(params)}"
         if last not in params:
-            raise refused("ZeroReadout", f"a last layer of the name {last}", ", ".join(params), "Use another initial condition")
+            raise refused(
+                "ZeroReadout",
+                f"a last layer of the name {last}",
+                ", ".join(params),
+                "Use another initial condition",
+            )
         return params | {last: jax.tree.map(lambda w: 0.0 * w, params[last])}

@@ -12,7 +12,8 @@ from learnmech.losses.base import refuse_where
 
 
 class Loss(Instrument):
-    """The training loss, ridge included; of all training samples and the whole network, whatever part of them a step sees."""
+    """The training loss, ridge included; of all training samples and the whole network, whatever
+    part of them a step sees."""
 
     def quantities(self, system, params):
         return (Quantity("loss", (), "loss", "L", "training loss"),)
@@ -45,7 +46,12 @@ class TestLoss(Instrument):
 
     def check(self, system):
         if system.test is None:
-            raise refused("TestLoss", "data with a test view", "none", "Give the data a test set, or do not watch TestLoss")
+            raise refused(
+                "TestLoss",
+                "data with a test view",
+                "none",
+                "Give the data a test set, or do not watch TestLoss",
+            )
 
     def quantities(self, system, params):
         return (Quantity("test_loss", (), "loss", "L_test", "test loss"),)
@@ -58,38 +64,56 @@ class TestLoss(Instrument):
 
 
 class Accuracy(Instrument):
-    """The share of samples put in the right class: the largest output where the largest target is, or the id is, of one output the sign; on the test view too.
+    """The share of samples put in the right class: the largest output where the largest target is,
+    or the id is, of one output the sign; on the test view too.
 
-    Refuses targets that are no classes: rows that are no probabilities, and that are not the one row which all samples of a class share (one-hot, +1 and -1;
-    centered or not).
+    Refuses targets that are no classes: rows that are no probabilities, and that are not the one
+    row which all samples of a class share (one-hot, +1 and -1; centered or not).
     """
 
     def check(self, system):
-        what, remedy = "targets that are classes", "Give one-hot targets or +1 and -1, or do not watch accuracy"
+        what, remedy = (
+            "targets that are classes",
+            "Give one-hot targets or +1 and -1, or do not watch accuracy",
+        )
         for side, view in (("train", system.train), ("test", system.test)):
             if view is not None and not is_ids(view.Y):
-                refuse_where(~_of_classes(np.asarray(view.Y)), "Accuracy", what, view.Y, side, remedy)
+                refuse_where(
+                    ~_of_classes(np.asarray(view.Y)), "Accuracy", what, view.Y, side, remedy
+                )
 
     def quantities(self, system, params):
         train = Quantity("accuracy", (), "1", "A", "share of training samples in the right class")
-        test = Quantity("test_accuracy", (), "1", "A_test", "share of test samples in the right class")
+        test = Quantity(
+            "test_accuracy", (), "1", "A_test", "share of test samples in the right class"
+        )
         return (train,) if system.test is None else (train, test)
 
     def read(self, moment):
         system, params = moment.system, moment.state.params
         seen = {"accuracy": _share(system.outputs(params, system.train.X), system.train)}
-        return seen if system.test is None else seen | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test)}
+        return (
+            seen
+            if system.test is None
+            else seen
+            | {"test_accuracy": _share(system.outputs(params, system.test.X), system.test)}
+        )
 
 
 def _of_classes(Y):
-    """(n,) whether a row of targets (n, k) belongs to a class: it is a row of probabilities, or has one largest entry and is the same wherever that is."""
+    """(n,) whether a row of targets (n, k) belongs to a class: it is a row of probabilities, or
+    has one largest entry and is the same wherever that is."""
     n, k = Y.shape
     if k == 1:
         Y = np.hstack([Y, -Y])
     order = np.sort(Y, axis=1)
     own = Y.argmax(axis=1)
     first = np.array([np.argmax(own == one) for one in range(Y.shape[1])])[own]
-    chance = (Y >= 0).all(axis=1) & (np.abs(Y.sum(axis=1) - 1) <= max(1e-9, 4 * k * np.finfo(Y.dtype).eps)) & (k > 1)
+    chance = (
+        (Y >= 0).all(axis=1)
+        & (np.abs(Y.sum(axis=1) - 1) <= max(1e-9, 4 * k * np.finfo(Y.dtype).eps))
+        & (k > 1)
+    )
     return chance | ((order[:, -1] > order[:, -2]) & (Y == Y[first]).all(axis=1))
 
 
@@ -97,7 +121,10 @@ def _share(outputs, view):
     if is_ids(view.Y):
         hit = jnp.argmax(outputs, axis=-1) == view.Y
     else:
-        chosen, right = ((side[..., 0] > 0) if side.shape[-1] == 1 else jnp.argmax(side, axis=-1) for side in (outputs, view.Y))
+        chosen, right = (
+            (side[..., 0] > 0) if side.shape[-1] == 1 else jnp.argmax(side, axis=-1)
+            for side in (outputs, view.Y)
+        )
         hit = chosen == right
     asked = None if view.mask is None else view.mask.reshape(hit.shape)
     return where_finite(jnp.mean(hit, dtype=outputs.dtype, where=asked), outputs)
@@ -109,8 +136,12 @@ class Outputs(Instrument):
     def quantities(self, system, params):
         rank = len(system.architecture.signal_shapes(params, system.train.X)["output"].shape)
         axes = ("output",) if rank == 2 else signal_axes(system.architecture, "output", rank)[1:]
-        train = Quantity("outputs", ("sample", *axes), "output", "f", "outputs on the training inputs")
-        test = Quantity("test_outputs", ("test_sample", *axes), "output", "f_test", "outputs on the test inputs")
+        train = Quantity(
+            "outputs", ("sample", *axes), "output", "f", "outputs on the training inputs"
+        )
+        test = Quantity(
+            "test_outputs", ("test_sample", *axes), "output", "f_test", "outputs on the test inputs"
+        )
         return (train,) if system.test is None else (train, test)
 
     def rests_on(self, quantity):
@@ -119,4 +150,8 @@ class Outputs(Instrument):
     def read(self, moment):
         system, params = moment.system, moment.state.params
         seen = {"outputs": system.outputs(params, system.train.X)}
-        return seen if system.test is None else seen | {"test_outputs": system.outputs(params, system.test.X)}
+        return (
+            seen
+            if system.test is None
+            else seen | {"test_outputs": system.outputs(params, system.test.X)}
+        )

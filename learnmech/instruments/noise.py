@@ -1,4 +1,5 @@
-"""Noise: how much the gradients of single samples differ, and how large that is beside their mean."""
+"""Noise: how much the gradients of single samples differ, and how large that is beside their
+mean."""
 
 import functools
 
@@ -27,13 +28,33 @@ class GradientNoise(Instrument):
     def check(self, system):
         check_apart("GradientNoise", system)
         if system.train.X.shape[0] < 2:
-            raise refused("GradientNoise", "at least 2 samples", system.train.X.shape[0], "Draw more samples")
+            raise refused(
+                "GradientNoise", "at least 2 samples", system.train.X.shape[0], "Draw more samples"
+            )
 
     def quantities(self, system, params):
         return (
-            Quantity("sample_gradient_norm", ("sample",), "loss/param", "|g_i|", "norm of the gradient of each sample's own loss"),
-            Quantity("gradient_noise", (), "loss^2/param^2", "tr S", "trace of the covariance of the samples' gradients"),
-            Quantity("gradient_noise_scale", (), "1", "tr S/|g|^2", "batch at which the noise of the gradient is as large as itself"),
+            Quantity(
+                "sample_gradient_norm",
+                ("sample",),
+                "loss/param",
+                "|g_i|",
+                "norm of the gradient of each sample's own loss",
+            ),
+            Quantity(
+                "gradient_noise",
+                (),
+                "loss^2/param^2",
+                "tr S",
+                "trace of the covariance of the samples' gradients",
+            ),
+            Quantity(
+                "gradient_noise_scale",
+                (),
+                "1",
+                "tr S/|g|^2",
+                "batch at which the noise of the gradient is as large as itself",
+            ),
         )
 
     def read(self, moment):
@@ -52,4 +73,8 @@ class GradientNoise(Instrument):
         norms, squares = jax.lax.map(sizes, view, batch_size=rows_at_once(system, params, 2))
         scatter, leveled = jnp.sum(squares) / (n - 1), trees.scale(by, mean)
         size = trees.dot(leveled, leveled)
-        return {"sample_gradient_norm": norms, "gradient_noise": scatter / by / by, "gradient_noise_scale": jnp.where(scatter == 0, 0, scatter / size)}
+        return {
+            "sample_gradient_norm": norms,
+            "gradient_noise": scatter / by / by,
+            "gradient_noise_scale": jnp.where(scatter == 0, 0, scatter / size),
+        }

@@ -34,16 +34,31 @@ class Participation(Instrument):
 
     def quantities(self, system, params):
         axis, labels = feature_axis(tuple(trees.shapes_of(features, system, params)), params)
-        return (Quantity("feature_participation", (axis,), "1", "(tr C)^2/|C|^2", "participation ratio of each layer's features", labels),)
+        return (
+            Quantity(
+                "feature_participation",
+                (axis,),
+                "1",
+                "(tr C)^2/|C|^2",
+                "participation ratio of each layer's features",
+                labels,
+            ),
+        )
 
     def read(self, moment):
         def ratio(h):
             h = h.reshape(h.shape[0], -1)
             h = leveled(h)
             h = h - jnp.mean(h, axis=0)
-            return participation_ratio(h @ h.T if h.shape[0] < h.shape[1] else h.T @ h)  # the eigenvalues but zeros are the same
+            return participation_ratio(
+                h @ h.T if h.shape[0] < h.shape[1] else h.T @ h
+            )  # the eigenvalues but zeros are the same
 
-        return {"feature_participation": jnp.stack([ratio(h) for h in features(moment.system, moment.state.params).values()])}
+        return {
+            "feature_participation": jnp.stack(
+                [ratio(h) for h in features(moment.system, moment.state.params).values()]
+            )
+        }
 
 
 class KernelParticipation(OfKernel):
@@ -53,7 +68,15 @@ class KernelParticipation(OfKernel):
     """
 
     def quantities(self, system, params):
-        return (Quantity("kernel_participation", (), "1", "(tr T)^2/|T|^2", "participation ratio of the tangent kernel"),)
+        return (
+            Quantity(
+                "kernel_participation",
+                (),
+                "1",
+                "(tr T)^2/|T|^2",
+                "participation ratio of the tangent kernel",
+            ),
+        )
 
     def read(self, moment):
         return {"kernel_participation": participation_ratio(self.now(moment))}
@@ -68,24 +91,57 @@ class CurvatureParticipation(OfCurvature):
     cancel in the trace.  Source: Gao et al. 2017; Hutchinson 1990.
     """
 
-    of: str = structure(default="gauss-newton", choices=KINDS, kw_only=True, meaning="which curvature of the training loss")
-    probes: int = structure(default=32, at_least=2, meaning="random vectors that estimate it where there are more parameters than exact_up_to")
-    exact_up_to: int = structure(default=512, at_least=0, meaning="parameters up to which it is computed exactly")
+    of: str = structure(
+        default="gauss-newton",
+        choices=KINDS,
+        kw_only=True,
+        meaning="which curvature of the training loss",
+    )
+    probes: int = structure(
+        default=32,
+        at_least=2,
+        meaning="random vectors that estimate it where there are more parameters than exact_up_to",
+    )
+    exact_up_to: int = structure(
+        default=512, at_least=0, meaning="parameters up to which it is computed exactly"
+    )
 
     def quantities(self, system, params):
         return (
-            Quantity(f"{self.name}_participation", (), "1", "(tr C)^2/|C|^2", f"participation ratio of the {self.of}"),
-            Quantity(f"{self.name}_participation_error", (), "1", "se (tr C)^2/|C|^2", "standard error of the participation ratio"),
+            Quantity(
+                f"{self.name}_participation",
+                (),
+                "1",
+                "(tr C)^2/|C|^2",
+                f"participation ratio of the {self.of}",
+            ),
+            Quantity(
+                f"{self.name}_participation_error",
+                (),
+                "1",
+                "se (tr C)^2/|C|^2",
+                "standard error of the participation ratio",
+            ),
         )
 
     def read(self, moment):
         leaves = jax.tree.leaves(moment.state.params)
         count, dtype = sum(np.size(leaf) for leaf in leaves), leaves[0].dtype
-        found = sums(self.product(moment), count, dtype, self.key(moment), self.probes, self.exact_up_to)
+        found = sums(
+            self.product(moment), count, dtype, self.key(moment), self.probes, self.exact_up_to
+        )
         flat = (found.norm == 0) & (found.trace == 0)
         norm, trace = (jnp.where(flat, 1, value) for value in (found.norm, found.trace))
         # squares that overflow, or vanish beside a trace that does not, tell no ratio
-        ratio = jnp.where(flat, 0, jnp.where(jnp.isfinite(norm) & (norm > 0), (trace / norm) ** 2, jnp.nan))
-        # of a ratio of squares, errors are twice the relative ones; of tr C, which may be 0, its own over |C|
-        spread = 2 * jnp.hypot(jnp.abs(trace / norm) * found.trace_error / norm, ratio * found.norm_error / norm)
-        return {f"{self.name}_participation": ratio, f"{self.name}_participation_error": jnp.where(flat, 0, spread)}
+        ratio = jnp.where(
+            flat, 0, jnp.where(jnp.isfinite(norm) & (norm > 0), (trace / norm) ** 2, jnp.nan)
+        )
+        # of a ratio of squares, errors are twice the relative ones; of tr C, which may be 0, its
+        # own over |C|
+        spread = 2 * jnp.hypot(
+            jnp.abs(trace / norm) * found.trace_error / norm, ratio * found.norm_error / norm
+        )
+        return {
+            f"{self.name}_participation": ratio,
+            f"{self.name}_participation_error": jnp.where(flat, 0, spread),
+        }

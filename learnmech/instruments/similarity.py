@@ -26,7 +26,8 @@ def enough(instrument, samples: int) -> None:
 
 
 class LayerSimilarity(Instrument):
-    """Centered kernel alignment (CKA) of the features of layers, with each other, the start and the targets.
+    """Centered kernel alignment (CKA) of the features of layers, with each other, the start and the
+    targets.
 
     The kernel of layer l is h_l h_l' (n, n) of its features h_l on the first `samples` training
     inputs (0: all): `layerK.post`, or `layerK.pre` where it has no other signal. `layer_cka`
@@ -37,29 +38,80 @@ class LayerSimilarity(Instrument):
     samples. Source: Gretton et al. 2005; Song et al. 2012; Kornblith et al. 2019.
     """
 
-    samples: int = structure(default=0, at_least=0, meaning="how many of the training inputs it looks at, 0: all")
-    debiased: bool = structure(default=False, meaning="whether the estimate without bias is taken, which is about 0 for what is independent")
-    with_hsic: bool = structure(default=False, meaning="whether the criterion that CKA is a ratio of is read too")
+    samples: int = structure(
+        default=0, at_least=0, meaning="how many of the training inputs it looks at, 0: all"
+    )
+    debiased: bool = structure(
+        default=False,
+        meaning=(
+            "whether the estimate without bias is taken, which is about 0 for what is independent"
+        ),
+    )
+    with_hsic: bool = structure(
+        default=False, meaning="whether the criterion that CKA is a ratio of is read too"
+    )
 
     def check(self, system):
         refuse_without_modes("LayerSimilarity", system)
         most = system.train.X.shape[0]
         if self.samples > most:
-            raise refused("LayerSimilarity", f"samples <= {most}, those there are", self.samples, "Lower samples, or set it to 0 for all")
+            raise refused(
+                "LayerSimilarity",
+                f"samples <= {most}, those there are",
+                self.samples,
+                "Lower samples, or set it to 0 for all",
+            )
         enough(self, self.samples or most)
 
     def quantities(self, system, params):
-        axis, ((_, layers),) = feature_axis(tuple(trees.shapes_of(features, system, params)), params)
+        axis, ((_, layers),) = feature_axis(
+            tuple(trees.shapes_of(features, system, params)), params
+        )
         one, two, end = ((axis, layers),), ((axis, layers), (f"{axis}'", layers)), ending(self)
         found = [
-            Quantity(f"layer_cka{end}", (axis, f"{axis}'"), "1", "CKA(h_l, h_m)", "alignment of the features of two layers", two),
-            Quantity(f"layer_cka_start{end}", (axis,), "1", "CKA(h_l, h_l(0))", "alignment of each layer's features with the start's", one),
-            Quantity(f"layer_cka_targets{end}", (axis,), "1", "CKA(h_l, Y)", "alignment of each layer's features with the targets", one),
+            Quantity(
+                f"layer_cka{end}",
+                (axis, f"{axis}'"),
+                "1",
+                "CKA(h_l, h_m)",
+                "alignment of the features of two layers",
+                two,
+            ),
+            Quantity(
+                f"layer_cka_start{end}",
+                (axis,),
+                "1",
+                "CKA(h_l, h_l(0))",
+                "alignment of each layer's features with the start's",
+                one,
+            ),
+            Quantity(
+                f"layer_cka_targets{end}",
+                (axis,),
+                "1",
+                "CKA(h_l, Y)",
+                "alignment of each layer's features with the targets",
+                one,
+            ),
         ]
         if self.with_hsic:
             found += [
-                Quantity(f"layer_hsic{end}", (axis, f"{axis}'"), "1", "HSIC(h_l, h_m)", "dependence of the features of two layers", two),
-                Quantity(f"layer_hsic_targets{end}", (axis,), "output^2", "HSIC(h_l, Y)", "dependence of each layer's features and the targets", one),
+                Quantity(
+                    f"layer_hsic{end}",
+                    (axis, f"{axis}'"),
+                    "1",
+                    "HSIC(h_l, h_m)",
+                    "dependence of the features of two layers",
+                    two,
+                ),
+                Quantity(
+                    f"layer_hsic_targets{end}",
+                    (axis,),
+                    "output^2",
+                    "HSIC(h_l, Y)",
+                    "dependence of each layer's features and the targets",
+                    one,
+                ),
             ]
         return tuple(found)
 
@@ -70,7 +122,15 @@ class LayerSimilarity(Instrument):
             rows += [h.reshape(h.shape[0], -1) for h in features(system, params).values()]
         powers = jnp.stack([trees.power(h[some]) for h in rows])
         # only now are samples left out: of a network that mixes them, features are those among all
-        dependence = hsic_among(jnp.stack([leveled @ leveled.T for leveled in (h[some] * by for h, by in zip(rows, powers, strict=True))]), self.debiased)
+        dependence = hsic_among(
+            jnp.stack(
+                [
+                    leveled @ leveled.T
+                    for leveled in (h[some] * by for h, by in zip(rows, powers, strict=True))
+                ]
+            ),
+            self.debiased,
+        )
         alignment, count = cka_among(dependence), (len(rows) - 1) // 2
         own = slice(1, 1 + count)
         seen = {
@@ -80,5 +140,8 @@ class LayerSimilarity(Instrument):
         }
         if self.with_hsic:
             dependence = dependence / powers[:, None] / powers / powers[:, None] / powers
-            seen |= {f"layer_hsic{end}": dependence[own, own], f"layer_hsic_targets{end}": dependence[own, 0]}
+            seen |= {
+                f"layer_hsic{end}": dependence[own, own],
+                f"layer_hsic_targets{end}": dependence[own, 0],
+            }
         return seen

@@ -1,4 +1,5 @@
-"""What every intervention promises: the one thing it changes, when, and what it needs to be there."""
+"""What every intervention promises: the one thing it changes, when, and what it needs to be
+there."""
 
 import dataclasses
 import re
@@ -20,14 +21,21 @@ from learnmech.system.state import State
 
 
 class Intervention(Part):
-    """The run goes on with one thing changed. `at` is a step (for flows the time of a mark); the change is made before that mark is read.
+    """The run goes on with one thing changed. `at` is a step (for flows the time of a mark); the
+    change is made before that mark is read.
 
-    Subclasses override one of the hooks below; each gives back what it was given where the intervention does not touch it. One that is `anchored`
-    holds on to the parameters at the event for as long as the run goes on.
+    Subclasses override one of the hooks below; each gives back what it was given where the
+    intervention does not touch it. One that is `anchored` holds on to the parameters at the event
+    for as long as the run goes on.
     """
 
     anchored: ClassVar[bool] = False
-    at: Knob = knob(default=0, at_least=0, kw_only=True, meaning="the step at which it happens; for flows the time of a mark")
+    at: Knob = knob(
+        default=0,
+        at_least=0,
+        kw_only=True,
+        meaning="the step at which it happens; for flows the time of a mark",
+    )
 
     def experiment(self, experiment):
         """The experiment in force from here on."""
@@ -46,20 +54,28 @@ class Intervention(Part):
         return frozen
 
     def state(self, system: System, rule: Rule, frozen: Frozen | None, state: State) -> State:
-        """The state the run goes on from; `system`, `rule` and `frozen` are those in force before the event."""
+        """The state the run goes on from; `system`, `rule` and `frozen` are those in force
+        before the event."""
         return state
 
     def check(self, system: System, rule: Rule, state: State) -> None:
-        """Refuse a run in which this cannot be done; `state` serves for its shapes, and for its values at the start."""
+        """Refuse a run in which this cannot be done; `state` serves for its shapes, and for its
+        values at the start."""
 
     @property
     def name(self) -> str:
         """What is said of it, in one line: `freeze layer1`."""
-        fields = [getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "at"]
+        fields = [
+            getattr(self, field.name) for field in dataclasses.fields(self) if field.name != "at"
+        ]
         return " ".join(
             [
                 re.sub(r"(?<!^)(?=[A-Z])", " ", type(self).__name__).lower(),
-                *(value if isinstance(value, str) else show_value(value) for value in fields if value is not None),
+                *(
+                    value if isinstance(value, str) else show_value(value)
+                    for value in fields
+                    if value is not None
+                ),
             ]
         )
 
@@ -67,11 +83,15 @@ class Intervention(Part):
 def addressed(path: str, arrays: dict) -> dict[str, tuple]:
     """{array: what to index it with} for an address among these arrays."""
     address = Address.parse(path)
-    return {name: address.selection(np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name]))) for name in address.among(arrays)}
+    return {
+        name: address.selection(np.shape(arrays[name]), trees.axes_of(name, np.ndim(arrays[name])))
+        for name in address.among(arrays)
+    }
 
 
 def edited(state: State, path: str, change) -> State:
-    """The state with what is at an address replaced by change(part); for arrays of parameters and of the rule's memory."""
+    """The state with what is at an address replaced by change(part); for arrays of parameters
+    and of the rule's memory."""
     arrays = states.arrays_of(state)
     changed: dict = {}
     for name, index in addressed(path, arrays).items():
@@ -82,11 +102,17 @@ def edited(state: State, path: str, change) -> State:
 
 
 def check_values(who: str, path: str, arrays: dict, values: np.ndarray | None) -> None:
-    """Refuse an address that does not exist, and values that do not have the shape of what is there."""
+    """Refuse an address that does not exist, and values that do not have the shape of what is
+    there."""
     for name, index in addressed(path, arrays).items():
         shape = np.asarray(np.empty(np.shape(arrays[name]))[index]).shape
         if values is not None and np.shape(values) not in ((), shape):
-            raise refused(who, f"values of shape {shape} for {path}", f"shape {np.shape(values)}", "Give one value, or an array of that shape")
+            raise refused(
+                who,
+                f"values of shape {shape} for {path}",
+                f"shape {np.shape(values)}",
+                "Give one value, or an array of that shape",
+            )
 
 
 def one_of(who: str, given: dict[str, object]) -> None:

@@ -13,9 +13,13 @@ from learnmech.system.freezing import Frozen, orthonormal
 
 
 class Freeze(Intervention):
-    """What is at an address stands still, to the bit: a layer, an array, or a slice of one. The rule does not see a whole array that is frozen."""
+    """What is at an address stands still, to the bit: a layer, an array, or a slice of one. The
+    rule does not see a whole array that is frozen."""
 
-    path: str = structure(default="layer1", meaning="address of what stands still: a layer, an array or entries of one")
+    path: str = structure(
+        default="layer1",
+        meaning="address of what stands still: a layer, an array or entries of one",
+    )
 
     def check(self, system, rule, state):
         addressed(self.path, trees.leaves_by_path(state.params))
@@ -39,19 +43,33 @@ class Freeze(Intervention):
 
 
 class FreezeSubspace(Intervention):
-    """All parameters stand still along the rows of `directions` (m, p), in the order of `ravel_pytree`; to round-off."""
+    """All parameters stand still along the rows of `directions` (m, p), in the order of
+    `ravel_pytree`; to round-off."""
 
-    directions: Numbers = array(meaning="directions (m, p) along which nothing moves, in the order of `ravel_pytree`")
+    directions: Numbers = array(
+        meaning="directions (m, p) along which nothing moves, in the order of `ravel_pytree`"
+    )
 
     def check(self, system, rule, state):
         size = flatten_util.ravel_pytree(state.params)[0].size
-        if self.directions.ndim != 2 or self.directions.shape[1] != size or not np.any(self.directions):
+        if (
+            self.directions.ndim != 2
+            or self.directions.shape[1] != size
+            or not np.any(self.directions)
+        ):
             raise refused(
-                "FreezeSubspace", f"directions of shape (m, {size}), not all zero", f"shape {self.directions.shape}", "Give a row of p numbers for each"
+                "FreezeSubspace",
+                f"directions of shape (m, {size}), not all zero",
+                f"shape {self.directions.shape}",
+                "Give a row of p numbers for each",
             )
 
     def frozen(self, frozen, state):
-        rows = self.directions if frozen.directions is None else np.concatenate([frozen.directions, self.directions])
+        rows = (
+            self.directions
+            if frozen.directions is None
+            else np.concatenate([frozen.directions, self.directions])
+        )
         return Frozen(frozen.leaves, frozen.entries, orthonormal(rows))
 
     @classmethod
@@ -60,11 +78,18 @@ class FreezeSubspace(Intervention):
 
 
 class Thaw(Intervention):
-    """What is at an address moves again; everything frozen where none is given. The rule's memory of it is taken up as it was held, or begun anew."""
+    """What is at an address moves again; everything frozen where none is given. The rule's
+    memory of it is taken up as it was held, or begun anew."""
 
-    path: str = structure(default="", meaning="address of what moves again; none: all that stands still")
+    path: str = structure(
+        default="", meaning="address of what moves again; none: all that stands still"
+    )
     memory: str = structure(
-        default="hold", choices=("hold", "reset"), meaning="what of the rule's memory goes on: as it was, or as of a rule that has seen nothing"
+        default="hold",
+        choices=("hold", "reset"),
+        meaning=(
+            "what of the rule's memory goes on: as it was, or as of a rule that has seen nothing"
+        ),
     )
 
     def check(self, system, rule, state):
@@ -74,7 +99,9 @@ class Thaw(Intervention):
     def _loosened(self, frozen, params):
         """{array: mask of what moves again}."""
         arrays = trees.leaves_by_path(params)
-        still = {name: np.ones(arrays[name].shape, bool) for name in frozen.leaves} | {name: np.asarray(mask) for name, mask in frozen.entries.items()}
+        still = {name: np.ones(arrays[name].shape, bool) for name in frozen.leaves} | {
+            name: np.asarray(mask) for name, mask in frozen.entries.items()
+        }
         if not self.path:
             return still, still
         meant = {}
@@ -87,7 +114,10 @@ class Thaw(Intervention):
 
     def frozen(self, frozen, state):
         still, loosened = self._loosened(frozen, state.params)
-        left = {name: mask & ~loosened[name] if name in loosened else mask for name, mask in still.items()}
+        left = {
+            name: mask & ~loosened[name] if name in loosened else mask
+            for name, mask in still.items()
+        }
         leaves = tuple(sorted(name for name, mask in left.items() if mask.all()))
         entries = {name: mask for name, mask in left.items() if mask.any() and not mask.all()}
         return Frozen(leaves, entries, frozen.directions if self.path else None)
@@ -95,11 +125,21 @@ class Thaw(Intervention):
     def state(self, system, rule, frozen, state):
         if self.memory == "hold" or frozen is None:
             return state
-        fresh = states.State(state.params, trees.cast(rule, jax.tree.leaves(state.params)[0].dtype).init(state.params), state.step, state.time, state.key)
+        fresh = states.State(
+            state.params,
+            trees.cast(rule, jax.tree.leaves(state.params)[0].dtype).init(state.params),
+            state.step,
+            state.time,
+            state.key,
+        )
         begun, changed = states.arrays_of(fresh), {}
         for name, mask in self._loosened(frozen, state.params)[1].items():
             for address, leaf in states.arrays_of(state).items():
-                if address.startswith("memory.") and address.endswith("." + name) and np.shape(leaf) == mask.shape:
+                if (
+                    address.startswith("memory.")
+                    and address.endswith("." + name)
+                    and np.shape(leaf) == mask.shape
+                ):
                     changed[address] = np.where(mask, begun[address], leaf)
         return states.replaced(state, changed)
 

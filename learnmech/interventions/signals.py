@@ -1,4 +1,5 @@
-"""Interventions on the network itself: signals held at a value, and the network replaced by its tangent."""
+"""Interventions on the network itself: signals held at a value, and the network replaced by its
+tangent."""
 
 import dataclasses
 from typing import ClassVar
@@ -42,7 +43,9 @@ class _Patched(Architecture):
     def forward(self, params, X, tap=keep):
         def patched(name, signal):
             if name == self.name:
-                where = Address(self.name, self.index).selection(signal.shape, self.inner.signal_axes(name, signal.ndim))
+                where = Address(self.name, self.index).selection(
+                    signal.shape, self.inner.signal_axes(name, signal.ndim)
+                )
                 signal = signal.at[where].set(jnp.asarray(self.values, signal.dtype))
             return tap(name, signal)
 
@@ -59,7 +62,9 @@ class _Patched(Architecture):
 
 
 def _is_tangent(architecture: Architecture) -> bool:
-    return isinstance(architecture, Linearized) or (isinstance(architecture, Around) and _is_tangent(architecture.of))
+    return isinstance(architecture, Linearized) or (
+        isinstance(architecture, Around) and _is_tangent(architecture.of)
+    )
 
 
 def _on(system: System, architecture: Architecture) -> System:
@@ -67,10 +72,16 @@ def _on(system: System, architecture: Architecture) -> System:
 
 
 class Patch(Intervention):
-    """Hold what is at an address of a signal, `layer2.post[unit=7]`, at a value or at `values` for its units: 0 ablates, a mean mean-ablates."""
+    """Hold what is at an address of a signal, `layer2.post[unit=7]`, at a value or at `values`
+    for its units: 0 ablates, a mean mean-ablates."""
 
-    path: str = structure(default="layer1.post[unit=0]", meaning="address of the signal that is held, or of units of it")
-    value: Knob | None = knob(default=None, meaning="what it is held at, in units of the signal; 0 unless given")
+    path: str = structure(
+        default="layer1.post[unit=0]",
+        meaning="address of the signal that is held, or of units of it",
+    )
+    value: Knob | None = knob(
+        default=None, meaning="what it is held at, in units of the signal; 0 unless given"
+    )
     values: Numbers | None = array(default=None, meaning="what each of its units is held at")
 
     def coherent(self):
@@ -79,7 +90,12 @@ class Patch(Intervention):
 
     def check(self, system, rule, state):
         if _is_tangent(system.architecture):
-            raise refused("Patch", "a network whose outputs go through its signals", "its tangent", "Patch before it is linearized")
+            raise refused(
+                "Patch",
+                "a network whose outputs go through its signals",
+                "its tangent",
+                "Patch before it is linearized",
+            )
         shapes = system.architecture.signal_shapes(state.params, system.train.X)
         address = Address.parse(self.path)
         name = address.among(shapes)
@@ -90,13 +106,31 @@ class Patch(Intervention):
         shape = np.asarray(np.empty(whole, bool)[index]).shape
         units = shape[1:]
         if self.values is not None and self.values.shape not in (units, ()):
-            raise refused("Patch", f"values of shape {units} for {self.path}", f"shape {self.values.shape}", "Give one value, or one for each unit")
-        if any(item.startswith("sample") or (place == 0 and "=" not in item and item != ":") for place, item in enumerate(address.index.split(",")) if item):
-            raise refused("Patch", "units of every sample", self.path, "Index the unit alone, as in layer1.post[unit=0]")
+            raise refused(
+                "Patch",
+                f"values of shape {units} for {self.path}",
+                f"shape {self.values.shape}",
+                "Give one value, or one for each unit",
+            )
+        if any(
+            item.startswith("sample") or (place == 0 and "=" not in item and item != ":")
+            for place, item in enumerate(address.index.split(","))
+            if item
+        ):
+            raise refused(
+                "Patch",
+                "units of every sample",
+                self.path,
+                "Index the unit alone, as in layer1.post[unit=0]",
+            )
 
     def system(self, system, anchor):
         address = Address.parse(self.path)
-        values = self.values if self.values is not None else np.asarray(0.0 if self.value is None else self.value)
+        values = (
+            self.values
+            if self.values is not None
+            else np.asarray(0.0 if self.value is None else self.value)
+        )
         return _on(system, _Patched(system.architecture, address.array, address.index, values))
 
     @classmethod
@@ -105,7 +139,8 @@ class Patch(Intervention):
 
 
 class Linearize(Intervention):
-    """Go on with the tangent of the network here, `architectures.Linearized` at the parameters of the event."""
+    """Go on with the tangent of the network here, `architectures.Linearized` at the parameters
+    of the event."""
 
     anchored: ClassVar[bool] = True
 

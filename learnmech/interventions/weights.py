@@ -1,4 +1,5 @@
-"""Interventions on the state: weights and memories kicked, set, scaled, transplanted, rescaled along a symmetry."""
+"""Interventions on the state: weights and memories kicked, set, scaled, transplanted, rescaled
+along a symmetry."""
 
 import zlib
 
@@ -16,10 +17,17 @@ from learnmech.system import state as states
 
 
 class Perturb(Intervention):
-    """Add to, set or scale what is at an address: one value for every entry, or `values` of the shape that is there."""
+    """Add to, set or scale what is at an address: one value for every entry, or `values` of the
+    shape that is there."""
 
-    path: str = structure(default="", meaning="address of what is changed: a layer, an array or entries of one")
-    how: str = structure(default="add", choices=("add", "set", "scale"), meaning="whether the value is added, set, or multiplied by")
+    path: str = structure(
+        default="", meaning="address of what is changed: a layer, an array or entries of one"
+    )
+    how: str = structure(
+        default="add",
+        choices=("add", "set", "scale"),
+        meaning="whether the value is added, set, or multiplied by",
+    )
     value: Knob | None = knob(default=None, meaning="one number for every entry")
     values: Numbers | None = array(default=None, meaning="numbers of the shape that is there")
 
@@ -31,7 +39,11 @@ class Perturb(Intervention):
 
     def state(self, system, rule, frozen, state):
         by = np.asarray(self.value if self.values is None else self.values)
-        change = {"add": lambda w: w + by.astype(w.dtype), "set": lambda w: np.broadcast_to(by, w.shape), "scale": lambda w: w * by.astype(w.dtype)}
+        change = {
+            "add": lambda w: w + by.astype(w.dtype),
+            "set": lambda w: np.broadcast_to(by, w.shape),
+            "scale": lambda w: w * by.astype(w.dtype),
+        }
         return edited(state, self.path, change[self.how])
 
     @classmethod
@@ -40,10 +52,17 @@ class Perturb(Intervention):
 
 
 class Noise(Intervention):
-    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters that gradients move where none is given."""
+    """Add Gaussian noise of Euclidean norm `size` to what is at an address, or to all parameters
+    that gradients move where none is given."""
 
-    path: str = structure(default="", meaning="address of what it is added to; none: all parameters")
-    size: Knob = knob(default=0.1, above=0, meaning="Euclidean norm of all that is added, in units of the parameters")
+    path: str = structure(
+        default="", meaning="address of what it is added to; none: all parameters"
+    )
+    size: Knob = knob(
+        default=0.1,
+        above=0,
+        meaning="Euclidean norm of all that is added, in units of the parameters",
+    )
     seed: Knob = knob(default=0, whole=True, at_least=0, meaning="of the noise")
 
     def check(self, system, rule, state):
@@ -52,7 +71,11 @@ class Noise(Intervention):
 
     def state(self, system, rule, frozen, state):
         rng = np.random.default_rng([int(self.seed), zlib.crc32(b"noise")])
-        paths = [self.path] if self.path else list(trees.leaves_by_path(system.architecture.learned(state.params)))
+        paths = (
+            [self.path]
+            if self.path
+            else list(trees.leaves_by_path(system.architecture.learned(state.params)))
+        )
         drawn = []
         for path in paths:
             edited(state, path, lambda w: drawn.append(rng.standard_normal(np.shape(w))) or w)
@@ -68,26 +91,42 @@ class Noise(Intervention):
 
 
 class Push(Intervention):
-    """Move all parameters by `size` along a unit direction: the top eigenvector of the Hessian, the gradient, or `values` (in the order of `ravel_pytree`)."""
+    """Move all parameters by `size` along a unit direction: the top eigenvector of the Hessian,
+    the gradient, or `values` (in the order of `ravel_pytree`)."""
 
     direction: str = structure(
         default="top-hessian",
         choices=("top-hessian", "gradient", "given"),
         meaning="the top eigenvector of the Hessian, the gradient, or the values that are given",
     )
-    size: Knob = knob(default=0.1, meaning="how far all parameters move along it, in units of the parameters")
-    values: Numbers | None = array(default=None, meaning="the direction, an entry for every parameter in the order of `ravel_pytree`")
+    size: Knob = knob(
+        default=0.1, meaning="how far all parameters move along it, in units of the parameters"
+    )
+    values: Numbers | None = array(
+        default=None,
+        meaning="the direction, an entry for every parameter in the order of `ravel_pytree`",
+    )
 
     def coherent(self):
         if (self.direction == "given") != (self.values is not None):
-            raise refused("Push", "values where the direction is given, and only there", self.direction, 'Set direction = "given" with values, or drop both')
+            raise refused(
+                "Push",
+                "values where the direction is given, and only there",
+                self.direction,
+                'Set direction = "given" with values, or drop both',
+            )
         if self.values is not None and not np.any(self.values):
             raise refused("Push", "a direction that is not zero", "zeros", "Give other values")
 
     def check(self, system, rule, state):
         flat = flatten_util.ravel_pytree(state.params)[0]
         if self.values is not None and self.values.shape != flat.shape:
-            raise refused("Push", f"values of shape {flat.shape}, one for every parameter", f"shape {self.values.shape}", "Ravel the parameters in their order")
+            raise refused(
+                "Push",
+                f"values of shape {flat.shape}, one for every parameter",
+                f"shape {self.values.shape}",
+                "Ravel the parameters in their order",
+            )
 
     def state(self, system, rule, frozen, state):
         flat, unflatten = flatten_util.ravel_pytree(state.params)
@@ -98,7 +137,13 @@ class Push(Intervention):
         else:
             along = jnp.asarray(self.values, flat.dtype)
         along = along / jnp.maximum(jnp.linalg.norm(along), jnp.finfo(along.dtype).tiny)
-        return states.State(unflatten(flat + jnp.asarray(self.size, flat.dtype) * along), state.memory, state.step, state.time, state.key)
+        return states.State(
+            unflatten(flat + jnp.asarray(self.size, flat.dtype) * along),
+            state.memory,
+            state.step,
+            state.time,
+            state.key,
+        )
 
     @classmethod
     def example(cls):
@@ -106,7 +151,8 @@ class Push(Intervention):
 
 
 class Transplant(Intervention):
-    """Put the weights of another run or of another step in place of what is at an address. `source` says where they come from."""
+    """Put the weights of another run or of another step in place of what is at an address.
+    `source` says where they come from."""
 
     path: str = structure(meaning="address of what is replaced")
     values: Numbers = array(meaning="what it is replaced by, of the shape that is there")
@@ -124,19 +170,35 @@ class Transplant(Intervention):
 
 
 class Rescale(Intervention):
-    """Multiply what is at one address by `factor` and what is at another by 1/factor: a symmetry, which leaves the function as it is."""
+    """Multiply what is at one address by `factor` and what is at another by 1/factor: a
+    symmetry, which leaves the function as it is."""
 
     up: str = structure(default="layer1", meaning="address of what is multiplied")
     down: str = structure(default="layer2.weight", meaning="address of what is divided")
-    factor: Knob = knob(default=2.0, above=0, meaning="what the one is multiplied by and the other divided by")
+    factor: Knob = knob(
+        default=2.0, above=0, meaning="what the one is multiplied by and the other divided by"
+    )
 
     def check(self, system, rule, state):
         for path in (self.up, self.down):
             check_values("Rescale", path, trees.leaves_by_path(state.params), None)
-        rng = np.random.default_rng(0)  # anywhere: at the start biases or a readout may be zero, and hide that it is none
-        anywhere = jax.tree.map(lambda w: w + jnp.asarray(rng.standard_normal(w.shape) / np.sqrt(max(w.shape[-1:], default=1)), w.dtype), state.params)
+        rng = np.random.default_rng(
+            0
+        )  # anywhere: at the start biases or a readout may be zero, and hide that it is none
+        anywhere = jax.tree.map(
+            lambda w: (
+                w
+                + jnp.asarray(
+                    rng.standard_normal(w.shape) / np.sqrt(max(w.shape[-1:], default=1)), w.dtype
+                )
+            ),
+            state.params,
+        )
         state = states.State(anywhere, state.memory, state.step, state.time, state.key)
-        here, there = (np.asarray(system.outputs(s.params, system.train.X)) for s in (state, self.state(system, rule, None, state)))
+        here, there = (
+            np.asarray(system.outputs(s.params, system.train.X))
+            for s in (state, self.state(system, rule, None, state))
+        )
         scale, eps = np.abs(here).max(), np.finfo(here.dtype).eps
         if np.abs(there - here).max() > 1e3 * eps * max(scale, eps):
             moved = f"one that moves the outputs by {np.abs(there - here).max():.3g}"
@@ -149,7 +211,11 @@ class Rescale(Intervention):
 
     def state(self, system, rule, frozen, state):
         factor = float(self.factor)
-        return edited(edited(state, self.up, lambda w: w * w.dtype.type(factor)), self.down, lambda w: w * w.dtype.type(1 / factor))
+        return edited(
+            edited(state, self.up, lambda w: w * w.dtype.type(factor)),
+            self.down,
+            lambda w: w * w.dtype.type(1 / factor),
+        )
 
     @classmethod
     def example(cls):
@@ -157,20 +223,42 @@ class Rescale(Intervention):
 
 
 class ResetMemory(Intervention):
-    """The rule forgets: its memory, or the part of it at an address below `memory.`, is as at the start."""
+    """The rule forgets: its memory, or the part of it at an address below `memory.`, is as at
+    the start."""
 
-    path: str = structure(default="", meaning="address of the memory that is reset; none: all of it")
+    path: str = structure(
+        default="", meaning="address of the memory that is reset; none: all of it"
+    )
 
     def check(self, system, rule, state):
         if self.path:
-            check_values("ResetMemory", self.path, {name: leaf for name, leaf in states.arrays_of(state).items() if name.startswith("memory.")}, None)
+            check_values(
+                "ResetMemory",
+                self.path,
+                {
+                    name: leaf
+                    for name, leaf in states.arrays_of(state).items()
+                    if name.startswith("memory.")
+                },
+                None,
+            )
 
     def state(self, system, rule, frozen, state):
-        fresh = states.State(state.params, trees.cast(rule, jax.tree.leaves(state.params)[0].dtype).init(state.params), state.step, state.time, state.key)
+        fresh = states.State(
+            state.params,
+            trees.cast(rule, jax.tree.leaves(state.params)[0].dtype).init(state.params),
+            state.step,
+            state.time,
+            state.key,
+        )
         if not self.path:
             return fresh
         forgotten = states.arrays_of(fresh)
-        names = [name for name in states.arrays_of(state) if name == self.path or name.startswith(self.path + ".")]
+        names = [
+            name
+            for name in states.arrays_of(state)
+            if name == self.path or name.startswith(self.path + ".")
+        ]
         return states.replaced(state, {name: forgotten[name] for name in names})
 
     @classmethod

@@ -1,7 +1,9 @@
-"""Kernels of one angle: a whole network as one series in the angle between its inputs, whatever its depth.
+"""Kernels of one angle: a whole network as one series in the angle between its inputs, whatever its
+depth.
 
-A kernel depends on the angle alone, up to the inputs' norms, where the network is homogeneous (relu without bias) or where all inputs have one norm.
-As a function of the angle it is analytic on [0, pi].
+A kernel depends on the angle alone, up to the inputs' norms, where the network is homogeneous (relu
+without bias) or where all inputs have one norm. As a function of the angle it is analytic on [0,
+pi].
 """
 
 from typing import NamedTuple
@@ -25,7 +27,8 @@ Pairs = Float[Array, " m"]
 
 
 def homogeneous(steps: tuple) -> bool:
-    """Whether scaling an input scales its signals: no biases, no norms, and activations of degree 1."""
+    """Whether scaling an input scales its signals: no biases, no norms, and activations of
+    degree 1."""
     for step in steps:
         if getattr(step, "unit", False):
             return False
@@ -43,26 +46,40 @@ def tables_at(steps: tuple, variance: float) -> tuple:
 
 
 @eqx.filter_jit
-def pairs_of(steps: tuple, table: tuple, gap: Pairs, rest: Pairs, variance: Float[Array, ""]) -> tuple[Pairs, Pairs]:
-    """Both kernels of pairs of correlation c, all of one variance, from layer to layer: gap = 1 - c and rest = 1 + c; `table` is of one input."""
-    many = tuple(jax.tree.map(lambda x: jnp.broadcast_to(x, (len(gap), *x.shape[1:])), one) for one in table)
+def pairs_of(
+    steps: tuple, table: tuple, gap: Pairs, rest: Pairs, variance: Float[Array, ""]
+) -> tuple[Pairs, Pairs]:
+    """Both kernels of pairs of correlation c, all of one variance, from layer to layer: gap = 1
+    - c and rest = 1 + c; `table` is of one input."""
+    many = tuple(
+        jax.tree.map(lambda x: jnp.broadcast_to(x, (len(gap), *x.shape[1:])), one) for one in table
+    )
     distances = (2 * variance * gap, 2 * variance * rest) if rough(steps) else (None, None)
-    pair = walked(steps, many, many, Pair(variance * (rest - gap) / 2, jnp.zeros_like(gap), *distances), outer=False)
+    pair = walked(
+        steps,
+        many,
+        many,
+        Pair(variance * (rest - gap) / 2, jnp.zeros_like(gap), *distances),
+        outer=False,
+    )
     assert pair.t is not None  # they began with one
     return pair.k, pair.t
 
 
 class Series(NamedTuple):
-    """Both kernels as sums over j of coefficients (2, degree) times x^j (`powers`) or T_j(x), x = 2 angle/pi - 1."""
+    """Both kernels as sums over j of coefficients (2, degree) times x^j (`powers`) or T_j(x), x
+    = 2 angle/pi - 1."""
 
     coefficients: Float[np.ndarray, "2 degree"]
     powers: bool
 
 
 def series_of(steps: tuple, variance: float) -> Series | None:
-    """The NNGP and tangent kernels at one variance |x|^2/d as series in the angle; None where the longest does not settle.
+    """The NNGP and tangent kernels at one variance |x|^2/d as series in the angle; None where the
+    longest does not settle.
 
-    In powers of x, which cost a third of Chebyshev polynomials, where these lose no digit: where their coefficients are as small.
+    In powers of x, which cost a third of Chebyshev polynomials, where these lose no digit: where
+    their coefficients are as small.
     """
     table = tables_at(steps, variance)
     for degree in DEGREES:
@@ -74,9 +91,13 @@ def series_of(steps: tuple, variance: float) -> Series | None:
         found[:, 0] /= 2
         noise = np.abs(found[:, -degree // 4 :]).max(axis=1, keepdims=True)
         if (noise <= SETTLED * np.abs(found).max(axis=1, keepdims=True)).all():
-            seen = np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))  # what lies in the noise of the values says nothing
+            seen = np.flatnonzero(
+                (np.abs(found) > 2 * noise).any(axis=0)
+            )  # what lies in the noise of the values says nothing
             length = int(seen[-1]) + 1 if len(seen) else 1  # none where the signals are 0
-            found = found[:, : -(-length // STRIDE) * STRIDE]  # lengths of few kinds share their compiled programs
+            found = found[
+                :, : -(-length // STRIDE) * STRIDE
+            ]  # lengths of few kinds share their compiled programs
             powers = np.zeros_like(found)
             for row, one in zip(powers, map(np.polynomial.chebyshev.cheb2poly, found), strict=True):
                 row[: len(one)] = one  # without the zeros at its end
@@ -85,10 +106,17 @@ def series_of(steps: tuple, variance: float) -> Series | None:
     return None
 
 
-def summed(coefficients: Float[Array, " degree"], theta: Float[Array, "..."], powers: bool) -> Float[Array, "..."]:
-    """A series at these angles: powers by Horner's rule, Chebyshev polynomials by Clenshaw's recursion."""
+def summed(
+    coefficients: Float[Array, " degree"], theta: Float[Array, "..."], powers: bool
+) -> Float[Array, "..."]:
+    """A series at these angles: powers by Horner's rule, Chebyshev polynomials by Clenshaw's
+    recursion."""
     x = 2 / jnp.pi * theta - 1
     one, two = jnp.zeros_like(x), jnp.zeros_like(x)
     for j in range(coefficients.shape[0] - 1, 0, -1):
-        one, two = (coefficients[j] + x * one, two) if powers else (coefficients[j] + 2 * x * one - two, one)
+        one, two = (
+            (coefficients[j] + x * one, two)
+            if powers
+            else (coefficients[j] + 2 * x * one - two, one)
+        )
     return coefficients[0] + x * one - two

@@ -1,4 +1,5 @@
-"""Decay: what is left of a deviation after some time of flow, or after some steps of descent, in directions of known rates."""
+"""Decay: what is left of a deviation after some time of flow, or after some steps of descent, in
+directions of known rates."""
 
 from typing import NamedTuple
 
@@ -10,7 +11,8 @@ Table = Float[np.ndarray, "m n"]
 
 
 class Decay(NamedTuple):
-    """At every mark and in every direction of rate h: the share `left` of a deviation, and the `gain` (1 - left)/h, which is time where h = 0."""
+    """At every mark and in every direction of rate h: the share `left` of a deviation, and the
+    `gain` (1 - left)/h, which is time where h = 0."""
 
     left: Table
     gain: Table
@@ -35,17 +37,26 @@ def descent(h: Rates, rate: float, steps: Float[np.ndarray, " m"]) -> Decay:
 def momentum_decay(h: Rates, rate: float, momentum: float, steps: Float[np.ndarray, " m"]) -> Table:
     """What is left after k steps of heavy ball of a deviation 1 started at rest, in each direction.
 
-    (e, v) <- (e - eta(b v + h e), b v + h e), a two-by-two matrix to the power k, by repeated squaring: defective cases need no care.
+    (e, v) <- (e - eta(b v + h e), b v + h e), a two-by-two matrix to the power k, by repeated
+    squaring: defective cases need no care.
     """
     step = np.zeros((len(h), 2, 2))
-    step[:, 0, 0], step[:, 0, 1], step[:, 1, 0], step[:, 1, 1] = 1 - rate * h, -rate * momentum, h, momentum
+    step[:, 0, 0], step[:, 0, 1], step[:, 1, 0], step[:, 1, 1] = (
+        1 - rate * h,
+        -rate * momentum,
+        h,
+        momentum,
+    )
     return np.stack([np.linalg.matrix_power(step, int(k))[:, 0, 0] for k in steps])
 
 
 def heavy_ball(h: Rates, rate: float, momentum: float, steps: Float[np.ndarray, " m"]) -> Decay:
-    """Of heavy ball started at rest; the gain is where a weight gets that a unit force pulls against h: x <- x - eta v, v <- b v + h x - 1."""
+    """Of heavy ball started at rest; the gain is where a weight gets that a unit force pulls
+    against h: x <- x - eta v, v <- b v + h x - 1."""
     step = np.zeros((len(h), 3, 3))
-    step[:, 0] = np.stack([1 - rate * h, np.full(len(h), -rate * momentum), np.full(len(h), rate)], axis=1)
+    step[:, 0] = np.stack(
+        [1 - rate * h, np.full(len(h), -rate * momentum), np.full(len(h), rate)], axis=1
+    )
     step[:, 1] = np.stack([h, np.full(len(h), momentum), np.full(len(h), -1.0)], axis=1)
     step[:, 2, 2] = 1.0
     gain = np.stack([np.linalg.matrix_power(step, int(k))[:, 0, 2] for k in steps])
@@ -53,5 +64,8 @@ def heavy_ball(h: Rates, rate: float, momentum: float, steps: Float[np.ndarray, 
 
 
 def forever(h: Rates) -> Decay:
-    """At infinite time: nothing is left where h > 0, and all where h = 0, in which directions nothing is gained."""
-    return Decay(np.where(h > 0, 0.0, 1.0)[None], np.where(h > 0, 1 / np.where(h > 0, h, 1), 0.0)[None])
+    """At infinite time: nothing is left where h > 0, and all where h = 0, in which directions
+    nothing is gained."""
+    return Decay(
+        np.where(h > 0, 0.0, 1.0)[None], np.where(h > 0, 1 / np.where(h > 0, h, 1), 0.0)[None]
+    )

@@ -1,4 +1,5 @@
-"""The kernel learner: what descent and flow on a squared loss do to the outputs of a model whose tangent kernel stands still."""
+"""The kernel learner: what descent and flow on a squared loss do to the outputs of a model whose
+tangent kernel stands still."""
 
 import dataclasses
 from typing import TYPE_CHECKING
@@ -19,14 +20,19 @@ Square = Float[np.ndarray, "n n"]
 Outputs = Float[np.ndarray, "n k"]
 Cross = Float[np.ndarray, "m n"]
 
-# Of eigenvalues that are 0 round-off leaves up to 0.4 n eps of the largest (of the kernels of thousands of repeated inputs, through four layers)
+# Of eigenvalues that are 0 round-off leaves up to 0.4 n eps of the largest (of the kernels of
+# thousands of repeated inputs, through four layers)
 MARGIN = 10
 
 
-def resolved_eigenvalue(values: Float[np.ndarray, " n"], precision: np.dtype | type = np.float64) -> float:
-    """The size up to which an eigenvalue is 0 to round-off, 10 n eps of the largest in size, eps that of the precision the kernel came in.
+def resolved_eigenvalue(
+    values: Float[np.ndarray, " n"], precision: np.dtype | type = np.float64
+) -> float:
+    """The size up to which an eigenvalue is 0 to round-off, 10 n eps of the largest in size, eps
+    that of the precision the kernel came in.
 
-    The rank of a kernel is how many are larger: what is decided by it does not hang on whether a factorization happens to pass.
+    The rank of a kernel is how many are larger: what is decided by it does not hang on whether a
+    factorization happens to pass.
     """
     kind = np.dtype(precision)
     eps = float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
@@ -35,11 +41,14 @@ def resolved_eigenvalue(values: Float[np.ndarray, " n"], precision: np.dtype | t
 
 @dataclasses.dataclass(frozen=True)
 class KernelLearner:
-    """f(t) for loss c sum_i |f_i - y_i|^2 and a fixed kernel T = U diag(values) U' on the training inputs, every output with the same kernel.
+    """f(t) for loss c sum_i |f_i - y_i|^2 and a fixed kernel T = U diag(values) U' on the training
+    inputs, every output with the same kernel.
 
-    df/dt = -2c T (f - Y): with rates h = 2c values, train f = Y + U left(h) U'(f_0 - Y), elsewhere f = f_0 + 2c T_x U gain(h) U'(Y - f_0) with gain =
-    (1 - left)/h (`kernels.decay`), which needs no inverse: a singular kernel is no trouble at finite times. Eigenvalues below round-off
-    (`resolved_eigenvalue`) count as 0, `rank` is how many do not; nothing is added to the kernel.  Source: Jacot et al. 2018; Lee et al. 2019.
+    df/dt = -2c T (f - Y): with rates h = 2c values, train f = Y + U left(h) U'(f_0 - Y), elsewhere
+    f = f_0 + 2c T_x U gain(h) U'(Y - f_0) with gain = (1 - left)/h (`kernels.decay`), which needs
+    no inverse: a singular kernel is no trouble at finite times. Eigenvalues below round-off
+    (`resolved_eigenvalue`) count as 0, `rank` is how many do not; nothing is added to the kernel.
+    Source: Jacot et al. 2018; Lee et al. 2019.
     """
 
     values: Float[np.ndarray, " n"]
@@ -49,26 +58,61 @@ class KernelLearner:
     c: float
 
     @classmethod
-    def of(cls, kernel: Square, Y: Outputs, c: float, start: Outputs | None = None) -> "KernelLearner":
+    def of(
+        cls, kernel: Square, Y: Outputs, c: float, start: Outputs | None = None
+    ) -> "KernelLearner":
         """From the kernel between the training inputs (None: outputs that start at 0)."""
         precision = np.asarray(kernel).dtype
         kernel, Y = np.asarray(kernel, np.float64), np.asarray(Y, np.float64)
-        begun, n = np.zeros_like(Y) if start is None else np.asarray(start, np.float64), len(Y) if Y.ndim else 0
+        begun, n = (
+            np.zeros_like(Y) if start is None else np.asarray(start, np.float64),
+            len(Y) if Y.ndim else 0,
+        )
         if kernel.shape != (n, n) or Y.ndim != 2 or not Y.size:
-            raise refused("KernelLearner", "a kernel (n, n) and targets (n, k)", f"shapes {kernel.shape} and {Y.shape}", "Give both for the same inputs")
+            raise refused(
+                "KernelLearner",
+                "a kernel (n, n) and targets (n, k)",
+                f"shapes {kernel.shape} and {Y.shape}",
+                "Give both for the same inputs",
+            )
         if begun.shape != Y.shape:
-            raise refused("KernelLearner", f"outputs at the start of shape {Y.shape}", f"shape {begun.shape}", "Give f_0 at the training inputs")
+            raise refused(
+                "KernelLearner",
+                f"outputs at the start of shape {Y.shape}",
+                f"shape {begun.shape}",
+                "Give f_0 at the training inputs",
+            )
         if not c > 0:
-            raise refused("KernelLearner", "c > 0, the constant of the loss", c, "Give c of loss = c sum |f - y|^2")
+            raise refused(
+                "KernelLearner",
+                "c > 0, the constant of the loss",
+                c,
+                "Give c of loss = c sum |f - y|^2",
+            )
         for name, values in (("the kernel", kernel), ("Y", Y), ("start", begun)):
             if not np.isfinite(values).all():
-                raise refused("KernelLearner", f"finite numbers in {name}", "NaN or infinity", "Remove or replace the bad entries")
+                raise refused(
+                    "KernelLearner",
+                    f"finite numbers in {name}",
+                    "NaN or infinity",
+                    "Remove or replace the bad entries",
+                )
         off = float(np.abs(kernel - kernel.T).max(initial=0.0))
         if off > 1e-6 * np.abs(kernel).max(initial=0.0):
-            raise refused("KernelLearner", "a symmetric kernel", f"entries that differ by {off:.2g}", "Give the kernel of the inputs with themselves")
+            raise refused(
+                "KernelLearner",
+                "a symmetric kernel",
+                f"entries that differ by {off:.2g}",
+                "Give the kernel of the inputs with themselves",
+            )
         values, vectors = linalg.eigh(kernel, driver="evd")
         if values[0] < -1e-6 * values[-1]:
-            raise refused("KernelLearner", "a kernel without negative eigenvalues", f"{values[0]:.3g}", "Give a kernel, or check how it was computed")
+            raise refused(
+                "KernelLearner",
+                "a kernel without negative eigenvalues",
+                f"{values[0]:.3g}",
+                "Give a kernel, or check how it was computed",
+            )
         floor = resolved_eigenvalue(values, precision)
         return cls(np.where(values > floor, values, 0.0), vectors, Y, begun, float(c))
 
@@ -84,26 +128,35 @@ class KernelLearner:
 
     @property
     def condition_number(self) -> float:
-        """The largest eigenvalue of the kernel over the smallest; infinite where it is singular to round-off."""
+        """The largest eigenvalue of the kernel over the smallest; infinite where it is singular
+        to round-off."""
         return float(self.values[-1] / self.values[0]) if self.values[0] > 0 else float("inf")
 
     def stable_rate(self, momentum: float = 0.0) -> float:
-        """The rate above which descent diverges, 2(1 + momentum)/h_max: 1/(c lambda_max) without momentum."""
+        """The rate above which descent diverges, 2(1 + momentum)/h_max: 1/(c lambda_max) without
+        momentum."""
         return float(2 * (1 + momentum) / self.rates[-1]) if self.rates[-1] > 0 else float("inf")
 
     def fit_times(self, share: float = 0.99) -> Float[np.ndarray, " n"]:
-        """When flow has fitted this share of each eigenmode, ln(1/(1 - share))/h: infinite in null directions."""
+        """When flow has fitted this share of each eigenmode, ln(1/(1 - share))/h: infinite in
+        null directions."""
         if not 0 < share < 1:
             raise refused("fit_times", "a share between 0 and 1", share, "Give for example 0.99")
         with np.errstate(divide="ignore"):
             return -np.log1p(-share) / self.rates
 
     def fit_steps(self, rate: float, share: float = 0.99) -> Float[np.ndarray, " n"]:
-        """How many steps of descent leave 1 - share of each eigenmode, ln(1 - share)/ln|1 - rate h|, one at least. Refuses a rate above the stable one."""
+        """How many steps of descent leave 1 - share of each eigenmode, ln(1 - share)/ln|1 - rate
+        h|, one at least. Refuses a rate above the stable one."""
         if not 0 < share < 1:
             raise refused("fit_steps", "a share between 0 and 1", share, "Give for example 0.99")
         if not 0 < rate < self.stable_rate():
-            raise refused("Descent with this kernel", f"a rate between 0 and {self.stable_rate():.6g}, 1/(c lambda_max)", f"{rate:g}", "Lower the rate")
+            raise refused(
+                "Descent with this kernel",
+                f"a rate between 0 and {self.stable_rate():.6g}, 1/(c lambda_max)",
+                f"{rate:g}",
+                "Lower the rate",
+            )
         x = rate * self.rates
         with np.errstate(divide="ignore"):
             each = np.where(x < 1, np.log1p(-np.minimum(x, 1)), np.log(np.abs(1 - x)))
@@ -117,36 +170,66 @@ class KernelLearner:
         """f - Y on the training inputs at every mark, to its own round-off."""
         return self._turned(decay.left, self.start - self.Y)
 
-    def elsewhere(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float, decay: Decay) -> Float[np.ndarray, "m q k"]:
-        """f at other inputs, from the kernel between them and the training inputs and from where f starts there."""
-        return start + 2 * self.c * np.einsum("qj,tj,jk->tqk", self._seen(cross), decay.gain, self.vectors.T @ (self.Y - self.start), optimize=True)
+    def elsewhere(
+        self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float, decay: Decay
+    ) -> Float[np.ndarray, "m q k"]:
+        """f at other inputs, from the kernel between them and the training inputs and from where
+        f starts there."""
+        return start + 2 * self.c * np.einsum(
+            "qj,tj,jk->tqk",
+            self._seen(cross),
+            decay.gain,
+            self.vectors.T @ (self.Y - self.start),
+            optimize=True,
+        )
 
-    def limit(self, cross: Float[np.ndarray, "q n"], start: Float[np.ndarray, "q k"] | float = 0.0, ridge: float = 0.0) -> Float[np.ndarray, "q k"]:
-        """f at infinite time, f_0(x) + T_x (T + ridge I)^{-1} (Y - f_0): kernel regression; with a ridge rho on |w - w_0|^2/2 in the loss, ridge = rho/(2c).
+    def limit(
+        self,
+        cross: Float[np.ndarray, "q n"],
+        start: Float[np.ndarray, "q k"] | float = 0.0,
+        ridge: float = 0.0,
+    ) -> Float[np.ndarray, "q k"]:
+        """f at infinite time, f_0(x) + T_x (T + ridge I)^{-1} (Y - f_0): kernel regression; with a
+        ridge rho on |w - w_0|^2/2 in the loss, ridge = rho/(2c).
 
         Refuses a kernel that is singular to round-off where no ridge is given.
         """
         self._check_ridge(ridge)
         if not self._invertible(ridge):
             remedy = "Give a ridge, drop repeated inputs, or ask for a finite time"
-            raise refused("Kernel regression", "an invertible kernel", f"one of rank {self.rank} of {len(self.values)}, condition number inf", remedy)
-        return start + (self._seen(cross) / (self.values + ridge)) @ (self.vectors.T @ (self.Y - self.start))
+            raise refused(
+                "Kernel regression",
+                "an invertible kernel",
+                f"one of rank {self.rank} of {len(self.values)}, condition number inf",
+                remedy,
+            )
+        return start + (self._seen(cross) / (self.values + ridge)) @ (
+            self.vectors.T @ (self.Y - self.start)
+        )
 
     def leverages(self, ridge: float = 0.0) -> Float[np.ndarray, " n"]:
-        """How much each output on the training inputs follows its own target: the diagonal of T (T + ridge I)^{-1}, between 0 and 1.
+        """How much each output on the training inputs follows its own target: the diagonal of T (T
+        + ridge I)^{-1}, between 0 and 1.
 
-        Their sum is the effective number of parameters. Without a ridge the diagonal of the projection on the range of T: 1 throughout where T is
-        invertible, and of least squares where it is not.  Source: Hoaglin & Welsch 1978.
+        Their sum is the effective number of parameters. Without a ridge the diagonal of the
+        projection on the range of T: 1 throughout where T is invertible, and of least squares where
+        it is not.  Source: Hoaglin & Welsch 1978.
         """
         self._check_ridge(ridge)
-        share = self.values / (self.values + ridge) if self._invertible(ridge) else (self.values > 0).astype(float)
+        share = (
+            self.values / (self.values + ridge)
+            if self._invertible(ridge)
+            else (self.values > 0).astype(float)
+        )
         return (self.vectors**2) @ share
 
     def leave_one_out(self, ridge: float = 0.0) -> Outputs:
-        """What kernel regression on all training inputs but one says at that one, for each: y_i - a_i/B_ii, B = (T + ridge I)^{-1}, a = B (Y - f_0).
+        """What kernel regression on all training inputs but one says at that one, for each: y_i -
+        a_i/B_ii, B = (T + ridge I)^{-1}, a = B (Y - f_0).
 
-        Without a ridge on a singular T that of least squares (of least norm), y_i - r_i/(1 - leverage_i), r the residual; an input whose direction no
-        other has is told by the others' fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
+        Without a ridge on a singular T that of least squares (of least norm), y_i - r_i/(1 -
+        leverage_i), r the residual; an input whose direction no other has is told by the others'
+        fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
         """
         self._check_ridge(ridge)
         gap = self.Y - self.start
@@ -155,7 +238,10 @@ class KernelLearner:
             weights = (self.vectors * inverse) @ (self.vectors.T @ gap)
             return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
         null = self.values == 0
-        residual, free = self.vectors[:, null] @ (self.vectors[:, null].T @ gap), (self.vectors[:, null] ** 2).sum(axis=1)
+        residual, free = (
+            self.vectors[:, null] @ (self.vectors[:, null].T @ gap),
+            (self.vectors[:, null] ** 2).sum(axis=1),
+        )
         kernel, told = (self.vectors * self.values) @ self.vectors.T, np.empty_like(gap)
         for i in range(len(gap)):
             if free[i] > np.sqrt(np.finfo(float).eps):
@@ -163,25 +249,45 @@ class KernelLearner:
             else:
                 others = np.arange(len(gap)) != i
                 part = kernel[np.ix_(others, others)]
-                cut = resolved_eigenvalue(self.values) / max(float(self.values[-1]), np.finfo(float).tiny)
-                told[i] = kernel[i, others] @ np.linalg.pinv(part, rcond=cut, hermitian=True) @ gap[others]
+                cut = resolved_eigenvalue(self.values) / max(
+                    float(self.values[-1]), np.finfo(float).tiny
+                )
+                told[i] = (
+                    kernel[i, others]
+                    @ np.linalg.pinv(part, rcond=cut, hermitian=True)
+                    @ gap[others]
+                )
         return self.start + told
 
     def log_marginal_likelihood(self, noise: float = 0.0) -> Float[np.ndarray, " k"]:
-        """ln p(Y) of each output under y = f + noise, f ~ GP(f_0, T): -(1/2) g'C^{-1}g - (1/2) ln det C - (n/2) ln 2 pi, C = T + noise^2 I, g = Y - f_0.
+        """ln p(Y) of each output under y = f + noise, f ~ GP(f_0, T): -(1/2) g'C^{-1}g - (1/2) ln
+        det C - (n/2) ln 2 pi, C = T + noise^2 I, g = Y - f_0.
 
-        Refuses a C that is singular to round-off, under which data have no density.  Source: Rasmussen & Williams 2006, eq. 2.30.
+        Refuses a C that is singular to round-off, under which data have no density.  Source:
+        Rasmussen & Williams 2006, eq. 2.30.
         """
         if not 0 <= noise < np.inf:
-            raise refused("The marginal likelihood", "noise >= 0", noise, "Give the standard deviation of the noise")
+            raise refused(
+                "The marginal likelihood",
+                "noise >= 0",
+                noise,
+                "Give the standard deviation of the noise",
+            )
         values = self.values + noise**2
         if not values[0] > resolved_eigenvalue(values):
             rank = int((values > resolved_eigenvalue(values)).sum())
             raise refused(
-                "The marginal likelihood", "an invertible covariance", f"one of rank {rank} of {len(values)}", "Give a noise, or drop repeated inputs"
+                "The marginal likelihood",
+                "an invertible covariance",
+                f"one of rank {rank} of {len(values)}",
+                "Give a noise, or drop repeated inputs",
             )
         along = self.vectors.T @ (self.Y - self.start)
-        return -0.5 * (np.sum(along**2 / values[:, None], axis=0) + np.sum(np.log(values)) + len(values) * np.log(2 * np.pi))
+        return -0.5 * (
+            np.sum(along**2 / values[:, None], axis=0)
+            + np.sum(np.log(values))
+            + len(values) * np.log(2 * np.pi)
+        )
 
     def _invertible(self, ridge):
         """Whether T + ridge I is: a ridge that is itself round-off beside T adds nothing."""
@@ -192,10 +298,19 @@ class KernelLearner:
         if not 0 <= ridge < np.inf:
             raise refused("Kernel regression", "ridge >= 0", ridge, "Give a ridge of 0 or more")
 
-    def ensemble(self, decay: Decay, nngp: Square, cross: Cross, nngp_cross: Cross, nngp_test: Float[np.ndarray, "q q"]) -> "Ensemble":
-        """Mean and covariance over random starts f_0 ~ GP(0, K) at every mark, for the same output at two inputs.
+    def ensemble(
+        self,
+        decay: Decay,
+        nngp: Square,
+        cross: Cross,
+        nngp_cross: Cross,
+        nngp_test: Float[np.ndarray, "q q"],
+    ) -> "Ensemble":
+        """Mean and covariance over random starts f_0 ~ GP(0, K) at every mark, for the same output
+        at two inputs.
 
-        Test: B = 2c T_x U gain U', mean = B Y, cov = K_xx + B K B' - B K_Xx - K_xX B'. Train: E = U left U', mean = (I - E) Y, cov = E K E'.
+        Test: B = 2c T_x U gain U', mean = B Y, cov = K_xx + B K B' - B K_Xx - K_xX B'. Train: E = U
+        left U', mean = (I - E) Y, cov = E K E'.
         """
         train_mean, train_cov, mean, cov = [], [], [], []
         seen = self._seen(cross)
@@ -210,13 +325,21 @@ class KernelLearner:
         return Ensemble(*(np.stack(part) for part in (train_mean, train_cov, mean, cov)))
 
     def _seen(self, cross):
-        """T_x U: the kernel to other inputs in the eigendirections. In null directions it is 0, and what round-off leaves of that must not grow with time."""
+        """T_x U: the kernel to other inputs in the eigendirections. In null directions it is 0,
+        and what round-off leaves of that must not grow with time."""
         cross, n = np.asarray(cross, np.float64), len(self.values)
         if cross.ndim != 2 or cross.shape[1] != n:
             remedy = "Give a row for every other input, a column for every training input"
-            raise refused("KernelLearner", f"a kernel (q, {n}) between other inputs and the training inputs", f"shape {cross.shape}", remedy)
+            raise refused(
+                "KernelLearner",
+                f"a kernel (q, {n}) between other inputs and the training inputs",
+                f"shape {cross.shape}",
+                remedy,
+            )
         seen = cross @ self.vectors
-        lost = (self.values == 0) & (np.abs(seen) <= n * np.finfo(float).eps * np.abs(cross).max(initial=0.0))
+        lost = (self.values == 0) & (
+            np.abs(seen) <= n * np.finfo(float).eps * np.abs(cross).max(initial=0.0)
+        )
         return np.where(lost, 0.0, seen)
 
     def _turned(self, shares, deviation):
@@ -227,7 +350,8 @@ class KernelLearner:
 
 @dataclasses.dataclass(frozen=True)
 class Ensemble:
-    """Mean (marks, n, k) and covariance (marks, n, n) over random starts, on the training inputs and elsewhere."""
+    """Mean (marks, n, k) and covariance (marks, n, n) over random starts, on the training inputs
+    and elsewhere."""
 
     train_mean: Float[np.ndarray, "m n k"]
     train_cov: Float[np.ndarray, "m n n"]
@@ -237,7 +361,8 @@ class Ensemble:
 
 @dataclasses.dataclass(frozen=True)
 class Posterior:
-    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, the condition number of what was inverted, and ln p(Y) of each output."""
+    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, the condition number
+    of what was inverted, and ln p(Y) of each output."""
 
     mean: Float[np.ndarray, "q k"]
     cov: Float[np.ndarray, "q q"]
@@ -245,20 +370,45 @@ class Posterior:
     log_marginal_likelihood: Float[np.ndarray, " k"]
 
 
-def posterior(nngp: Square, Y: Outputs, cross: Float[np.ndarray, "q n"], own: Float[np.ndarray, "q q"], noise: float = 0.0) -> Posterior:
-    """The posterior of f ~ GP(0, K) at other inputs given y = f + noise: mean = K_x (K + s I)^{-1} Y, cov = K_xx - K_x (K + s I)^{-1} K_x', s = noise^2.
+def posterior(
+    nngp: Square,
+    Y: Outputs,
+    cross: Float[np.ndarray, "q n"],
+    own: Float[np.ndarray, "q q"],
+    noise: float = 0.0,
+) -> Posterior:
+    """The posterior of f ~ GP(0, K) at other inputs given y = f + noise: mean = K_x (K + s I)^{-1}
+    Y, cov = K_xx - K_x (K + s I)^{-1} K_x', s = noise^2.
 
-    Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.  Source: Lee et al. 2018.
+    Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.
+    Source: Lee et al. 2018.
     """
     own, nngp = np.asarray(own, np.float64), np.asarray(nngp)
     if not 0 <= noise < np.inf:
-        raise refused("The posterior", "noise >= 0", noise, "Give the standard deviation of the noise")
+        raise refused(
+            "The posterior", "noise >= 0", noise, "Give the standard deviation of the noise"
+        )
     if nngp.ndim != 2 or nngp.shape[0] != nngp.shape[1] or own.shape != 2 * np.shape(cross)[:1]:
         got = f"shapes {nngp.shape}, {np.shape(cross)} and {own.shape}"
-        raise refused("The posterior", "kernels (n, n), (q, n) and (q, q)", got, "Give them between and among the training and the other inputs")
+        raise refused(
+            "The posterior",
+            "kernels (n, n), (q, n) and (q, q)",
+            got,
+            "Give them between and among the training and the other inputs",
+        )
     learner = KernelLearner.of(nngp + (noise**2 * np.eye(len(nngp))).astype(nngp.dtype), Y, 0.5)
     if not learner.values[0] > 0:
         remedy = "Give a noise, or drop repeated inputs"
-        raise refused("The posterior", "an invertible kernel", f"one of rank {learner.rank} of {len(learner.values)}, condition number inf", remedy)
-    mean, half = learner.limit(cross), (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values)
-    return Posterior(mean, own - half @ half.T, learner.condition_number, learner.log_marginal_likelihood())
+        raise refused(
+            "The posterior",
+            "an invertible kernel",
+            f"one of rank {learner.rank} of {len(learner.values)}, condition number inf",
+            remedy,
+        )
+    mean, half = (
+        learner.limit(cross),
+        (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values),
+    )
+    return Posterior(
+        mean, own - half @ half.T, learner.condition_number, learner.log_marginal_likelihood()
+    )

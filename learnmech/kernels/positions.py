@@ -1,4 +1,5 @@
-"""Positions: the kernels of infinitely wide convolutional networks, between the positions of inputs, in tiles of pairs of inputs.
+"""Positions: the kernels of infinitely wide convolutional networks, between the positions of
+inputs, in tiles of pairs of inputs.
 
 Kernels of each position with its like lie as (positions, n1, n2), full ones as
 (n1 positions, n2 positions): pairs of "inputs", as every activation takes them.
@@ -15,17 +16,39 @@ from jaxtyping import Float
 
 from learnmech.activations.duals import dual, hermite
 from learnmech.activations.duals.base import Quadrature
-from learnmech.architectures.grids import Centers, Convolve, Grid, Normed, OnGrid, Pool, Positions, Read
+from learnmech.architectures.grids import (
+    Centers,
+    Convolve,
+    Grid,
+    Normed,
+    OnGrid,
+    Pool,
+    Positions,
+    Read,
+)
 from learnmech.architectures.limits import Affine
-from learnmech.kernels.recursion import Pair, Side, Table, rough, tables, through_activation, through_affine
+from learnmech.kernels.recursion import (
+    Pair,
+    Side,
+    Table,
+    rough,
+    tables,
+    through_activation,
+    through_affine,
+)
 from learnmech.language.trees import Array
 from learnmech.machine.memory import check_memory
 
 A = Float[Array, "..."]
-# Numbers in one array of a tile, of a chunk of inputs by themselves, and variances whose series are found at a time.
+# Numbers in one array of a tile, of a chunk of inputs by themselves, and variances whose series are
+# found at a time.
 TILE, OWN, SERIES = 2**20, 2**22, 2**14
 ARRAYS = 14  # of a tile's size at once, measured at full kernels of rectifiers with padding
-BLURRED = 2.0**-46  # relative to variances: distances of pooled signals below it are 0, which is what coincident ones leave
+BLURRED = (
+    2.0**-46
+    # relative to variances: distances of pooled signals below it are 0, which is what coincident
+    # ones leave
+)
 
 
 class Frame(NamedTuple):
@@ -92,8 +115,14 @@ def _pooled(x, groups, step):
     x = _padded(x, groups, windows)
     for axes in groups:
         for axis, size, stride in zip(axes, windows.sizes, windows.strides, strict=True):
-            x = x.sum(axis=axis, keepdims=True) if size == x.shape[axis] else _added(x, [axis], size, stride)
-        x = x * jnp.expand_dims(_shares(step), tuple(axis for axis in range(x.ndim) if axis not in axes))
+            x = (
+                x.sum(axis=axis, keepdims=True)
+                if size == x.shape[axis]
+                else _added(x, [axis], size, stride)
+            )
+        x = x * jnp.expand_dims(
+            _shares(step), tuple(axis for axis in range(x.ndim) if axis not in axes)
+        )
     return x
 
 
@@ -112,7 +141,8 @@ def _shares(step):
 
 
 def alone(own: A, frame: Frame) -> A:
-    """Variances (n, positions), or (n,), from full kernels (n, positions, positions) of inputs with themselves, or from these variances."""
+    """Variances (n, positions), or (n,), from full kernels (n, positions, positions) of inputs
+    with themselves, or from these variances."""
     return jnp.diagonal(own, axis1=1, axis2=2) if frame.full else own
 
 
@@ -135,11 +165,17 @@ def joined(parts: list) -> Table:
 
     def filled(*arrays):
         width = max(x.shape[-1] for x in arrays) if arrays[0].ndim > 1 else None
-        grown = arrays if width is None else [np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])]) for x in arrays]
+        grown = (
+            arrays
+            if width is None
+            else [np.pad(x, [(0, 0)] * (x.ndim - 1) + [(0, width - x.shape[-1])]) for x in arrays]
+        )
         return np.concatenate(grown)
 
     series = [one.series for one in parts]
-    rest = jax.tree.map(lambda *xs: np.concatenate(xs), *(one._replace(series=None) for one in parts))
+    rest = jax.tree.map(
+        lambda *xs: np.concatenate(xs), *(one._replace(series=None) for one in parts)
+    )
     return rest._replace(series=None if series[0] is None else jax.tree.map(filled, *series))
 
 
@@ -154,7 +190,11 @@ def _own_after(step, table, own, frame):
         return step.signal * own + step.bias
     if isinstance(step, (Convolve, Pool)):
         x = own.reshape(opened)
-        x = _convolved(_padded(x, groups, step.windows), groups, step.windows) if isinstance(step, Convolve) else _pooled(x, groups, step)
+        x = (
+            _convolved(_padded(x, groups, step.windows), groups, step.windows)
+            if isinstance(step, Convolve)
+            else _pooled(x, groups, step)
+        )
         return x.reshape(n, *(math.prod(step.windows.out),) * (2 if frame.full else 1))
     if isinstance(step, Centers):
         return alone(own, frame)
@@ -170,7 +210,9 @@ def _own_after(step, table, own, frame):
     whole = before[:, :, None] + before[:, None, :]
     pair = Pair(own, None, jnp.maximum(whole - 2 * own, 0), jnp.maximum(whole + 2 * own, 0))
     pair = pair if rough((step,)) else pair._replace(apart=None, joint=None)
-    return jax.vmap(lambda side, one: through_activation(step, side, side, one, True).k)(table, pair)
+    return jax.vmap(lambda side, one: through_activation(step, side, side, one, True).k)(
+        table, pair
+    )
 
 
 def _sizes(step, variance, frame):
@@ -183,7 +225,9 @@ def _sizes(step, variance, frame):
     return jnp.where(size > 0, size, 1)
 
 
-def own_walked(steps: tuple, own: A, frame: Frame, terms: int | None = None) -> tuple[list[Table], A]:
+def own_walked(
+    steps: tuple, own: A, frame: Frame, terms: int | None = None
+) -> tuple[list[Table], A]:
     """What every step needs to know of inputs by themselves, and their kernels in the end."""
     found = []
     nothing: Any = None  # in place of a mean, which is not asked for behind pools and norms
@@ -208,9 +252,14 @@ def own_of(X: Float[Array, "n d"], frame: Frame) -> A:
 # --- pairs
 
 
-def pair_of(X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"], frame: Frame, tangent: bool, distances: bool) -> Pair:
+def pair_of(
+    X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"], frame: Frame, tangent: bool, distances: bool
+) -> Pair:
     """Kernels of inputs with others, and their distances, each a sum of squares."""
-    one, two = (laid(X.reshape(len(X), *((frame.positions,) if frame.grid else ()), -1), frame) for X in (X1, X2))
+    one, two = (
+        laid(X.reshape(len(X), *((frame.positions,) if frame.grid else ()), -1), frame)
+        for X in (X1, X2)
+    )
     channels = one.shape[-1]
     k = one @ jnp.swapaxes(two, -1, -2) / channels
     far: Any = (None, None)
@@ -221,17 +270,24 @@ def pair_of(X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"], frame: Frame, ta
             return (total[0] + (u - v) ** 2, total[1] + (u + v) ** 2), None
 
         nothing = (jnp.zeros_like(k),) * 2
-        far, _ = jax.lax.scan(more, nothing, tuple(jnp.moveaxis(side, -1, 0) for side in (one, two)))
+        far, _ = jax.lax.scan(
+            more, nothing, tuple(jnp.moveaxis(side, -1, 0) for side in (one, two))
+        )
         far = tuple(x / channels for x in far)
     return Pair(k, jnp.zeros_like(k) if tangent else None, *far)
 
 
 def laid(values, frame):
-    """What inputs by themselves have at every position, (n, positions, ...), as kernels lie: (n positions, ...) or (positions, n, ...)."""
+    """What inputs by themselves have at every position, (n, positions, ...), as kernels lie: (n
+    positions, ...) or (positions, n, ...)."""
     if not frame.grid:
         return values
     # sizes by themselves: what has no coefficients of a series is empty, of which -1 says nothing
-    return values.reshape(values.shape[0] * values.shape[1], *values.shape[2:]) if frame.full else jnp.moveaxis(values, 1, 0)
+    return (
+        values.reshape(values.shape[0] * values.shape[1], *values.shape[2:])
+        if frame.full
+        else jnp.moveaxis(values, 1, 0)
+    )
 
 
 def walked(steps: tuple, rows: list, columns: list, pair: Pair, frame: Frame) -> Pair:
@@ -249,7 +305,9 @@ def _through(step, here, there, pair, frame):
         return _through_windows(step, here, there, pair, frame)
     if isinstance(step, Pool):
         pair = _through_windows(step, here, there, pair, frame)
-        return _seen_apart(pair, *(laid(side.after.variance, frame.after(step)) for side in (here, there)))
+        return _seen_apart(
+            pair, *(laid(side.after.variance, frame.after(step)) for side in (here, there))
+        )
     if isinstance(step, (Centers, Read)):
         return _centered(step, pair, (len(here.before), len(there.before)), frame)
     sides = [jax.tree.map(lambda x: laid(x, frame), side) for side in (here, there)]
@@ -257,18 +315,26 @@ def _through(step, here, there, pair, frame):
         sizes = [laid(_sizes(step, side.before, frame), frame) for side in (here, there)]
         return _normed(pair, *(side.before for side in sides), *sizes)
     if frame.grid and not frame.full:
-        return jax.vmap(lambda one, two, part: through_activation(step, one, two, part, True))(*sides, pair)
+        return jax.vmap(lambda one, two, part: through_activation(step, one, two, part, True))(
+            *sides, pair
+        )
     return through_activation(step, *sides, pair, True)
 
 
 def _through_windows(step, here, there, pair, frame):
     windows, axes, n1, n2 = step.windows, len(frame.grid), len(here.before), len(there.before)
-    first, second = (range(1, 1 + axes), range(2 + axes, 2 + 2 * axes)) if frame.full else (range(axes), None)
+    first, second = (
+        (range(1, 1 + axes), range(2 + axes, 2 + 2 * axes)) if frame.full else (range(axes), None)
+    )
     groups = (first, second) if frame.full else (first,)
     opened = (n1, *frame.grid, n2, *frame.grid) if frame.full else (*frame.grid, n1, n2)
     count = math.prod(windows.out)
     closed = (n1 * count, n2 * count) if frame.full else (count, n1, n2)
-    lone = _beyond(windows, here.before, there.before) if frame.full and not windows.wraps and windows.padded != windows.grid else 0
+    lone = (
+        _beyond(windows, here.before, there.before)
+        if frame.full and not windows.wraps and windows.padded != windows.grid
+        else 0
+    )
 
     def moved(x, far):
         x = x.reshape(opened)
@@ -278,7 +344,12 @@ def _through_windows(step, here, there, pair, frame):
         return _convolved(x + lone if far else x, groups, windows).reshape(closed)
 
     pooled = isinstance(step, Pool)
-    return Pair(*(None if x is None or (far and pooled) else moved(x, far) for x, far in zip(pair, (False, False, True, True), strict=True)))
+    return Pair(
+        *(
+            None if x is None or (far and pooled) else moved(x, far)
+            for x, far in zip(pair, (False, False, True, True), strict=True)
+        )
+    )
 
 
 def _beyond(windows, one, two):
@@ -286,9 +357,14 @@ def _beyond(windows, one, two):
     axes = len(windows.grid)
     around = list(zip(windows.before, windows.after, strict=True))
     outside = 1 - np.pad(np.ones(windows.grid), around)
-    here, there = (jnp.pad(side.reshape(-1, *windows.grid), [(0, 0), *around]) for side in (one, two))
+    here, there = (
+        jnp.pad(side.reshape(-1, *windows.grid), [(0, 0), *around]) for side in (one, two)
+    )
     rows, columns = tuple(range(1 + axes, 2 + 2 * axes)), tuple(range(1 + axes))
-    out1, out2 = jnp.expand_dims(outside, (0, *(axis for axis in rows))), jnp.expand_dims(outside, (*columns, 1 + axes))
+    out1, out2 = (
+        jnp.expand_dims(outside, (0, *(axis for axis in rows))),
+        jnp.expand_dims(outside, (*columns, 1 + axes)),
+    )
     return out1 * jnp.expand_dims(there, columns) + jnp.expand_dims(here, rows) * out2
 
 
@@ -296,13 +372,24 @@ def _seen_apart(pair, one, two):
     """Distances by difference; those that could be the round-off of none are none."""
     whole = one[..., :, None] + two[..., None, :]
     apart, joint = (whole + sign * 2 * pair.k for sign in (-1, 1))
-    return pair._replace(apart=jnp.where(apart > BLURRED * whole, apart, 0), joint=jnp.where(joint > BLURRED * whole, joint, 0))
+    return pair._replace(
+        apart=jnp.where(apart > BLURRED * whole, apart, 0),
+        joint=jnp.where(joint > BLURRED * whole, joint, 0),
+    )
 
 
 def _centered(step, pair, counts, frame):
     def of(x):
         if frame.full:
-            x = jnp.moveaxis(jnp.diagonal(x.reshape(counts[0], frame.positions, counts[1], frame.positions), axis1=1, axis2=3), -1, 0)
+            x = jnp.moveaxis(
+                jnp.diagonal(
+                    x.reshape(counts[0], frame.positions, counts[1], frame.positions),
+                    axis1=1,
+                    axis2=3,
+                ),
+                -1,
+                0,
+            )
         return x.mean(axis=0) if isinstance(step, Read) else x
 
     return Pair(*(None if x is None else of(x) for x in pair))
@@ -312,24 +399,39 @@ def _normed(pair, one, two, size1, size2):
     """u/r - v/r': E (u/r - v/r')^2 = (E (u - v)^2 + (r' - r)(E u^2/r - E v^2/r'))/(r r')."""
     a, b, r, q = one[..., :, None], two[..., None, :], size1[..., :, None], size2[..., None, :]
     uneven = (q - r) * (a / r - b / q)
-    far = (None if x is None else jnp.maximum(x + uneven, 0) / (r * q) for x in (pair.apart, pair.joint))
+    far = (
+        None if x is None else jnp.maximum(x + uneven, 0) / (r * q)
+        for x in (pair.apart, pair.joint)
+    )
     return Pair(pair.k / (r * q), None if pair.t is None else pair.t / (r * q), *far)
 
 
 # --- whole kernels
 
 
-def at_once(steps: tuple, X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"] | None, tangent: bool) -> tuple[A, A | None]:
+def at_once(
+    steps: tuple, X1: Float[Array, "n1 d"], X2: Float[Array, "n2 d"] | None, tangent: bool
+) -> tuple[A, A | None]:
     """Both kernels of all pairs at once, which can be traced."""
     start, rest = steps[0], steps[1:]
     frame, other = Frame().after(start), X1 if X2 is None else X2
-    rows, columns = (own_walked(rest, own_of(jnp.asarray(X), frame), frame, hermite.UNSEEN)[0] for X in (X1, other))
-    pair = walked(rest, rows, columns, pair_of(jnp.asarray(X1), jnp.asarray(other), frame, tangent, rough(rest)), frame)
+    rows, columns = (
+        own_walked(rest, own_of(jnp.asarray(X), frame), frame, hermite.UNSEEN)[0]
+        for X in (X1, other)
+    )
+    pair = walked(
+        rest,
+        rows,
+        columns,
+        pair_of(jnp.asarray(X1), jnp.asarray(other), frame, tangent, rough(rest)),
+        frame,
+    )
     return pair.k, pair.t
 
 
 def in_tiles(steps: tuple, X: Float[np.ndarray, "n d"], tangent: bool, most: int) -> tuple:
-    """(tile, size): what gives the kernels of `size` rows of X by as many columns, and the size, for up to `most` rows."""
+    """(tile, size): what gives the kernels of `size` rows of X by as many columns, and the size,
+    for up to `most` rows."""
     start, rest = steps[0], steps[1:]
     frames = [Frame().after(start)]
     for step in rest:
@@ -341,7 +443,10 @@ def in_tiles(steps: tuple, X: Float[np.ndarray, "n d"], tangent: bool, most: int
     known = _tables(rest, X, frames[0], entries)
 
     def tile(rows, columns):
-        chosen = [np.concatenate([index, np.repeat(index[-1:], size - len(index))]) for index in (rows, columns)]
+        chosen = [
+            np.concatenate([index, np.repeat(index[-1:], size - len(index))])
+            for index in (rows, columns)
+        ]
         sides = [jax.tree.map(lambda x, index=index: x[index], known) for index in chosen]
         found = _walked_tile(rest, *sides, *(X[index] for index in chosen), frames[0], tangent)
         return tuple(np.asarray(value)[: len(rows), : len(columns)] for value in found)
@@ -350,9 +455,16 @@ def in_tiles(steps: tuple, X: Float[np.ndarray, "n d"], tangent: bool, most: int
 
 
 def _check(X, frames, entries):
-    remedy = "Shrink the inputs, pool them first, or leave pooling out of the network: without it positions need no kernels with each other"
+    remedy = (
+        "Shrink the inputs, pool them first, or leave pooling out of the network: without it"
+        " positions need no kernels with each other"
+    )
     sides = 8 * len(X) * sum(2 * frame.positions for frame in frames)
-    check_memory(f"The kernel of inputs of {frames[0].positions} positions", sides + 8 * ARRAYS * max(entries, TILE), remedy)
+    check_memory(
+        f"The kernel of inputs of {frames[0].positions} positions",
+        sides + 8 * ARRAYS * max(entries, TILE),
+        remedy,
+    )
 
 
 @eqx.filter_jit
@@ -363,13 +475,18 @@ def _walked_tile(steps, rows, columns, X1, X2, frame, tangent):
 
 @eqx.filter_jit
 def _own_at_once(steps, X, frame):
-    """The tables of inputs by themselves in one program, where no series waits for their variances."""
+    """The tables of inputs by themselves in one program, where no series waits for their
+    variances."""
     return own_walked(steps, own_of(X, frame), frame)
 
 
 def of_inputs(steps: tuple, X: Float[np.ndarray, "n d"], frame: Frame) -> tuple[list[Table], A]:
     """What every step needs to know of these inputs by themselves, and their kernels in the end."""
-    if any(isinstance(dual(step.activation), Quadrature) for step in steps if hasattr(step, "activation")):
+    if any(
+        isinstance(dual(step.activation), Quadrature)
+        for step in steps
+        if hasattr(step, "activation")
+    ):
         return own_walked(steps, own_of(jnp.asarray(X), frame), frame)
     return _own_at_once(steps, jnp.asarray(X), frame)
 
@@ -384,5 +501,7 @@ def _tables(steps, X, frame, entries):
         filled = np.concatenate([some, np.repeat(some[-1:], count - len(some), axis=0)])
         found, _ = of_inputs(steps, filled, frame)
         kept = len(some)
-        parts.append([jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept], table) for table in found])
+        parts.append(
+            [jax.tree.map(lambda x, kept=kept: np.asarray(x)[:kept], table) for table in found]
+        )
     return [joined(list(tables)) for tables in zip(*parts, strict=True)]

@@ -1,4 +1,5 @@
-"""The recursion: how the two kernels of an infinitely wide network go from layer to layer, for every pair of inputs."""
+"""The recursion: how the two kernels of an infinitely wide network go from layer to layer, for
+every pair of inputs."""
 
 from typing import Any, NamedTuple
 
@@ -17,14 +18,16 @@ A = Float[Array, "..."]
 
 
 class Side(NamedTuple):
-    """Inputs by themselves, one entry each: the variance of their signals, and the mean of their units."""
+    """Inputs by themselves, one entry each: the variance of their signals, and the mean of their
+    units."""
 
     variance: A
     mean: A
 
 
 class Table(NamedTuple):
-    """What a layer needs to know of inputs by themselves: the variance it is given, those and the mean it gives, and a Hermite series where its dual is one.
+    """What a layer needs to know of inputs by themselves: the variance it is given, those and the
+    mean it gives, and a Hermite series where its dual is one.
 
     `raw` is the variance before a norm, where there is one.
     """
@@ -37,7 +40,8 @@ class Table(NamedTuple):
 
 
 class Pair(NamedTuple):
-    """Pairs of inputs: covariance k of their signals, tangent kernel t, and, for rough activations, E (u-v)^2 and E (u+v)^2."""
+    """Pairs of inputs: covariance k of their signals, tangent kernel t, and, for rough
+    activations, E (u-v)^2 and E (u+v)^2."""
 
     k: A
     t: A | None
@@ -47,11 +51,16 @@ class Pair(NamedTuple):
 
 def rough(steps: tuple) -> bool:
     """Whether some activation has a kink."""
-    return any(isinstance(dual(step.activation), Rough) for step in steps if hasattr(step, "activation"))
+    return any(
+        isinstance(dual(step.activation), Rough) for step in steps if hasattr(step, "activation")
+    )
 
 
-def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None) -> tuple[Table | None, ...]:
-    """For every step, what it needs of inputs with these variances |x|^2/d. `terms` is the length of series where the variances are not known yet."""
+def tables(
+    steps: tuple, variance: Float[Array, " m"], terms: int | None = None
+) -> tuple[Table | None, ...]:
+    """For every step, what it needs of inputs with these variances |x|^2/d. `terms` is the
+    length of series where the variances are not known yet."""
     variance = variance if isinstance(variance, jax.core.Tracer) else np.asarray(variance, float)
     side, found = Side(variance, 0 * variance), []
     for step in steps:
@@ -65,9 +74,15 @@ def tables(steps: tuple, variance: Float[Array, " m"], terms: int | None = None)
             after = unit
             if isinstance(step, Skip):
                 unit = unit if step.second is None else _affine(step.second, unit)
-                cross = side.variance + step.branch**2 * unit.variance + 2 * step.branch * side.mean * unit.mean
+                cross = (
+                    side.variance
+                    + step.branch**2 * unit.variance
+                    + 2 * step.branch * side.mean * unit.mean
+                )
                 after = Side(cross, side.mean + step.branch * unit.mean)
-            found.append(Table(inner.variance, after, side if isinstance(step, Skip) else None, series, raw))
+            found.append(
+                Table(inner.variance, after, side if isinstance(step, Skip) else None, series, raw)
+            )
         side = found[-1].after
     return tuple(found)
 
@@ -80,23 +95,37 @@ def _unit(variance, eps):
     """1, and 0 for inputs that are all 0; with eps what is left of the size."""
     if eps is not None:
         return variance / (variance + eps)
-    return variance / (jnp.where(variance > 0, variance, 1) if isinstance(variance, jax.core.Tracer) else np.where(variance > 0, variance, 1))
+    return variance / (
+        jnp.where(variance > 0, variance, 1)
+        if isinstance(variance, jax.core.Tracer)
+        else np.where(variance > 0, variance, 1)
+    )
 
 
 def _activated(name, variance, terms):
     one, series = dual(name), None
     if isinstance(one, Quadrature):
-        # inputs that are all 0 have a constant signal; the series begins at the smallest variance that can be divided by
-        variance = jnp.maximum(variance, 1e-300) if isinstance(variance, jax.core.Tracer) else np.maximum(variance, 1e-300)
+        # inputs that are all 0 have a constant signal; the series begins at the smallest variance
+        # that can be divided by
+        variance = (
+            jnp.maximum(variance, 1e-300)
+            if isinstance(variance, jax.core.Tracer)
+            else np.maximum(variance, 1e-300)
+        )
         unseen = isinstance(variance, jax.core.Tracer)
-        terms = terms or (hermite.UNSEEN if unseen else hermite.enough(name, one.s, np.asarray(variance)))
+        terms = terms or (
+            hermite.UNSEEN if unseen else hermite.enough(name, one.s, np.asarray(variance))
+        )
         series = hermite.series(one.s, variance, terms)
     unit = Side(*alone(name, variance))
-    return unit if isinstance(unit.variance, jax.core.Tracer) else Side(*map(np.asarray, unit)), series
+    return unit if isinstance(unit.variance, jax.core.Tracer) else Side(
+        *map(np.asarray, unit)
+    ), series
 
 
 def walked(steps: tuple, rows: tuple, columns: tuple, pair: Pair, outer: bool = True) -> Pair:
-    """The kernels at the end of the steps: of all pairs (outer), rows (m1, 1) by columns (1, m2), or of pairs one by one."""
+    """The kernels at the end of the steps: of all pairs (outer), rows (m1, 1) by columns (1,
+    m2), or of pairs one by one."""
     for step, here, there in zip(steps, rows, columns, strict=True):
         if isinstance(step, Affine):
             pair = through_affine(step, pair)
@@ -109,7 +138,11 @@ def walked(steps: tuple, rows: tuple, columns: tuple, pair: Pair, outer: bool = 
 
 def through_affine(step: Affine, pair: Pair) -> Pair:
     """Both kernels behind an affine map."""
-    t = None if pair.t is None else step.learned * pair.k + step.learned_bias + step.backward * pair.t
+    t = (
+        None
+        if pair.t is None
+        else step.learned * pair.k + step.learned_bias + step.backward * pair.t
+    )
     apart = None if pair.apart is None else step.signal * pair.apart
     joint = None if pair.joint is None else step.signal * pair.joint + 4 * step.bias
     return Pair(step.signal * pair.k + step.bias, t, apart, joint)
@@ -119,7 +152,9 @@ def _sides(one, two, outer):
     return (one[:, None], two[None, :]) if outer else (one, two)
 
 
-def through_activation(step: Activate | Skip, here: Table, there: Table, pair: Pair, outer: bool) -> Pair:
+def through_activation(
+    step: Activate | Skip, here: Table, there: Table, pair: Pair, outer: bool
+) -> Pair:
     """Both kernels behind an activation, and distances where it is rough."""
     one: Any = dual(step.activation)
     apart: A | None
@@ -144,7 +179,8 @@ def through_activation(step: Activate | Skip, here: Table, there: Table, pair: P
 
 
 def _through_norm(a, b, eps, pair):
-    """Signals of variances a and b over their sizes: E (u - v)^2 = 2 - 2c to the round-off of the larger variance.
+    """Signals of variances a and b over their sizes: E (u - v)^2 = 2 - 2c to the round-off of the
+    larger variance.
 
     With eps the sizes still differ, by the difference of sqrt(a/(a + eps)) and sqrt(b/(b + eps)).
     """
@@ -153,8 +189,14 @@ def _through_norm(a, b, eps, pair):
     if eps is None:
         size = jnp.where(size > 0, size, 1)
     else:
-        size, left = jnp.sqrt((a + eps) * (b + eps)), (jnp.sqrt(a / (a + eps)) - jnp.sqrt(b / (b + eps))) ** 2
-    apart, joint = (None if one is None else jnp.maximum(one - uneven, 0) / size + left for one in (pair.apart, pair.joint))
+        size, left = (
+            jnp.sqrt((a + eps) * (b + eps)),
+            (jnp.sqrt(a / (a + eps)) - jnp.sqrt(b / (b + eps))) ** 2,
+        )
+    apart, joint = (
+        None if one is None else jnp.maximum(one - uneven, 0) / size + left
+        for one in (pair.apart, pair.joint)
+    )
     return Pair(pair.k / size, None if pair.t is None else pair.t / size, apart, joint)
 
 
@@ -163,7 +205,9 @@ def _through_skip(step, here, there, pair, outer):
     branch = branch if step.second is None else through_affine(step.second, branch)
     m, n = _sides(here.stream.mean, there.stream.mean, outer)
     # what the branch adds to each stream's mean
-    s, r = _sides((here.after.mean - here.stream.mean), (there.after.mean - there.stream.mean), outer)
+    s, r = _sides(
+        (here.after.mean - here.stream.mean), (there.after.mean - there.stream.mean), outer
+    )
     k = pair.k + step.branch**2 * branch.k + (m * r + n * s)
     t = None if pair.t is None else pair.t + step.branch**2 * branch.t
     apart = joint = None

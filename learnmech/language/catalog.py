@@ -54,7 +54,8 @@ def kebab(name: str) -> str:
 
 
 def _summary(node) -> str:
-    return (ast.get_docstring(node) or "").split("\n")[0]
+    """The first paragraph of what a class says of itself, in one line."""
+    return " ".join((ast.get_docstring(node) or "").partition("\n\n")[0].split())
 
 
 def _parsed(path: Path) -> ast.Module:
@@ -65,7 +66,13 @@ def _classes(path: Path):
     tree = _parsed(path)
     for node in tree.body:
         if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
-            yield node, {base.id if isinstance(base, ast.Name) else getattr(base, "attr", "") for base in node.bases}
+            yield (
+                node,
+                {
+                    base.id if isinstance(base, ast.Name) else getattr(base, "attr", "")
+                    for base in node.bases
+                },
+            )
 
 
 @functools.cache
@@ -86,15 +93,25 @@ def _members_of(path: Path, module: str, kin: dict[str, frozenset[str]]) -> list
         for family, names in known.items():
             if bases & names:
                 names.add(node.name)
-                found.append(Member(family, kebab(node.name), _summary(node), module, node.name, str(path)))
+                found.append(
+                    Member(family, kebab(node.name), _summary(node), module, node.name, str(path))
+                )
     return found
 
 
 @functools.cache
 def _all_kin() -> dict[str, frozenset[str]]:
-    """{family: what a class from elsewhere may descend from}: the bases of the family, and its members where no other family has one of that name."""
-    named = collections.Counter(name for family in FAMILIES for name in _bases(family) | {member.name for member in own(family)})
-    return {family: _bases(family) | {member.name for member in own(family) if named[member.name] == 1} for family in FAMILIES}
+    """{family: what a class from elsewhere may descend from}: the bases of the family, and its
+    members where no other family has one of that name."""
+    named = collections.Counter(
+        name
+        for family in FAMILIES
+        for name in _bases(family) | {member.name for member in own(family)}
+    )
+    return {
+        family: _bases(family) | {member.name for member in own(family) if named[member.name] == 1}
+        for family in FAMILIES
+    }
 
 
 @functools.cache
@@ -114,16 +131,31 @@ _GUESTS: list[Member] = []
 
 
 def add_source(path: str | Path) -> list[Member]:
-    """Bring a user's own file into the catalogue; its members are found by reading, and imported only when used."""
+    """Bring a user's own file into the catalogue; its members are found by reading, and imported
+    only when used."""
     path = Path(path).resolve()
     if not path.is_file():
-        raise refused("The catalogue", "a Python file of parts", f"{path}", "Give the path of an existing .py file")
+        raise refused(
+            "The catalogue",
+            "a Python file of parts",
+            f"{path}",
+            "Give the path of an existing .py file",
+        )
     try:
-        found = _members_of(path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", _all_kin())
+        found = _members_of(
+            path, f"learnmech_guest_{path.stem}_{zlib.crc32(str(path).encode()):x}", _all_kin()
+        )
     except UnicodeDecodeError:
-        raise refused("The catalogue", "a Python file in UTF-8", f"{path}", "Save it as UTF-8") from None
+        raise refused(
+            "The catalogue", "a Python file in UTF-8", f"{path}", "Save it as UTF-8"
+        ) from None
     except SyntaxError as error:
-        raise refused("The catalogue", "a Python file that parses", f"line {error.lineno}: {error.msg}", f"Mend {path.name}") from None
+        raise refused(
+            "The catalogue",
+            "a Python file that parses",
+            f"line {error.lineno}: {error.msg}",
+            f"Mend {path.name}",
+        ) from None
     _GUESTS.extend(member for member in found if member not in _GUESTS)
     return found
 
@@ -132,7 +164,8 @@ _TRUSTED = [False]
 
 
 def trust(granted: bool = True) -> None:
-    """Whether the Python code that a text names, `{python = "mine.py:model", sha256 = "..."}`, may be run to read it. Look at the code first."""
+    """Whether the Python code that a text names, `{python = "mine.py:model", sha256 = "..."}`,
+    may be run to read it. Look at the code first."""
     _TRUSTED[0] = granted
 
 
@@ -167,8 +200,15 @@ def _module(member: Member):
 
 def _import_guest(member: Member) -> None:
     spec = importlib.util.spec_from_file_location(member.module, member.source)
-    if spec is None or spec.loader is None:  # a path that is no .py file, which `add_source` refused
-        raise refused("The catalogue", "a Python file of parts", member.source, "Give the path of an existing .py file")
+    if (
+        spec is None or spec.loader is None
+    ):  # a path that is no .py file, which `add_source` refused
+        raise refused(
+            "The catalogue",
+            "a Python file of parts",
+            member.source,
+            "Give the path of an existing .py file",
+        )
     module = importlib.util.module_from_spec(spec)
     sys.modules[member.module] = module
     try:
@@ -176,7 +216,9 @@ def _import_guest(member: Member) -> None:
     except Exception as error:
         del sys.modules[member.module]
         said = f"{type(error).__name__}: {error}"
-        raise refused("The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it") from error
+        raise refused(
+            "The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it"
+        ) from error
 
 
 def load(member: Member) -> type[Any]:
@@ -188,19 +230,27 @@ def find(family: str, kind: str) -> type[Any]:
     """The class of that kind, or the nearest names in the error."""
     known = members(family)
     if not isinstance(kind, str) or kind not in known:
-        raise refused(f"The catalogue of {family}", "a known kind", repr(kind), nearest(str(kind), known))
+        raise refused(
+            f"The catalogue of {family}", "a known kind", repr(kind), nearest(str(kind), known)
+        )
     return load(known[kind])
 
 
 def lazy_family(package: str, file: str, also: Mapping[str, str] | None = None):
-    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first use.
+    """`__getattr__` and `__dir__` of a family's package: its classes by name, imported on first
+    use.
 
-    `__all__` is among what the first gives, so that `help` and `import *` find what there is. `also` {name: its module} is what the package has besides.
+    `__all__` is among what the first gives, so that `help` and `import *` find what there is.
+    `also` {name: its module} is what the package has besides.
     """
     folder, also = Path(file).parent, also or {}
 
     def names():
-        return {member.name: member for member in (*own(folder.name), *_entry_points()) if member.family == folder.name}
+        return {
+            member.name: member
+            for member in (*own(folder.name), *_entry_points())
+            if member.family == folder.name
+        }
 
     def getattr_(name):
         if name == "__all__":
@@ -218,7 +268,8 @@ def lazy_family(package: str, file: str, also: Mapping[str, str] | None = None):
 
 
 def lazy_files(package: str, file: str):
-    """`__getattr__` and `__dir__` of a package whose files go by their names, imported on first use."""
+    """`__getattr__` and `__dir__` of a package whose files go by their names, imported on first
+    use."""
     folder = Path(file).parent
 
     def getattr_(name):
@@ -232,11 +283,15 @@ def lazy_files(package: str, file: str):
 
 def files_of(folder: Path) -> list[str]:
     """The modules of a package, by their names."""
-    return sorted(path.stem if path.suffix else path.name for path in folder.iterdir() if _is_module(path))
+    return sorted(
+        path.stem if path.suffix else path.name for path in folder.iterdir() if _is_module(path)
+    )
 
 
 def _is_module(path: Path) -> bool:
-    return not path.name.startswith("_") and (path.suffix == ".py" or (path / "__init__.py").is_file())
+    return not path.name.startswith("_") and (
+        path.suffix == ".py" or (path / "__init__.py").is_file()
+    )
 
 
 def _file_of(package, folder, name, known):
@@ -259,15 +314,29 @@ class ExhibitEntry(NamedTuple):
 
 @functools.cache
 def exhibits() -> dict[str, ExhibitEntry]:
-    """{name: entry} of the gallery: one file per exhibit, which assigns `exhibit = Exhibit(claim=..., source=...)`."""
+    """{name: entry} of the gallery: one file per exhibit, which assigns `exhibit =
+    Exhibit(claim=..., source=...)`."""
     found = {}
     for path in sorted((HOUSE / "gallery").glob("*.py")):
         tree = _parsed(path)
         for node in tree.body:
-            if isinstance(node, ast.Assign) and getattr(node.targets[0], "id", "") == "exhibit" and isinstance(node.value, ast.Call):
-                said = {k.arg: str(k.value.value) for k in node.value.keywords if isinstance(k.value, ast.Constant)}
+            if (
+                isinstance(node, ast.Assign)
+                and getattr(node.targets[0], "id", "") == "exhibit"
+                and isinstance(node.value, ast.Call)
+            ):
+                said = {
+                    k.arg: str(k.value.value)
+                    for k in node.value.keywords
+                    if isinstance(k.value, ast.Constant)
+                }
                 name = path.stem.replace("_", "-")
-                found[name] = ExhibitEntry(name, said.get("claim", ""), said.get("source", ""), f"learnmech.gallery.{path.stem}")
+                found[name] = ExhibitEntry(
+                    name,
+                    said.get("claim", ""),
+                    said.get("source", ""),
+                    f"learnmech.gallery.{path.stem}",
+                )
     return found
 
 

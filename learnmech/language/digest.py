@@ -1,4 +1,5 @@
-"""Digests: what a Python object is, as sha256 of its content, so that an equal one made in another process has the same."""
+"""Digests: what a Python object is, as sha256 of its content, so that an equal one made in
+another process has the same."""
 
 import builtins
 import contextlib
@@ -27,22 +28,31 @@ from learnmech.machine.bytecode import globals_of, imports_of, steps_of
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
 # What a dataclass writes into its class by itself, or says nothing of what a model computes.
 UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__reduce__")
-LIBRARIES = tuple(Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib"))
+LIBRARIES = tuple(
+    Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
+)
 
 
 def digest_of(value, lenient: bool = False, held: bool = True) -> str:
-    """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's functions and classes by
-    their bytecode and what they use, a user's Python modules by all that they define.
+    """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's
+    functions and classes by their bytecode and what they use, a user's Python modules by all that
+    they define.
 
-    What belongs to an installed library counts by its name. Bytecode differs between versions of Python: so does the digest of
-    what holds some. `lenient`: what cannot be told by its content (an open file, a logger) counts by its type; else it is refused.
-    `held`: lists, dictionaries and sets of modules count by what they hold; else by their type.
+    What belongs to an installed library counts by its name. Bytecode differs between versions of
+    Python: so does the digest of what holds some. `lenient`: what cannot be told by its content (an
+    open file, a logger) counts by its type; else it is refused. `held`: lists, dictionaries and
+    sets of modules count by what they hold; else by their type.
     """
     told = _Told(lenient, held)
     try:
         told.tell(value)
     except RecursionError:
-        raise refused("Wrapped", "a model that does not hold itself", f"a {type(value).__name__} that does", "Take the loop out of its fields") from None
+        raise refused(
+            "Wrapped",
+            "a model that does not hold itself",
+            f"a {type(value).__name__} that does",
+            "Take the loop out of its fields",
+        ) from None
     return told.hasher.hexdigest()
 
 
@@ -50,10 +60,11 @@ _LAST: "weakref.WeakKeyDictionary[type | ModuleType, dict]" = weakref.WeakKeyDic
 
 
 def code_digest(what: type | tuple[ModuleType, ...]) -> str:
-    """sha256 of what a class of the user's own computes: bytecode and all that it uses of the user's own; of a model, the modules it imports.
+    """sha256 of what a class of the user's own computes: bytecode and all that it uses of the
+    user's own; of a model, the modules it imports.
 
-    Where it is another than the last time, what was compiled by then is forgotten: JAX knows a class by what it is called, and
-    would go on with the program of the code that was there before.
+    Where it is another than the last time, what was compiled by then is forgotten: JAX knows a
+    class by what it is called, and would go on with the program of the code that was there before.
     """
     found = digest_of(what, lenient=True)
     first, key = (what[0], tuple(map(id, what))) if isinstance(what, tuple) else (what, ())
@@ -65,7 +76,8 @@ def code_digest(what: type | tuple[ModuleType, ...]) -> str:
 
 @functools.cache
 def in_library(module: str) -> bool:
-    """Whether the Python module of that name belongs to learnmech, to Python or to an installed package, and is no user's own."""
+    """Whether the Python module of that name belongs to learnmech, to Python or to an installed
+    package, and is no user's own."""
     if module.split(".")[0] in ("learnmech", "builtins"):
         return True
     file = getattr(sys.modules.get(module), "__file__", None)
@@ -76,7 +88,10 @@ def in_library(module: str) -> bool:
 
 def library_name(value) -> str | None:
     """`jax.numpy.tanh` of what a library holds under that name, None of all else."""
-    module, name = getattr(value, "__module__", None), getattr(value, "__qualname__", None) or getattr(value, "__name__", None)
+    module, name = (
+        getattr(value, "__module__", None),
+        getattr(value, "__qualname__", None) or getattr(value, "__name__", None),
+    )
     if not isinstance(module, str) or not isinstance(name, str) or not in_library(module):
         return None
     found = sys.modules.get(module)
@@ -86,26 +101,45 @@ def library_name(value) -> str | None:
 
 
 def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
-    """The modules of the user's own that a module imports, wherever in it; its own code, where it has some, is its `__code__`."""
+    """The modules of the user's own that a module imports, wherever in it; its own code, where
+    it has some, is its `__code__`."""
     found = [one for one in vars(module).values() if isinstance(one, ModuleType)]
-    makers = (sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values())
+    makers = (
+        sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values()
+    )
     found += [one for one in makers if one is not None]
     code = getattr(module, "__code__", None)
     for name, words in imports_of(code) if code is not None else ():
         found += _modules_of(name, words, vars(module))
-    mine = {one.__name__: one for one in found if one is not None and one is not module and not in_library(one.__name__)}
+    mine = {
+        one.__name__: one
+        for one in found
+        if one is not None and one is not module and not in_library(one.__name__)
+    }
     return tuple(one for name, one in sorted(mine.items()) if name != "__main__")
 
 
 def _modules_of(name, words, within):
     """The user's own module of that name, and those among the words taken from it."""
     found = _imported(name, within, words is None)
-    return [] if found is None else [found, *(one for word in words or () if isinstance(one := _taken(found, word, within), ModuleType))]
+    return (
+        []
+        if found is None
+        else [
+            found,
+            *(
+                one
+                for word in words or ()
+                if isinstance(one := _taken(found, word, within), ModuleType)
+            ),
+        ]
+    )
 
 
 def _imported(name, within, plainly=False):
-    """A module of the user's own as code with these globals imports it (`plainly`: by `import_module`, which knows no globals): what runs that
-    code would import it too. None of all else."""
+    """A module of the user's own as code with these globals imports it (`plainly`: by
+    `import_module`, which knows no globals): what runs that code would import it too. None of
+    all else."""
     said = within.get("__builtins__")
     importer = said["__import__"] if isinstance(said, dict) and not plainly else builtins.__import__
     try:
@@ -123,8 +157,19 @@ def _is_mine(root):
     if root in sys.modules:
         return not in_library(root)
     spec = importlib.util.find_spec(root)
-    places = [] if spec is None else [*(spec.submodule_search_locations or ()), *([spec.origin] if spec.has_location else ())]
-    return bool(places) and root not in sys.stdlib_module_names and not any(_installed(place) for place in places)
+    places = (
+        []
+        if spec is None
+        else [
+            *(spec.submodule_search_locations or ()),
+            *([spec.origin] if spec.has_location else ()),
+        ]
+    )
+    return (
+        bool(places)
+        and root not in sys.stdlib_module_names
+        and not any(_installed(place) for place in places)
+    )
 
 
 def _installed(place):
@@ -133,11 +178,16 @@ def _installed(place):
 
 def _taken(module, word, within):
     """What `from module import word` takes."""
-    return getattr(module, word) if hasattr(module, word) else _imported(f"{module.__name__}.{word}", within)
+    return (
+        getattr(module, word)
+        if hasattr(module, word)
+        else _imported(f"{module.__name__}.{word}", within)
+    )
 
 
 class _Pickled(pickle.Pickler):
-    """What a library's object is, with the user's own functions and classes in it kept apart: a pickle has but their names."""
+    """What a library's object is, with the user's own functions and classes in it kept apart: a
+    pickle has but their names."""
 
     def __init__(self, file):
         super().__init__(file, protocol=4)
@@ -208,17 +258,26 @@ class _Told:
             self.say("again", self._met[id(value)])
             return
         self._met[id(value)] = len(self._met)
-        tell = self._module if isinstance(value, ModuleType) else self._function if isinstance(value, types.FunctionType) else self._class
+        tell = (
+            self._module
+            if isinstance(value, ModuleType)
+            else self._function
+            if isinstance(value, types.FunctionType)
+            else self._class
+        )
         tell(value)
 
     def _module(self, module):
-        """A user's own module by what it defines and imports, not by its name or its comments. What else it holds may change while
-        it is used (a generator of random numbers, a logger), and counts by its type."""
+        """A user's own module by what it defines and imports, not by its name or its comments.
+        What else it holds may change while it is used (a generator of random numbers, a logger),
+        and counts by its type."""
         self.say("module")
         for name, one in sorted(vars(module).items()):
             if not (name.startswith("__") and name.endswith("__")):
                 self.say(name)
-                self.tell(one) if _defined(one) and self._counts(one) else self.say(type(one).__qualname__)
+                self.tell(one) if _defined(one) and self._counts(one) else self.say(
+                    type(one).__qualname__
+                )
 
     def _counts(self, value):
         return self._held or not isinstance(value, (list, set, dict))
@@ -228,7 +287,9 @@ class _Told:
         for base in cls.__bases__:
             self.tell(base)
         for name, one in sorted(vars(cls).items()):
-            hidden = name.startswith("__") and not isinstance(one, (types.FunctionType, staticmethod, classmethod, property))
+            hidden = name.startswith("__") and not isinstance(
+                one, (types.FunctionType, staticmethod, classmethod, property)
+            )
             if not hidden and name not in UNTOLD and not name.startswith("_abc_"):
                 self.say(name)
                 self.tell(one)
@@ -248,16 +309,39 @@ class _Told:
             module = _imported(name, f.__globals__, words is None)
             if module is not None:
                 self.say("imports", name, *(words or ()))
-                self.tell([_taken(module, word, f.__globals__) for word in words] if words else _root(module, name, f.__globals__))
+                self.tell(
+                    [_taken(module, word, f.__globals__) for word in words]
+                    if words
+                    else _root(module, name, f.__globals__)
+                )
         held = {name: one for name, one in vars(f).items() if not name.startswith("__")}
         if held and not in_library(f.__module__ or ""):
             self.tell(held)
 
     def _code(self, code):
-        if self._lenient:  # what a class computes is the same wherever it and its imports stand; a model in hand counts as it always has
-            self.say("code", *steps_of(code), code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags & ~inspect.CO_NESTED)
+        # what a class computes is the same wherever it and its imports stand; a model in hand
+        # counts as it always has
+        if self._lenient:
+            self.say(
+                "code",
+                *steps_of(code),
+                code.co_names,
+                code.co_varnames,
+                code.co_argcount,
+                code.co_kwonlyargcount,
+                code.co_flags & ~inspect.CO_NESTED,
+            )
             return self.tell(code.co_consts)
-        self.say("code", code.co_code, code.co_names, code.co_varnames, code.co_argcount, code.co_kwonlyargcount, code.co_flags, code.co_exceptiontable)
+        self.say(
+            "code",
+            code.co_code,
+            code.co_names,
+            code.co_varnames,
+            code.co_argcount,
+            code.co_kwonlyargcount,
+            code.co_flags,
+            code.co_exceptiontable,
+        )
         self.tell(code.co_consts)
 
     def _object(self, value):
@@ -274,11 +358,18 @@ class _Told:
         self.say("object", type(value).__module__, type(value).__qualname__)
         if dataclasses.is_dataclass(value):
             self.tell(type(value))
-            return self.tell({field.name: getattr(value, field.name, None) for field in dataclasses.fields(value)})
+            return self.tell(
+                {
+                    field.name: getattr(value, field.name, None)
+                    for field in dataclasses.fields(value)
+                }
+            )
         held = getattr(value, "__dict__", None)
         if hasattr(value, "__wrapped__") or (held is not None and not library_name(type(value))):
             self.tell((type(value), getattr(value, "__wrapped__", None)))
-            return self.tell({name: one for name, one in (held or {}).items() if not name.startswith("__")})
+            return self.tell(
+                {name: one for name, one in (held or {}).items() if not name.startswith("__")}
+            )
         stored = io.BytesIO()
         pickled = _Pickled(stored)
         try:
@@ -286,8 +377,16 @@ class _Told:
         except Exception:
             if self._lenient:
                 return self.tell(pickled.own) if pickled.own else None
-            what, remedy = "a model whose every field can be told by its content", "Keep it in a file and give Wrapped.of('mine.py:model')"
-            raise refused("Wrapped", what, f"a {type(value).__module__}.{type(value).__qualname__} in it", remedy) from None
+            what, remedy = (
+                "a model whose every field can be told by its content",
+                "Keep it in a file and give Wrapped.of('mine.py:model')",
+            )
+            raise refused(
+                "Wrapped",
+                what,
+                f"a {type(value).__module__}.{type(value).__qualname__} in it",
+                remedy,
+            ) from None
         self.say(stored.getvalue())
         if pickled.own:
             self.tell(pickled.own)
@@ -299,8 +398,19 @@ def _defined(value) -> bool:
         return all(map(_defined, [*value, *(value.values() if isinstance(value, dict) else ())]))
     if dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace):
         return True
-    kinds = (*PLAIN, type, types.FunctionType, ModuleType, np.ndarray, np.generic, jax.Array, enum.Enum)
-    return isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
+    kinds = (
+        *PLAIN,
+        type,
+        types.FunctionType,
+        ModuleType,
+        np.ndarray,
+        np.generic,
+        jax.Array,
+        enum.Enum,
+    )
+    return (
+        isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
+    )
 
 
 def _root(module, name, within):

@@ -1,4 +1,5 @@
-"""Doors: what things of lower floors offer of higher ones, as a record its picture; they are hung by the face, which knows every floor."""
+"""Doors: what things of lower floors offer of higher ones, as a record its picture; they are
+hung by the face, which knows every floor."""
 
 import importlib
 
@@ -6,7 +7,8 @@ _DOORS: dict[str, str] = {}
 
 
 def hang(**doors: str) -> None:
-    """{name: "module:function"}: what is behind each door; it is imported when someone goes through."""
+    """{name: "module:function"}: what is behind each door; it is imported when someone goes
+    through."""
     _DOORS.update(doors)
 
 

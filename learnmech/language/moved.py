@@ -1,4 +1,5 @@
-"""Moved: modules under the paths they had up to 0.4, for own code that was written then, and lies in run folders too."""
+"""Moved: modules under the paths they had up to 0.4, for own code that was written then, and
+lies in run folders too."""
 
 import importlib
 import importlib.abc
@@ -6,7 +7,18 @@ import importlib.machinery
 import sys
 
 ROOMS = {
-    "language": ("addresses", "catalog", "digest", "display", "doors", "guests", "parts", "quantity", "text", "trees"),
+    "language": (
+        "addresses",
+        "catalog",
+        "digest",
+        "display",
+        "doors",
+        "guests",
+        "parts",
+        "quantity",
+        "text",
+        "trees",
+    ),
     "machine": ("backend", "bytecode", "late", "logs", "memory", "syntax", "version"),
     "activations": ("duals",),
     "architectures": ("scalings",),
@@ -20,7 +32,11 @@ ROOMS = {
     "system": ("freezing", "state", "symmetries"),
 }
 """{room: the modules that lay loose before}."""
-MOVED = {f"learnmech.{name}": f"learnmech.{room}.{name}" for room, names in ROOMS.items() for name in names}
+MOVED = {
+    f"learnmech.{name}": f"learnmech.{room}.{name}"
+    for room, names in ROOMS.items()
+    for name in names
+}
 
 
 class OldPaths(importlib.abc.MetaPathFinder, importlib.abc.Loader):
@@ -43,12 +59,14 @@ class OldPaths(importlib.abc.MetaPathFinder, importlib.abc.Loader):
         return module
 
     def exec_module(self, module):
-        """It was executed where it is; the import system has written over what it knows of itself."""
+        """It was executed where it is; the import system has written over what it knows of
+        itself."""
         name = module.__spec__.name
         module.__spec__ = self._own.pop(name)
 
 
 def answer() -> None:
-    """Let old paths be found; before any other finder, which would read the files of a moved folder a second time."""
+    """Let old paths be found; before any other finder, which would read the files of a moved
+    folder a second time."""
     if not any(isinstance(finder, OldPaths) for finder in sys.meta_path):
         sys.meta_path.insert(0, OldPaths())

@@ -7,7 +7,8 @@ POWERS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def powers(units: str) -> str:
-    """Units as they are shown, in tables, figures and labels of a Dataset alike: `loss/param^2` as loss/param²."""
+    """Units as they are shown, in tables, figures and labels of a Dataset alike: `loss/param^2`
+    as loss/param²."""
     return re.sub(r"\^(-?\d+)", lambda power: power[1].translate(POWERS), units)
 
 
@@ -16,7 +17,8 @@ TIME_UNITS = powers("param^2/loss")
 
 @dataclasses.dataclass(frozen=True)
 class Quantity:
-    """A named quantity. `units` is a product of powers of the natural units, as in `loss/param^2`; `labels` names the entries of an axis."""
+    """A named quantity. `units` is a product of powers of the natural units, as in
+    `loss/param^2`; `labels` names the entries of an axis."""
 
     name: str
     axes: tuple[str, ...]
@@ -32,7 +34,8 @@ class Quantity:
 
 
 def exponent(units: str, unit: str) -> int:
-    """The power of one natural unit in a product: `exponent("loss/param^2", "param")` is -2, and 0 where it does not occur."""
+    """The power of one natural unit in a product: `exponent("loss/param^2", "param")` is -2, and
+    0 where it does not occur."""
     total, sign = 0, 1
     for token in re.findall(r"[*/]|[^*/\s]+", units):
         if token in "*/":

@@ -1,4 +1,5 @@
-"""Spaces: what one sample is on a side, an array of real numbers or of ids, and what its axes are called."""
+"""Spaces: what one sample is on a side, an array of real numbers or of ids, and what its axes
+are called."""
 
 import dataclasses
 import math
@@ -10,7 +11,8 @@ from learnmech.errors import refused
 
 @dataclasses.dataclass(frozen=True)
 class Space:
-    """One sample: an array of this shape over these axes, of real numbers, or of ids 0 to `vocabulary` - 1.
+    """One sample: an array of this shape over these axes, of real numbers, or of ids 0 to
+    `vocabulary` - 1.
 
     Derived from what a source draws, never written: it is in neither the text nor the fingerprint.
     """
@@ -21,9 +23,19 @@ class Space:
 
     def __post_init__(self):
         if len(self.shape) != len(self.axes):
-            raise refused("Space", f"a name for each of {len(self.shape)} axes", f"{self.axes}", "Name every axis once")
+            raise refused(
+                "Space",
+                f"a name for each of {len(self.shape)} axes",
+                f"{self.axes}",
+                "Name every axis once",
+            )
         if self.vocabulary is not None and self.vocabulary < 1:
-            raise refused("Space", "a vocabulary of 1 or more", self.vocabulary, "Count the ids that there are")
+            raise refused(
+                "Space",
+                "a vocabulary of 1 or more",
+                self.vocabulary,
+                "Count the ids that there are",
+            )
 
     @property
     def size(self) -> int:
@@ -37,8 +49,13 @@ class Space:
 
     @property
     def scores(self) -> "Space":
-        """What a network gives where this is its target: real numbers of this shape, or for ids a score of each over one more axis, `class`."""
-        return self if self.vocabulary is None else Space((*self.shape, self.vocabulary), (*self.axes, "class"))
+        """What a network gives where this is its target: real numbers of this shape, or for ids
+        a score of each over one more axis, `class`."""
+        return (
+            self
+            if self.vocabulary is None
+            else Space((*self.shape, self.vocabulary), (*self.axes, "class"))
+        )
 
     def __str__(self):
         what = "real numbers" if self.vocabulary is None else f"ids below {self.vocabulary}"
@@ -49,15 +66,30 @@ class Space:
     def check(self, who: str, side: str, values: np.ndarray) -> None:
         """Refuse samples (n, *shape) that are not of this space."""
         if np.shape(values)[1:] != self.shape:
-            raise refused(who, f"{side} of shape (n, {', '.join(map(str, self.shape))})", f"{np.shape(values)}", "Reshape them")
+            raise refused(
+                who,
+                f"{side} of shape (n, {', '.join(map(str, self.shape))})",
+                f"{np.shape(values)}",
+                "Reshape them",
+            )
         if self.vocabulary is None:
             return
         values = np.asarray(values)
         if values.dtype.kind not in "iu":
-            raise refused(who, f"{side} that are ids, whole numbers", str(values.dtype), "Give an array of integers")
+            raise refused(
+                who,
+                f"{side} that are ids, whole numbers",
+                str(values.dtype),
+                "Give an array of integers",
+            )
         if values.size and (values.min() < 0 or values.max() >= self.vocabulary):
             wrong = values.min() if values.min() < 0 else values.max()
-            raise refused(who, f"{side} that are ids from 0 to {self.vocabulary - 1}", int(wrong), "Raise the vocabulary, or mend the ids")
+            raise refused(
+                who,
+                f"{side} that are ids from 0 to {self.vocabulary - 1}",
+                int(wrong),
+                "Raise the vocabulary, or mend the ids",
+            )
 
 
 def vector(size: int, axis: str) -> Space:

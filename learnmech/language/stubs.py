@@ -1,6 +1,8 @@
-"""Stubs: what the packages that import nothing until asked can give, as re-exports, for tools that read and do not run.
+"""Stubs: what the packages that import nothing until asked can give, as re-exports, for tools that
+read and do not run.
 
-`python -m learnmech.language.stubs` writes them anew; of signatures they say nothing, which tools take from the sources.
+`python -m learnmech.language.stubs` writes them anew; of signatures they say nothing, which tools
+take from the sources.
 """
 
 import ast
@@ -24,13 +26,20 @@ def _stub(room: str) -> str:
     folder = catalog.HOUSE / room
     given = {("", name) for name in catalog.files_of(folder)}
     if room not in FILES:
-        given |= {(member.module.removeprefix(f"learnmech.{room}"), member.name) for member in catalog.own(room)}
+        given |= {
+            (member.module.removeprefix(f"learnmech.{room}"), member.name)
+            for member in catalog.own(room)
+        }
         given |= set(_imported(folder / "__init__.py", room))
-    return HEAD + "".join(f"from {module or '.'} import {name} as {name}\n" for module, name in sorted(given, key=_place))
+    return HEAD + "".join(
+        f"from {module or '.'} import {name} as {name}\n"
+        for module, name in sorted(given, key=_place)
+    )
 
 
 def _place(given: tuple[str, str]):
-    """Where the linter wants an import: by its module, and of one module constants (as it takes SGD to be) first."""
+    """Where the linter wants an import: by its module, and of one module constants (as it takes
+    SGD to be) first."""
     module, name = given
     return module, not name.isupper(), name
 
@@ -38,8 +47,12 @@ def _place(given: tuple[str, str]):
 def _imported(path: Path, room: str):
     """What the package imports of its own modules."""
     for node in ast.walk(parsed(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(f"learnmech.{room}."):
-            yield from ((str(node.module).removeprefix(f"learnmech.{room}"), one.name) for one in node.names)
+        if isinstance(node, ast.ImportFrom) and (node.module or "").startswith(
+            f"learnmech.{room}."
+        ):
+            yield from (
+                (str(node.module).removeprefix(f"learnmech.{room}"), one.name) for one in node.names
+            )
 
 
 def write() -> None:

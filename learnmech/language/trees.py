@@ -11,13 +11,16 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
-from learnmech.machine.backend import kept  # (double precision must be allowed before the first array)
+from learnmech.machine.backend import (
+    kept,
+)  # (double precision must be allowed before the first array)
 
 Array = jax.Array | np.ndarray
 """An array of either library."""
 
 Params: TypeAlias = PyTree
-"""Parameters, {layer: {name: array of floats}}; leaf by leaf they are not checked at every call, which would take as long as tracing."""
+"""Parameters, {layer: {name: array of floats}}; leaf by leaf they are not checked at every call,
+which would take as long as tracing."""
 
 
 def add(a: Params, b: Params) -> Params:
@@ -53,7 +56,8 @@ def norm(a: Params) -> Float[Array, ""]:
 
 
 def power(x: Array, axis: int | None = None) -> Array:
-    """The power of two that brings the largest entry (along an axis, which is kept) to about 1; 1 for zeros and what is no number."""
+    """The power of two that brings the largest entry (along an axis, which is kept) to about 1;
+    1 for zeros and what is no number."""
     most = jnp.max(jnp.abs(x), axis=axis, keepdims=axis is not None, initial=0)
     # at the ends of the exponents, where 2^-e is no normal number any more, about is enough
     bound = jnp.finfo(x.dtype).maxexp - 24
@@ -61,31 +65,46 @@ def power(x: Array, axis: int | None = None) -> Array:
 
 
 def leveled(x: Array, axis: int | None = None) -> Array:
-    """x times `power(x)`: exactly x but for its scale, and its squares neither overflow nor vanish. Ratios that know no scale are made of it.
+    """x times `power(x)`: exactly x but for its scale, and its squares neither overflow nor vanish.
+    Ratios that know no scale are made of it.
 
-    In float32 the squares of 1e-20 are 0 and those of 1e20 infinite, so that an alignment of what is so small or large would be read as 0.
+    In float32 the squares of 1e-20 are 0 and those of 1e20 infinite, so that an alignment of what
+    is so small or large would be read as 0.
     """
     return x * power(x, axis)
 
 
 def length(x: Array) -> Float[Array, ""]:
-    """Euclidean norm of an array, also where the squares of its entries are no numbers of its precision."""
+    """Euclidean norm of an array, also where the squares of its entries are no numbers of its
+    precision."""
     by = power(x)
     return jnp.linalg.norm(x * by) / by
 
 
 def cast(tree: PyTree, dtype) -> PyTree:
     """Every floating-point leaf in the given precision."""
-    return jax.tree.map(lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x, tree)
+    return jax.tree.map(
+        lambda x: jnp.asarray(x, dtype) if jnp.issubdtype(jnp.result_type(x), jnp.floating) else x,
+        tree,
+    )
 
 
 def shapes_of(function: Callable, *arguments) -> PyTree:
-    """What a function of a module gives, in shapes and types alone; remembered by the function and the structure and shapes of its arguments.
+    """What a function of a module gives, in shapes and types alone; remembered by the function and
+    the structure and shapes of its arguments.
 
-    To trace a network takes milliseconds, and a run asks for the shapes of its signals and readings some thirty times.
+    To trace a network takes milliseconds, and a run asks for the shapes of its signals and readings
+    some thirty times.
     """
     leaves, structure = jax.tree.flatten(arguments)
-    return _shapes_of(function, structure, tuple(jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf for leaf in leaves))
+    return _shapes_of(
+        function,
+        structure,
+        tuple(
+            jax.ShapeDtypeStruct(np.shape(leaf), leaf.dtype) if hasattr(leaf, "dtype") else leaf
+            for leaf in leaves
+        ),
+    )
 
 
 @kept
@@ -111,24 +130,38 @@ def leaves_by_path(tree: PyTree) -> dict[str, Any]:
 
 
 def axes_of(path: str, ndim: int) -> tuple[str, ...]:
-    """The names of the axes of the array under this path: (layer2.out, layer2.in) of a weight, (layer2.out,) of a bias."""
+    """The names of the axes of the array under this path: (layer2.out, layer2.in) of a weight,
+    (layer2.out,) of a bias."""
     layer = ".".join(word for word in path.split(".")[:-1])
-    own = ("out", "in") if ndim == 2 else ("out",) if ndim == 1 else tuple(f"axis{i}" for i in range(ndim))
+    own = (
+        ("out", "in")
+        if ndim == 2
+        else ("out",)
+        if ndim == 1
+        else tuple(f"axis{i}" for i in range(ndim))
+    )
     return tuple(f"{layer}.{axis}" for axis in own)
 
 
 def axes_among(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]:
-    """{path: the names of its axes} of all arrays of a tree: those of `axes_of`, and where two arrays of a layer differ in the size of one, each its own.
+    """{path: the names of its axes} of all arrays of a tree: those of `axes_of`, and where two
+    arrays of a layer differ in the size of one, each its own.
 
-    {layer.ih: (6, 3), layer.hh: (6, 2)} have the axes (layer.out, layer.ih.in) and (layer.out, layer.hh.in): an axis belongs to the array. The names depend on
-    the tree alone, whatever of it is looked at.
+    {layer.ih: (6, 3), layer.hh: (6, 2)} have the axes (layer.out, layer.ih.in) and (layer.out,
+    layer.hh.in): an axis belongs to the array. The names depend on the tree alone, whatever of it
+    is looked at.
     """
     named = {path: axes_of(path, len(shape)) for path, shape in shapes.items()}
     sizes: dict[str, set] = {}
     for path, axes in named.items():
         for axis, size in zip(axes, shapes[path], strict=True):
             sizes.setdefault(axis, set()).add(size)
-    return {path: tuple(axis if len(sizes[axis]) == 1 else f"{path}.{axis.rsplit('.', 1)[-1]}" for axis in axes) for path, axes in named.items()}
+    return {
+        path: tuple(
+            axis if len(sizes[axis]) == 1 else f"{path}.{axis.rsplit('.', 1)[-1]}" for axis in axes
+        )
+        for path, axes in named.items()
+    }
 
 
 def layers_of(params: Params) -> dict[str, PyTree]:

@@ -1,4 +1,5 @@
-"""What every loss promises: a price on outputs, a price on parameters, and the targets it has a price for."""
+"""What every loss promises: a price on outputs, a price on parameters, and the targets it has a
+price for."""
 
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -11,13 +12,19 @@ from learnmech.language import trees
 from learnmech.language.parts import Knob, Part, knob, structure
 from learnmech.language.trees import Array
 
-CONSTANTS = {"half-mean": lambda n: 0.5 / n, "mean": lambda n: 1.0 / n, "half-sum": lambda n: 0.5, "sum": lambda n: 1.0}
+CONSTANTS = {
+    "half-mean": lambda n: 0.5 / n,
+    "mean": lambda n: 1.0 / n,
+    "half-sum": lambda n: 0.5,
+    "sum": lambda n: 1.0,
+}
 
 
 class Loss(Part):
     """A price on outputs, averaged or summed over samples, plus a price on parameters.
 
-    Outputs are (n, ..., k), their last axis that of one answer; targets are alike, or (n, ...) ids where the loss `takes_ids`.
+    Outputs are (n, ..., k), their last axis that of one answer; targets are alike, or (n, ...) ids
+    where the loss `takes_ids`.
     """
 
     takes_ids: ClassVar[bool] = False
@@ -25,15 +32,20 @@ class Loss(Part):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets
+            every name pass."""
 
     @property
     def is_mean(self) -> bool:
-        """Whether it is averaged over samples, and so over the entries of a target where it has several."""
+        """Whether it is averaged over samples, and so over the entries of a target where it has
+        several."""
         return False
 
-    def value(self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."], weight: Array | None = None) -> Float[Array, ""]:
-        """The price of these outputs; a weight is (n,) for whole samples, (n, ...) for the entries of a target, or of the shape of the prices."""
+    def value(
+        self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."], weight: Array | None = None
+    ) -> Float[Array, ""]:
+        """The price of these outputs; a weight is (n,) for whole samples, (n, ...) for the
+        entries of a target, or of the shape of the prices."""
         raise NotImplementedError
 
     def penalty(self, params: trees.Params) -> Float[Array, ""] | float:
@@ -49,15 +61,22 @@ class Loss(Part):
 
 
 class Scaled(Loss):
-    """c sum over samples and outputs of weight times price, + (ridge/2)|params|^2; subclasses give `prices`, and the price in `words`.
+    """c sum over samples and outputs of weight times price, + (ridge/2)|params|^2; subclasses give
+    `prices`, and the price in `words`.
 
-    c = 1/(2n) for `half-mean`, 1/n for `mean`, 1/2 for `half-sum`, 1 for `sum`; n counts the samples of the batch in a batch.
-    A ridge of None costs nothing, not even the sum.
+    c = 1/(2n) for `half-mean`, 1/n for `mean`, 1/2 for `half-sum`, 1 for `sum`; n counts the
+    samples of the batch in a batch. A ridge of None costs nothing, not even the sum.
     """
 
     words: ClassVar[str]
-    scaling: str = structure(default="mean", choices=("mean", "sum"), meaning="constant c: of `mean` 1/n, of `sum` 1")
-    ridge: Knob | None = knob(default=None, at_least=0, meaning="rho in (rho/2)|params|^2, in loss/param^2; unset it costs nothing")
+    scaling: str = structure(
+        default="mean", choices=("mean", "sum"), meaning="constant c: of `mean` 1/n, of `sum` 1"
+    )
+    ridge: Knob | None = knob(
+        default=None,
+        at_least=0,
+        meaning="rho in (rho/2)|params|^2, in loss/param^2; unset it costs nothing",
+    )
 
     def constant(self, n: int) -> float:
         """c for n samples."""
@@ -67,8 +86,11 @@ class Scaled(Loss):
     def is_mean(self):
         return self.scaling in ("mean", "half-mean")
 
-    def prices(self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."]) -> Float[Array, "n ..."]:
-        """What each output of each sample costs, in units of c; of ids what each entry of a target does."""
+    def prices(
+        self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."]
+    ) -> Float[Array, "n ..."]:
+        """What each output of each sample costs, in units of c; of ids what each entry of a
+        target does."""
         raise NotImplementedError
 
     def value(self, outputs, Y, weight=None):
@@ -84,7 +106,9 @@ class Scaled(Loss):
         return f"loss = {self.words}, c = {self.constant(n):.6g} ({self.scaling}, n = {n})"
 
 
-def refuse_where(wrong: np.ndarray, who: str, what: str, Y: Shaped[Array, "n ..."], side: str, remedy: str) -> None:
+def refuse_where(
+    wrong: np.ndarray, who: str, what: str, Y: Shaped[Array, "n ..."], side: str, remedy: str
+) -> None:
     """Refuse the first row of targets that is marked as wrong."""
     rows = np.flatnonzero(wrong)
     if len(rows):

@@ -13,7 +13,8 @@ if jax.config.jax_default_matmul_precision is None:
 
 
 def remember_compilations(folder: str | Path) -> None:
-    """Keep every compiled program in a folder, so that the next process need not compile it again."""
+    """Keep every compiled program in a folder, so that the next process need not compile it
+    again."""
     jax.config.update("jax_compilation_cache_dir", str(folder))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0)
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
@@ -24,7 +25,8 @@ _KEPT: list[Any] = []
 
 
 def kept(remembering: Remembering) -> Remembering:
-    """A function that `functools` makes remember what it gave, which depends on code of the user's own: forgotten with what is compiled."""
+    """A function that `functools` makes remember what it gave, which depends on code of the
+    user's own: forgotten with what is compiled."""
     _KEPT.append(remembering)
     return remembering
 
@@ -37,9 +39,11 @@ def forget() -> None:
 
 
 def relieve() -> None:
-    """Forget compiled programs where the process holds more than half of the memory mappings that Linux allows it: past those, the next program crashes it.
+    """Forget compiled programs where the process holds more than half of the memory mappings that
+    Linux allows it: past those, the next program crashes it.
 
-    Every program is some mappings. What is used again is read back from the folder that remembers it, or compiled anew.
+    Every program is some mappings. What is used again is read back from the folder that remembers
+    it, or compiled anew.
     """
     try:
         allowed = int(Path("/proc/sys/vm/max_map_count").read_text())

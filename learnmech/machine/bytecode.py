@@ -8,12 +8,18 @@ import typing
 
 @functools.lru_cache(maxsize=4096)
 def steps_of(code: types.CodeType) -> tuple[str, ...]:
-    """Its instructions, spelled alike wherever it was compiled, and where it is when something is raised.
+    """Its instructions, spelled alike wherever it was compiled, and where it is when something is
+    raised.
 
-    Python calls `jnp.cos` by other instructions where `import jax.numpy as jnp` stands in the same text as the call than where it
-    stands in another (the cell above): the two are told as one, and jumps by which instruction they lead to.
+    Python calls `jnp.cos` by other instructions where `import jax.numpy as jnp` stands in the same
+    text as the call than where it stands in another (the cell above): the two are told as one, and
+    jumps by which instruction they lead to.
     """
-    found = [one for one in dis.get_instructions(code) if one.opname not in ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "NOP")]
+    found = [
+        one
+        for one in dis.get_instructions(code)
+        if one.opname not in ("CACHE", "PUSH_NULL", "EXTENDED_ARG", "NOP")
+    ]
     offsets = [one.offset for one in dis.get_instructions(code)]
     places, place, kept = {}, 0, {one.offset for one in found}
     for offset in offsets:
@@ -22,7 +28,13 @@ def steps_of(code: types.CodeType) -> tuple[str, ...]:
     jumps = {*dis.hasjrel, *dis.hasjabs}
     told = []
     for one in found:
-        to = places.get(one.argval, place) if one.opcode in jumps else one.argval if one.opcode in dis.hasname else one.arg
+        to = (
+            places.get(one.argval, place)
+            if one.opcode in jumps
+            else one.argval
+            if one.opcode in dis.hasname
+            else one.arg
+        )
         told.append(f"{'LOAD_ATTR' if one.opname == 'LOAD_METHOD' else one.opname} {to}")
     read: typing.Any = dis.Bytecode(code)  # whose entries no stub of Python's tells of
     for entry in read.exception_entries:
@@ -34,7 +46,11 @@ def steps_of(code: types.CodeType) -> tuple[str, ...]:
 @functools.lru_cache(maxsize=4096)
 def globals_of(code: types.CodeType) -> tuple[str, ...]:
     """The names that it, or a function within it, looks up among the globals."""
-    names = {one.argval for one in dis.get_instructions(code) if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")}
+    names = {
+        one.argval
+        for one in dis.get_instructions(code)
+        if one.opname in ("LOAD_GLOBAL", "LOAD_NAME")
+    }
     for inner in code.co_consts:
         names |= set(globals_of(inner)) if isinstance(inner, types.CodeType) else set()
     return tuple(sorted(names))
@@ -42,8 +58,9 @@ def globals_of(code: types.CodeType) -> tuple[str, ...]:
 
 @functools.lru_cache(maxsize=4096)
 def imports_of(code: types.CodeType) -> tuple[tuple[str, tuple[str, ...] | None], ...]:
-    """(a module as a source names it, with a dot for each package above, and the names that are taken from it) of every import in a code, and in
-    the functions within it; no names where it is `import_module` that is given the module's."""
+    """(a module as a source names it, with a dot for each package above, and the names that are
+    taken from it) of every import in a code, and in the functions within it; no names where it
+    is `import_module` that is given the module's."""
     loaded: list[typing.Any] = [0, None]
     found: list[tuple[str, tuple[str, ...] | None]] = []
     for one in dis.get_instructions(code):

@@ -1,4 +1,5 @@
-"""Late: modules that take long to import, imported at their first use, from whichever thread that comes."""
+"""Late: modules that take long to import, imported at their first use, from whichever thread
+that comes."""
 
 import importlib
 from types import ModuleType
@@ -7,9 +8,9 @@ from types import ModuleType
 class Late(ModuleType):
     """Stands for a module, and imports it when something of it is first asked for.
 
-    It is never put in the place of the module itself (as importlib.util.LazyLoader does, whose module shows half its
-    contents to a second thread while the first still executes it): `import_module` makes a thread wait until the
-    module is whole.
+    It is never put in the place of the module itself (as importlib.util.LazyLoader does, whose
+    module shows half its contents to a second thread while the first still executes it):
+    `import_module` makes a thread wait until the module is whole.
     """
 
     def _module(self) -> ModuleType:
@@ -34,5 +35,6 @@ class Late(ModuleType):
 
 
 def late(name: str) -> ModuleType:
-    """The module of that name; what it costs to import is paid when it is first used. Annotations that name its contents are texts."""
+    """The module of that name; what it costs to import is paid when it is first used.
+    Annotations that name its contents are texts."""
     return Late(name)

@@ -1,4 +1,5 @@
-"""Logs: the logger `learnmech`, which is silent until a program or `learnmech --verbose` gives it a handler."""
+"""Logs: the logger `learnmech`, which is silent until a program or `learnmech --verbose` gives
+it a handler."""
 
 import logging
 

@@ -22,27 +22,45 @@ def said(count: float) -> str:
 
 
 def free_memory() -> int:
-    """Bytes of memory that can still be had, by this machine and by the bounds set to this process; without bound where no system says."""
+    """Bytes of memory that can still be had, by this machine and by the bounds set to this
+    process; without bound where no system says."""
     for ask in (_on_linux, _on_macos, _on_windows, _by_pages):
         try:
             return ask()
-        except (OSError, StopIteration, ValueError, AttributeError, LookupError, ImportError, subprocess.SubprocessError):
+        except (
+            OSError,
+            StopIteration,
+            ValueError,
+            AttributeError,
+            LookupError,
+            ImportError,
+            subprocess.SubprocessError,
+        ):
             continue
     return sys.maxsize
 
 
 def _on_linux() -> int:
-    free = next(1024 * int(line.split()[1]) for line in Path("/proc/meminfo").read_text().splitlines() if line.startswith("MemAvailable:"))
+    free = next(
+        1024 * int(line.split()[1])
+        for line in Path("/proc/meminfo").read_text().splitlines()
+        if line.startswith("MemAvailable:")
+    )
     try:
-        bound, used = (Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current"))
+        bound, used = (
+            Path(f"/sys/fs/cgroup/memory.{name}").read_text().strip() for name in ("max", "current")
+        )
         return min(free, int(bound) - int(used)) if bound.isdigit() else free
     except (OSError, ValueError):
         return free
 
 
 def _on_macos() -> int:
-    """What is free, and what the system gives up when it is asked for: pages that were not used for a while, or hold files."""
-    said = subprocess.run(["/usr/bin/vm_stat"], capture_output=True, text=True, check=True, timeout=5).stdout
+    """What is free, and what the system gives up when it is asked for: pages that were not used
+    for a while, or hold files."""
+    said = subprocess.run(
+        ["/usr/bin/vm_stat"], capture_output=True, text=True, check=True, timeout=5
+    ).stdout
     (page,) = map(int, re.findall(r"page size of (\d+) bytes", said)[:1])
     pages = dict(re.findall(r"^Pages ([a-z]+):\s+(\d+)\.$", said, re.M))
     return page * sum(int(pages[kind]) for kind in ("free", "inactive", "speculative"))

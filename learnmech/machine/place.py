@@ -10,7 +10,8 @@ from learnmech.machine.memory import said
 
 
 def surroundings() -> dict:
-    """The device, its cores, and on an accelerator how exact its matrix products are; of a CPU they always are."""
+    """The device, its cores, and on an accelerator how exact its matrix products are; of a CPU
+    they always are."""
     device = jax.devices()[0]
     if device.platform == "cpu":
         return {"device": f"cpu {platform.machine()}", "cores": os.cpu_count()}
@@ -18,7 +19,8 @@ def surroundings() -> dict:
 
 
 def products() -> str:
-    """The precision of matrix products: `highest` unless JAX_DEFAULT_MATMUL_PRECISION asks for another.
+    """The precision of matrix products: `highest` unless JAX_DEFAULT_MATMUL_PRECISION asks for
+    another.
 
     Recent cards multiply float32 in TF32 by themselves, of which three digits are right.
     """
@@ -26,11 +28,15 @@ def products() -> str:
 
 
 def told() -> str:
-    """The place in a line, as provenance and commands tell it: the device, how many of it, its memory where it has one of its own."""
+    """The place in a line, as provenance and commands tell it: the device, how many of it, its
+    memory where it has one of its own."""
     devices = jax.devices()
     first = devices[0]
     if first.platform == "cpu":
         return f"cpu {platform.machine()}, {os.cpu_count()} cores"
     stats = first.memory_stats() or {}
     held = f", {said(stats['bytes_limit'])} of memory" if "bytes_limit" in stats else ""
-    return f"{first.device_kind}{f' (one of {len(devices)})' if len(devices) > 1 else ''}{held}, matrix products {products()}"
+    return (
+        f"{first.device_kind}{f' (one of {len(devices)})' if len(devices) > 1 else ''}{held},"
+        f" matrix products {products()}"
+    )

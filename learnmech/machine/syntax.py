@@ -9,7 +9,8 @@ _READING = threading.Lock()
 def parsed(source: str | bytes) -> ast.Module:
     """A source as a tree; a SyntaxError for whatever cannot be read.
 
-    Python 3.11 raises SystemError ("AST constructor recursion depth mismatch") where two threads make trees at once.
+    Python 3.11 raises SystemError ("AST constructor recursion depth mismatch") where two threads
+    make trees at once.
     """
     with _READING:
         try:

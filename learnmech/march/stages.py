@@ -23,9 +23,11 @@ from learnmech.system.state import State
 
 @dataclasses.dataclass(frozen=True)
 class Stage:
-    """What is in force: the experiment (without its events), the landscape, what is frozen, and (step, time) since when the rule has had its rate.
+    """What is in force: the experiment (without its events), the landscape, what is frozen, and
+    (step, time) since when the rule has had its rate.
 
-    `done` counts the events that lie behind; `anchors` are the parameters at those of them which hold on to where they happened.
+    `done` counts the events that lie behind; `anchors` are the parameters at those of them which
+    hold on to where they happened.
     """
 
     experiment: Experiment
@@ -42,7 +44,8 @@ class Stage:
 
 
 class Checkpoint(NamedTuple):
-    """Where a run can go on from: a place (the step; for flows the index of the mark), the events that lie behind, their anchors, and the state."""
+    """Where a run can go on from: a place (the step; for flows the index of the mark), the
+    events that lie behind, their anchors, and the state."""
 
     place: int
     done: int
@@ -51,10 +54,12 @@ class Checkpoint(NamedTuple):
 
 
 class Course:
-    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that follows each.
+    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that
+    follows each.
 
-    `systems` are the landscapes of the stages, those that hold on to an event's parameters around the start's instead. `programs` are what a run has compiled
-    here, {events that lie behind: (what is watched, marks of a block)}: a replay goes by them, and compiles nothing.
+    `systems` are the landscapes of the stages, those that hold on to an event's parameters around
+    the start's instead. `programs` are what a run has compiled here, {events that lie behind: (what
+    is watched, marks of a block)}: a replay goes by them, and compiles nothing.
     """
 
     def __init__(self, start: Start):
@@ -83,10 +88,17 @@ class Course:
             times = self.start.marks.times
             mark = int(np.argmin(np.abs(times - at)))
             if abs(times[mark] - at) > 1e-9 * max(times[-1], 1e-300):
-                raise refused(who, "the time of a mark, where flows can be changed", f"{at:g}", f"Choose {times[mark]:g}, or set the clock's marks")
+                raise refused(
+                    who,
+                    "the time of a mark, where flows can be changed",
+                    f"{at:g}",
+                    f"Choose {times[mark]:g}, or set the clock's marks",
+                )
             return mark
         if not np.isfinite(at) or at != int(at) or at > self.last:
-            raise refused(who, f"a whole step from 0 to {self.last}", f"{at:g}", "Choose a step of the run")
+            raise refused(
+                who, f"a whole step from 0 to {self.last}", f"{at:g}", "Choose a step of the run"
+            )
         return int(at)
 
     def _check(self):
@@ -121,7 +133,9 @@ class Course:
         """The stage after the next event, and the state it goes on from."""
         event = self.events[stage.done]
         after = self._next(stage, state)
-        return after, self._refitted(after, event.state(stage.system, stage.rule, stage.frozen, state))
+        return after, self._refitted(
+            after, event.state(stage.system, stage.rule, stage.frozen, state)
+        )
 
     def resumed(self, checkpoint: Checkpoint) -> Stage:
         """The stage in which a checkpoint was taken."""
@@ -138,22 +152,39 @@ class Course:
         return State(first.params, memory, first.step, first.time, first.key)
 
     def later(self) -> list[Start]:
-        """For every event a start of the shape of what goes on behind it: its landscape, its rule and a state for both."""
+        """For every event a start of the shape of what goes on behind it: its landscape, its
+        rule and a state for both."""
         each = enumerate(self.systems[1:], 1)
-        return [dataclasses.replace(self.start, experiment=self.experiment_after(done), system=system, state=self.state_like(done)) for done, system in each]
+        return [
+            dataclasses.replace(
+                self.start,
+                experiment=self.experiment_after(done),
+                system=system,
+                state=self.state_like(done),
+            )
+            for done, system in each
+        ]
 
     def experiment_after(self, done: int) -> Experiment:
         """The experiment in force after so many events."""
         while len(self._experiments) <= done:
-            self._experiments.append(self.events[len(self._experiments) - 1].experiment(self._experiments[-1]))
+            self._experiments.append(
+                self.events[len(self._experiments) - 1].experiment(self._experiments[-1])
+            )
         return self._experiments[done]
 
     def _next(self, stage, state):
         event, done = self.events[stage.done], stage.done + 1
         experiment = self.experiment_after(done)
         anchors = (*stage.anchors, state.params) if event.anchored else stage.anchors
-        touched = type(event).data is not Intervention.data or landscape_of(experiment) != landscape_of(stage.experiment)
-        system = self._landscape(experiment, done, anchors) if touched else event.system(stage.system, state.params)
+        touched = type(event).data is not Intervention.data or landscape_of(
+            experiment
+        ) != landscape_of(stage.experiment)
+        system = (
+            self._landscape(experiment, done, anchors)
+            if touched
+            else event.system(stage.system, state.params)
+        )
         if experiment.rule is not stage.experiment.rule:
             experiment.rule.check(system)
         frozen = event.frozen(stage.frozen or Frozen(), state)
@@ -169,21 +200,33 @@ class Course:
         start, anchors = prepare(experiment, data=drawn), iter(anchors)
         if drawn.spaces != self.start.data.spaces:
             before, got = (one.said_of_spaces for one in (self.start.data, drawn))
-            raise refused("The event", f"data of {before}, as before", got, "Choose data of the same shape")
-        system = dataclasses.replace(start.system, architecture=self.start.system.architecture)  # anchored where the run began
+            raise refused(
+                "The event", f"data of {before}, as before", got, "Choose data of the same shape"
+            )
+        system = dataclasses.replace(
+            start.system, architecture=self.start.system.architecture
+        )  # anchored where the run began
         for event in self.events[:done]:
-            system = event.system(system, next(anchors) if event.anchored else self.start.state.params)
+            system = event.system(
+                system, next(anchors) if event.anchored else self.start.state.params
+            )
         return system
 
     def _refitted(self, stage, state):
-        fresh, before = self.state_like(stage.done).memory, self.experiment_after(stage.done - 1).rule
-        if type(stage.rule) is type(before) and jax.tree.structure(fresh) == jax.tree.structure(state.memory):
+        fresh, before = (
+            self.state_like(stage.done).memory,
+            self.experiment_after(stage.done - 1).rule,
+        )
+        if type(stage.rule) is type(before) and jax.tree.structure(fresh) == jax.tree.structure(
+            state.memory
+        ):
             return state
         return State(state.params, fresh, state.step, state.time, state.key)
 
 
 class Stretch(NamedTuple):
-    """The marks from one place to another: the index of the first, what lies before it, the gaps between them (padded to one size), and the end."""
+    """The marks from one place to another: the index of the first, what lies before it, the gaps
+    between them (padded to one size), and the end."""
 
     first: int
     lead: int
@@ -192,7 +235,8 @@ class Stretch(NamedTuple):
 
 
 def laid(course: Course, stage: Stage, place: int, end: int, mark: int, size: int) -> Stretch:
-    """The stretch from `place` towards `end`, cut where it holds more than `size` marks; the run's last mark belongs to its last stage."""
+    """The stretch from `place` towards `end`, cut where it holds more than `size` marks; the
+    run's last mark belongs to its last stage."""
     over = end == course.last and stage.done == len(course.events)
     stop = len(course.places) if over else int(np.searchsorted(course.places, end))
     if stop - mark > size:
@@ -206,15 +250,31 @@ def laid(course: Course, stage: Stage, place: int, end: int, mark: int, size: in
     if course.flows and stop == len(course.places):
         gaps = np.append(gaps, 0.0)
     lead = 0 if course.flows else int(inside[0] if len(inside) else end) - place
-    return Stretch(mark, lead, np.concatenate([gaps, np.full(size - len(gaps), -1, gaps.dtype)]), end)
+    return Stretch(
+        mark, lead, np.concatenate([gaps, np.full(size - len(gaps), -1, gaps.dtype)]), end
+    )
 
 
-def marched(course: Course, stage: Stage, state: State, watch: tuple[Instrument, ...], stretch: Stretch, until: Until | None = None) -> Block:
+def marched(
+    course: Course,
+    stage: Stage,
+    state: State,
+    watch: tuple[Instrument, ...],
+    stretch: Stretch,
+    until: Until | None = None,
+) -> Block:
     """A stretch of a stage."""
     since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
-    way, origin = way_of(stretch.gaps, course.flows, stretch.first, stretch.lead), course.start.state.params
-    return march(stage.system, stage.rule, state, origin, watch, way, until, since=since, frozen=stage.frozen)
+    way, origin = (
+        way_of(stretch.gaps, course.flows, stretch.first, stretch.lead),
+        course.start.state.params,
+    )
+    return march(
+        stage.system, stage.rule, state, origin, watch, way, until, since=since, frozen=stage.frozen
+    )
 
 
 def _paced_alike(one, other):
-    return float(one.rate) == float(other.rate) and bool(eqx.tree_equal(one.schedule, other.schedule))
+    return float(one.rate) == float(other.rate) and bool(
+        eqx.tree_equal(one.schedule, other.schedule)
+    )

@@ -1,4 +1,5 @@
-"""The record: what was seen, with provenance and checkpoints, from which any state can be replayed."""
+"""The record: what was seen, with provenance and checkpoints, from which any state can be
+replayed."""
 
 from learnmech.record.base import Record
 from learnmech.record.folder import load

@@ -1,4 +1,5 @@
-"""The record itself: what was seen, as Datasets over step and time, and from where any state can be replayed."""
+"""The record itself: what was seen, as Datasets over step and time, and from where any state can
+be replayed."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping
@@ -33,9 +34,10 @@ else:
 class Record(Mapping[str, "xr.DataArray"]):
     """What was seen: a mapping of the names of quantities to what was read of each.
 
-    `tables` holds one Dataset per cadence of watching ({every: Dataset}); `notes` say what a reader must know.
-    `final` are the parameters where the run ended, {path: array}; `result` is what was concluded when it was written, as plain data. `watch` are
-    the instruments that read; `reached` how many marks were reached, and `kept` the checkpoints.
+    `tables` holds one Dataset per cadence of watching ({every: Dataset}); `notes` say what a reader
+    must know. `final` are the parameters where the run ended, {path: array}; `result` is what was
+    concluded when it was written, as plain data. `watch` are the instruments that read; `reached`
+    how many marks were reached, and `kept` the checkpoints.
     """
 
     experiment: Experiment
@@ -55,7 +57,13 @@ class Record(Mapping[str, "xr.DataArray"]):
         if found is not None:
             return found[name]
         known = [str(n) for table in self.tables.values() for n in table.data_vars]
-        raise refused("The record", "a quantity that was watched", repr(name), nearest(str(name), known), RefusedKey)
+        raise refused(
+            "The record",
+            "a quantity that was watched",
+            repr(name),
+            nearest(str(name), known),
+            RefusedKey,
+        )
 
     def __contains__(self, name: object) -> bool:
         return any(name in table for table in self.tables.values())
@@ -75,7 +83,11 @@ class Record(Mapping[str, "xr.DataArray"]):
     def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
         # a model that is not at hand has no course, and is not needed for what was read
-        return joined(self.tables.values()) if self.tables else dataset_of(self.course, self.tables, self.first, self.reached)
+        return (
+            joined(self.tables.values())
+            if self.tables
+            else dataset_of(self.course, self.tables, self.first, self.reached)
+        )
 
     @property
     def params(self) -> dict:
@@ -89,7 +101,9 @@ class Record(Mapping[str, "xr.DataArray"]):
     @property
     def course(self) -> Course:
         """The run as it was laid out: its marks, events and stages."""
-        identity.check_code(self.provenance, self.experiment)  # each time: code may be edited while a record is in hand
+        identity.check_code(
+            self.provenance, self.experiment
+        )  # each time: code may be edited while a record is in hand
         if not self.prepared:
             self.prepared.append(Course(prepare(self.experiment)))
         return self.prepared[0]
@@ -97,7 +111,11 @@ class Record(Mapping[str, "xr.DataArray"]):
     @property
     def first(self) -> int:
         """The first mark that was read: 0, or for a fork the first at or after where it left."""
-        return int(np.searchsorted(self.course.places, (self.provenance.get("parent") or {}).get("place", 0)))
+        return int(
+            np.searchsorted(
+                self.course.places, (self.provenance.get("parent") or {}).get("place", 0)
+            )
+        )
 
     @property
     def place(self) -> int:
@@ -111,33 +129,41 @@ class Record(Mapping[str, "xr.DataArray"]):
         return any(note.startswith("damaged: ") for note in self.notes)
 
     def at(self, when: float) -> State:
-        """The state at a step (for flows at the time of a mark), to the bit: replayed from the nearest checkpoint before it."""
+        """The state at a step (for flows at the time of a mark), to the bit: replayed from the
+        nearest checkpoint before it."""
         from learnmech.record import replay
 
         return replay.at(self, when)
 
     def read(self, what: Instrument | str, when) -> "xr.Dataset":
-        """A quantity that need not have been watched, at these steps (for flows times of marks): an instrument, or the address of an array."""
+        """A quantity that need not have been watched, at these steps (for flows times of marks):
+        an instrument, or the address of an array."""
         from learnmech.record import replay
 
         return replay.read(self, what, when)
 
-    def sample_gradients(self, when: float, samples: "np.ndarray | list[int] | None" = None) -> dict:
-        """The gradient of each training sample's own loss at a step (for flows the time of a mark), {layer: {name: (n, *shape)}} (`samplewise`)."""
+    def sample_gradients(
+        self, when: float, samples: "np.ndarray | list[int] | None" = None
+    ) -> dict:
+        """The gradient of each training sample's own loss at a step (for flows the time of a
+        mark), {layer: {name: (n, *shape)}} (`samplewise`)."""
         from learnmech.record import replay
 
         return replay.sample_gradients(self, when, samples)
 
     def jacobian(self, when: float, X: "np.ndarray | None" = None) -> dict:
-        """The slope of each output of each sample at a step (for flows the time of a mark), {layer: {name: (n, k, *shape)}} (`samplewise`)."""
+        """The slope of each output of each sample at a step (for flows the time of a mark),
+        {layer: {name: (n, k, *shape)}} (`samplewise`)."""
         from learnmech.record import replay
 
         return replay.jacobian(self, when, X)
 
     def linearized(self, at: float = 0) -> Experiment:
-        """An experiment like the run's on the tangent of the network at a step (for flows at the time of a mark), from the parameters there.
+        """An experiment like the run's on the tangent of the network at a step (for flows at the
+        time of a mark), from the parameters there.
 
-        The run itself goes on with it from there by `fork(record, at, (interventions.Linearize(),))`, its rule keeping its memory and its batches.
+        The run itself goes on with it from there by `fork(record, at,
+        (interventions.Linearize(),))`, its rule keeping its memory and its batches.
         """
         from learnmech.record import replay
 
@@ -149,10 +175,15 @@ class Record(Mapping[str, "xr.DataArray"]):
         for every, shown in self.tables.items():
             for name, variable in shown.data_vars.items():
                 said[str(name)] = {"every": every, **results.ends(variable)}
-        kinds = [catalog.kebab(type(getattr(self.experiment, name)).__name__) for name in ("architecture", "data", "rule")]
+        kinds = [
+            catalog.kebab(type(getattr(self.experiment, name)).__name__)
+            for name in ("architecture", "data", "rule")
+        ]
         title = f"Record: {kinds[0]} on {kinds[1]} under {kinds[2]}, {self.reached} marks"
         read = self.provenance.get("data_read")
-        return (results.quantities(said, title, (*self.notes, *([f"data: {read}"] if read else ()))),)
+        return (
+            results.quantities(said, title, (*self.notes, *([f"data: {read}"] if read else ()))),
+        )
 
     def __str__(self):
         return as_text(*self.tables_shown())
@@ -164,9 +195,11 @@ class Record(Mapping[str, "xr.DataArray"]):
         return boxed(*map(as_html, self.tables_shown()), picture)
 
     def report(self, file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:
-        """Write one self-contained page: everything that was watched, drawn, and theory laid over it.
+        """Write one self-contained page: everything that was watched, drawn, and theory laid over
+        it.
 
-        `theories` are those laid over it (None: all that apply and speak of what was watched). Refuses a file that exists.
+        `theories` are those laid over it (None: all that apply and speak of what was watched).
+        Refuses a file that exists.
         """
         return doors.through("report", self, file, theories=theories, title=title)
 
@@ -175,32 +208,55 @@ class Record(Mapping[str, "xr.DataArray"]):
         return doors.through("show", self, title, paths)
 
     def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
-        """Write the run folder, as a run that streamed to it would have: killed under way it says how far it is, and `resume` goes on. `keep_data` as of
-        `Experiment.save`. Refuses a record of which something is damaged: in the copy nothing would tell what is missing."""
+        """Write the run folder, as a run that streamed to it would have: killed under way it
+        says how far it is, and `resume` goes on. `keep_data` as of `Experiment.save`. Refuses a
+        record of which something is damaged: in the copy nothing would tell what is missing."""
         from learnmech.record import folder as folders
 
         if self.damaged:
-            broken = next(note for note in self.notes if note.startswith("damaged: ")).split("; ")[0]
-            raise refused("save", "a whole record", broken, f"Run learnmech resume {self.folder}, which reads it again, and load it")
+            broken = next(note for note in self.notes if note.startswith("damaged: ")).split("; ")[
+                0
+            ]
+            raise refused(
+                "save",
+                "a whole record",
+                broken,
+                f"Run learnmech resume {self.folder}, which reads it again, and load it",
+            )
         return folders.save(self, folder, keep_data)
 
 
-def tabulated(course: Course, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int) -> "dict[int, xr.Dataset]":
+def tabulated(
+    course: Course, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int
+) -> "dict[int, xr.Dataset]":
     """The readings of marks `first` to `reached` - 1 as one Dataset per cadence."""
     tables, marks = {}, course.marks
     for every, values in readings.items():
         due = due_marks(every, first, reached)
         at = Marks(marks.times[due], None if marks.steps is None else marks.steps[due])
-        tables[every] = table(quantities_of(course, watch, every), {name: np.asarray(value)[: len(due)] for name, value in values.items()}, at)
+        tables[every] = table(
+            quantities_of(course, watch, every),
+            {name: np.asarray(value)[: len(due)] for name, value in values.items()},
+            at,
+        )
     return tables
 
 
-def dataset_of(course: Course, tables: "dict[int, xr.Dataset]", first: int, reached: int) -> "xr.Dataset":
-    """Tables of several cadences on one time axis; where nothing was watched, the marks `first` to `reached` - 1 alone."""
+def dataset_of(
+    course: Course, tables: "dict[int, xr.Dataset]", first: int, reached: int
+) -> "xr.Dataset":
+    """Tables of several cadences on one time axis; where nothing was watched, the marks `first`
+    to `reached` - 1 alone."""
     if tables:
         return joined(tables.values())
     due = due_marks(1, first, reached)
-    return table((), {}, Marks(course.marks.times[due], None if course.marks.steps is None else course.marks.steps[due]))
+    return table(
+        (),
+        {},
+        Marks(
+            course.marks.times[due], None if course.marks.steps is None else course.marks.steps[due]
+        ),
+    )
 
 
 def due_marks(every: int, first: int, reached: int) -> np.ndarray:
@@ -210,7 +266,12 @@ def due_marks(every: int, first: int, reached: int) -> np.ndarray:
 
 def quantities_of(course: Course, watch: tuple[Instrument, ...], every: int) -> tuple:
     """What a cadence reads, on axes that do not clash with those of any other."""
-    read = {q.name for i in watch if i.every == every for q in i.quantities(course.start.system, course.start.state.params)}
+    read = {
+        q.name
+        for i in watch
+        if i.every == every
+        for q in i.quantities(course.start.system, course.start.state.params)
+    }
     return tuple(q for q in quantities_in(course.start, watch) if q.name in read)
 
 

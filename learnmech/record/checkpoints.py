@@ -16,7 +16,8 @@ from learnmech.march.stages import Checkpoint, Course
 from learnmech.record import sealed
 
 BUDGET = 2**30
-# One checkpoint is kept after twenty times the time it takes to keep one has passed: at most 5% of a run.
+# One checkpoint is kept after twenty times the time it takes to keep one has passed: at most 5% of
+# a run.
 PATIENCE = 20
 
 
@@ -26,13 +27,19 @@ def size_of(course: Course) -> int:
 
 
 def interval(course: Course, budget: int = BUDGET) -> int:
-    """Places between checkpoints: about sqrt(all), or as many more as keep them within the budget."""
+    """Places between checkpoints: about sqrt(all), or as many more as keep them within the
+    budget."""
     return max(1, math.isqrt(course.last), -(-course.last * size_of(course) // max(budget, 1)))
 
 
 def packed(checkpoint: Checkpoint, run: str = "") -> bytes:
     """The checkpoint as an npz file, which says of which run it is."""
-    held = trees.leaves_by_path({"state": _leaves(checkpoint.state), "anchors": {str(i): _leaves(a) for i, a in enumerate(checkpoint.anchors)}})
+    held = trees.leaves_by_path(
+        {
+            "state": _leaves(checkpoint.state),
+            "anchors": {str(i): _leaves(a) for i, a in enumerate(checkpoint.anchors)},
+        }
+    )
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in held.items()}
     np.savez(buffer, run=run, place=checkpoint.place, done=checkpoint.done, **arrays)
@@ -58,7 +65,9 @@ def unpacked(stored: bytes, course: Course, run: str = "") -> Checkpoint | None:
 
 def _filled(like, prefix, file):
     leaves, structure = jax.tree.flatten(like)
-    return jax.tree.unflatten(structure, [file[f"{prefix}.{index}"] for index in range(len(leaves))])
+    return jax.tree.unflatten(
+        structure, [file[f"{prefix}.{index}"] for index in range(len(leaves))]
+    )
 
 
 class InMemory:
@@ -81,8 +90,8 @@ class InMemory:
 
 
 class OnDisk:
-    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its name says, or which is that of
-    another `run`, is as if it were not there."""
+    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its
+    name says, or which is that of another `run`, is as if it were not there."""
 
     def __init__(self, folder: Path, run: str = ""):
         self.folder, self.run = folder, run
@@ -111,13 +120,21 @@ class OnDisk:
             checkpoint = unpacked(stored, course, self.run)
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
             return None  # whole, and yet none of this run
-        return checkpoint if checkpoint is not None and (checkpoint.place, checkpoint.done) == key else None
+        return (
+            checkpoint
+            if checkpoint is not None and (checkpoint.place, checkpoint.done) == key
+            else None
+        )
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write one; it is there whole or not at all."""
         stored = packed(checkpoint, self.run)
         sealed.inside(self.folder.parent, self.folder.name).mkdir(exist_ok=True)
-        sealed.put(self.folder, f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz", stored)
+        sealed.put(
+            self.folder,
+            f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz",
+            stored,
+        )
         sealed.bring_all([self.folder, self.folder.parent])
 
 
@@ -131,7 +148,8 @@ def nearest(kept: InMemory | OnDisk, place: int, done: int, course: Course) -> C
 
 
 class Schedule:
-    """Which checkpoints of a run are kept: at its events and its end, and between them every `interval` places or seldomer where keeping takes long."""
+    """Which checkpoints of a run are kept: at its events and its end, and between them every
+    `interval` places or seldomer where keeping takes long."""
 
     def __init__(self, course: Course, budget: int, clock: Callable[[], float]):
         self.course, self.clock, self.interval = course, clock, interval(course, budget)
@@ -139,11 +157,19 @@ class Schedule:
 
     def keep(self, checkpoint: Checkpoint, ends: bool, kept: InMemory | OnDisk) -> bool:
         """Keep this one where it is due, and say whether it was."""
-        due = checkpoint.place - self._place >= self.interval and self.clock() - self._since >= self._wait
+        due = (
+            checkpoint.place - self._place >= self.interval
+            and self.clock() - self._since >= self._wait
+        )
         if not (due or ends or checkpoint.done != self._done):
             return False
         began = self.clock()
         kept.keep(checkpoint)
         now = self.clock()
-        self._place, self._done, self._wait, self._since = checkpoint.place, checkpoint.done, PATIENCE * (now - began), now
+        self._place, self._done, self._wait, self._since = (
+            checkpoint.place,
+            checkpoint.done,
+            PATIENCE * (now - began),
+            now,
+        )
         return True

@@ -12,5 +12,10 @@ def recorded(who: str, record: "Record | str | os.PathLike") -> Record:
     found = load(os.fspath(record)) if isinstance(record, (str, os.PathLike)) else record
     if not isinstance(found, Record):
         got = "the folder of a sweep" if found is not record else f"{type(record).__name__}"
-        raise refused(who, "a record or its run folder", got, "Give what lm.run or lm.load gives, or the path of a run folder")
+        raise refused(
+            who,
+            "a record or its run folder",
+            got,
+            "Give what lm.run or lm.load gives, or the path of a run folder",
+        )
     return found

@@ -1,4 +1,5 @@
-"""Identity: what a record says that it was made of, and whether that is at hand, before anything is made of it again."""
+"""Identity: what a record says that it was made of, and whether that is at hand, before anything
+is made of it again."""
 
 import hashlib
 from pathlib import Path
@@ -13,20 +14,28 @@ from learnmech.language.parts import Part
 
 
 def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:
-    """What an experiment is made of beside its text: `data`, the files it reads, and `code`, the user's own that it runs."""
-    files = [{"knob": one.field, "file": str(Path(one.path).resolve()), "sha256": one.sha256} for one in text.outside_of(experiment)]
-    code = guests.digests_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
+    """What an experiment is made of beside its text: `data`, the files it reads, and `code`, the
+    user's own that it runs."""
+    files = [
+        {"knob": one.field, "file": str(Path(one.path).resolve()), "sha256": one.sha256}
+        for one in text.outside_of(experiment)
+    ]
+    code = guests.digests_of(
+        text.classes_of(experiment, *watch), text.models_of(experiment, *watch)
+    )
     return {"data": files, "code": code}
 
 
 def code_of(experiment: Experiment, watch: tuple[Instrument, ...]) -> guests.Code:
-    """The user's own code in an experiment and in what is watched, with its source; refuses what cannot be found again."""
+    """The user's own code in an experiment and in what is watched, with its source; refuses what
+    cannot be found again."""
     return guests.code_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
 
 
 def known_in(provenance: dict, folder: Path) -> guests.Classes:
-    """The classes that a record's text speaks of and which are the user's own: at hand in this process, brought by --with, or,
-    with leave to run it, from the copy of their source in the folder. One of the right code goes before one of the right name."""
+    """The classes that a record's text speaks of and which are the user's own: at hand in this
+    process, brought by --with, or, with leave to run it, from the copy of their source in the
+    folder. One of the right code goes before one of the right name."""
     told, found = provenance.get("code", {"guests": ()}), {}
     for guest in told["guests"]:
         family, kind = guest["family"], guest["kind"]
@@ -44,26 +53,36 @@ def known_in(provenance: dict, folder: Path) -> guests.Classes:
         elif classes:
             found[family, kind] = classes[0]
         else:
-            copy = f"look at {folder / guests.FOLDER}, the run's own copy of it, and give leave to run it by --trust (in Python "
+            copy = (
+                f"look at {folder / guests.FOLDER}, the run's own copy of it, and give leave to run"
+                " it by --trust (in Python "
+            )
             remedy = f"Bring its file by --with, import it, or {copy}lm.catalog.trust())"
-            raise refused(f"The run folder {folder}", f"the {kind} of {family}, own code", "no such class here", remedy)
+            raise refused(
+                f"The run folder {folder}",
+                f"the {kind} of {family}, own code",
+                "no such class here",
+                remedy,
+            )
     return found
 
 
 def changes(provenance: dict, *parts: Part) -> list[str]:
-    """What of the user's own code is not what a record was made by, each in words with both digests; nothing of a record of
-    0.4, which does not tell."""
+    """What of the user's own code is not what a record was made by, each in words with both
+    digests; nothing of a record of 0.4, which does not tell."""
     if "code" not in provenance:
         return []
     return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
 
 
 def in_hand_alone(experiment: Experiment) -> list[str]:
-    """What must be known of a run folder whose model was handed over as an object, which no text and no copy of its source can make again."""
+    """What must be known of a run folder whose model was handed over as an object, which no text
+    and no copy of its source can make again."""
     given = [part for part in text.parts_of(experiment) if isinstance(part, Model) and part.given]
     return [
-        f"the model {one.given} was handed over in Python and is in no file: what was recorded is read anywhere, and replayed, forked or resumed "
-        f"only where the same model (sha256 {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
+        f"the model {one.given} was handed over in Python and is in no file: what was recorded is"
+        " read anywhere, and replayed, forked or resumed only where the same model (sha256"
+        f" {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
         for one in given
     ]
 
@@ -80,13 +99,21 @@ def moved_on(provenance: dict, experiment: Experiment) -> list[str]:
     held, notes = {one.sha256: one.path for one in text.outside_of(experiment)}, []
     for one in provenance.get("data", ()):
         file, copy = Path(one["file"]), held.get(one["sha256"])
-        if not file.is_file() or (copy is not None and copy != file and file.stat().st_size > KEPT_BYTES):
+        if not file.is_file() or (
+            copy is not None and copy != file and file.stat().st_size > KEPT_BYTES
+        ):
             continue
         now = hashlib.sha256(file.read_bytes()).hexdigest()
         if now != one["sha256"]:
             mine = copy is not None and copy.is_file() and copy.resolve() != file.resolve()
-            done = "the run goes by its own copy" if mine else "what was recorded stands, and nothing is made of it again"
-            notes.append(f"changed: {file}, sha256 {one['sha256'][:16]} then, {now[:16]} now; {done}")
+            done = (
+                "the run goes by its own copy"
+                if mine
+                else "what was recorded stands, and nothing is made of it again"
+            )
+            notes.append(
+                f"changed: {file}, sha256 {one['sha256'][:16]} then, {now[:16]} now; {done}"
+            )
     return notes
 
 
@@ -94,5 +121,8 @@ def check_code(provenance: dict, *parts: Part) -> None:
     """Refuse to make anything of a record again by other code than it was made by."""
     found = changes(provenance, *parts)
     if found:
-        remedy = "Restore it, or use the run folder's own copy in parts/ by --trust (in Python lm.catalog.trust(), then load)"
+        remedy = (
+            "Restore it, or use the run folder's own copy in parts/ by --trust (in Python"
+            " lm.catalog.trust(), then load)"
+        )
         raise refused("The record", "the code that it was made by", "; ".join(found), remedy)

@@ -14,23 +14,43 @@ from learnmech.machine import place
 from learnmech.machine.version import VERSION
 from learnmech.record import identity
 
-# Other cores or another minor release of Python move the last bits at most; what belongs to a run's numbers is the rest.
+# Other cores or another minor release of Python move the last bits at most; what belongs to a run's
+# numbers is the rest.
 DECISIVE = ("learnmech", "jax", "jaxlib", "numpy", "device", "products", "precision")
-BITS = {"learnmech": "learnmech", "device": "device", "cores": "core count", "precision": "precision", "jax": "JAX", "jaxlib": "its back-end"}
+BITS = {
+    "learnmech": "learnmech",
+    "device": "device",
+    "cores": "core count",
+    "precision": "precision",
+    "jax": "JAX",
+    "jaxlib": "its back-end",
+}
 BITS |= {"products": "matrix products"}
 
 
-def provenance(experiment: Experiment, wall: float = 0.0, parent: dict | None = None, watch: tuple[Instrument, ...] = (), data_read: str = "") -> dict:
-    """What makes a record here: identity, versions, device, precision, cores; data files and own code by content; the run it
-    was forked from, if any; how the samples of a file or of arrays were read."""
+def provenance(
+    experiment: Experiment,
+    wall: float = 0.0,
+    parent: dict | None = None,
+    watch: tuple[Instrument, ...] = (),
+    data_read: str = "",
+) -> dict:
+    """What makes a record here: identity, versions, device, precision, cores; data files and own
+    code by content; the run it was forked from, if any; how the samples of a file or of arrays
+    were read."""
     made = datetime.datetime.now(datetime.UTC).isoformat(timespec="microseconds")
     said = {"fingerprint": experiment.fingerprint, "made": made, "wall_seconds": round(wall, 3)}
     said |= surroundings(experiment) | identity.told_of(experiment, watch)
-    return said | ({"parent": parent} if parent else {}) | ({"data_read": data_read} if data_read else {})
+    return (
+        said
+        | ({"parent": parent} if parent else {})
+        | ({"data_read": data_read} if data_read else {})
+    )
 
 
 def surroundings(experiment: Experiment) -> dict:
-    """Versions, device, precision and cores: what the last bits of a run depend on, beside the experiment."""
+    """Versions, device, precision and cores: what the last bits of a run depend on, beside the
+    experiment."""
     return {
         "learnmech": VERSION,
         "jax": jax.__version__,
@@ -43,8 +63,8 @@ def surroundings(experiment: Experiment) -> dict:
 
 
 def decisive(experiment: Experiment, watch: tuple[Instrument, ...]) -> dict:
-    """All that decides the numbers of a run, as plain text: the experiment with the content of its files and of the user's own
-    code, what is watched, the versions, the device."""
+    """All that decides the numbers of a run, as plain text: the experiment with the content of
+    its files and of the user's own code, what is watched, the versions, the device."""
     here = surroundings(experiment)
     return {
         "experiment": text.identity(experiment),
@@ -56,5 +76,9 @@ def decisive(experiment: Experiment, watch: tuple[Instrument, ...]) -> dict:
 def equal_to_round_off_because(made: dict, experiment: Experiment) -> str:
     """Why a replay here may differ from the first run in the last bits; "" where it cannot."""
     here = surroundings(experiment)
-    differ = [f"{word} {made.get(key)} then, {here.get(key)} now" for key, word in BITS.items() if made.get(key) != here.get(key)]
+    differ = [
+        f"{word} {made.get(key)} then, {here.get(key)} now"
+        for key, word in BITS.items()
+        if made.get(key) != here.get(key)
+    ]
     return "equal to round-off only: " + "; ".join(differ) if differ else ""

@@ -1,4 +1,5 @@
-"""Replay: any state of a run, and anything that can be read from it, by marching again from the nearest checkpoint."""
+"""Replay: any state of a run, and anything that can be read from it, by marching again from the
+nearest checkpoint."""
 
 import dataclasses
 import warnings
@@ -26,24 +27,34 @@ from learnmech.record.checkpoints import nearest
 from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.system.state import State
 
-# Marks of a flow that are walked over in one call: of one size, so that one compiled program serves them all.
+# Marks of a flow that are walked over in one call: of one size, so that one compiled program serves
+# them all.
 FLOW_MARKS = 32
 
 
 def place_of(record, when: float) -> int:
-    """The place (the step; for flows the index of the mark) of a step or a time, which the run must have reached."""
+    """The place (the step; for flows the index of the mark) of a step or a time, which the run
+    must have reached."""
     course, who = record.course, "The record"
     reached, begun = record.place, (record.provenance.get("parent") or {}).get("place", 0)
     if course.flows:
         times = course.marks.times
         place = int(np.argmin(np.abs(times - when)))
-        if not abs(times[place] - when) <= 1e-9 * max(times[-1], 1e-300) or not begun <= place <= reached:
+        if (
+            not abs(times[place] - when) <= 1e-9 * max(times[-1], 1e-300)
+            or not begun <= place <= reached
+        ):
             raise refused(
-                who, f"the time of a mark from {times[begun]:g} to {times[reached]:g}", f"{when:g}", f"Choose {times[max(begun, min(place, reached))]:g}"
+                who,
+                f"the time of a mark from {times[begun]:g} to {times[reached]:g}",
+                f"{when:g}",
+                f"Choose {times[max(begun, min(place, reached))]:g}",
             )
         return place
     if not np.isfinite(when) or when != int(when) or not begun <= when <= reached:
-        raise refused(who, f"a whole step from {begun} to {reached}", f"{when:g}", "Choose a step of the run")
+        raise refused(
+            who, f"a whole step from {begun} to {reached}", f"{when:g}", "Choose a step of the run"
+        )
     return int(when)
 
 
@@ -52,7 +63,12 @@ def _begin(record, place, done) -> Checkpoint:
     if found is not None:
         return found
     if "parent" in record.provenance:
-        raise refused("The record", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
+        raise refused(
+            "The record",
+            "the checkpoint at which it was forked",
+            "none that is whole",
+            "Fork again from its parent",
+        )
     return Checkpoint(0, 0, (), record.course.start.state)
 
 
@@ -72,7 +88,8 @@ class Way(NamedTuple):
 
 
 def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage, Checkpoint, dict]]:
-    """(stage, checkpoint, readings) at each of these places, in order; events at a place lie behind it."""
+    """(stage, checkpoint, readings) at each of these places, in order; events at a place lie
+    behind it."""
     course: Course = record.course
     here: Any = None
     stage: Any = None
@@ -86,12 +103,15 @@ def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage,
                 stage, state = course.enter(stage, here.state)
                 here = Checkpoint(here.place, stage.done, stage.anchors, state)
             arriving, read = stage.done == behind, {}
-            if arriving and here.place == place and not watch:  # nothing to walk over nor to be read, for which no program need be compiled
+            if (
+                arriving and here.place == place and not watch
+            ):  # nothing to walk over nor to be read, for which no program need be compiled
                 here = here._replace(state=_standing(course, stage, here))
                 break
             end = place if arriving else course.end_of(stage)
             if not watch and not course.flows and stage.done in course.programs:
-                # by the run's own program, without a mark at which it reads: none need be compiled, which takes longer than most replays
+                # by the run's own program, without a mark at which it reads: none need be compiled,
+                # which takes longer than most replays
                 own, size = course.programs[stage.done]
                 stretch = Stretch(0, end - here.place, np.full(size, -1), end)
             else:
@@ -100,20 +120,34 @@ def walk(record, places, watch: tuple[Instrument, ...]) -> Iterator[tuple[Stage,
             here = Checkpoint(stretch.end, stage.done, stage.anchors, block.state)
             if arriving and here.place == place:
                 last = int(block.reached) - 1
-                read = {name: np.asarray(value)[last] for values in block.readings.values() for name, value in values.items()} if watch else {}
+                read = (
+                    {
+                        name: np.asarray(value)[last]
+                        for values in block.readings.values()
+                        for name, value in values.items()
+                    }
+                    if watch
+                    else {}
+                )
                 break
         yield stage, here, read
 
 
 def _standing(course, stage, here):
-    """The state at a place as marching over nothing would give it: where the rule has got another rate here, its time is where that one began."""
+    """The state at a place as marching over nothing would give it: where the rule has got
+    another rate here, its time is where that one began."""
     state = jax.tree.map(jnp.asarray, here.state)
     begun = not course.flows and stage.since[0] == here.place
-    return dataclasses.replace(state, time=jnp.asarray(stage.since[1], jnp.float64)) if begun else state
+    return (
+        dataclasses.replace(state, time=jnp.asarray(stage.since[1], jnp.float64))
+        if begun
+        else state
+    )
 
 
 def _onward(course: Course, place: int, end: int, last: bool) -> Stretch:
-    """From a place to another with one mark at the end (for flows a mark at every place on the way)."""
+    """From a place to another with one mark at the end (for flows a mark at every place on the
+    way)."""
     if not course.flows:
         return Stretch(0, end - place, np.asarray([0] if last else [-1]), end)
     stop = min(end, place + FLOW_MARKS)
@@ -143,7 +177,8 @@ def checkpoint_at(record, place: int) -> Checkpoint:
 
 
 def read(record, what: Instrument | str, when):
-    """A Dataset of what an instrument, or the array at an address, shows at these steps or times."""
+    """A Dataset of what an instrument, or the array at an address, shows at these steps or
+    times."""
     instrument = asked(what)
     course = record.course
     instrument.check(course.start.system)
@@ -157,14 +192,22 @@ def read(record, what: Instrument | str, when):
     quantities = quantities_in(course.start, (once,))
     seen = [readings for *_, readings in walk(record, places, (once,))]
     if any(one[q.name].shape != seen[0][q.name].shape for one in seen for q in quantities):
-        raise refused("read", "readings of one size at all these steps", "more or fewer samples after an event", "Read before and after it apart")
+        raise refused(
+            "read",
+            "readings of one size at all these steps",
+            "more or fewer samples after an event",
+            "Read before and after it apart",
+        )
     values = {q.name: np.stack([one[q.name] for one in seen]) for q in quantities}
     steps = None if course.flows else np.asarray(places)
-    return table(quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps))
+    return table(
+        quantities, values, Marks(np.array([course.time_at(place) for place in places]), steps)
+    )
 
 
 def sample_gradients(record, when: float, samples=None):
-    """`samplewise.sample_gradients` of the landscape in force at a step or time, at the state there."""
+    """`samplewise.sample_gradients` of the landscape in force at a step or time, at the state
+    there."""
     stage, state = next(stages_at(record, [place_of(record, when)]))
     return samplewise.sample_gradients(stage.system, state.params, samples)
 
@@ -179,13 +222,29 @@ HOOKS = ("data", "system", "frozen")
 
 
 def linearized(record, when: float) -> Experiment:
-    """The experiment in force at a step or time without its events, on the tangent of the network there and from the parameters there."""
+    """The experiment in force at a step or time without its events, on the tangent of the
+    network there and from the parameters there."""
     course, place = record.course, place_of(record, when)
-    behind = [event for event, there in zip(course.events, course.event_places, strict=True) if there <= place]
-    changed = [event for event in behind if any(getattr(type(event), hook) is not getattr(Intervention, hook) for hook in HOOKS)]
+    behind = [
+        event
+        for event, there in zip(course.events, course.event_places, strict=True)
+        if there <= place
+    ]
+    changed = [
+        event
+        for event in behind
+        if any(getattr(type(event), hook) is not getattr(Intervention, hook) for hook in HOOKS)
+    ]
     if changed:
         remedy = "Choose a step before it, or fork with interventions.Linearize"
-        raise refused("The record", "a landscape that its knobs alone make, to linearize at", f"one after {changed[0].name}", remedy)
+        raise refused(
+            "The record",
+            "a landscape that its knobs alone make, to linearize at",
+            f"one after {changed[0].name}",
+            remedy,
+        )
     params = at(record, when).params
     tangent = Linearized(course.start.system.architecture, flat_of(params))
-    return dataclasses.replace(course.experiment_after(len(behind)), architecture=tangent, initial=Given.of(params))
+    return dataclasses.replace(
+        course.experiment_after(len(behind)), architecture=tangent, initial=Given.of(params)
+    )

@@ -1,7 +1,18 @@
-"""The report: what was run, measured and predicted on one self-contained page, without scripts, with nothing fetched."""
+"""The report: what was run, measured and predicted on one self-contained page, without scripts,
+with nothing fetched."""
 
 from learnmech.report.grid import grid_page, knobs_of, table_of, write_grid
 from learnmech.report.page import conventions, page, write
 from learnmech.report.save import check_page, save
 
-__all__ = ["check_page", "conventions", "grid_page", "knobs_of", "page", "save", "table_of", "write", "write_grid"]
+__all__ = [
+    "check_page",
+    "conventions",
+    "grid_page",
+    "knobs_of",
+    "page",
+    "save",
+    "table_of",
+    "write",
+    "write_grid",
+]

@@ -12,26 +12,33 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 STYLE = """
-:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --quiet: #595959; --line: #ccc; --block: #f6f6f4;
+:root { color-scheme: light dark; --ink: #1a1a1a; --paper: #fff; --quiet: #595959; --line: #ccc;
+  --block: #f6f6f4;
   --good: #00643c; --bad: #a02000; --open: #7a5900 }
-@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #191919; --quiet: #a8a8a8; --line: #555; --block: #262626;
+@media (prefers-color-scheme: dark) { :root { --ink: #e6e6e6; --paper: #191919; --quiet: #a8a8a8;
+  --line: #555; --block: #262626;
   --good: #58d0a0; --bad: #ff8f73; --open: #e8c05a }
   /* lightness turned around, hues kept: what was white is the paper's #191919 */
   figure svg, figure img { filter: invert(.902) hue-rotate(180deg) } }
-body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink); background: var(--paper);
+body { font: 16px/1.5 system-ui, "Segoe UI", Helvetica, Arial, sans-serif; color: var(--ink);
+  background: var(--paper);
   max-width: 62rem; margin: 2rem auto; padding: 0 1.2rem }
 h1 { font-size: 1.6rem; line-height: 1.25; margin: 0 0 .3rem; overflow-wrap: anywhere }
 h2 { font-size: 1.15rem; margin: 2.2rem 0 .5rem; border-bottom: 1px solid var(--line) }
 p.source, p.dim { color: var(--quiet); margin: .3rem 0 } .wide { overflow-x: auto }
 table { border-collapse: collapse; margin: .5rem 0 1rem; font-size: .93rem }
 th { text-align: left; font-weight: 600; border-bottom: 1px solid var(--quiet) }
-th, td { padding: .22rem .8rem .22rem 0; vertical-align: top; overflow-wrap: break-word; max-width: 40rem }
+th, td { padding: .22rem .8rem .22rem 0; vertical-align: top; overflow-wrap: break-word;
+  max-width: 40rem }
 td.number, th.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap }
 td.words { white-space: normal; min-width: 8rem }
-pre { background: var(--block); padding: .8rem 1rem; font-size: .85rem; line-height: 1.4; white-space: pre-wrap; overflow-wrap: anywhere }
+pre { background: var(--block); padding: .8rem 1rem; font-size: .85rem; line-height: 1.4;
+  white-space: pre-wrap; overflow-wrap: anywhere }
 .lm-good, .lm-bad, .lm-open, .lm-quiet { font-weight: 700; white-space: nowrap }
-.lm-good { color: var(--good) } .lm-bad { color: var(--bad) } .lm-open { color: var(--open) } .lm-quiet { color: var(--quiet) }
-figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%; min-width: 36rem; height: auto }
+.lm-good { color: var(--good) } .lm-bad { color: var(--bad) } .lm-open { color: var(--open) }
+  .lm-quiet { color: var(--quiet) }
+figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%;
+  min-width: 36rem; height: auto }
 details { margin: .6rem 0 } summary { cursor: pointer }
 @media print { details { display: block } figure { break-inside: avoid } }
 """
@@ -44,7 +51,10 @@ def safe(value) -> str:
 
 def page_of(title: str, parts: list[str]) -> str:
     """A whole page."""
-    head = f'<meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{safe(title)}</title><style>{STYLE}</style>'
+    head = (
+        '<meta charset="utf-8"><meta name="viewport"'
+        f' content="width=device-width"><title>{safe(title)}</title><style>{STYLE}</style>'
+    )
     body = "\n".join(part for part in parts if part)
     return f'<!doctype html>\n<html lang="en"><head>{head}</head><body>\n{body}\n</body></html>\n'
 
@@ -64,13 +74,20 @@ def untitled(figure: "Figure") -> str:
 
 def folded(summary: str, inside: str, opened: bool = False) -> str:
     """What opens at a click."""
-    return f"<details{' open' if opened else ''}><summary>{safe(summary)}</summary>{inside}</details>"
+    return (
+        f"<details{' open' if opened else ''}><summary>{safe(summary)}</summary>{inside}</details>"
+    )
 
 
 def provenance_of(said: dict) -> str:
     """Where it comes from, as a table."""
-    plain_facts = [(name, value) for name, value in said.items() if name not in ("data", "code", "data_read")]
-    rows = "".join(f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>" for name, value in (*plain_facts, *contents(said)))
+    plain_facts = [
+        (name, value) for name, value in said.items() if name not in ("data", "code", "data_read")
+    ]
+    rows = "".join(
+        f"<tr><td>{safe(name)}</td><td>{safe(value)}</td></tr>"
+        for name, value in (*plain_facts, *contents(said))
+    )
     return f'<h2>Provenance</h2><div class="wide"><table><tbody>{rows}</tbody></table></div>'
 
 

@@ -1,4 +1,5 @@
-"""The page of a run: the claim and its figure, every theory and check, all that was watched, and what a reader needs to believe it."""
+"""The page of a run: the claim and its figure, every theory and check, all that was watched, and
+what a reader needs to believe it."""
 
 from pathlib import Path
 
@@ -14,18 +15,29 @@ from learnmech.language.display import plain, results
 from learnmech.language.display.table import Mark, as_html, marked
 from learnmech.machine.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
-from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, tables_of, untitled
+from learnmech.report.frame import (
+    figure_of,
+    folded,
+    page_of,
+    provenance_of,
+    safe,
+    tables_of,
+    untitled,
+)
 from learnmech.rules.schedules import Constant
 
 PANELS = 6  # quantities to a figure
 
 
 def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
-    """figure.svg and report.html into a folder that exists; `theories` as `domains.survey` gives them, where they are known."""
+    """figure.svg and report.html into a folder that exists; `theories` as `domains.survey` gives
+    them, where they are known."""
     LOG.info("drawing the figure")
     figure = shown.figure()
     LOG.info("writing the report")
-    with said_if_it_fails(str(folder), f"Free some space; learnmech report {folder} makes the page again"):
+    with said_if_it_fails(
+        str(folder), f"Free some space; learnmech report {folder} makes the page again"
+    ):
         put(folder, "figure.svg", svg(figure).encode())
         put(folder, "report.html", page(shown, untitled(figure), theories).encode())
 
@@ -33,7 +45,9 @@ def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
 def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
     """The page as text: no script, nothing fetched."""
     exhibit, record = shown.exhibit, shown.record
-    verdict = getattr(shown, "verdict", "outside domain" if shown.outside else "holds" if shown.holds else "fails")
+    verdict = getattr(
+        shown, "verdict", "outside domain" if shown.outside else "holds" if shown.holds else "fails"
+    )
     judged = shown.comparisons or shown.checks
     parts = [
         f"<h1>{safe(exhibit.claim)}</h1>",
@@ -71,7 +85,11 @@ def conventions(shown: Shown) -> str:
 
 def _time_of(rule):
     rate = f"rate = {float(rule.rate):g}"
-    return f"time t = step * rate, {rate}" if isinstance(rule.schedule, Constant) else f"time t = sum of rates, {rate} under {rule.schedule!r}"
+    return (
+        f"time t = step * rate, {rate}"
+        if isinstance(rule.schedule, Constant)
+        else f"time t = sum of rates, {rate} under {rule.schedule!r}"
+    )
 
 
 def _comparison(one) -> str:
@@ -93,15 +111,20 @@ def _domain(shown, theories) -> str:
     applies = [kind for kind, one in said.items() if one["applies"]]
     if applies:
         why = (
-            f"No theory is laid over this run: {', '.join(applies)} apply here, but predict nothing of what was watched, or only a limit or a mean over seeds."
+            f"No theory is laid over this run: {', '.join(applies)} apply here, but predict nothing"
+            " of what was watched, or only a limit or a mean over seeds."
         )
     else:
-        why = "No theory is laid over this run: none of them applies here. The nearest are those of which the fewest conditions fail."
+        why = (
+            "No theory is laid over this run: none of them applies here. The nearest are those of"
+            " which the fewest conditions fail."
+        )
     return f"<h2>Theory</h2><p>{safe(why)}</p>" + as_html(results.domain(said))
 
 
 def _watched(shown) -> str:
-    """Everything that was watched: a table, and figures, those beyond the first folded; nothing is left out."""
+    """Everything that was watched: a table, and figures, those beyond the first folded; nothing
+    is left out."""
     record = shown.record
     said = {}
     for every, table in record.tables.items():
@@ -109,7 +132,9 @@ def _watched(shown) -> str:
             said[str(name)] = {"every": every, **results.ends(variable)}
     parts = ["<h2>What was watched</h2>", as_html(results.quantities(said))]
     names = drawn_names(record)
-    by_itself = shown.exhibit.draw is draw_overlay and not any(one.rows for one in shown.comparisons)
+    by_itself = shown.exhibit.draw is draw_overlay and not any(
+        one.rows for one in shown.comparisons
+    )
     drawn = names[:PANELS] if by_itself else []  # in the figure above
     left = [name for name in names if name not in drawn]
     for at in range(0, len(left), PANELS):
@@ -119,7 +144,9 @@ def _watched(shown) -> str:
         parts.append(folded(", ".join(some), figure, opened=at == 0 and not by_itself))
     for one in shown.comparisons:
         laid = overlaid_names(one)
-        main = one is foremost(shown.comparisons) and (shown.exhibit.draw is draw_overlay or shown.outside)
+        main = one is foremost(shown.comparisons) and (
+            shown.exhibit.draw is draw_overlay or shown.outside
+        )
         for first in range(0, len(laid), PANELS):
             if main and first == 0:
                 continue

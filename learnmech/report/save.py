@@ -1,4 +1,5 @@
-"""Reports of what is in hand: a record, a comparison, an exhibit as performed or a sweep's grid, as one file."""
+"""Reports of what is in hand: a record, a comparison, an exhibit as performed or a sweep's grid,
+as one file."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -21,28 +22,51 @@ else:
     xr = late("xarray")
 
 
-def save(what: "Record | Shown | xr.Dataset", file: str | Path, theories: "tuple | None" = None, title: str = "") -> Path:
-    """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`) or of a sweep's Dataset; the path written.
+def save(
+    what: "Record | Shown | xr.Dataset",
+    file: str | Path,
+    theories: "tuple | None" = None,
+    title: str = "",
+) -> Path:
+    """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`) or
+    of a sweep's Dataset; the path written.
 
-    Over a record are laid the `theories` given (None: all that apply and speak of what was watched), over every point of a grid
-    those that are given. Refuses a file that exists and a name that does not end in .html.
+    Over a record are laid the `theories` given (None: all that apply and speak of what was
+    watched), over every point of a grid those that are given. Refuses a file that exists and a name
+    that does not end in .html.
     """
     file = check_page(file)
     try:
         written = _written(what, theories, title or file.stem)
         appear(lambda part: part.write_text(written, encoding="utf-8"), file)
     except OSError as error:
-        raise refused("report", f"a place to write {file}", error.strerror or str(error), "Choose another place") from None
+        raise refused(
+            "report",
+            f"a place to write {file}",
+            error.strerror or str(error),
+            "Choose another place",
+        ) from None
     return file
 
 
 def check_page(file: str | Path) -> Path:
-    """The path of a page to be written; refuses a name that does not end in .html, and a file that is there."""
+    """The path of a page to be written; refuses a name that does not end in .html, and a file
+    that is there."""
     file = Path(file)
     if file.suffix not in (".html", ".htm"):
-        raise refused("report", "a file ending in .html", str(file), "Write for example record.report('run.html')")
+        raise refused(
+            "report",
+            "a file ending in .html",
+            str(file),
+            "Write for example record.report('run.html')",
+        )
     if file.exists():
-        raise refused("report", "a file that does not exist yet", str(file), "Choose another name, or delete it first")
+        raise refused(
+            "report",
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
     return file
 
 
@@ -55,14 +79,30 @@ def _written(what, theories, title) -> str:
     if isinstance(what, xr.Dataset) and is_grid(what):
         return grid_page(what, title, tuple(compare(what, theory) for theory in theories or ()))
     remedy = "Give what lm.run or lm.sweep gives"
-    raise refused("report", "a record, an exhibit as performed or a sweep's Dataset", type(what).__name__, remedy)
+    raise refused(
+        "report",
+        "a record, an exhibit as performed or a sweep's Dataset",
+        type(what).__name__,
+        remedy,
+    )
 
 
-def shown_of(record: Record, theories: "tuple | None" = None, title: str = "") -> tuple[Shown, dict | None]:
-    """(a record with theories laid over it, as an exhibit of its own; what was found of every theory's conditions, where it was asked)."""
+def shown_of(
+    record: Record, theories: "tuple | None" = None, title: str = ""
+) -> tuple[Shown, dict | None]:
+    """(a record with theories laid over it, as an exhibit of its own; what was found of every
+    theory's conditions, where it was asked)."""
     start, surveyed = record.course.start, None
     if theories is None:
         surveyed = survey(start)
         theories = applying(start, record.watch, surveyed)
-    exhibit = Exhibit(claim=title, source="", experiment=lambda: record.experiment, watch=record.watch, theories=tuple(theories))
-    return Shown(exhibit, record.experiment, record, tuple(compare(record, theory) for theory in theories)), surveyed
+    exhibit = Exhibit(
+        claim=title,
+        source="",
+        experiment=lambda: record.experiment,
+        watch=record.watch,
+        theories=tuple(theories),
+    )
+    return Shown(
+        exhibit, record.experiment, record, tuple(compare(record, theory) for theory in theories)
+    ), surveyed

@@ -25,7 +25,8 @@ else:
 
 
 class Rule(Part):
-    """How parameters move. A rule that flows gives `velocity`; one that steps gives `init` and `update`."""
+    """How parameters move. A rule that flows gives `velocity`; one that steps gives `init` and
+    `update`."""
 
     flows: ClassVar[bool] = False
     family: ClassVar[str] = "sgd"
@@ -33,14 +34,16 @@ class Rule(Part):
     if TYPE_CHECKING:
 
         def __getattr__(self, name: str) -> Any:
-            """Which knobs one has is for its kind to say: of what may be any kind a checker lets every name pass."""
+            """Which knobs one has is for its kind to say: of what may be any kind a checker lets
+            every name pass."""
 
     def init(self, params: Params) -> PyTree:
         """The memory of a rule that has seen nothing."""
         return ()
 
     def begin(self, system: System, params: Params) -> PyTree:
-        """The memory at t = 0 of a run, for a rule to which it is not the same wherever the run starts."""
+        """The memory at t = 0 of a run, for a rule to which it is not the same wherever the run
+        starts."""
         return self.init(params)
 
     def check(self, system: System) -> None:
@@ -48,24 +51,55 @@ class Rule(Part):
 
 
 class SteppingRule(Rule):
-    """A rule with a base rate; t is the sum of the rates, step * rate where it is constant. The scaling's factors multiply each layer's update.
+    """A rule with a base rate; t is the sum of the rates, step * rate where it is constant. The
+    scaling's factors multiply each layer's update.
 
-    `schedule` is a factor on the whole step. `clip` bounds the norm of the whole gradient before the rule sees it. Weight decay subtracts
-    rate * decay * params from each step, or where `coupled` adds decay * params to the gradient that the rule sees.
+    `schedule` is a factor on the whole step. `clip` bounds the norm of the whole gradient before
+    the rule sees it. Weight decay subtracts rate * decay * params from each step, or where
+    `coupled` adds decay * params to the gradient that the rule sees.
 
-    Decay beside the step is free of the scaling's factors, so that one tuned at a width holds at every other: every weight loses the same share of itself,
-    as in Yang et al. 2022 (in their code, decay is multiplied by the width where the rate is divided by it) and as under one rate for all. With
-    `decay_scaled` a layer loses factor * rate * decay, as in PyTorch where a group with a rate of its own keeps the decay of the others.
+    Decay beside the step is free of the scaling's factors, so that one tuned at a width holds at
+    every other: every weight loses the same share of itself, as in Yang et al. 2022 (in their code,
+    decay is multiplied by the width where the rate is divided by it) and as under one rate for all.
+    With `decay_scaled` a layer loses factor * rate * decay, as in PyTorch where a group with a rate
+    of its own keeps the decay of the others.
     """
 
-    rate: Knob = knob(default=0.1, above=0, meaning="base rate: what the update is multiplied by, in param²/loss")
-    schedule: Schedule = part(default=Constant(), kw_only=True, meaning="factor on the whole step, as a function of the step count")
-    decay: Knob | None = knob(default=None, at_least=0, kw_only=True, meaning="weight decay: each step also subtracts rate * decay * params")
-    coupled: bool = structure(default=False, kw_only=True, meaning="whether decay * params is added to the gradient instead, as an L2 penalty would be")
-    clip: Knob | None = knob(
-        default=None, above=0, kw_only=True, meaning="the most that the norm of the whole gradient may be; a longer one is shortened to it"
+    rate: Knob = knob(
+        default=0.1, above=0, meaning="base rate: what the update is multiplied by, in param²/loss"
     )
-    decay_scaled: bool = structure(default=False, kw_only=True, since="0.5", meaning="whether the scaling's factor on a layer's rate multiplies its decay too")
+    schedule: Schedule = part(
+        default=Constant(),
+        kw_only=True,
+        meaning="factor on the whole step, as a function of the step count",
+    )
+    decay: Knob | None = knob(
+        default=None,
+        at_least=0,
+        kw_only=True,
+        meaning="weight decay: each step also subtracts rate * decay * params",
+    )
+    coupled: bool = structure(
+        default=False,
+        kw_only=True,
+        meaning=(
+            "whether decay * params is added to the gradient instead, as an L2 penalty would be"
+        ),
+    )
+    clip: Knob | None = knob(
+        default=None,
+        above=0,
+        kw_only=True,
+        meaning=(
+            "the most that the norm of the whole gradient may be; a longer one is shortened to it"
+        ),
+    )
+    decay_scaled: bool = structure(
+        default=False,
+        kw_only=True,
+        since="0.5",
+        meaning="whether the scaling's factor on a layer's rate multiplies its decay too",
+    )
 
     def coherent(self):
         if self.coupled and self.decay_scaled:
@@ -73,9 +107,14 @@ class SteppingRule(Rule):
             raise refused(type(self).__name__, "one of coupled and decay_scaled", "both", remedy)
 
     def fading(self, factor: float | None = 1.0) -> float:
-        """What decay takes off weights of this factor on their rate, per unit of time and of themselves; NaN where the factor is none and would count."""
+        """What decay takes off weights of this factor on their rate, per unit of time and of
+        themselves; NaN where the factor is none and would count."""
         decay = 0.0 if self.decay is None else float(self.decay)
-        return decay * (math.nan if factor is None else factor) if decay and (self.coupled or self.decay_scaled) else decay
+        return (
+            decay * (math.nan if factor is None else factor)
+            if decay and (self.coupled or self.decay_scaled)
+            else decay
+        )
 
     def elapsed(self, step: Steps, since: Steps = 0) -> Factors:
         """The time from one step to another: the sum of the rates between them."""
@@ -87,19 +126,23 @@ class SteppingRule(Rule):
         return isinstance(self.schedule, Constant) and self.decay is None and self.clip is None
 
     def edge(self, top: float) -> tuple[str, float] | None:
-        """(in words, in numbers) the rate above which this rule diverges on a quadratic of top curvature `top`; None where no such rate is known."""
+        """(in words, in numbers) the rate above which this rule diverges on a quadratic of top
+        curvature `top`; None where no such rate is known."""
         return None
 
     def view(self, system: System, state: State) -> System:
         """The landscape this step sees: all training samples unless the rule draws a batch."""
         return system
 
-    def update(self, system: System, gradient: Params, memory: PyTree, params: Params) -> tuple[Params, PyTree]:
+    def update(
+        self, system: System, gradient: Params, memory: PyTree, params: Params
+    ) -> tuple[Params, PyTree]:
         """(what is added to params, the new memory)."""
         raise NotImplementedError
 
     def moved(self, system: System, gradient: Params, state: State) -> tuple[Params, PyTree]:
-        """(what is added to params, the new memory) with clipping, decay and schedule: the step that is taken."""
+        """(what is added to params, the new memory) with clipping, decay and schedule: the step
+        that is taken."""
         params = state.params
         if self.clip is not None:
             gradient, _ = optax.clip_by_global_norm(self.clip).update(gradient, optax.EmptyState())
@@ -122,34 +165,52 @@ class SteppingRule(Rule):
         return jax.tree.map(lambda p, f: jnp.full_like(p, f), params, found)
 
     def preconditioner(self, system: System, memory: PyTree, params: Params) -> Params | None:
-        """What multiplies the gradient in the step with the memory held fixed, weight by weight, beside the rate; None where the rule is of another form."""
+        """What multiplies the gradient in the step with the memory held fixed, weight by weight,
+        beside the rate; None where the rule is of another form."""
         return None
 
     def scaled(self, system: System, updates: Params, params: Params) -> Params:
         """Updates times the rate factors of the architecture's scaling."""
         factors = system.architecture.rate_factors(params, self.family)
-        return jax.tree.map(lambda u, f: u if isinstance(f, (int, float)) and f == 1 else jnp.asarray(f, u.dtype) * u, updates, factors)
+        return jax.tree.map(
+            lambda u, f: (
+                u if isinstance(f, (int, float)) and f == 1 else jnp.asarray(f, u.dtype) * u
+            ),
+            updates,
+            factors,
+        )
 
 
 class BatchedRule(SteppingRule):
     """A stepping rule that may draw a batch each step.
 
-    `batch` = 0 sees every sample. `sampling`: `replacement` draws independently, `subset` draws distinct samples anew each step, `epoch` goes through
-    a fresh shuffle of all n once every n // batch steps (a remainder of n is left out of that epoch).
+    `batch` = 0 sees every sample. `sampling`: `replacement` draws independently, `subset` draws
+    distinct samples anew each step, `epoch` goes through a fresh shuffle of all n once every n //
+    batch steps (a remainder of n is left out of that epoch).
     """
 
-    batch: int = structure(default=0, at_least=0, kw_only=True, meaning="samples in a step's batch; 0: all of them")
+    batch: int = structure(
+        default=0, at_least=0, kw_only=True, meaning="samples in a step's batch; 0: all of them"
+    )
     sampling: str = structure(
         default="replacement",
         choices=("replacement", "subset", "epoch"),
         kw_only=True,
-        meaning="how a batch is drawn: independently, distinct samples anew each step, or along a shuffle of all",
+        meaning=(
+            "how a batch is drawn: independently, distinct samples anew each step, or along a"
+            " shuffle of all"
+        ),
     )
 
     def check(self, system):
         n = system.train.X.shape[0]
         if self.batch > n:
-            raise refused(type(self).__name__, f"a batch of at most n = {n} samples", self.batch, "Lower the batch, or draw more samples")
+            raise refused(
+                type(self).__name__,
+                f"a batch of at most n = {n} samples",
+                self.batch,
+                "Lower the batch, or draw more samples",
+            )
         if self.batch:
             system.architecture.check(system.train.X[: self.batch])
 
@@ -170,7 +231,8 @@ class BatchedRule(SteppingRule):
 
 
 class OptaxRule(BatchedRule):
-    """A rule whose memory and update are an Optax transformation's; subclasses give `transformation`."""
+    """A rule whose memory and update are an Optax transformation's; subclasses give
+    `transformation`."""
 
     def transformation(self) -> "optax.GradientTransformation":
         """The transformation at this rule's knobs."""
@@ -185,22 +247,40 @@ class OptaxRule(BatchedRule):
 
 
 class FlowRule(Rule):
-    """A rule in continuous time: d(params)/dt = velocity, by an adaptive solver with error control between the clock's marks; subclasses give `velocity`.
+    """A rule in continuous time: d(params)/dt = velocity, by an adaptive solver with error control
+    between the clock's marks; subclasses give `velocity`.
 
-    Dormand-Prince 8(7) or Tsitouras 5(4) (Diffrax) at relative and absolute tolerance per step. A relative tolerance below ten times the round-off of the
-    precision is raised to it. Restarts at every mark of the clock. A span that would need more than `max_steps` steps leaves NaN, and the run says so.
+    Dormand-Prince 8(7) or Tsitouras 5(4) (Diffrax) at relative and absolute tolerance per step. A
+    relative tolerance below ten times the round-off of the precision is raised to it. Restarts at
+    every mark of the clock. A span that would need more than `max_steps` steps leaves NaN, and the
+    run says so.
     """
 
     flows: ClassVar[bool] = True
     rtol: Knob = knob(default=1e-8, above=0, meaning="the solver's relative tolerance, per step")
-    atol: Knob = knob(default=1e-10, above=0, meaning="the solver's absolute tolerance, per step, in units of the parameters")
-    solver: str = structure(default="tsit5", choices=("tsit5", "dopri8"), meaning="method of Tsitouras, 5(4), or of Dormand and Prince, 8(7)")
-    max_steps: int = structure(default=100_000, at_least=1, meaning="the most steps of the solver between two marks")
+    atol: Knob = knob(
+        default=1e-10,
+        above=0,
+        meaning="the solver's absolute tolerance, per step, in units of the parameters",
+    )
+    solver: str = structure(
+        default="tsit5",
+        choices=("tsit5", "dopri8"),
+        meaning="method of Tsitouras, 5(4), or of Dormand and Prince, 8(7)",
+    )
+    max_steps: int = structure(
+        default=100_000, at_least=1, meaning="the most steps of the solver between two marks"
+    )
 
     def check(self, system):
         if system.architecture.draws:
             remedy = "Drop the dropout, or choose a rule that steps"
-            raise refused(type(self).__name__, "a network that is the same at every moment", "one that draws anew at every step", remedy)
+            raise refused(
+                type(self).__name__,
+                "a network that is the same at every moment",
+                "one that draws anew at every step",
+                remedy,
+            )
         refuse_running(type(self).__name__, system.architecture)
 
     def velocity(self, system: System, params: Params, memory: PyTree = ()) -> Params:
@@ -211,9 +291,14 @@ class FlowRule(Rule):
         """(d(params)/dt, d(memory)/dt), for a flow that has a memory."""
         raise NotImplementedError
 
-    def advance(self, system: System, state: State, span: Float[Array, ""]) -> tuple[Params, PyTree, Bool[Array, ""]]:
+    def advance(
+        self, system: System, state: State, span: Float[Array, ""]
+    ) -> tuple[Params, PyTree, Bool[Array, ""]]:
         """(params and memory after `span`, whether the solver met its tolerance)."""
-        dtype, remembers = jax.tree.leaves(state.params)[0].dtype, bool(jax.tree.leaves(state.memory))
+        dtype, remembers = (
+            jax.tree.leaves(state.params)[0].dtype,
+            bool(jax.tree.leaves(state.memory)),
+        )
 
         def moving(t, y, args):
             return self.velocities(system, *y) if remembers else self.velocity(system, y)
@@ -228,7 +313,9 @@ class FlowRule(Rule):
             dt0=None,
             y0=(state.params, state.memory) if remembers else state.params,
             saveat=diffrax.SaveAt(t1=True),
-            stepsize_controller=diffrax.PIDController(rtol=jnp.maximum(self.rtol, finest), atol=self.atol),
+            stepsize_controller=diffrax.PIDController(
+                rtol=jnp.maximum(self.rtol, finest), atol=self.atol
+            ),
             max_steps=self.max_steps,
             throw=False,
         )
@@ -238,4 +325,8 @@ class FlowRule(Rule):
 
     def scaled(self, system: System, velocity: Params, params: Params) -> Params:
         """A velocity times the rate factors of the architecture's scaling."""
-        return jax.tree.map(lambda v, f: jnp.asarray(f, v.dtype) * v, velocity, system.architecture.rate_factors(params, self.family))
+        return jax.tree.map(
+            lambda v, f: jnp.asarray(f, v.dtype) * v,
+            velocity,
+            system.architecture.rate_factors(params, self.family),
+        )

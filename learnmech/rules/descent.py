@@ -1,4 +1,5 @@
-"""Descent: steps along the gradient, of all samples or of a batch, with or without momentum or noise."""
+"""Descent: steps along the gradient, of all samples or of a batch, with or without momentum or
+noise."""
 
 import zlib
 from typing import TYPE_CHECKING, ClassVar
@@ -36,7 +37,9 @@ class GradientDescent(SteppingRule):
 class SGD(BatchedRule):
     """params <- params - rate * gradient of a batch of `batch` samples."""
 
-    batch: int = structure(default=32, at_least=1, kw_only=True, meaning="samples in a step's batch")
+    batch: int = structure(
+        default=32, at_least=1, kw_only=True, meaning="samples in a step's batch"
+    )
     update: ClassVar = GradientDescent.update
     edge: ClassVar = GradientDescent.edge
     preconditioner: ClassVar = GradientDescent.preconditioner
@@ -47,9 +50,12 @@ class SGD(BatchedRule):
 
 
 class HeavyBall(OptaxRule):
-    """v <- momentum v + gradient, params <- params - rate v (Optax's trace).  Source: Polyak 1964."""
+    """v <- momentum v + gradient, params <- params - rate v (Optax's trace).  Source: Polyak
+    1964."""
 
-    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
+    momentum: Knob = knob(
+        default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step"
+    )
 
     def transformation(self):
         return optax.sgd(self.rate, momentum=self.momentum)
@@ -66,9 +72,12 @@ class HeavyBall(OptaxRule):
 
 
 class Nesterov(OptaxRule):
-    """v <- momentum v + gradient, params <- params - rate (gradient + momentum v).  Source: Nesterov 1983; Sutskever et al. 2013."""
+    """v <- momentum v + gradient, params <- params - rate (gradient + momentum v).  Source:
+    Nesterov 1983; Sutskever et al. 2013."""
 
-    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step")
+    momentum: Knob = knob(
+        default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step"
+    )
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
@@ -84,13 +93,21 @@ class Nesterov(OptaxRule):
 
 
 class MovingAverage(OptaxRule):
-    """m <- momentum m + (1 - momentum) gradient, params <- params - rate m: momentum as an exponential moving average, without bias correction."""
+    """m <- momentum m + (1 - momentum) gradient, params <- params - rate m: momentum as an
+    exponential moving average, without bias correction."""
 
-    momentum: Knob = knob(default=0.9, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
+    momentum: Knob = knob(
+        default=0.9,
+        at_least=0,
+        below=1,
+        meaning="share of the average of gradients that is kept at each step",
+    )
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
-        return optax.chain(optax.ema(self.momentum, debias=False), optax.scale_by_learning_rate(self.rate))
+        return optax.chain(
+            optax.ema(self.momentum, debias=False), optax.scale_by_learning_rate(self.rate)
+        )
 
     def edge(self, top):
         b = float(self.momentum)
@@ -102,26 +119,40 @@ class MovingAverage(OptaxRule):
 
 
 class Langevin(BatchedRule):
-    """params <- params - rate * gradient + sqrt(2 rate temperature) xi, xi ~ N(0, 1) for each weight; settles at exp(-loss/temperature) as rate -> 0.
+    """params <- params - rate * gradient + sqrt(2 rate temperature) xi, xi ~ N(0, 1) for each
+    weight; settles at exp(-loss/temperature) as rate -> 0.
 
-    The noise is a function of the run's key, the step and the weight's path alone. A layer whose rate has a factor f has f for the noise's variance too.
-    Source: Welling & Teh 2011.
+    The noise is a function of the run's key, the step and the weight's path alone. A layer whose
+    rate has a factor f has f for the noise's variance too. Source: Welling & Teh 2011.
     """
 
-    temperature: Knob = knob(default=1e-3, at_least=0, meaning="strength of the noise, in units of the loss: it settles at exp(-loss/temperature)")
+    temperature: Knob = knob(
+        default=1e-3,
+        at_least=0,
+        meaning="strength of the noise, in units of the loss: it settles at exp(-loss/temperature)",
+    )
     update: ClassVar = GradientDescent.update
     edge: ClassVar = GradientDescent.edge
     preconditioner: ClassVar = GradientDescent.preconditioner
 
     def moved(self, system, gradient, state):
         update, memory = super().moved(system, gradient, state)
-        key, rate = jax.random.fold_in(state.key, state.step), self.rate * self.schedule.factor(state.step)
+        key, rate = (
+            jax.random.fold_in(state.key, state.step),
+            self.rate * self.schedule.factor(state.step),
+        )
 
         def shaken(path, moved, factor):
-            own = jax.random.fold_in(key, zlib.crc32(f"langevin {jax.tree_util.keystr(path)}".encode()) & 0x7FFFFFFF)
-            return moved + jnp.sqrt(2 * rate * self.temperature * factor).astype(moved.dtype) * jax.random.normal(own, moved.shape, moved.dtype)
+            own = jax.random.fold_in(
+                key, zlib.crc32(f"langevin {jax.tree_util.keystr(path)}".encode()) & 0x7FFFFFFF
+            )
+            return moved + jnp.sqrt(2 * rate * self.temperature * factor).astype(
+                moved.dtype
+            ) * jax.random.normal(own, moved.shape, moved.dtype)
 
-        return jax.tree_util.tree_map_with_path(shaken, update, self.factors(system, state.params)), memory
+        return jax.tree_util.tree_map_with_path(
+            shaken, update, self.factors(system, state.params)
+        ), memory
 
     @classmethod
     def example(cls):

@@ -1,4 +1,5 @@
-"""Schedules: how the rate changes with the step, as a factor on the base rate, and the time that has passed under it."""
+"""Schedules: how the rate changes with the step, as a factor on the base rate, and the time that
+has passed under it."""
 
 import jax
 import jax.numpy as jnp
@@ -14,7 +15,8 @@ Factors = Float[Array, "..."] | float | np.floating
 
 
 class Schedule(Part):
-    """A factor on the base rate at each step, and its sum over the steps before: t = rate * total(step)."""
+    """A factor on the base rate at each step, and its sum over the steps before: t = rate *
+    total(step)."""
 
     def factor(self, step: Steps) -> Factors:
         """The factor at these steps, counted from 0."""
@@ -36,9 +38,12 @@ class Constant(Schedule):
 
 
 class WarmUp(Schedule):
-    """From rate/steps in even parts to the whole rate, which is reached at step `steps` - 1 and kept: factor min(1, (j + 1)/steps)."""
+    """From rate/steps in even parts to the whole rate, which is reached at step `steps` - 1 and
+    kept: factor min(1, (j + 1)/steps)."""
 
-    steps: Knob = knob(default=100, whole=True, at_least=1, meaning="steps until the whole rate is reached")
+    steps: Knob = knob(
+        default=100, whole=True, at_least=1, meaning="steps until the whole rate is reached"
+    )
 
     def factor(self, step):
         return _room(step).minimum(1.0, (step + 1) / self.steps)
@@ -49,19 +54,27 @@ class WarmUp(Schedule):
 
 
 class Cosine(Schedule):
-    """A warm-up of `warmup` steps, then half a cosine down to `end` of the rate at step `steps`, kept from there on.
+    """A warm-up of `warmup` steps, then half a cosine down to `end` of the rate at step `steps`,
+    kept from there on.
 
-    factor min(1, (j + 1)/warmup), then end + (1 - end)(1 + cos(pi (j - warmup)/(steps - warmup)))/2.  Source: Loshchilov & Hutter 2017.
+    factor min(1, (j + 1)/warmup), then end + (1 - end)(1 + cos(pi (j - warmup)/(steps -
+    warmup)))/2.  Source: Loshchilov & Hutter 2017.
     """
 
-    steps: Knob = knob(default=1000, whole=True, at_least=1, meaning="the step at which the end is reached")
+    steps: Knob = knob(
+        default=1000, whole=True, at_least=1, meaning="the step at which the end is reached"
+    )
     warmup: Knob = knob(default=0, whole=True, at_least=0, meaning="steps of the warm-up before")
-    end: Knob = knob(default=0.0, at_least=0, at_most=1, meaning="share of the rate that is left at the end")
+    end: Knob = knob(
+        default=0.0, at_least=0, at_most=1, meaning="share of the rate that is left at the end"
+    )
 
     def coherent(self):
         if int(self.warmup) >= int(self.steps):
             got = f"warmup = {int(self.warmup)}, steps = {int(self.steps)}"
-            raise refused("Cosine", "a warm-up shorter than the whole", got, "Lower warmup, or raise steps")
+            raise refused(
+                "Cosine", "a warm-up shorter than the whole", got, "Lower warmup, or raise steps"
+            )
 
     def factor(self, step):
         xp, length = _room(step), self.steps - self.warmup
@@ -84,8 +97,12 @@ class Cosine(Schedule):
 class Step(Schedule):
     """The rate times `factor_each` once every `every` steps: factor_each^floor(j/every)."""
 
-    every: Knob = knob(default=100, whole=True, at_least=1, meaning="steps from one drop to the next")
-    factor_each: Knob = knob(default=0.1, above=0, at_most=1, meaning="what each drop multiplies the rate by")
+    every: Knob = knob(
+        default=100, whole=True, at_least=1, meaning="steps from one drop to the next"
+    )
+    factor_each: Knob = knob(
+        default=0.1, above=0, at_most=1, meaning="what each drop multiplies the rate by"
+    )
 
     def factor(self, step):
         return self.factor_each ** (step // self.every)
@@ -95,7 +112,11 @@ class Step(Schedule):
         falls = 1 - self.factor_each
         # (1 - f^k)/(1 - f), which is k where f = 1
         xp = _room(step)
-        powers = xp.where(falls == 0, whole, -xp.expm1(whole * xp.log(self.factor_each)) / xp.where(falls == 0, 1, falls))
+        powers = xp.where(
+            falls == 0,
+            whole,
+            -xp.expm1(whole * xp.log(self.factor_each)) / xp.where(falls == 0, 1, falls),
+        )
         return self.every * powers + rest * self.factor_each**whole
 
 

@@ -1,4 +1,5 @@
-"""Spectral rules: each matrix moved along the polar factor of its gradient, so that all its singular directions move alike."""
+"""Spectral rules: each matrix moved along the polar factor of its gradient, so that all its
+singular directions move alike."""
 
 import dataclasses
 from typing import TYPE_CHECKING, ClassVar
@@ -22,33 +23,66 @@ NEWTON_SCHULZ = (3.4445, -4.7750, 2.0315)
 
 
 class Muon(OptaxRule):
-    """Momentum whose matrices are made nearly orthogonal by Newton-Schulz iterations; vectors are moved by Adam at the same rate (Optax's muon).
+    """Momentum whose matrices are made nearly orthogonal by Newton-Schulz iterations; vectors are
+    moved by Adam at the same rate (Optax's muon).
 
-    m <- momentum m + (1 - momentum) gradient, bias corrected, Nesterov's form where `nesterov`; O = X/|X|_F iterated by a X + b XX'X + c (XX')^2 X with the
-    published coefficients; params <- params - rate * shape factor * O. `shape`: `width` is sqrt(max(1, out/in)), `rms` is 0.2 sqrt(max(out, in)),
-    which gives each entry the size of an Adam step.  Source: Jordan et al. 2024; Liu et al. 2025 (rms).
+    m <- momentum m + (1 - momentum) gradient, bias corrected, Nesterov's form where `nesterov`; O =
+    X/|X|_F iterated by a X + b XX'X + c (XX')^2 X with the published coefficients; params <- params
+    - rate * shape factor * O. `shape`: `width` is sqrt(max(1, out/in)), `rms` is 0.2 sqrt(max(out,
+    in)), which gives each entry the size of an Adam step.  Source: Jordan et al. 2024; Liu et al.
+    2025 (rms).
 
-    Without `debiased` it is PyTorch's torch.optim.Muon (adjust_lr_fn "original" is `width`, "match_rms_adamw" is `rms`): m as it is, X = m, or where
-    `nesterov` (1 - momentum) gradient + momentum m, and vectors by Adam without Nesterov's form. Two things differ, by less than they say: PyTorch iterates
-    in bfloat16, and divides by max(|X|_F, eps).
+    Without `debiased` it is PyTorch's torch.optim.Muon (adjust_lr_fn "original" is `width`,
+    "match_rms_adamw" is `rms`): m as it is, X = m, or where `nesterov` (1 - momentum) gradient +
+    momentum m, and vectors by Adam without Nesterov's form. Two things differ, by less than they
+    say: PyTorch iterates in bfloat16, and divides by max(|X|_F, eps).
     """
 
     family: ClassVar[str] = "spectral"
-    rate: Knob = knob(default=0.02, above=0, meaning="base rate: the spectral norm of a square matrix's step, in units of the parameters")
-    momentum: Knob = knob(default=0.95, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step")
-    eps: Knob = knob(default=1e-8, above=0, meaning="what is added to the norm that divides a matrix, in loss/param")
-    nesterov: bool = structure(default=True, meaning="whether this step's gradient counts once more beside the average")
+    rate: Knob = knob(
+        default=0.02,
+        above=0,
+        meaning=(
+            "base rate: the spectral norm of a square matrix's step, in units of the parameters"
+        ),
+    )
+    momentum: Knob = knob(
+        default=0.95,
+        at_least=0,
+        below=1,
+        meaning="share of the average of gradients that is kept at each step",
+    )
+    eps: Knob = knob(
+        default=1e-8,
+        above=0,
+        meaning="what is added to the norm that divides a matrix, in loss/param",
+    )
+    nesterov: bool = structure(
+        default=True, meaning="whether this step's gradient counts once more beside the average"
+    )
     iterations: int = structure(default=5, at_least=1, meaning="Newton-Schulz iterations of a step")
     shape: str = structure(
-        default="width", choices=("width", "rms"), meaning="factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
+        default="width",
+        choices=("width", "rms"),
+        meaning=(
+            "factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
+        ),
     )
-    debiased: bool = structure(default=True, since="0.5", meaning="whether the bias of the average's start at 0 is corrected; false: as PyTorch's")
+    debiased: bool = structure(
+        default=True,
+        since="0.5",
+        meaning="whether the bias of the average's start at 0 is corrected; false: as PyTorch's",
+    )
 
     def transformation(self):
         if not self.debiased:
             # of a momentum of 0 nothing is to be corrected, and the average is made before
-            plain = dataclasses.replace(self, momentum=0.0, nesterov=False, debiased=True).transformation()
-            return optax.chain(optax.masked(_average(self.momentum, self.nesterov), _matrices), plain)
+            plain = dataclasses.replace(
+                self, momentum=0.0, nesterov=False, debiased=True
+            ).transformation()
+            return optax.chain(
+                optax.masked(_average(self.momentum, self.nesterov), _matrices), plain
+            )
         # Optax's matrices act from the right, ours from the left
         across = optax.contrib.MuonDimensionNumbers(reduction_axis=1, output_axis=0)
         return optax.contrib.muon(
@@ -59,7 +93,9 @@ class Muon(OptaxRule):
             eps=self.eps,
             nesterov=self.nesterov,
             consistent_rms=0.2 if self.shape == "rms" else None,
-            muon_weight_dimension_numbers=lambda params: jax.tree.map(lambda w: across if jnp.ndim(w) == 2 else None, params),
+            muon_weight_dimension_numbers=lambda params: jax.tree.map(
+                lambda w: across if jnp.ndim(w) == 2 else None, params
+            ),
         )
 
     @classmethod
@@ -72,27 +108,50 @@ def _matrices(params):
 
 
 def _average(momentum, nesterov):
-    """m <- momentum m + (1 - momentum) gradient, from 0; m, or in Nesterov's form momentum m + (1 - momentum) gradient."""
+    """m <- momentum m + (1 - momentum) gradient, from 0; m, or in Nesterov's form momentum m +
+    (1 - momentum) gradient."""
     ema = optax.ema(momentum, debias=False)
 
     def update(gradient, state, params=None):
         m, state = ema.update(gradient, state, params)
-        return (jax.tree.map(lambda m, g: momentum * m + (1 - momentum) * g, m, gradient) if nesterov else m), state
+        return (
+            jax.tree.map(lambda m, g: momentum * m + (1 - momentum) * g, m, gradient)
+            if nesterov
+            else m
+        ), state
 
     return optax.GradientTransformation(ema.init, update)
 
 
 class SpectralDescent(BatchedRule):
-    """params <- params - rate * polar factor of the gradient, U V' of its modes U diag(s) V' with s > 0: steepest descent in the spectral norm.
+    """params <- params - rate * polar factor of the gradient, U V' of its modes U diag(s) V' with s
+    > 0: steepest descent in the spectral norm.
 
-    At eps > 0 a mode moves by s/(s + eps). With a `momentum` it is the polar factor of m <- momentum m + (1 - momentum) gradient, from 0 and without bias
-    correction, which at eps = 0 is no other than of m <- momentum m + gradient.  Source: Carlson et al. 2015; Bernstein & Newhouse 2024.
+    At eps > 0 a mode moves by s/(s + eps). With a `momentum` it is the polar factor of m <-
+    momentum m + (1 - momentum) gradient, from 0 and without bias correction, which at eps = 0 is no
+    other than of m <- momentum m + gradient.  Source: Carlson et al. 2015; Bernstein & Newhouse
+    2024.
     """
 
     family: ClassVar[str] = "spectral"
-    rate: Knob = knob(default=0.02, above=0, meaning="base rate: the spectral norm of a step, in units of the parameters")
-    eps: Knob = knob(default=0.0, at_least=0, meaning="strength of a gradient's modes below which they move less than the rate, in loss/param")
-    momentum: Knob | None = knob(default=None, at_least=0, below=1, meaning="share of the average of gradients that is kept at each step; none: no average")
+    rate: Knob = knob(
+        default=0.02,
+        above=0,
+        meaning="base rate: the spectral norm of a step, in units of the parameters",
+    )
+    eps: Knob = knob(
+        default=0.0,
+        at_least=0,
+        meaning=(
+            "strength of a gradient's modes below which they move less than the rate, in loss/param"
+        ),
+    )
+    momentum: Knob | None = knob(
+        default=None,
+        at_least=0,
+        below=1,
+        meaning="share of the average of gradients that is kept at each step; none: no average",
+    )
 
     def init(self, params):
         only_matrices(type(self).__name__, params)
@@ -100,8 +159,17 @@ class SpectralDescent(BatchedRule):
 
     def update(self, system, gradient, memory, params):
         if self.momentum is not None:
-            gradient = memory = jax.tree.map(lambda m, g: self.momentum * m + (1 - self.momentum) * g, memory, gradient)
-        return self.scaled(system, jax.tree.map(lambda g: -self.rate * polar_factor(g, self.eps), gradient), params), memory
+            gradient = memory = jax.tree.map(
+                lambda m, g: self.momentum * m + (1 - self.momentum) * g, memory, gradient
+            )
+        return (
+            self.scaled(
+                system,
+                jax.tree.map(lambda g: -self.rate * polar_factor(g, self.eps), gradient),
+                params,
+            ),
+            memory,
+        )
 
     @classmethod
     def example(cls):
@@ -113,13 +181,23 @@ def only_matrices(who: str, params: Params) -> None:
     for path, leaf in leaves_by_path(params).items():
         if jnp.ndim(leaf) != 2:
             got = f"{path}, an array of {jnp.ndim(leaf)} axes"
-            raise refused(who, "weights that are matrices", got, "Drop biases and gains, or choose Muon, which moves what is no matrix by Adam")
+            raise refused(
+                who,
+                "weights that are matrices",
+                got,
+                "Drop biases and gains, or choose Muon, which moves what is no matrix by Adam",
+            )
 
 
 def polar_factor(G: Float[Array, "out in"], eps: float | Array) -> Float[Array, "out in"]:
     """U diag(s/(s + eps)) V' of G = U diag(s) V'; modes below round-off of the largest are none."""
     if jnp.ndim(G) != 2:
-        raise refused("The polar factor", "a matrix", f"an array of {jnp.ndim(G)} axes", "Choose Muon, which moves vectors by Adam")
+        raise refused(
+            "The polar factor",
+            "a matrix",
+            f"an array of {jnp.ndim(G)} axes",
+            "Choose Muon, which moves vectors by Adam",
+        )
     # LAPACK was seen never to return from a matrix with an infinite entry; from one of NaN it does
     G = jnp.where(jnp.isfinite(G).all(), G, jnp.nan)
     U, s, V = jnp.linalg.svd(G, full_matrices=False)

@@ -1,4 +1,5 @@
-"""Estimates: what a run takes in time and space, before it is made, and whether there is room for it."""
+"""Estimates: what a run takes in time and space, before it is made, and whether there is room
+for it."""
 
 import shutil
 from pathlib import Path
@@ -16,12 +17,14 @@ from learnmech.march.watching import mark_bytes, shapes_in
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import BUDGET, interval, size_of
 
-# What a step costs, roughly, on two cores, and how often a flow looks at its field between two marks.
+# What a step costs, roughly, on two cores, and how often a flow looks at its field between two
+# marks.
 STEP_SECONDS, FLOPS, FLOW_EVALUATIONS = 5e-6, 2e10, 20
 
 
 class Estimate(NamedTuple):
-    """What a run takes: seconds, bytes of its readings, of one mark's readings at most, and of its checkpoints at most; `parts` (name, seconds)."""
+    """What a run takes: seconds, bytes of its readings, of one mark's readings at most, and of
+    its checkpoints at most; `parts` (name, seconds)."""
 
     seconds: float
     readings: int
@@ -31,7 +34,10 @@ class Estimate(NamedTuple):
 
     def __str__(self):
         named = in_parts(dict(self.parts))
-        return f"about {duration(self.seconds)}{named}; {said(self.readings)} of readings and at most {said(self.checkpoints)} of checkpoints"
+        return (
+            f"about {duration(self.seconds)}{named}; {said(self.readings)} of readings and at most"
+            f" {said(self.checkpoints)} of checkpoints"
+        )
 
 
 def duration(seconds: float) -> str:
@@ -42,26 +48,55 @@ def duration(seconds: float) -> str:
 
 
 def in_parts(parts: dict[str, float]) -> str:
-    """` (compiling 6 s, steps 4 s)`: what takes part in it, the rest left away where it is nothing."""
+    """` (compiling 6 s, steps 4 s)`: what takes part in it, the rest left away where it is
+    nothing."""
     whole = sum(parts.values())
-    named = [f"{name} {duration(seconds)}" for name, seconds in parts.items() if seconds >= 0.01 * whole and seconds > 0]
+    named = [
+        f"{name} {duration(seconds)}"
+        for name, seconds in parts.items()
+        if seconds >= 0.01 * whole and seconds > 0
+    ]
     return f" ({', '.join(named)})" if len(named) > 1 or (named and len(parts) > 1) else ""
 
 
 def seconds_of(start: Start) -> float:
-    """Seconds for all steps, by what a step costs roughly: from shapes alone, to cut a run into blocks (`pace` measures)."""
-    seen = start.system.train.X.shape[0] if start.system.reduced is None else start.system.train.X.shape[1]
-    per_step = STEP_SECONDS + 6 * seen * sum(leaf.size for leaf in jax.tree.leaves(start.state.params)) / FLOPS
-    steps = len(start.marks.times) * FLOW_EVALUATIONS if start.marks.steps is None else start.marks.steps[-1]
+    """Seconds for all steps, by what a step costs roughly: from shapes alone, to cut a run into
+    blocks (`pace` measures)."""
+    seen = (
+        start.system.train.X.shape[0]
+        if start.system.reduced is None
+        else start.system.train.X.shape[1]
+    )
+    per_step = (
+        STEP_SECONDS
+        + 6 * seen * sum(leaf.size for leaf in jax.tree.leaves(start.state.params)) / FLOPS
+    )
+    steps = (
+        len(start.marks.times) * FLOW_EVALUATIONS
+        if start.marks.steps is None
+        else start.marks.steps[-1]
+    )
     return float(steps * per_step)
 
 
-def room(course: Course, watch: tuple[Instrument, ...], budget: int = BUDGET, first: int = 0) -> tuple[int, int, int]:
-    """Bytes (of all readings from mark `first` on, of one mark's at most, of checkpoints at most)."""
+def room(
+    course: Course, watch: tuple[Instrument, ...], budget: int = BUDGET, first: int = 0
+) -> tuple[int, int, int]:
+    """Bytes (of all readings from mark `first` on, of one mark's at most, of checkpoints at
+    most)."""
     shapes = shapes_in(course.start, watch)
-    weights = {every: sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in group.values()) for every, group in shapes.items()}
-    readings = sum(weight * len(due_marks(every, first, len(course.places))) for every, weight in weights.items())
-    kept = min((course.last // interval(course, budget) + len(course.events) + 1) * size_of(course), budget + (len(course.events) + 1) * size_of(course))
+    weights = {
+        every: sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in group.values())
+        for every, group in shapes.items()
+    }
+    readings = sum(
+        weight * len(due_marks(every, first, len(course.places)))
+        for every, weight in weights.items()
+    )
+    kept = min(
+        (course.last // interval(course, budget) + len(course.events) + 1) * size_of(course),
+        budget + (len(course.events) + 1) * size_of(course),
+    )
     return readings, mark_bytes(course.start, watch), kept
 
 
@@ -69,10 +104,17 @@ def check_room(who: str, needed: int, folder: Path | None) -> None:
     """Refuse what does not fit on the disk of a folder, or into memory where there is none."""
     if folder is None:
         free, where = free_memory(), "of free memory"
-        remedy = "Watch seldomer (every), slices or reductions, take fewer marks, or write to a folder"
+        remedy = (
+            "Watch seldomer (every), slices or reductions, take fewer marks, or write to a folder"
+        )
     else:
         there = next(path for path in (folder, *folder.resolve().parents) if path.exists())
         free, where = shutil.disk_usage(there).free, f"free on the disk of {folder}"
         remedy = "Watch seldomer (every), slices or reductions, or take fewer marks"
     if needed > 0.9 * free:
-        raise refused(who, f"room for {said(needed)} of readings and checkpoints", f"{said(free)} {where}", remedy)
+        raise refused(
+            who,
+            f"room for {said(needed)} of readings and checkpoints",
+            f"{said(free)} {where}",
+            remedy,
+        )

@@ -1,4 +1,5 @@
-"""Pace: what a run takes, measured in place by a few steps and one reading of its own compiled program."""
+"""Pace: what a run takes, measured in place by a few steps and one reading of its own compiled
+program."""
 
 import time
 from pathlib import Path
@@ -18,12 +19,14 @@ from learnmech.record.checkpoints import BUDGET
 from learnmech.runs.estimates import Estimate, room
 from learnmech.runs.running import block_size, parse_until
 
-# A measurement goes on for at least so long, so that a clock's grain and a busy machine do not decide it.
+# A measurement goes on for at least so long, so that a clock's grain and a busy machine do not
+# decide it.
 LEAST, REPEATS = 0.1, 3
 
 
 class Pace(NamedTuple):
-    """Seconds: of compiling the program, of one step (for flows of the span from a mark to the next), and {every: of one reading of that cadence}."""
+    """Seconds: of compiling the program, of one step (for flows of the span from a mark to the
+    next), and {every: of one reading of that cadence}."""
 
     compiling: float
     step: float
@@ -33,9 +36,15 @@ class Pace(NamedTuple):
         """What the whole run takes from mark `first` on, part by part."""
         marks, left = len(course.places), 1 - first / len(course.places)
         turns = (marks - 1 if course.flows else course.last) * left
-        read = sum(cost * len(due_marks(every, first, marks)) for every, cost in self.readings.items())
+        read = sum(
+            cost * len(due_marks(every, first, marks)) for every, cost in self.readings.items()
+        )
         # a stage after an event has a landscape or a rule of its own, and is compiled for itself
-        return {"compiling": self.compiling * (1 + len(course.events)), "steps": self.step * turns, "instruments": read}
+        return {
+            "compiling": self.compiling * (1 + len(course.events)),
+            "steps": self.step * turns,
+            "instruments": read,
+        }
 
 
 class _Program:
@@ -47,21 +56,41 @@ class _Program:
         self.until = parse_until(until, watch, course.start) if until else None
         # a function of its own is compiled anew, as in a process that has not run it yet
         compiled: Any = march
-        self.march = eqx.filter_jit(lambda *how, **named: compiled.__wrapped__(*how, **named)) if own else march
+        self.march = (
+            eqx.filter_jit(lambda *how, **named: compiled.__wrapped__(*how, **named))
+            if own
+            else march
+        )
 
     def seconds(self, gaps: np.ndarray, first: int = 0, lead: int = 0) -> float:
         """How long one stretch takes."""
         course, start = self.course, self.course.start
         stage = course.begin()
-        way = way_of(np.concatenate([gaps, np.full(self.size - len(gaps), -1, gaps.dtype)]), course.flows, first, lead)
+        way = way_of(
+            np.concatenate([gaps, np.full(self.size - len(gaps), -1, gaps.dtype)]),
+            course.flows,
+            first,
+            lead,
+        )
         since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
         began = time.perf_counter()
-        block = self.march(stage.system, stage.rule, start.state, start.state.params, self.watch, way, self.until, since=since, frozen=stage.frozen)
+        block = self.march(
+            stage.system,
+            stage.rule,
+            start.state,
+            start.state.params,
+            self.watch,
+            way,
+            self.until,
+            since=since,
+            frozen=stage.frozen,
+        )
         jax.block_until_ready(block.reached)
         return time.perf_counter() - began
 
     def best(self, *how, **named) -> float:
-        """The quickest of a few: what else the machine does only adds to it. Once where it takes long."""
+        """The quickest of a few: what else the machine does only adds to it. Once where it takes
+        long."""
         quickest = self.seconds(*how, **named)
         for _ in range(REPEATS - 1):
             if quickest < 1:
@@ -69,10 +98,14 @@ class _Program:
         return quickest
 
 
-def measured(course: Course, watch: tuple[Instrument, ...], until: str | None = None, own: bool = False) -> Pace:
-    """The pace of a run, from its start on: compile, take a few steps, read once. No state of the run is touched.
+def measured(
+    course: Course, watch: tuple[Instrument, ...], until: str | None = None, own: bool = False
+) -> Pace:
+    """The pace of a run, from its start on: compile, take a few steps, read once. No state of the
+    run is touched.
 
-    `own`: by a program compiled for this alone, so that what compiling takes is seen although a run has paid for it before.
+    `own`: by a program compiled for this alone, so that what compiling takes is seen although a run
+    has paid for it before.
     """
     program = _Program(course, watch, until, own)
     kind = float if course.flows else np.int64
@@ -105,7 +138,8 @@ def _stepped(program, nothing, idle) -> float:
 
 
 def _flown(program, idle) -> float:
-    """Seconds of the spans between marks, over the first of them: the work is in where the flow is steep, which is seldom only there."""
+    """Seconds of the spans between marks, over the first of them: the work is in where the flow
+    is steep, which is seldom only there."""
     gaps = np.diff(program.course.marks.times)
     if not len(gaps):
         return 0.0
@@ -118,12 +152,16 @@ def _flown(program, idle) -> float:
 
 
 def estimate(
-    experiment: Experiment | Start | Course | str | Path, watch: tuple[Instrument | str, ...] | None = None, budget: int = BUDGET, until: str | None = None
+    experiment: Experiment | Start | Course | str | Path,
+    watch: tuple[Instrument | str, ...] | None = None,
+    budget: int = BUDGET,
+    until: str | None = None,
 ) -> Estimate:
     """What a run that watches this takes in time and space.
 
-    The time is measured: the run's own program is compiled, takes a few steps from the start and reads once, which costs about one compilation
-    and one reading. It holds for this machine as busy as it is now, and for steps, readings and spans of a flow like the first ones.
+    The time is measured: the run's own program is compiled, takes a few steps from the start and
+    reads once, which costs about one compilation and one reading. It holds for this machine as busy
+    as it is now, and for steps, readings and spans of a flow like the first ones.
     """
     if isinstance(experiment, Course):
         course = experiment

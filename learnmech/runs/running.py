@@ -40,7 +40,8 @@ ROUNDED = 256
 
 
 class Progress(NamedTuple):
-    """How far a run is: marks reached of all, the last step and time, and the last training loss where it is watched."""
+    """How far a run is: marks reached of all, the last step and time, and the last training loss
+    where it is watched."""
 
     reached: int
     marks: int
@@ -50,7 +51,8 @@ class Progress(NamedTuple):
 
 
 class Flush(NamedTuple):
-    """One block of a run: its readings by cadence from mark `first` on, where the run can go on after it, whether it stopped here, and how far it is."""
+    """One block of a run: its readings by cadence from mark `first` on, where the run can go on
+    after it, whether it stopped here, and how far it is."""
 
     first: int
     readings: dict[int, dict[str, np.ndarray]]
@@ -64,12 +66,15 @@ class Flush(NamedTuple):
         return self.checkpoint.state
 
 
-_HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar("progress", default=None)
+_HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar(
+    "progress", default=None
+)
 
 
 @contextlib.contextmanager
 def heard(progress: Callable[[Progress], None]) -> Iterator[None]:
-    """Within it every run that is given no `progress` of its own tells this one: runs that a check or a sweep makes."""
+    """Within it every run that is given no `progress` of its own tells this one: runs that a
+    check or a sweep makes."""
     token = _HEARD.set(progress)
     try:
         yield
@@ -82,15 +87,28 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
     for sign in "<>":
         name, found, bound = text.partition(sign)
         if found:
-            scalars = [q.name for i in watch if i.every == 1 for q in i.quantities(start.system, start.state.params) if not q.axes]
+            scalars = [
+                q.name
+                for i in watch
+                if i.every == 1
+                for q in i.quantities(start.system, start.state.params)
+                if not q.axes
+            ]
             if name.strip() not in scalars:
-                raise refused("until", "a scalar quantity watched at every mark", repr(name.strip()), close(name.strip(), scalars))
+                raise refused(
+                    "until",
+                    "a scalar quantity watched at every mark",
+                    repr(name.strip()),
+                    close(name.strip(), scalars),
+                )
             try:
                 if np.isnan(float(bound)):
                     raise ValueError
                 return Until(name.strip(), sign == "<", np.asarray(float(bound)))
             except ValueError:
-                raise refused("until", "a number to compare with", repr(bound), "Write for example loss<1e-6") from None
+                raise refused(
+                    "until", "a number to compare with", repr(bound), "Write for example loss<1e-6"
+                ) from None
     raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
 
 
@@ -102,7 +120,8 @@ def stream(
     room: int = BLOCK_BYTES,
     after: Checkpoint | None = None,
 ) -> Iterator[Flush]:
-    """The run as blocks, each of about so many seconds and at most so many bytes, yielded as soon as it is whole; from a checkpoint where one is given."""
+    """The run as blocks, each of about so many seconds and at most so many bytes, yielded as
+    soon as it is whole; from a checkpoint where one is given."""
     course = start if isinstance(start, Course) else Course(start)
     start = course.start
     watch = watched(watch, start, course.later())
@@ -115,7 +134,13 @@ def stream(
         while stage.done < len(course.events) and course.end_of(stage) == place:
             stage, state = course.enter(stage, state)
             if stage.done == len(course.events) or course.end_of(stage) != place:
-                yield Flush(mark, {}, Checkpoint(place, stage.done, stage.anchors, state), False, _progress(course, mark, {}))
+                yield Flush(
+                    mark,
+                    {},
+                    Checkpoint(place, stage.done, stage.anchors, state),
+                    False,
+                    _progress(course, mark, {}),
+                )
         if stop is None:
             course.programs[stage.done] = watch, size
         end = min(course.end_of(stage), place + stride)
@@ -125,33 +150,60 @@ def stream(
         state, here, halted = block.state, int(block.reached), bool(block.halted)
         readings = {}
         for every, values in block.readings.items():
-            due = -(-(mark + here) // every) + -mark // every  # multiples of `every` from mark to mark + here - 1
+            due = (
+                -(-(mark + here) // every) + -mark // every
+            )  # multiples of `every` from mark to mark + here - 1
             readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
         first, mark, place = mark, mark + here, stretch.end
-        yield Flush(first, readings, Checkpoint(place, stage.done, stage.anchors, state), halted, _progress(course, mark, readings))
+        yield Flush(
+            first,
+            readings,
+            Checkpoint(place, stage.done, stage.anchors, state),
+            halted,
+            _progress(course, mark, readings),
+        )
         if halted or mark == len(course.places):
             return
         # the first block compiles; from then on a block is made as long as its time was planned
         if first:
-            stride = int(np.clip(stride * seconds / max(time.perf_counter() - began, 1e-9), max(stride // 4, 1), stride * 4))
+            stride = int(
+                np.clip(
+                    stride * seconds / max(time.perf_counter() - began, 1e-9),
+                    max(stride // 4, 1),
+                    stride * 4,
+                )
+            )
 
 
 def _progress(course, mark, readings):
     last, marks = max(mark - 1, 0), course.marks
     loss = readings.get(1, {}).get("loss", ())
     step = None if marks.steps is None else int(marks.steps[last])
-    return Progress(mark, len(course.places), step, float(marks.times[last]), float(loss[-1]) if len(loss) else None)
+    return Progress(
+        mark,
+        len(course.places),
+        step,
+        float(marks.times[last]),
+        float(loss[-1]) if len(loss) else None,
+    )
 
 
 def _on_bar(progress: Progress) -> tuple[int, int, str]:
     """How far a run is, as a bar shows it."""
     where = f"time {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
-    return progress.reached, progress.marks, where + ("" if progress.loss is None else f", loss {progress.loss:.4g}")
+    return (
+        progress.reached,
+        progress.marks,
+        where + ("" if progress.loss is None else f", loss {progress.loss:.4g}"),
+    )
 
 
 def gaps_of(start: Start) -> np.ndarray:
-    """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the last."""
-    return np.append(np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0)
+    """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the
+    last."""
+    return np.append(
+        np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0
+    )
 
 
 def _stride(course, size):
@@ -167,11 +219,14 @@ def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
 def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
     """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings.
 
-    Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met half way, not at the end.
+    Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met
+    half way, not at the end.
     """
     blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
     wanted = int(np.ceil(len(course.places) / blocks))
-    if wanted <= ROUNDED:  # so that runs on clocks that are somewhat longer or finer share a program
+    if (
+        wanted <= ROUNDED
+    ):  # so that runs on clocks that are somewhat longer or finer share a program
         wanted = 1 << (wanted - 1).bit_length()
     return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, wanted))
 
@@ -185,15 +240,16 @@ def run(
     budget: int = BUDGET,
     keep_data: bool | None = None,
 ) -> Record:
-    """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from which every state can be replayed.
+    """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from
+    which every state can be replayed.
 
-    With a `folder` all is written there while it runs: what is committed survives whatever happens, and `resume(folder)` goes on.
-    A folder that holds this very run, finished (`finished_before`), is read instead, and the record's notes say so: a notebook
-    can be run again from its top.
-    The folder carries a copy of the data files that are read (`keep_data`; None: where they are under 10 MB) and of the user's own
-    code, so that it is read back when these are gone or changed.
-    Ctrl-C keeps the blocks that are whole and says so in the record's notes.
-    `progress=True` shows a bar in a terminal or a notebook; a function is told how far it is after each block.
+    With a `folder` all is written there while it runs: what is committed survives whatever happens,
+    and `resume(folder)` goes on. A folder that holds this very run, finished (`finished_before`),
+    is read instead, and the record's notes say so: a notebook can be run again from its top. The
+    folder carries a copy of the data files that are read (`keep_data`; None: where they are under
+    10 MB) and of the user's own code, so that it is read back when these are gone or changed.
+    Ctrl-C keeps the blocks that are whole and says so in the record's notes. `progress=True` shows
+    a bar in a terminal or a notebook; a function is told how far it is after each block.
     """
     meant, watch = given(experiment, watch)
     course = Course(meant if isinstance(meant, Start) else prepare(meant))
@@ -214,29 +270,47 @@ def fork(
     changes: dict[str, object] | None = None,
     keep_data: bool | None = None,
 ) -> Record:
-    """A twin that leaves a run (a record, or its folder) at a step (for flows at the time of a mark) and goes on with these events; the parent stays as it is.
+    """A twin that leaves a run (a record, or its folder) at a step (for flows at the time of a
+    mark) and goes on with these events; the parent stays as it is.
 
-    Its experiment is the parent's with the events added, and with `changes` of the clock; run from the start it is the same to the bit
-    (a flow on other marks: to the tolerance of its solver).
-    An event that says no step happens where they part. What happens to the parent later happens to the twin too.
+    Its experiment is the parent's with the events added, and with `changes` of the clock; run from
+    the start it is the same to the bit (a flow on other marks: to the tolerance of its solver). An
+    event that says no step happens where they part. What happens to the parent later happens to the
+    twin too.
     """
     record = recorded("fork", record)
-    events = tuple(dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events)
+    events = tuple(
+        dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events
+    )
     early = [event for event in events if float(event.at) < at]
     if early:
-        raise refused("fork", f"events at {at:g} or later", f"{early[0]!r}", "Fork earlier, or move the event")
+        raise refused(
+            "fork", f"events at {at:g} or later", f"{early[0]!r}", "Fork earlier, or move the event"
+        )
     experiment = dataclasses.replace(record.experiment, events=(*record.experiment.events, *events))
     for path, value in (changes or {}).items():
         if not path.startswith("clock."):
-            raise refused("fork", "changes of the clock beside its events", path, "Turn the knob in an event (interventions.Change)")
+            raise refused(
+                "fork",
+                "changes of the clock beside its events",
+                path,
+                "Turn the knob in an event (interventions.Change)",
+            )
         experiment = experiment.with_value(path, value)
     course = Course(prepare(experiment, like=record.course.start if not changes else None))
     leaving = place_of(record, at)
     begun = _place_on(course, at) if changes else leaving
     after = checkpoint_at(record, leaving)._replace(place=begun)
-    parent = {"fingerprint": record.experiment.fingerprint, "made": record.provenance["made"], "place": after.place, "at": float(at)}
+    parent = {
+        "fingerprint": record.experiment.fingerprint,
+        "made": record.provenance["made"],
+        "place": after.place,
+        "at": float(at),
+    }
     parent |= {"folder": str(record.folder)} if record.folder else {}
-    watch = watched((record.watch or None) if watch is None else watch, course.start, course.later())
+    watch = watched(
+        (record.watch or None) if watch is None else watch, course.start, course.later()
+    )
     with bars.told(progress, "fork", _on_bar) as tell:
         return _performed(course, watch, until, tell, folder, budget, after, parent, keep_data)
 
@@ -245,33 +319,70 @@ def _place_on(course, at):
     """The place at which a fork begins on a clock of its own."""
     if not course.flows:
         if at > course.last:
-            raise refused("fork", f"a clock of at least {at:g} steps", f"{course.last}", "Lengthen clock.steps, or fork earlier")
+            raise refused(
+                "fork",
+                f"a clock of at least {at:g} steps",
+                f"{course.last}",
+                "Lengthen clock.steps, or fork earlier",
+            )
         return int(at)
     times = course.marks.times
     place = int(np.argmin(np.abs(times - at)))
     if abs(times[place] - at) > 1e-9 * times[-1]:
         raise refused(
-            "fork", f"a clock with a mark at {at:g}, where it begins", f"one at {times[place]:g}", "Choose clock.time and clock.marks so that one falls there"
+            "fork",
+            f"a clock with a mark at {at:g}, where it begins",
+            f"one at {times[place]:g}",
+            "Choose clock.time and clock.marks so that one falls there",
         )
     return place
 
 
-def resume(folder: str | Path, progress: bool | Callable[[Progress], None] | None = None, budget: int = BUDGET) -> Record:
-    """Go on with a run that was stopped, from its last whole checkpoint; read again what is damaged. It ends as if it had never stopped."""
+def resume(
+    folder: str | Path,
+    progress: bool | Callable[[Progress], None] | None = None,
+    budget: int = BUDGET,
+) -> Record:
+    """Go on with a run that was stopped, from its last whole checkpoint; read again what is
+    damaged. It ends as if it had never stopped."""
     found = facts(folder, "resume")
     if found.progress["status"] == "finished" and not load(folder).damaged:
-        raise refused("resume", "a run that is not finished", f"{folder}, finished at mark {found.progress['marks']}", "Fork it to go on from any step")
+        raise refused(
+            "resume",
+            "a run that is not finished",
+            f"{folder}, finished at mark {found.progress['marks']}",
+            "Fork it to go on from any step",
+        )
     experiment, watch = found.experiment, found.watch
     check_code(found.said["provenance"], experiment, *watch)
     course = Course(prepare(experiment))
     shapes = shapes_in(course.start, watch)
     with Writer(Path(folder), found.said, course, watch) as writer:
         sound = writer.mended(found, shapes)
-        after = nearest(writer.kept, int(course.places[min(sound, len(course.places) - 1)]), len(course.events), course)
+        after = nearest(
+            writer.kept,
+            int(course.places[min(sound, len(course.places) - 1)]),
+            len(course.events),
+            course,
+        )
         if after is None and "parent" in found.said["provenance"]:
-            raise refused("resume", "the checkpoint at which it was forked", "none that is whole", "Fork again from its parent")
+            raise refused(
+                "resume",
+                "the checkpoint at which it was forked",
+                "none that is whole",
+                "Fork again from its parent",
+            )
         with bars.told(progress, "resume", _on_bar) as tell:
-            return _streamed(course, watch, found.said["until"], tell, writer, budget, after, found.said["provenance"])
+            return _streamed(
+                course,
+                watch,
+                found.said["until"],
+                tell,
+                writer,
+                budget,
+                after,
+                found.said["provenance"],
+            )
 
 
 def _performed(course, watch, until, progress, folder, budget, after, parent, keep_data):
@@ -282,13 +393,25 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
     if folder is not None or readings > SURELY_FITS:
         check_room("run", readings + checkpoints, None if folder is None else Path(folder))
     made = provenance(course.start.experiment, 0.0, parent, watch, course.start.data.said)
-    if folder is not None and parent is None and finished_before(folder, course.start.experiment, watch, until):
+    if (
+        folder is not None
+        and parent is None
+        and finished_before(folder, course.start.experiment, watch, until)
+    ):
         found = load(folder)
-        return dataclasses.replace(found, notes=(*found.notes, f"not run again: {folder} holds this very run, made {found.provenance['made']}"))
+        return dataclasses.replace(
+            found,
+            notes=(
+                *found.notes,
+                f"not run again: {folder} holds this very run, made {found.provenance['made']}",
+            ),
+        )
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
     shapes, size = shapes_in(course.start, watch), _block_size(course, watch)
-    with Writer.create(folder, course, watch, shapes, made, until, first, size, keep_data, after) as writer:
+    with Writer.create(
+        folder, course, watch, shapes, made, until, first, size, keep_data, after
+    ) as writer:
         return _streamed(course, watch, until, progress, writer, budget, after, made)
 
 
@@ -297,19 +420,29 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     progress = _HEARD.get() if progress is None else progress
     notes, last, status = [course.marks.note] if course.marks.note else [], None, "finished"
     first = _first(course, after)
-    readings = Memory(course, shapes_in(course.start, watch), first) if writer is None else Folder(writer)
+    readings = (
+        Memory(course, shapes_in(course.start, watch), first) if writer is None else Folder(writer)
+    )
     # a run that goes on is told of as one that never stopped
     losses = Losses(np.zeros(0) if writer is None else writer.committed_values("loss", first))
     checkpoints = Checkpoints(course, Schedule(course, budget, time.perf_counter), kept)
     if after is not None and writer is None:
         checkpoints.begin(after)
     kept_in = "in memory" if writer is None else str(writer.folder)
-    LOG.info("run %.16s %s at place %d, %s", made["fingerprint"], "begun" if after is None else "goes on", after.place if after else 0, kept_in)
+    LOG.info(
+        "run %.16s %s at place %d, %s",
+        made["fingerprint"],
+        "begun" if after is None else "goes on",
+        after.place if after else 0,
+        kept_in,
+    )
     try:
         for block in stream(course, watch, until, after=after):
             readings.take(block)
             losses.take(block)
-            last = block  # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the last
+            # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the
+            # last
+            last = block
             checkpoints.take(block)
             if progress is not None:
                 progress(block.progress)
@@ -320,13 +453,29 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         kept.keep(last.checkpoint)
         notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
     if last.halted:
-        where = f"time {last.progress.time:.6g}" if last.progress.step is None else f"step {last.progress.step}"
+        where = (
+            f"time {last.progress.time:.6g}"
+            if last.progress.step is None
+            else f"step {last.progress.step}"
+        )
         notes.append(ending(course.start, last.state.params, where, until))
     if status == "finished" and not any(note.startswith("diverged") for note in notes):
         way = Way(course, kept, made)
-        notes += climbing(course, last.checkpoint, losses.values, lambda places: (here.state for _, here, _ in walk(way, places, ())))
+        notes += climbing(
+            course,
+            last.checkpoint,
+            losses.values,
+            lambda places: (here.state for _, here, _ in walk(way, places, ())),
+        )
     final, reached = final_of(last.state), last.progress.reached
-    LOG.info("run %.16s %s at mark %d of %d, %s", made["fingerprint"], status, reached, len(course.places), kept_in)
+    LOG.info(
+        "run %.16s %s at mark %d of %d, %s",
+        made["fingerprint"],
+        status,
+        reached,
+        len(course.places),
+        kept_in,
+    )
     for note in notes:
         LOG.warning("run %.16s: %s", made["fingerprint"], note)
     if writer is not None:
@@ -334,7 +483,17 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         return load(writer.folder, sound=True)
     tables = tabulated(course, watch, readings.readings(reached), first, reached)
     made = made | {"wall_seconds": round(time.perf_counter() - began, 3)}
-    return Record(course.start.experiment, tables, final, made, tuple(notes), watch=watch, reached=reached, kept=kept, prepared=[course])
+    return Record(
+        course.start.experiment,
+        tables,
+        final,
+        made,
+        tuple(notes),
+        watch=watch,
+        reached=reached,
+        kept=kept,
+        prepared=[course],
+    )
 
 
 def _first(course, after):

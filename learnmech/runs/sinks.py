@@ -11,14 +11,18 @@ from learnmech.record.folder import Writer
 class Memory:
     """Readings in arrays made once, from the count of marks, into which blocks are copied.
 
-    To keep the blocks and join them at the end took a third of a run of 100,000 steps that recorded every weight.
+    To keep the blocks and join them at the end took a third of a run of 100,000 steps that recorded
+    every weight.
     """
 
     def __init__(self, course: Course, shapes: dict, first: int):
         self.first = first
         rows = {every: len(due_marks(every, first, len(course.places))) for every in shapes}
         # pages that no block reaches, of a run that stops early, are never asked of the system
-        self.arrays = {every: {name: np.empty((rows[every], *s.shape), s.dtype) for name, s in group.items()} for every, group in shapes.items()}
+        self.arrays = {
+            every: {name: np.empty((rows[every], *s.shape), s.dtype) for name, s in group.items()}
+            for every, group in shapes.items()
+        }
 
     def take(self, block) -> None:
         """Copy what a block has read."""
@@ -30,7 +34,10 @@ class Memory:
     def readings(self, reached: int) -> dict[int, dict[str, np.ndarray]]:
         """What was read up to a mark, that left out."""
         rows = {every: len(due_marks(every, self.first, reached)) for every in self.arrays}
-        return {every: {name: array[: rows[every]] for name, array in group.items()} for every, group in self.arrays.items()}
+        return {
+            every: {name: array[: rows[every]] for name, array in group.items()}
+            for every, group in self.arrays.items()
+        }
 
 
 class Folder:
@@ -52,7 +59,11 @@ class Losses:
 
     def take(self, block) -> None:
         """Keep the losses of a block."""
-        self.parts += [np.asarray(values["loss"], float) for values in block.readings.values() if np.ndim(values.get("loss")) == 1]
+        self.parts += [
+            np.asarray(values["loss"], float)
+            for values in block.readings.values()
+            if np.ndim(values.get("loss")) == 1
+        ]
 
     @property
     def values(self) -> np.ndarray:

@@ -1,4 +1,5 @@
-"""Sweeps: a grid over knobs and seeds, gathered in one Dataset; finished points are kept, sealed, and shared between processes."""
+"""Sweeps: a grid over knobs and seeds, gathered in one Dataset; finished points are kept,
+sealed, and shared between processes."""
 
 from learnmech.sweeps.folder import load_grid as load
 from learnmech.sweeps.gather import by_mark, error_bars
@@ -8,4 +9,14 @@ from learnmech.sweeps.laid import GridComparison, compare_grid
 from learnmech.sweeps.means import compare_means
 from learnmech.sweeps.points import point
 
-__all__ = ["GridComparison", "by_mark", "compare_grid", "compare_means", "error_bars", "identity_of", "load", "point", "sweep"]
+__all__ = [
+    "GridComparison",
+    "by_mark",
+    "compare_grid",
+    "compare_means",
+    "error_bars",
+    "identity_of",
+    "load",
+    "point",
+    "sweep",
+]

@@ -51,26 +51,37 @@ def sweep(
 ) -> "xr.Dataset":
     """Run a grid: `axes` maps dotted knobs to their values, `seeds` are how many seeds or which.
 
-    The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate time where clocks differ) and the quantities' own.
-    Which of both: `time` where all points have the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is there
-    either way, and what is written for `by_mark(grid)` works for both.
-    A knob goes by its last word too where no other does, `grid.sel(rate=0.1)`; drop that name (`drop_vars`) before its dim is stacked or reindexed.
-    `map` runs the points one by one over the cores, bit-equal to single runs; `vmap` runs the points of one shape as one program; `fastest`
-    measures both on the first marks and takes the faster. What was used stands in the attribute `backend`. With a folder, finished points are
-    kept there, sealed and under all that decides their numbers, and not run again; processes on one folder share the points, and `lm.load(folder)`
-    gives the grid. The folder is that of the sweep which was last given; points of an earlier one are kept.
-    `shard=(i, n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are all points that are kept by
-    then, the others NaN and counted in the attribute `note`.
-    `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are there, and of how many.
-    An `executor` of threads, processes or machines is given jobs that any process can perform. Numeric knobs share one compilation; each shape compiles once.
+    The Dataset has one dim per knob (named by its path), `seed`, `time` (`mark` with a coordinate
+    time where clocks differ) and the quantities' own. Which of both: `time` where all points have
+    the same times (the rate is no axis, or the clock counts time), else `mark`; `grid["time"]` is
+    there either way, and what is written for `by_mark(grid)` works for both. A knob goes by its
+    last word too where no other does, `grid.sel(rate=0.1)`; drop that name (`drop_vars`) before its
+    dim is stacked or reindexed. `map` runs the points one by one over the cores, bit-equal to
+    single runs; `vmap` runs the points of one shape as one program; `fastest` measures both on the
+    first marks and takes the faster. What was used stands in the attribute `backend`. With a
+    folder, finished points are kept there, sealed and under all that decides their numbers, and not
+    run again; processes on one folder share the points, and `lm.load(folder)` gives the grid. The
+    folder is that of the sweep which was last given; points of an earlier one are kept. `shard=(i,
+    n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are
+    all points that are kept by then, the others NaN and counted in the attribute `note`.
+    `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are
+    there, and of how many. An `executor` of threads, processes or machines is given jobs that any
+    process can perform. Numeric knobs share one compilation; each shape compiles once.
     """
     meant: Any
     meant, watch = given(experiment, watch)
     if backend not in BACKENDS:
-        raise refused("sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them")
+        raise refused(
+            "sweep", f"a backend of {', '.join(BACKENDS)}", repr(backend), "Choose one of them"
+        )
     shard = shard_of(shard)
     if shard is not None and folder is None:
-        raise refused("sweep", "a folder that its parts share", "none", "Give folder='runs/my-sweep', one that all parts see")
+        raise refused(
+            "sweep",
+            "a folder that its parts share",
+            "none",
+            "Give folder='runs/my-sweep', one that all parts see",
+        )
     asked = Asked.of(meant, axes, seeds, watch)
     points, watch = asked.points(), asked.watch
     if backend == "vmap" and any(point.events for point in points):
@@ -81,20 +92,31 @@ def sweep(
         if folder is not None:
             ways = ("map", "vmap") if backend == "fastest" else (backend,)
             keep = open_folder.enter_context(begun(folder, asked, points, ways, shard))
-        tables = {} if keep is None else {i: found[1] for i in range(len(points)) if (found := keep.find(i)) is not None}
+        tables = (
+            {}
+            if keep is None
+            else {i: found[1] for i in range(len(points)) if (found := keep.find(i)) is not None}
+        )
         starts = {i: start for i, start in starts.items() if i not in tables}
         LOG.info("sweep of %d points, %d of them kept from before", len(points), len(tables))
-        tell = open_folder.enter_context(bars.told(progress, "sweep", lambda done, of: (done, of, f"{done} of {of} points")))
+        tell = open_folder.enter_context(
+            bars.told(progress, "sweep", lambda done, of: (done, of, f"{done} of {of} points"))
+        )
         used = _computed(points, starts, tables, keep, (watch, backend, executor, tell))
         for i in (i for i in range(len(points)) if i not in tables and shard is not None):
             _there(i, keep, tables)  # what other parts have kept by now
     moving = None if keep is None else keep.moving
-    attributes = {"backend": "+".join(sorted(used)) or "kept", **attributes_of(asked), **({} if folder is None else {"folder": str(folder)})}
+    attributes = {
+        "backend": "+".join(sorted(used)) or "kept",
+        **attributes_of(asked),
+        **({} if folder is None else {"folder": str(folder)}),
+    }
     return gathered([tables.get(i) for i in range(len(points))], asked.swept, attributes, moving)
 
 
 def _computed(points, starts, tables, keep, how) -> set[str]:
-    """The points of these starts, each into `tables` as it comes; the ways in which they were computed here."""
+    """The points of these starts, each into `tables` as it comes; the ways in which they were
+    computed here."""
     watch, backend, executor, progress = how
     used: set[str] = set()
 
@@ -108,25 +130,47 @@ def _computed(points, starts, tables, keep, how) -> set[str]:
     while starts:
         for group in _groups(starts).values():
             eventful = any(starts[index].experiment.events for index in group)
-            chosen = backend if backend != "fastest" else "map" if eventful else _faster(group, starts, watch)
+            chosen = (
+                backend
+                if backend != "fastest"
+                else "map"
+                if eventful
+                else _faster(group, starts, watch)
+            )
             for some in _taken(group, keep, chosen, executor):
                 with contextlib.ExitStack() as held:
-                    # another process that works in the same folder has the others, which are looked for below
-                    mine = some if keep is None else [i for i in some if held.enter_context(keep.claimed(i))]
+                    # another process that works in the same folder has the others, which are looked
+                    # for below
+                    mine = (
+                        some
+                        if keep is None
+                        else [i for i in some if held.enter_context(keep.claimed(i))]
+                    )
                     mine = [i for i in mine if not _there(i, keep, tables)]
                     used |= {chosen} if mine else set()
                     if chosen == "vmap" and mine:
-                        _together(mine, starts, watch, executor, lambda index, dataset: finished(index, dataset, "vmap"))
+                        _together(
+                            mine,
+                            starts,
+                            watch,
+                            executor,
+                            lambda index, dataset: finished(index, dataset, "vmap"),
+                        )
                     elif mine:
                         _one_by_one(mine, starts, watch, executor, finished)
-        starts = {i: start for i, start in starts.items() if i not in tables and not _there(i, keep, tables)}
+        starts = {
+            i: start
+            for i, start in starts.items()
+            if i not in tables and not _there(i, keep, tables)
+        }
         if starts:
             time.sleep(WAIT)
     return used
 
 
 def _taken(group, keep, chosen, executor):
-    """A group as it is taken: whole, or on a folder that processes share a few points for each core at a time."""
+    """A group as it is taken: whole, or on a folder that processes share a few points for each
+    core at a time."""
     if keep is None or chosen == "vmap" or executor is not None:
         return [group]
     size = SHARED * (os.cpu_count() or 1)
@@ -157,7 +201,13 @@ def _groups(starts: dict[int, Start]) -> dict:
     for index, start in starts.items():
         dynamic, static = eqx.partition((start.system, start.rule, start.state), eqx.is_array)
         shapes = tuple((leaf.shape, str(leaf.dtype)) for leaf in jax.tree.leaves(dynamic))
-        key = (jax.tree.structure(dynamic), shapes, jax.tree.structure(static), tuple(map(repr, jax.tree.leaves(static))), gaps_of(start).tobytes())
+        key = (
+            jax.tree.structure(dynamic),
+            shapes,
+            jax.tree.structure(static),
+            tuple(map(repr, jax.tree.leaves(static))),
+            gaps_of(start).tobytes(),
+        )
         groups.setdefault(key, []).append(index)
     return groups
 
@@ -168,7 +218,9 @@ def _one_by_one(group, starts, watch, executor, finished):
         _over_cores(group, perform, finished, executor, jobs)
         return
     first, *rest = group
-    finished(first, table_of(starts[first], watch))  # compiles the program that the cores then share
+    finished(
+        first, table_of(starts[first], watch)
+    )  # compiles the program that the cores then share
     _over_cores(rest, lambda index: table_of(starts[index], watch), finished, None)
 
 
@@ -185,18 +237,27 @@ def _stack(starts: list[Start]):
     """(leaves that differ, stacked; leaves and structure that all share)."""
     trees = [(s.system, s.rule, s.state) for s in starts]
     leaves = [jax.tree.leaves(eqx.filter(tree, eqx.is_array)) for tree in trees]
-    differ = [any(one is not column[0] and not np.array_equal(one, column[0]) for one in column[1:]) for column in zip(*leaves, strict=True)]
+    differ = [
+        any(one is not column[0] and not np.array_equal(one, column[0]) for one in column[1:])
+        for column in zip(*leaves, strict=True)
+    ]
     if not any(differ):  # points that are all alike are still as many
         differ[0] = True
     dynamic, static = eqx.partition(trees[0], eqx.is_array)
     structure = jax.tree.structure(dynamic)
-    own = jax.tree.unflatten(structure, [np.stack([row[j] for row in leaves]) if d else None for j, d in enumerate(differ)])
-    common = jax.tree.unflatten(structure, [None if d else leaf for leaf, d in zip(leaves[0], differ, strict=True)])
+    own = jax.tree.unflatten(
+        structure,
+        [np.stack([row[j] for row in leaves]) if d else None for j, d in enumerate(differ)],
+    )
+    common = jax.tree.unflatten(
+        structure, [None if d else leaf for leaf, d in zip(leaves[0], differ, strict=True)]
+    )
     return own, eqx.combine(common, static)
 
 
 def _chunks(group) -> list[list[int]]:
-    """A group cut for vmap: a few chunks per core, of one size (the last filled up by repeating a point) so that they are one program."""
+    """A group cut for vmap: a few chunks per core, of one size (the last filled up by repeating
+    a point) so that they are one program."""
     cores = os.cpu_count() or 1
     count = max(1, min(cores * -(-len(group) // (cores * CHUNK)), len(group)))
     size = -(-len(group) // count)
@@ -222,17 +283,27 @@ def _together(group, starts, watch, executor, finished):
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
             course, count = Course(starts[index]), int(reached[place])
-            finished(index, told(dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count), course.start, watch))
+            finished(
+                index,
+                told(
+                    dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count),
+                    course.start,
+                    watch,
+                ),
+            )
 
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
-    jax.block_until_ready(_march_together(own, common, watch, way_of(np.full_like(gaps, -1), flows)).reached)
+    jax.block_until_ready(
+        _march_together(own, common, watch, way_of(np.full_like(gaps, -1), flows)).reached
+    )
     _over_cores(chunks, marched, kept, None)
 
 
 def _over_cores(jobs, work, done, executor, given=None):
-    """Each job's work on a core, and what is to be done with its result here, as they come; `given` {job: what the work is given}."""
+    """Each job's work on a core, and what is to be done with its result here, as they come;
+    `given` {job: what the work is given}."""
     own = executor is None
     pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
     try:
@@ -245,7 +316,8 @@ def _over_cores(jobs, work, done, executor, given=None):
 
 
 def _faster(group, starts, watch) -> str:
-    """The quicker of map and vmap, timed on the first marks (a twentieth of the steps) by the programs that the sweep itself will use."""
+    """The quicker of map and vmap, timed on the first marks (a twentieth of the steps) by the
+    programs that the sweep itself will use."""
     if len(group) < 4:
         return "map"
     first = starts[group[0]]
@@ -264,5 +336,9 @@ def _faster(group, starts, watch) -> str:
         return time.perf_counter() - began
 
     together = timed(lambda: _march_together(own, common, watch, way).readings) / len(chunk)
-    single = timed(lambda: march(first.system, first.rule, first.state, first.state.params, watch, way).readings)
+    single = timed(
+        lambda: (
+            march(first.system, first.rule, first.state, first.state.params, watch, way).readings
+        )
+    )
     return "vmap" if together < single else "map"

@@ -1,7 +1,8 @@
-"""Kept points: the finished points of a sweep, one sealed file each under all that decides its numbers.
+"""Kept points: the finished points of a sweep, one sealed file each under all that decides its
+numbers.
 
-A file is whole, of this point and by these versions, or it is named and made again: it begins with the sha256 of what
-follows, which says of which point it is.
+A file is whole, of this point and by these versions, or it is named and made again: it begins with
+the sha256 of what follows, which says of which point it is.
 """
 
 import contextlib
@@ -32,22 +33,53 @@ else:
 LAYOUT = 2
 MAGIC = b"learnmech point\n"
 # What bytes that were not written here may raise when they are read as a point.
-UNREADABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, IndexError, EOFError, MemoryError, RecursionError, zipfile.BadZipFile)
+UNREADABLE = (
+    OSError,
+    ValueError,
+    KeyError,
+    TypeError,
+    AttributeError,
+    IndexError,
+    EOFError,
+    MemoryError,
+    RecursionError,
+    zipfile.BadZipFile,
+)
 
 
-def identity_of(point: Experiment, watch: tuple[Instrument, ...] | None, backend: str = "map", here: dict | None = None) -> str:
-    """sha256 of all that decides the numbers of a point: the experiment with the content of its files and the user's own code, what is
-    watched, the versions and the device (`here`, None: those of this process), how it is computed, and the layout of what is kept."""
+def identity_of(
+    point: Experiment,
+    watch: tuple[Instrument, ...] | None,
+    backend: str = "map",
+    here: dict | None = None,
+) -> str:
+    """sha256 of all that decides the numbers of a point: the experiment with the content of its
+    files and the user's own code, what is watched, the versions and the device (`here`, None:
+    those of this process), how it is computed, and the layout of what is kept."""
     here = surroundings(point) if here is None else here
-    return _digests(point, None if watch is None else [text.identity(one) for one in watch], here)["vmap" if backend == "vmap" else "map"]
+    return _digests(point, None if watch is None else [text.identity(one) for one in watch], here)[
+        "vmap" if backend == "vmap" else "map"
+    ]
 
 
 def _digests(point, watched, here) -> dict[str, str]:
-    said = {"experiment": text.identity(point), "watch": watched, "surroundings": {name: here[name] for name in DECISIVE if name in here}, "layout": LAYOUT}
-    return {way: hashlib.sha256(json.dumps(said | {"backend": way}, sort_keys=True).encode()).hexdigest() for way in ("map", "vmap")}
+    said = {
+        "experiment": text.identity(point),
+        "watch": watched,
+        "surroundings": {name: here[name] for name in DECISIVE if name in here},
+        "layout": LAYOUT,
+    }
+    return {
+        way: hashlib.sha256(
+            json.dumps(said | {"backend": way}, sort_keys=True).encode()
+        ).hexdigest()
+        for way in ("map", "vmap")
+    }
 
 
-def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | None) -> dict[str, list[str]]:
+def identities_of(
+    points: Iterable[Experiment], watch: tuple[Instrument, ...] | None
+) -> dict[str, list[str]]:
     """{way in which points are computed: the identity of each point}."""
     watched = None if watch is None else [text.identity(one) for one in watch]
     here: dict = {}
@@ -59,11 +91,23 @@ def identities_of(points: Iterable[Experiment], watch: tuple[Instrument, ...] | 
 
 
 class Kept:
-    """The points of a sweep in its folder, each by its place in the grid; `backends` are the ways in which they may have been computed,
-    `moving` what the axis of time of the grid is called."""
+    """The points of a sweep in its folder, each by its place in the grid; `backends` are the
+    ways in which they may have been computed, `moving` what the axis of time of the grid is
+    called."""
 
-    def __init__(self, folder: str | Path, identities: dict[str, list[str]], backends: tuple[str, ...], moving: str):
-        self.folder, self.identities, self.backends, self.moving = Path(folder), identities, backends, moving
+    def __init__(
+        self,
+        folder: str | Path,
+        identities: dict[str, list[str]],
+        backends: tuple[str, ...],
+        moving: str,
+    ):
+        self.folder, self.identities, self.backends, self.moving = (
+            Path(folder),
+            identities,
+            backends,
+            moving,
+        )
 
     def _file(self, index: int, backend: str) -> Path:
         return sealed.inside(self.folder, f"{self.identities[backend][index][:32]}.point")
@@ -72,8 +116,11 @@ class Kept:
         """Whether there is a file of this point, which is not opened."""
         return any(self._file(index, backend).is_file() for backend in self.backends)
 
-    def find(self, index: int, lost: Callable[[Path, str], None] | None = None) -> "tuple[str, xr.Dataset] | None":
-        """(how it was computed, what is kept of it) of a point; None where nothing whole is, and `lost` is told of a file that is not."""
+    def find(
+        self, index: int, lost: Callable[[Path, str], None] | None = None
+    ) -> "tuple[str, xr.Dataset] | None":
+        """(how it was computed, what is kept of it) of a point; None where nothing whole is, and
+        `lost` is told of a file that is not."""
         for backend in self.backends:
             file = self._file(index, backend)
             if file.is_file():
@@ -88,12 +135,19 @@ class Kept:
 
     def store(self, index: int, dataset: "xr.Dataset", backend: str) -> None:
         """Keep a point; it is there whole or not at all."""
-        with sealed.said_if_it_fails(str(self.folder), "Free some space; what is kept is not computed again"):
-            sealed.put(self.folder, self._file(index, backend).name, packed(dataset, self.identities[backend][index]))
+        with sealed.said_if_it_fails(
+            str(self.folder), "Free some space; what is kept is not computed again"
+        ):
+            sealed.put(
+                self.folder,
+                self._file(index, backend).name,
+                packed(dataset, self.identities[backend][index]),
+            )
 
     @contextlib.contextmanager
     def claimed(self, index: int) -> Iterator[bool]:
-        """Whether this process is the one that computes a point now; a claim dies with the process that holds it."""
+        """Whether this process is the one that computes a point now; a claim dies with the
+        process that holds it."""
         name = f".{self.identities['map'][index][:32]}.lock"
         with sealed.claim(sealed.inside(self.folder, name)) as held:
             yield held
@@ -111,20 +165,31 @@ def packed(dataset: "xr.Dataset", identity: str) -> bytes:
     said: dict[str, Any] = {"identity": identity, "attrs": dataset.attrs, "variables": {}}
     for number, (name, variable) in enumerate(dataset.variables.items()):
         values = variable.values
-        arrays[f"v{number}"] = np.array(values.tolist(), str) if values.dtype.kind in "OUT" else values
+        arrays[f"v{number}"] = (
+            np.array(values.tolist(), str) if values.dtype.kind in "OUT" else values
+        )
         coordinate = name in dataset.coords
-        said["variables"][f"v{number}"] = [str(name), list(map(str, variable.dims)), _plain(variable.attrs), coordinate]
+        said["variables"][f"v{number}"] = [
+            str(name),
+            list(map(str, variable.dims)),
+            _plain(variable.attrs),
+            coordinate,
+        ]
     body = io.BytesIO()
     np.savez(body, said=np.frombuffer(json.dumps(said).encode(), np.uint8), **arrays)
     return MAGIC + hashlib.sha256(body.getvalue()).hexdigest().encode() + b"\n" + body.getvalue()
 
 
 def _plain(attrs):
-    return {name: value if isinstance(value, (str, int, float, bool)) else str(value) for name, value in attrs.items()}
+    return {
+        name: value if isinstance(value, (str, int, float, bool)) else str(value)
+        for name, value in attrs.items()
+    }
 
 
 def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
-    """The point in these bytes; a ValueError that says why where they are not what was written, or another point's."""
+    """The point in these bytes; a ValueError that says why where they are not what was written,
+    or another point's."""
     sha, body = stored[len(MAGIC) : len(MAGIC) + 64], stored[len(MAGIC) + 65 :]
     if not stored.startswith(MAGIC) or hashlib.sha256(body).hexdigest().encode() != sha:
         raise ValueError("it is not what was written (its sha256 does not agree)")

@@ -1,4 +1,5 @@
-"""Laid: a theory over every point of a sweep, its error and verdict over the knobs: a map of where it holds."""
+"""Laid: a theory over every point of a sweep, its error and verdict over the knobs: a map of
+where it holds."""
 
 import dataclasses
 from collections import Counter
@@ -40,9 +41,11 @@ ROWS = 400
 class GridComparison:
     """A theory laid over every point of a sweep.
 
-    `dataset` holds over the knobs (and `seed`): `verdict` (holds, fails, outside domain, undecided, or not run), `why` (the condition
-    that is missing), and by `quantity` too `error`, `tolerance`, `measured`, `predicted` and `at_time` as a single comparison has them;
-    NaN where a theory says nothing. Of a theory of means over seeds there is one verdict for all seeds, and errors are in standard errors.
+    `dataset` holds over the knobs (and `seed`): `verdict` (holds, fails, outside domain, undecided,
+    or not run), `why` (the condition that is missing), and by `quantity` too `error`, `tolerance`,
+    `measured`, `predicted` and `at_time` as a single comparison has them; NaN where a theory says
+    nothing. Of a theory of means over seeds there is one verdict for all seeds, and errors are in
+    standard errors.
     """
 
     theory: str
@@ -52,24 +55,50 @@ class GridComparison:
     @property
     def verdicts(self) -> dict[str, int]:
         """{verdict: at how many points}, the most frequent first."""
-        return dict(Counter(map(str, self.dataset["verdict"].values.ravel().tolist())).most_common())
+        return dict(
+            Counter(map(str, self.dataset["verdict"].values.ravel().tolist())).most_common()
+        )
 
     @property
     def verdict(self) -> str:
         """The verdict of all points where it is one, else how many there are of each."""
         found = self.verdicts
-        return next(iter(found)) if len(found) == 1 else ", ".join(f"{count} {word}" for word, count in found.items())
+        return (
+            next(iter(found))
+            if len(found) == 1
+            else ", ".join(f"{count} {word}" for word, count in found.items())
+        )
 
     def plain(self) -> dict:
         """As plain data: a row for every point."""
         data, rows = self.dataset, []
-        dims, names = [str(dim) for dim in data["verdict"].dims], [str(one) for one in data["quantity"].values]
+        dims, names = (
+            [str(dim) for dim in data["verdict"].dims],
+            [str(one) for one in data["quantity"].values],
+        )
         for where in np.ndindex(*data["verdict"].shape):
             here = data.isel(dict(zip(dims, where, strict=True)))
             errors = {name: float(here["error"].sel(quantity=name)) for name in names}
-            rows.append({"at": {dim: here[dim].item() for dim in dims}, "verdict": here["verdict"].item(), "why": here["why"].item(), "errors": errors})
-        facts = {"theory": self.theory, "source": self.source, "verdict": self.verdict, "verdicts": self.verdicts}
-        return facts | {"points": len(rows), "quantities": names, "note": data.attrs.get("note", ""), "rows": rows}
+            rows.append(
+                {
+                    "at": {dim: here[dim].item() for dim in dims},
+                    "verdict": here["verdict"].item(),
+                    "why": here["why"].item(),
+                    "errors": errors,
+                }
+            )
+        facts = {
+            "theory": self.theory,
+            "source": self.source,
+            "verdict": self.verdict,
+            "verdicts": self.verdicts,
+        }
+        return facts | {
+            "points": len(rows),
+            "quantities": names,
+            "note": data.attrs.get("note", ""),
+            "rows": rows,
+        }
 
     def tables(self) -> tuple[Table, ...]:
         """Every point with its errors and its verdict."""
@@ -94,21 +123,28 @@ def compare_grid(
     tolerance: float | dict[str, float] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> GridComparison:
-    """Lay a theory over every point of a sweep's grid, or of its folder: what `compare` says of each point run by itself.
+    """Lay a theory over every point of a sweep's grid, or of its folder: what `compare` says of
+    each point run by itself.
 
-    A theory of means over seeds is laid over all seeds of a point together. A refusal within one point is said there, undecided,
-    and ends no other; one that all points share is raised.
+    A theory of means over seeds is laid over all seeds of a point together. A refusal within one
+    point is said there, undecided, and ends no other; one that all points share is raised.
     """
     if not isinstance(theory, Theory):
         remedy = "Give a theory; two runs are compared by their records"
         raise refused("compare", "a theory to lay over a grid", type(theory).__name__, remedy)
     grid, asked, points = _points_of(grid)
-    LOG.info("laying %s over %d points", catalog.kebab(type(theory).__name__), int(np.prod(grid["reached"].shape)))
+    LOG.info(
+        "laying %s over %d points",
+        catalog.kebab(type(theory).__name__),
+        int(np.prod(grid["reached"].shape)),
+    )
     dims = tuple(str(dim) for dim in grid["reached"].dims)
     if theory.over_seeds:
         if grid.sizes.get("seed", 0) < 2:
             remedy = "Sweep with seeds=100, say"
-            raise refused(type(theory).__name__, "a sweep over two or more seeds", dict(grid.sizes), remedy)
+            raise refused(
+                type(theory).__name__, "a sweep over two or more seeds", dict(grid.sizes), remedy
+            )
         dims = tuple(dim for dim in dims if dim != "seed")
         laid = _laid_over_means(grid, asked, theory, dims)
     else:
@@ -119,25 +155,36 @@ def compare_grid(
         refusals.append(refusal)
         if progress is not None:
             progress(len(found), int(np.prod(shape)))
-    there: list[Any] = [refusal for refusal, one in zip(refusals, found.values(), strict=True) if one is not None]
+    there: list[Any] = [
+        refusal for refusal, one in zip(refusals, found.values(), strict=True) if one is not None
+    ]
     if there and all(isinstance(one, Refused) for one in there):
         raise there[0]
-    return GridComparison(type(theory).__name__, theory.source, _tabled(found, dims, shape, grid, theory))
+    return GridComparison(
+        type(theory).__name__, theory.source, _tabled(found, dims, shape, grid, theory)
+    )
 
 
 def _points_of(grid) -> "tuple[xr.Dataset, Asked, Callable[[tuple[int, ...]], xr.Dataset | None]]":
-    """(the grid, what it was made by, {place: what a point's run read}): of a folder the points as they are kept."""
+    """(the grid, what it was made by, {place: what a point's run read}): of a folder the points
+    as they are kept."""
     if isinstance(grid, (str, Path)):
         found = described(grid, "compare")
         tables, _, _ = found.tables()
         grid = load_grid(grid)
         shape = grid["reached"].shape
-        return grid, found.asked(), lambda where: tables[int(np.ravel_multi_index(where, shape)) if shape else 0]
+        return (
+            grid,
+            found.asked(),
+            lambda where: tables[int(np.ravel_multi_index(where, shape)) if shape else 0],
+        )
     asked = asked_of(grid, "compare")
     missing = [dim for dim in asked.swept if dim not in grid.coords]
     if "reached" not in grid.coords or missing:
         gone = f"one without {', '.join(missing or ['reached'])}"
-        remedy = "Give what lm.sweep or lm.load gave, or points of it by sel, before a mean is taken"
+        remedy = (
+            "Give what lm.sweep or lm.load gave, or points of it by sel, before a mean is taken"
+        )
         raise refused("compare", "a sweep's grid", gone, remedy)
     axis = moving_axis(grid)
 
@@ -149,7 +196,9 @@ def _points_of(grid) -> "tuple[xr.Dataset, Asked, Callable[[tuple[int, ...]], xr
     return grid, asked, table
 
 
-def _laid_over_points(grid, asked, theory, tolerance, points) -> "Iterator[tuple[tuple[int, ...], Comparison | None, Exception | None]]":
+def _laid_over_points(
+    grid, asked, theory, tolerance, points
+) -> "Iterator[tuple[tuple[int, ...], Comparison | None, Exception | None]]":
     known: dict[str, Start] = {}
     dims, reached = grid["reached"].dims, grid["reached"].values
     for where in np.ndindex(*reached.shape):
@@ -165,7 +214,9 @@ def _laid_over_points(grid, asked, theory, tolerance, points) -> "Iterator[tuple
 
         def lay(start=start, where=where, raised=raised):
             try:
-                return compare(_record_of(start, asked, points(where), grid, where), theory, tolerance)
+                return compare(
+                    _record_of(start, asked, points(where), grid, where), theory, tolerance
+                )
             except Exception as error:
                 raised.append(error)
                 raise
@@ -183,10 +234,14 @@ def _record_of(start, asked, table, grid, where) -> Record:
         tables[every] = table[names].isel(time=due_marks(every, 0, reached))
     lost = "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values[where])
     notes = ("diverged",) if lost or np.isfinite(diverged_at(table)) else ()
-    return Record(start.experiment, tables, {}, {}, notes, watch=watch, reached=reached, prepared=[course])
+    return Record(
+        start.experiment, tables, {}, {}, notes, watch=watch, reached=reached, prepared=[course]
+    )
 
 
-def _laid_over_means(grid, asked, theory, dims) -> "Iterator[tuple[tuple[int, ...], Comparison | None, Exception | None]]":
+def _laid_over_means(
+    grid, asked, theory, dims
+) -> "Iterator[tuple[tuple[int, ...], Comparison | None, Exception | None]]":
     for where in np.ndindex(*(grid.sizes[dim] for dim in dims)):
         here = grid.isel(dict(zip(dims, where, strict=True)))
         if not here["reached"].values.all():
@@ -206,8 +261,13 @@ def _laid_over_means(grid, asked, theory, dims) -> "Iterator[tuple[tuple[int, ..
 
 
 def _tabled(found, dims, shape, grid, theory) -> "xr.Dataset":
-    names = list(dict.fromkeys(row.quantity for one in found.values() if one is not None for row in one.rows))
-    numbers = {name: np.full((*shape, len(names)), np.nan) for name in ("error", "tolerance", "measured", "predicted", "at_time")}
+    names = list(
+        dict.fromkeys(row.quantity for one in found.values() if one is not None for row in one.rows)
+    )
+    numbers = {
+        name: np.full((*shape, len(names)), np.nan)
+        for name in ("error", "tolerance", "measured", "predicted", "at_time")
+    }
     verdicts, why = np.full(shape, NOT_RUN, object), np.full(shape, "", object)
     for where, one in found.items():
         if one is None:
@@ -215,11 +275,26 @@ def _tabled(found, dims, shape, grid, theory) -> "xr.Dataset":
         verdicts[where], why[where] = one.verdict, one.words.partition(": ")[2]
         for row in one.rows:
             for name in numbers:
-                numbers[name][(*where, names.index(row.quantity))] = getattr(row, "time" if name == "at_time" else name)
+                numbers[name][(*where, names.index(row.quantity))] = getattr(
+                    row, "time" if name == "at_time" else name
+                )
     coords = {dim: grid[dim].values for dim in dims} | {"quantity": np.array(names, str)}
     variables = {"verdict": (dims, verdicts.astype(str)), "why": (dims, why.astype(str))}
     variables |= {name: ((*dims, "quantity"), values) for name, values in numbers.items()}
-    scale = "standard errors of the mean" if theory.over_seeds else "relative to the quantity's own scale"
-    attributes = {"theory": type(theory).__name__, "source": theory.source, "error": scale, "note": str(grid.attrs.get("note", ""))}
-    scalars = {dim: grid[dim].item() for dim in grid.coords if grid[dim].ndim == 0 and dim not in ("reached", "diverged_at", "time", "step")}
+    scale = (
+        "standard errors of the mean"
+        if theory.over_seeds
+        else "relative to the quantity's own scale"
+    )
+    attributes = {
+        "theory": type(theory).__name__,
+        "source": theory.source,
+        "error": scale,
+        "note": str(grid.attrs.get("note", "")),
+    }
+    scalars = {
+        dim: grid[dim].item()
+        for dim in grid.coords
+        if grid[dim].ndim == 0 and dim not in ("reached", "diverged_at", "time", "step")
+    }
     return xr.Dataset(variables, coords | scalars, attributes)

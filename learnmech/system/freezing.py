@@ -14,11 +14,13 @@ from learnmech.system.landscape import System
 
 
 class Frozen(eqx.Module):
-    """What stands still: whole arrays, single entries of others, and directions in the space of all parameters.
+    """What stands still: whole arrays, single entries of others, and directions in the space of all
+    parameters.
 
-    `leaves` are paths; `entries` {path: mask, true where still}; `directions` (m, p) orthonormal rows in the order of `ravel_pytree`.
-    A whole array is taken out of what the rule sees. An entry has gradient zero and is kept by selection, to the bit; along a direction
-    gradient and update are projected out, which holds to round-off.
+    `leaves` are paths; `entries` {path: mask, true where still}; `directions` (m, p) orthonormal
+    rows in the order of `ravel_pytree`. A whole array is taken out of what the rule sees. An entry
+    has gradient zero and is kept by selection, to the bit; along a direction gradient and update
+    are projected out, which holds to round-off.
     """
 
     leaves: tuple[str, ...] = eqx.field(static=True, default=())
@@ -29,8 +31,13 @@ class Frozen(eqx.Module):
         return bool(self.leaves or self.entries or self.directions is not None)
 
     def free(self, tree: PyTree) -> PyTree:
-        """The tree without the arrays that are frozen whole (None in their place); for parameters and for what has their shape inside, as a memory."""
-        return jax.tree_util.tree_map_with_path(lambda keys, leaf: None if self._whole(trees.path_of(keys)) else leaf, tree, is_leaf=_empty)
+        """The tree without the arrays that are frozen whole (None in their place); for
+        parameters and for what has their shape inside, as a memory."""
+        return jax.tree_util.tree_map_with_path(
+            lambda keys, leaf: None if self._whole(trees.path_of(keys)) else leaf,
+            tree,
+            is_leaf=_empty,
+        )
 
     def _whole(self, path):
         return any(path == leaf or path.endswith("." + leaf) for leaf in self.leaves)
@@ -40,23 +47,35 @@ class Frozen(eqx.Module):
         return eqx.combine(free, held)
 
     def kept(self, new: PyTree, old: PyTree) -> PyTree:
-        """The new tree with every frozen entry as it was, by selection; of parameters or of a memory."""
+        """The new tree with every frozen entry as it was, by selection; of parameters or of a
+        memory."""
 
         def select(keys, one, other):
             path = trees.path_of(keys)
-            mask = next((m for name, m in self.entries.items() if path == name or path.endswith("." + name)), None)
-            return one if mask is None or mask.shape != jnp.shape(one) else jnp.where(mask, other, one)
+            mask = next(
+                (
+                    m
+                    for name, m in self.entries.items()
+                    if path == name or path.endswith("." + name)
+                ),
+                None,
+            )
+            return (
+                one if mask is None or mask.shape != jnp.shape(one) else jnp.where(mask, other, one)
+            )
 
         return jax.tree_util.tree_map_with_path(select, new, old)
 
     def still(self, update: Params, like: Params) -> Params:
-        """The update of all parameters: zero where frozen, without its part along frozen directions."""
+        """The update of all parameters: zero where frozen, without its part along frozen
+        directions."""
         full = self.kept(self.combined(update, trees.zeros_like(like)), trees.zeros_like(like))
         return full if self.directions is None else _without(self.directions, full)
 
 
 def _empty(node):
-    """Whether a node holds nothing, as what stands in a memory for an array that another part of the rule moves."""
+    """Whether a node holds nothing, as what stands in a memory for an array that another part of
+    the rule moves."""
     return isinstance(node, tuple) and not jax.tree.leaves(node)
 
 
@@ -98,7 +117,9 @@ class _Narrowed(Architecture):
         return self.inner.matrix(self.frozen.combined(params, self.held))
 
     def rate_factors(self, params, family="sgd"):
-        return self.frozen.free(self.inner.rate_factors(self.frozen.combined(params, self.held), family))
+        return self.frozen.free(
+            self.inner.rate_factors(self.frozen.combined(params, self.held), family)
+        )
 
     def signal_axes(self, name, rank):
         return self.inner.signal_axes(name, rank)
@@ -108,7 +129,8 @@ class _Narrowed(Architecture):
 
 
 class Narrowed(System):
-    """The landscape over what is not frozen: its parameters are the tree without the frozen arrays, its gradient is zero at frozen entries."""
+    """The landscape over what is not frozen: its parameters are the tree without the frozen
+    arrays, its gradient is zero at frozen entries."""
 
     whole: System
     held: Params
@@ -118,14 +140,23 @@ class Narrowed(System):
     def of(cls, system: System, params: Params, frozen: Frozen) -> "Narrowed":
         """The landscape around these parameters."""
         narrow = _Narrowed(system.architecture, params, frozen)
-        parts = (system.loss_function, system.train, system.test, system.reduced, system.modes, system.entries)
+        parts = (
+            system.loss_function,
+            system.train,
+            system.test,
+            system.reduced,
+            system.modes,
+            system.entries,
+        )
         return cls(narrow, *parts, system, params, frozen)
 
     def _full(self, params):
         full = self.frozen.kept(self.frozen.combined(params, self.held), self.held)
         if self.frozen.directions is None:
             return full
-        return trees.add(self.held, _without(self.frozen.directions, trees.subtract(full, self.held)))
+        return trees.add(
+            self.held, _without(self.frozen.directions, trees.subtract(full, self.held))
+        )
 
     def outputs(self, params, X):
         return self.whole.outputs(self._full(params), X)
@@ -140,7 +171,11 @@ class Narrowed(System):
         return Narrowed.of(self.whole.at(indices), self.held, self.frozen)
 
     def at_step(self, key, step):
-        return Narrowed.of(self.whole.at_step(key, step), self.held, self.frozen) if self.architecture.draws else self
+        return (
+            Narrowed.of(self.whole.at_step(key, step), self.held, self.frozen)
+            if self.architecture.draws
+            else self
+        )
 
 
 def orthonormal(rows: Float[np.ndarray, "m p"]) -> Float[np.ndarray, "r p"]:

@@ -23,7 +23,8 @@ from learnmech.losses.squared import Squared
 
 
 class Reduced(eqx.Module):
-    """Samples that a linear map cannot tell from the n given ones: X = Q R, so |X W' - Y|^2 = |R W' - Q'Y|^2 + floor.
+    """Samples that a linear map cannot tell from the n given ones: X = Q R, so |X W' - Y|^2 = |R W'
+    - Q'Y|^2 + floor.
 
     Never negative, and exact for any rank of X; the squares of the data are never formed.
     """
@@ -50,11 +51,13 @@ class Modes(eqx.Module):
 
 
 class System(eqx.Module):
-    """Architecture, drawn data and loss: outputs, loss, gradient and Hessian anywhere in parameter space.
+    """Architecture, drawn data and loss: outputs, loss, gradient and Hessian anywhere in parameter
+    space.
 
-    `modes` are there where inputs and targets are vectors. `entries` is how many entries of a target are counted per training sample, where a target has
-    several: a mean over samples is one over them. One number for all batches: divided by a batch's own count, the mean gradient of batches would be biased
-    (six sequences of 1 to 8 tokens in batches of two: 0.0697 for 0.0085).
+    `modes` are there where inputs and targets are vectors. `entries` is how many entries of a
+    target are counted per training sample, where a target has several: a mean over samples is one
+    over them. One number for all batches: divided by a batch's own count, the mean gradient of
+    batches would be biased (six sequences of 1 to 8 tokens in batches of two: 0.0697 for 0.0085).
     """
 
     architecture: Architecture
@@ -66,7 +69,8 @@ class System(eqx.Module):
     entries: Float[Array, ""] | None
 
     def outputs(self, params: Params, X: Shaped[Array, "n ..."]) -> Float[Array, "n ..."]:
-        """f on a batch; of a network that mixes samples, mixed as among the training samples, or where it keeps running statistics by those."""
+        """f on a batch; of a network that mixes samples, mixed as among the training samples, or
+        where it keeps running statistics by those."""
         if X is self.train.X:
             return self.architecture.forward(params, X)
         return self.architecture.elsewhere(params, X, self.train.X)
@@ -76,7 +80,9 @@ class System(eqx.Module):
         if X is self.train.X and self.architecture.running_momentum is not None:
             return self.architecture.signals(params, X)
         seen: dict[str, Array] = {}
-        self.architecture.elsewhere(params, X, self.train.X, lambda name, value: seen.setdefault(name, value))
+        self.architecture.elsewhere(
+            params, X, self.train.X, lambda name, value: seen.setdefault(name, value)
+        )
         return seen
 
     def loss(self, params: Params) -> Float[Array, ""]:
@@ -95,7 +101,12 @@ class System(eqx.Module):
     def tested(self) -> View:
         """The test view; refuses where there is none."""
         if self.test is None:
-            raise refused("A loss on the test view", "test samples", "none", "Draw some by the `test` knob of the data")
+            raise refused(
+                "A loss on the test view",
+                "test samples",
+                "none",
+                "Draw some by the `test` knob of the data",
+            )
         return self.test
 
     def loss_on(self, params: Params, view: View) -> Float[Array, ""]:
@@ -107,7 +118,16 @@ class System(eqx.Module):
         weight = view.weight
         if view.mask is not None:
             asked = view.mask.astype(outputs.dtype)
-            weight = asked if weight is None else asked * (weight if weight.ndim == asked.ndim else jnp.expand_dims(weight, tuple(range(1, asked.ndim))))
+            weight = (
+                asked
+                if weight is None
+                else asked
+                * (
+                    weight
+                    if weight.ndim == asked.ndim
+                    else jnp.expand_dims(weight, tuple(range(1, asked.ndim)))
+                )
+            )
         price = self.loss_function.value(outputs, view.Y, weight)
         return price if self.entries is None else price / self.entries
 
@@ -124,10 +144,17 @@ class System(eqx.Module):
         return jax.linearize(jax.grad(self.loss), params)[1]
 
     def tangent_kernel(
-        self, params: Params, X1: Shaped[Array, "n ..."], X2: Shaped[Array, "m ..."] | None = None, full: bool = False
+        self,
+        params: Params,
+        X1: Shaped[Array, "n ..."],
+        X2: Shaped[Array, "m ..."] | None = None,
+        full: bool = False,
     ) -> Float[Array, "n m"] | Float[Array, "n m k k"]:
-        """The tangent kernel between inputs (X2 None: X1): the mean over outputs of T_cc, or `full` T_cc'(x, x')."""
-        found: Any = tangent_kernel(self.architecture, params, X1, X2, full)  # not by layer, and so an array
+        """The tangent kernel between inputs (X2 None: X1): the mean over outputs of T_cc, or
+        `full` T_cc'(x, x')."""
+        found: Any = tangent_kernel(
+            self.architecture, params, X1, X2, full
+        )  # not by layer, and so an array
         return found
 
     def at(self, indices: Int[Array, " b"]) -> "System":
@@ -137,23 +164,36 @@ class System(eqx.Module):
         return dataclasses.replace(self, train=batch, reduced=None)
 
     def at_step(self, key: Array, step: Int[Array, ""] | int) -> "System":
-        """The landscape this step sees: with what the architecture draws anew at every step (the masks of a dropout), by the run's key and the step alone."""
+        """The landscape this step sees: with what the architecture draws anew at every step (the
+        masks of a dropout), by the run's key and the step alone."""
         if not self.architecture.draws:
             return self
-        own = jax.random.fold_in(jax.random.fold_in(key, zlib.crc32(b"architecture") & 0x7FFFFFFF), step)
+        own = jax.random.fold_in(
+            jax.random.fold_in(key, zlib.crc32(b"architecture") & 0x7FFFFFFF), step
+        )
         return dataclasses.replace(self, architecture=self.architecture.drawn(own), reduced=None)
 
 
 def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> System:
-    """The system in a precision; a squared loss on a linear map with n > d is reduced to d samples. Refuses targets the loss has no price for."""
+    """The system in a precision; a squared loss on a linear map with n > d is reduced to d
+    samples. Refuses targets the loss has no price for."""
     architecture.check(data.train.X)
     for side, view in (("train", data.train), ("test", data.test)):
         if view is not None:
             if is_ids(view.Y) and not loss.takes_ids:
-                raise refused(type(loss).__name__, "targets that are real numbers", f"ids, the {side} targets", "Use CrossEntropy, or one-hot targets")
+                raise refused(
+                    type(loss).__name__,
+                    "targets that are real numbers",
+                    f"ids, the {side} targets",
+                    "Use CrossEntropy, or one-hot targets",
+                )
             loss.check(view.Y, side)
     linear = architecture.is_linear and isinstance(loss, Squared) and data.train.weight is None
-    reduced = Reduced.of(data.train) if linear and data.of_vectors and data.train.X.shape[0] > data.train.X.shape[1] else None
+    reduced = (
+        Reduced.of(data.train)
+        if linear and data.of_vectors and data.train.X.shape[0] > data.train.X.shape[1]
+        else None
+    )
     modes = Modes(*singular_modes(data.train)) if data.of_vectors else None
     entries = _entries(loss, data)
     train, test = (None if view is None else _on_device(view) for view in (data.train, data.test))
@@ -161,9 +201,14 @@ def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> Sys
 
 
 def _entries(loss, data):
-    """Counted entries per training sample, where a mean over them is taken and a target of ids has several."""
+    """Counted entries per training sample, where a mean over them is taken and a target of ids
+    has several."""
     targets, mask = data.spaces[1], data.train.mask
-    entries = float(np.mean(np.sum(mask.reshape(len(mask), -1), axis=1))) if mask is not None else float(targets.size)
+    entries = (
+        float(np.mean(np.sum(mask.reshape(len(mask), -1), axis=1)))
+        if mask is not None
+        else float(targets.size)
+    )
     if not loss.is_mean or targets.vocabulary is None or entries == 1:
         return None
     return np.asarray(entries)
@@ -171,8 +216,14 @@ def _entries(loss, data):
 
 def _on_device(view):
     """A view whose ids are whole numbers of 32 bits, there once for all steps; and so its mask."""
-    ids = {name: jnp.asarray(getattr(view, name), jnp.int32) for name in ("X", "Y") if is_ids(getattr(view, name))}
-    return dataclasses.replace(view, **ids, mask=None if view.mask is None else jnp.asarray(view.mask))
+    ids = {
+        name: jnp.asarray(getattr(view, name), jnp.int32)
+        for name in ("X", "Y")
+        if is_ids(getattr(view, name))
+    }
+    return dataclasses.replace(
+        view, **ids, mask=None if view.mask is None else jnp.asarray(view.mask)
+    )
 
 
 @eqx.filter_jit
@@ -183,6 +234,9 @@ def _hessian_columns(system, params, vectors):
 
 
 def hessian_matrix(system: System, params: Params) -> Float[np.ndarray, "p p"]:
-    """The Hessian of the training loss as a matrix, rows and columns in the order of `ravel_pytree`; for small networks."""
+    """The Hessian of the training loss as a matrix, rows and columns in the order of
+    `ravel_pytree`; for small networks."""
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(params))
-    return np.asarray(_hessian_columns(system, params, jnp.eye(size, dtype=jax.tree.leaves(params)[0].dtype)))
+    return np.asarray(
+        _hessian_columns(system, params, jnp.eye(size, dtype=jax.tree.leaves(params)[0].dtype))
+    )

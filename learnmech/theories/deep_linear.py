@@ -1,4 +1,5 @@
-"""Deep linear networks as their theories read them: weights, correlations, and the conditions that they share."""
+"""Deep linear networks as their theories read them: weights, correlations, and the conditions
+that they share."""
 
 from typing import TYPE_CHECKING
 
@@ -26,16 +27,32 @@ Matrix = Float[np.ndarray, "rows columns"]
 
 
 def plain_layers(start: Start) -> Condition:
-    """The condition f = W_L ... W_1 x with nothing but weights: no biases, no multipliers, one rate for all layers."""
+    """The condition f = W_L ... W_1 x with nothing but weights: no biases, no multipliers, one
+    rate for all layers."""
     params = start.params
     layers = trees.layers_of(params)
     name = type(start.system.architecture).__name__
-    linear = start.system.architecture.is_linear and all(set(layer) == {"weight"} for layer in layers.values())
-    factors = {float(factor) for factor in trees.leaves_by_path(start.system.architecture.rate_factors(params)).values()} if linear else set()
+    linear = start.system.architecture.is_linear and all(
+        set(layer) == {"weight"} for layer in layers.values()
+    )
+    factors = (
+        {
+            float(factor)
+            for factor in trees.leaves_by_path(
+                start.system.architecture.rate_factors(params)
+            ).values()
+        }
+        if linear
+        else set()
+    )
     if linear:
         # at the start and away from it: a tangent of such a network agrees with it where it touches
-        linear = factors == {1.0} and all(_multiplies(start, at) for at in (params, jax.tree.map(lambda w: w + 1.0, params)))
-    return Condition("the network is deep linear in sp scaling", name, "DeepLinear, sp", bool(linear))
+        linear = factors == {1.0} and all(
+            _multiplies(start, at) for at in (params, jax.tree.map(lambda w: w + 1.0, params))
+        )
+    return Condition(
+        "the network is deep linear in sp scaling", name, "DeepLinear, sp", bool(linear)
+    )
 
 
 def _multiplies(start, params):
@@ -63,7 +80,8 @@ def correlations(view: View) -> tuple[Matrix, Matrix]:
 
 
 def loss_along(view: View, c: float, W: Float[np.ndarray, "m k d"]) -> Float[np.ndarray, " m"]:
-    """c sum_i |W x_i - y_i|^2 for every map in W; with n > d through X = QR, so that nothing cancels near the minimum."""
+    """c sum_i |W x_i - y_i|^2 for every map in W; with n > d through X = QR, so that nothing
+    cancels near the minimum."""
     X, Y, floor = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64), 0.0
     if len(X) > X.shape[1]:
         reduced = Reduced.of(view)
@@ -80,18 +98,24 @@ def imbalance(layers: list[Matrix], lam: float = 0.0) -> float:
 
 
 def _gap(before, after, lam):
-    """|after'after - before before' - lam I|_F; for a wide interface through QR of [after', before], so that nothing of width^2 is formed."""
+    """|after'after - before before' - lam I|_F; for a wide interface through QR of [after',
+    before], so that nothing of width^2 is formed."""
     h, sides = len(before), np.concatenate([after.T, before], axis=1)
     signs = np.concatenate([np.ones(len(after)), -np.ones(before.shape[1])])
     if h <= sides.shape[1]:
         return np.linalg.norm((sides * signs) @ sides.T - lam * np.eye(h))
     R = np.linalg.qr(sides, mode="r")
-    return np.hypot(np.linalg.norm((R * signs) @ R.T - lam * np.eye(len(R))), abs(lam) * np.sqrt(h - len(R)))
+    return np.hypot(
+        np.linalg.norm((R * signs) @ R.T - lam * np.eye(len(R))), abs(lam) * np.sqrt(h - len(R))
+    )
 
 
 def balanced(start: Start) -> Condition:
     """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
-    claim, tolerance = "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative", resolved(start, 1e-9)
+    claim, tolerance = (
+        "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative",
+        resolved(start, 1e-9),
+    )
     if not plain_layers(start).holds:
         return Condition(claim, "of no deep linear network", tolerance, False)
     off = imbalance(weights(start))
@@ -101,8 +125,11 @@ def balanced(start: Start) -> Condition:
 OF_MAPS = ("end_to_end", "mode_strength", "singular_value", "loss", "test_loss")
 
 
-def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **values) -> "xr.Dataset":
-    """What a trajectory of end-to-end maps says: the maps, their strengths on the target's modes, singular values, training and test loss.
+def said_of_maps(
+    start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **values
+) -> "xr.Dataset":
+    """What a trajectory of end-to-end maps says: the maps, their strengths on the target's modes,
+    singular values, training and test loss.
 
     `values` replace those that are known more exactly.
     """
@@ -118,7 +145,11 @@ def said_of_maps(start: Start, marks: Marks, W: Float[np.ndarray, "m k d"], **va
     }
     instruments = [EndToEnd(), ModeStrengths(), SingularValues(), Loss()]
     if start.data.test is not None:
-        told["test_loss"] = loss_along(start.data.test, start.experiment.loss.constant(len(start.data.test.X)), W)
+        told["test_loss"] = loss_along(
+            start.data.test, start.experiment.loss.constant(len(start.data.test.X)), W
+        )
         instruments.append(TestLoss())
-    quantities = tuple(q for one in instruments for q in one.quantities(start.system, start.state.params))
+    quantities = tuple(
+        q for one in instruments for q in one.quantities(start.system, start.state.params)
+    )
     return table(quantities, told | values, marks)

@@ -28,7 +28,8 @@ CONVERGED = 1e-14
 
 
 def potential(w: Vector, a: float) -> float:
-    """a^2 sum_i q(w_i/a^2), q(z) = 2 - sqrt(4 + z^2) + z asinh(z/2): like sum w^2/(4a^2) for large a, like sum |w| log(|w|/a^2) for small.
+    """a^2 sum_i q(w_i/a^2), q(z) = 2 - sqrt(4 + z^2) + z asinh(z/2): like sum w^2/(4a^2) for large
+    a, like sum |w| log(|w|/a^2) for small.
 
     Source: Woodworth et al. 2020.
     """
@@ -38,9 +39,11 @@ def potential(w: Vector, a: float) -> float:
 
 
 def least_potential(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"], a: float) -> Vector:
-    """The w of least potential with Xw = y: w = 2a^2 sinh(X'nu), the nu with Xw = y found by damped Newton steps.
+    """The w of least potential with Xw = y: w = 2a^2 sinh(X'nu), the nu with Xw = y found by damped
+    Newton steps.
 
-    From a size at which the potential is a square, down (or up) to a by factors of 2, each solution the start of the next.
+    From a size at which the potential is a square, down (or up) to a by factors of 2, each solution
+    the start of the next.
     """
     w = np.linalg.pinv(X) @ y
     size = max(a, np.sqrt(np.abs(w).max()))
@@ -76,15 +79,17 @@ def _newton(X, y, a, w):
 def minimum_l1(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Vector:
     """The w of least sum |w_i| with Xw = y, by linear programming: where a small start leads."""
     n, d = X.shape
-    solved = optimize.linprog(np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs")
+    solved = optimize.linprog(
+        np.ones(2 * d), A_eq=np.hstack([X, -X]), b_eq=y, bounds=(0, None), method="highs"
+    )
     return solved.x[:d] - solved.x[d:]
 
 
 def l1_excess_bound(w: Vector, sparsest: Vector, a: float) -> float:
     """What sum |w_i| can be above the least l1 norm, for w of least potential at a < e^{-1/2}.
 
-    With the potential written as Lam |w|_1 + rho(w), Lam = ln(1/a^2) - 1, and potential(w) <= potential(sparsest):
-    |w|_1 - |sparsest|_1 <= (rho(sparsest) - rho(w))/Lam.
+    With the potential written as Lam |w|_1 + rho(w), Lam = ln(1/a^2) - 1, and potential(w) <=
+    potential(sparsest): |w|_1 - |sparsest|_1 <= (rho(sparsest) - rho(w))/Lam.
     """
     lam = np.log(1 / a**2) - 1
     rest = [potential(v, a) - lam * np.abs(v).sum() for v in (sparsest, w)]
@@ -92,9 +97,11 @@ def l1_excess_bound(w: Vector, sparsest: Vector, a: float) -> float:
 
 
 class DiagonalBias(Theory):
-    """Diagonal network w = u^2 - v^2 under flow from u = v = a in every entry: among all w with Xw = y, the one of least a^2 sum q(w_i/a^2).
+    """Diagonal network w = u^2 - v^2 under flow from u = v = a in every entry: among all w with Xw
+    = y, the one of least a^2 sum q(w_i/a^2).
 
-    l2-like for large a, l1-like for small. It speaks of the end of the run alone, where the loss is 0.
+    l2-like for large a, l1-like for small. It speaks of the end of the run alone, where the loss is
+    0.
     """
 
     source: ClassVar[str] = "Woodworth et al. 2020"
@@ -103,7 +110,12 @@ class DiagonalBias(Theory):
     def domain(self, start):
         network = isinstance(start.system.architecture, Diagonal)
         conditions = (
-            Condition("the network is diagonal linear", type(start.system.architecture).__name__, "Diagonal", network),
+            Condition(
+                "the network is diagonal linear",
+                type(start.system.architecture).__name__,
+                "Diagonal",
+                network,
+            ),
             squared_loss(start),
             no_ridge(start),
             rule_is(start, GradientFlow),
@@ -122,23 +134,49 @@ class DiagonalBias(Theory):
         return (
             *conditions,
             Condition("u = v = a in every entry at t = 0", spread, 0.0, spread == 0),
-            Condition("a is not 0, where nothing would move", scale_of(start), "above 0", scale_of(start) > 0),
+            Condition(
+                "a is not 0, where nothing would move",
+                scale_of(start),
+                "above 0",
+                scale_of(start) > 0,
+            ),
             Condition("the samples can be fitted: rank of X = n", rank, len(X), rank == len(X)),
-            Condition("the run has converged: loss over loss at t = 0", "seen in the run", CONVERGED, True, converged),
+            Condition(
+                "the run has converged: loss over loss at t = 0",
+                "seen in the run",
+                CONVERGED,
+                True,
+                converged,
+            ),
         )
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start)[:-1])
         w = least_potential(start.data.train.X, start.data.train.Y[:, 0], scale_of(start))
         if not np.isfinite(w).all():
-            raise refused("DiagonalBias", "a start large enough for double precision", scale_of(start), "Raise the scale of the start")
-        quantities = EndToEnd().quantities(start.system, start.state.params) + Loss().quantities(start.system, start.state.params)
-        return table(quantities, {"end_to_end": w[None, :], "loss": np.zeros(())}, start.marked(clock))
+            raise refused(
+                "DiagonalBias",
+                "a start large enough for double precision",
+                scale_of(start),
+                "Raise the scale of the start",
+            )
+        quantities = EndToEnd().quantities(start.system, start.state.params) + Loss().quantities(
+            start.system, start.state.params
+        )
+        return table(
+            quantities, {"end_to_end": w[None, :], "loss": np.zeros(())}, start.marked(clock)
+        )
 
     @classmethod
     def example(cls):
         rule = GradientFlow(rtol=1e-10, atol=1e-14, solver="dopri8")
-        return Experiment(Diagonal(), Gaussian(n=4, d=8, k=1), rule, Clock(time=200.0, marks=5), GaussianStart(scale=0.3))
+        return Experiment(
+            Diagonal(),
+            Gaussian(n=4, d=8, k=1),
+            rule,
+            Clock(time=200.0, marks=5),
+            GaussianStart(scale=0.3),
+        )
 
 
 def scale_of(start: Start) -> float:

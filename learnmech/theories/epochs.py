@@ -22,19 +22,27 @@ from learnmech.theories.flow import below_the_edge, predicted_along, solved
 
 
 def spread_of_batches(n: int, batch: int) -> float:
-    """(n - B)/(B (n - 1)): the variance of the mean of B distinct samples over that of one; 0 where B = n."""
+    """(n - B)/(B (n - 1)): the variance of the mean of B distinct samples over that of one; 0
+    where B = n."""
     return (n - batch) / (batch * (n - 1)) if batch < n else 0.0
 
 
-def shuffled_modified_loss(losses: Float[Array, " n"], gradients: Float[Array, "n p"], rate: float, batch: int) -> Float[Array, ""]:
-    """L + (rate/4) [|g|^2 + (n - B)/(B (n - 1)) (1/n) sum_i |g_i - g|^2], L and g the means over all n samples: what SGD in reshuffled epochs follows.
+def shuffled_modified_loss(
+    losses: Float[Array, " n"], gradients: Float[Array, "n p"], rate: float, batch: int
+) -> Float[Array, ""]:
+    """L + (rate/4) [|g|^2 + (n - B)/(B (n - 1)) (1/n) sum_i |g_i - g|^2], L and g the means over
+    all n samples: what SGD in reshuffled epochs follows.
 
-    `losses` and `gradients` are those of each sample, B the batch, a divisor of n. It is the mean of `flow.epoch_modified_loss` over all partitions into
-    batches of B: E |g_B|^2 = |g|^2 + the variance of a mean of B samples without replacement.  Source: Smith et al. 2021; the mean over partitions is ours.
+    `losses` and `gradients` are those of each sample, B the batch, a divisor of n. It is the mean
+    of `flow.epoch_modified_loss` over all partitions into batches of B: E |g_B|^2 = |g|^2 + the
+    variance of a mean of B samples without replacement.  Source: Smith et al. 2021; the mean over
+    partitions is ours.
     """
     mean = jnp.mean(gradients, axis=0)
     spread = jnp.mean(jnp.sum((gradients - mean) ** 2, axis=1))
-    return jnp.mean(losses) + rate / 4 * (jnp.sum(mean**2) + spread_of_batches(len(losses), batch) * spread)
+    return jnp.mean(losses) + rate / 4 * (
+        jnp.sum(mean**2) + spread_of_batches(len(losses), batch) * spread
+    )
 
 
 @eqx.filter_jit
@@ -59,32 +67,54 @@ def _velocity(system, unflatten, flat, rate, spread):
     slopes = jax.vmap(slope, (0, None))(samples, params)
     mean = jax.tree.map(lambda g: g.mean(0), slopes)
     along = jax.vmap(scaled)(jax.tree.map(lambda g, m: m + spread * (g - m), slopes, mean))
-    bends = jax.vmap(lambda i, v: jax.jvp(lambda at: slope(i, at), (params,), (v,))[1])(samples, along)
-    return flatten_util.ravel_pytree(scaled(jax.tree.map(lambda m, b: -m - rate / 2 * b.mean(0), mean, bends)))[0]
+    bends = jax.vmap(lambda i, v: jax.jvp(lambda at: slope(i, at), (params,), (v,))[1])(
+        samples, along
+    )
+    return flatten_util.ravel_pytree(
+        scaled(jax.tree.map(lambda m, b: -m - rate / 2 * b.mean(0), mean, bends))
+    )[0]
 
 
 def mean_of_samples(start: Start) -> Condition:
-    """The condition that the loss is the mean of the samples' own losses, so that the gradient of a batch is the mean of its samples'."""
-    params = trees.scale(1.1, start.state.params)  # where samples that are fitted cost something too
-    whole, mean = float(start.system.loss(params)), float(np.mean(sample_losses(start.system, params)))
+    """The condition that the loss is the mean of the samples' own losses, so that the gradient
+    of a batch is the mean of its samples'."""
+    params = trees.scale(
+        1.1, start.state.params
+    )  # where samples that are fitted cost something too
+    whole, mean = (
+        float(start.system.loss(params)),
+        float(np.mean(sample_losses(start.system, params))),
+    )
     gap = abs(mean - whole) / max(abs(whole), np.finfo(float).tiny)
     return Condition("the loss is the mean over samples of a loss of each", gap, 1e-5, gap <= 1e-5)
 
 
 def _whole_epochs(start):
     rule, n = start.rule, start.data.train.X.shape[0]
-    found = f"{rule.sampling}, n = {n}, batch = {rule.batch}" if isinstance(rule, SGD) else type(rule).__name__
+    found = (
+        f"{rule.sampling}, n = {n}, batch = {rule.batch}"
+        if isinstance(rule, SGD)
+        else type(rule).__name__
+    )
     met = isinstance(rule, SGD) and rule.sampling == "epoch" and n % rule.batch == 0
-    return Condition("every sample is seen once in each epoch (n a multiple of the batch)", found, "sampling = epoch", met)
+    return Condition(
+        "every sample is seen once in each epoch (n a multiple of the batch)",
+        found,
+        "sampling = epoch",
+        met,
+    )
 
 
 class ModifiedEpochs(Theory):
-    """SGD in epochs of n/B batches, averaged over its shuffles, follows the flow of the shuffled modified loss: off by O(rate^2) at a fixed time.
+    """SGD in epochs of n/B batches, averaged over its shuffles, follows the flow of the shuffled
+    modified loss: off by O(rate^2) at a fixed time.
 
-    Of L + (rate/4) [|grad L|^2 + (n - B)/(B (n - 1)) mean_i |grad L_i - grad L|^2] (`shuffled_modified_loss`), every epoch shuffled anew. The noise of an
-    epoch is O(rate^2), since all of it but the order is the same in each, so that a single run scatters by O(rate^1.5) about that flow at the ends of epochs,
-    and by O(rate) within one. Batches drawn with replacement scatter by O(rate^0.5), and their mean follows no such loss. Beside the losses it predicts
-    every parameter array under its path.
+    Of L + (rate/4) [|grad L|^2 + (n - B)/(B (n - 1)) mean_i |grad L_i - grad L|^2]
+    (`shuffled_modified_loss`), every epoch shuffled anew. The noise of an epoch is O(rate^2), since
+    all of it but the order is the same in each, so that a single run scatters by O(rate^1.5) about
+    that flow at the ends of epochs, and by O(rate) within one. Batches drawn with replacement
+    scatter by O(rate^0.5), and their mean follows no such loss. Beside the losses it predicts every
+    parameter array under its path.
     """
 
     source: ClassVar[str] = "Smith et al. 2021"
@@ -92,7 +122,11 @@ class ModifiedEpochs(Theory):
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     over_seeds: ClassVar[bool] = True
-    tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate
+    tolerance: ClassVar[float] = (
+        # in standard errors of the mean, which a limit meets where seeds are few enough for its
+        # rate
+        4.0
+    )
 
     def known(self, start):
         return rule_is(start, SGD), _whole_epochs(start)
@@ -103,7 +137,10 @@ class ModifiedEpochs(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, SGD), _whole_epochs(start))
-        rate, spread = float(start.rule.rate), spread_of_batches(start.data.train.X.shape[0], int(start.rule.batch))
+        rate, spread = (
+            float(start.rule.rate),
+            spread_of_batches(start.data.train.X.shape[0], int(start.rule.batch)),
+        )
 
         def velocity(system, flat, back):
             return _velocity(system, back, flat, jnp.asarray(rate), jnp.asarray(spread))
@@ -113,4 +150,10 @@ class ModifiedEpochs(Theory):
     @classmethod
     def example(cls):
         rule, begun = SGD(rate=0.004, batch=2, sampling="epoch"), Given(np.linspace(-1.0, 0.8, 9))
-        return Experiment(Mlp(hidden=(3,)), Gaussian(n=8, d=2, k=1, noise=0.3), rule, Clock(steps=40, every=8), begun)
+        return Experiment(
+            Mlp(hidden=(3,)),
+            Gaussian(n=8, d=2, k=1, noise=0.3),
+            rule,
+            Clock(steps=40, every=8),
+            begun,
+        )

@@ -1,4 +1,5 @@
-"""Flow as the theory of descent: what steps become as the rate goes to zero, and the first correction."""
+"""Flow as the theory of descent: what steps become as the rate goes to zero, and the first
+correction."""
 
 import itertools
 from collections.abc import Callable
@@ -36,13 +37,15 @@ if TYPE_CHECKING:
 else:
     integrate = late("scipy.integrate")
 
-# Of long runs of a deep linear network DOP853 took 1.0, 2.7 and 4.4 looks a step at rate * sharpness 0.45, 1.35 and 2.25.
+# Of long runs of a deep linear network DOP853 took 1.0, 2.7 and 4.4 looks a step at rate *
+# sharpness 0.45, 1.35 and 2.25.
 MOST, PER_STEP = 30_000, 20
 
 
 @eqx.filter_jit
 def _velocity(system: System, unflatten, flat, rate):
-    """-D grad L - (rate/2) D H D grad L with D the factors of the scaling; rate 0 leaves the plain flow."""
+    """-D grad L - (rate/2) D H D grad L with D the factors of the scaling; rate 0 leaves the
+    plain flow."""
     params = unflatten(flat)
     factors = system.architecture.rate_factors(params, "sgd")
 
@@ -61,22 +64,33 @@ def _flowing(system: System, flow: FlowRule, speed, unflatten, flat):
 
 
 def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Params]:
-    """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative tolerance 1e-10."""
-    return solved(start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate)))
+    """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative
+    tolerance 1e-10."""
+    return solved(
+        start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate))
+    )
 
 
 def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Params]:
-    """Parameters at these times along d(flat)/dt = velocity(system, flat, unflatten), in float64, by DOP853 at relative tolerance 1e-10.
+    """Parameters at these times along d(flat)/dt = velocity(system, flat, unflatten), in float64,
+    by DOP853 at relative tolerance 1e-10.
 
-    Refused where that looks at the velocity more often than `MOST` and `PER_STEP` times for each step of the run: sign flow at Adam's
-    eps of 1e-8 is so stiff that it does not end.
+    Refused where that looks at the velocity more often than `MOST` and `PER_STEP` times for each
+    step of the run: sign flow at Adam's eps of 1e-8 is so stiff that it does not end.
     """
-    steps = 0 if start.marks.steps is None else int(start.marks.steps[-1] * times[-1] / max(start.marks.times[-1], 1e-300))
+    steps = (
+        0
+        if start.marks.steps is None
+        else int(start.marks.steps[-1] * times[-1] / max(start.marks.times[-1], 1e-300))
+    )
     most, looks = MOST + PER_STEP * steps, itertools.count(1)
 
     def field(t, y):
         if next(looks) > most:
-            got, remedy = f"as many by t = {t:.4g} of {times[-1]:.4g}", "Raise the rule's eps (what divides by less is stiff), or shorten the clock"
+            got, remedy = (
+                f"as many by t = {t:.4g} of {times[-1]:.4g}",
+                "Raise the rule's eps (what divides by less is stiff), or shorten the clock",
+            )
             raise refused("The flow", f"to be solved in {most} looks at its velocity", got, remedy)
         return np.asarray(velocity(system, jnp.asarray(y), back))
 
@@ -98,10 +112,11 @@ SOON = 0.05
 
 
 def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
-    """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where it becomes none.
+    """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where
+    it becomes none.
 
-    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign flow at their eps, and Muon its own
-    flow, whatever their averages remember.
+    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign
+    flow at their eps, and Muon its own flow, whatever their averages remember.
     """
     if isinstance(rule, (GradientDescent, MovingAverage)):
         return GradientFlow(), 1.0
@@ -120,24 +135,41 @@ def has_flow(start: Start) -> Condition:
     """The condition that the rule becomes a flow as its rate vanishes, and sees all samples."""
     rule, name = start.rule, type(start.rule).__name__
     whole = not rule.flows and rule.plain and not getattr(rule, "batch", 0)
-    words = "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened by eps > 0 where it divides)"
+    words = (
+        "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened"
+        " by eps > 0 where it divides)"
+    )
     return Condition("the rule becomes a flow", name, words, whole and limit_of(rule) is not None)
 
 
 def forgetting(start: Start) -> tuple[Condition, ...]:
-    """The condition that a rule with averages forgets in a small part of the run: rate/(1 - b) of the longest of them, over the time of the run."""
-    shares = [float(getattr(start.rule, name)) for name in ("momentum", "b1", "b2") if getattr(start.rule, name, None) is not None]
+    """The condition that a rule with averages forgets in a small part of the run: rate/(1 - b)
+    of the longest of them, over the time of the run."""
+    shares = [
+        float(getattr(start.rule, name))
+        for name in ("momentum", "b1", "b2")
+        if getattr(start.rule, name, None) is not None
+    ]
     if start.rule.flows or not shares or not start.marks.times[-1] > 0:
         return ()
     part = float(start.rule.rate) / (1 - max(shares)) / float(start.marks.times[-1])
-    return (Condition("the rule forgets in a small part of the run: rate/(1 - b) over its time", part, SOON, part <= SOON),)
+    return (
+        Condition(
+            "the rule forgets in a small part of the run: rate/(1 - b) over its time",
+            part,
+            SOON,
+            part <= SOON,
+        ),
+    )
 
 
 def below_the_edge(start: Start) -> tuple[Condition, ...]:
     """The condition of a rate below the rule's own edge at t = 0, where one is known."""
     top = sharpness(start.system, start.state.params)
     if not np.isfinite(top):
-        return (Condition("the sharpness at t = 0 is a number", top, "finite", False, decided=False),)
+        return (
+            Condition("the sharpness at t = 0 is a number", top, "finite", False, decided=False),
+        )
     known = start.rule.edge(top) if not start.rule.flows and top > 0 else None
     if known is None:
         return ()
@@ -146,7 +178,8 @@ def below_the_edge(start: Start) -> tuple[Condition, ...]:
 
 
 def predicted_along(start: Start, clock: Clock | None, path_to: Callable) -> "xr.Dataset":
-    """The losses and every parameter array at the clock's marks, `path_to(times)` the parameters there."""
+    """The losses and every parameter array at the clock's marks, `path_to(times)` the parameters
+    there."""
     marks, system, shapes = start.marked(clock), start.system, start.state.params
     path = path_to(marks.times)
     loss, test = eqx.filter_jit(lambda s, p: s.loss(p)), eqx.filter_jit(lambda s, p: s.test_loss(p))
@@ -161,17 +194,21 @@ def predicted_along(start: Start, clock: Clock | None, path_to: Callable) -> "xr
 
 
 class Flow(Theory):
-    """Steps follow the flow they become as the rate vanishes: off by O(rate) at a fixed time, below the stability edge.
+    """Steps follow the flow they become as the rate vanishes: off by O(rate) at a fixed time, below
+    the stability edge.
 
-    d(params)/dt = -grad L for descent, (1 - momentum)^{-1} times that for heavy ball and Nesterov, sign flow for sign descent, RMSProp and Adam, spectral
-    flow for spectral descent (`limit_of`). Beside the losses it predicts every parameter array under its path.
+    d(params)/dt = -grad L for descent, (1 - momentum)^{-1} times that for heavy ball and Nesterov,
+    sign flow for sign descent, RMSProp and Adam, spectral flow for spectral descent (`limit_of`).
+    Beside the losses it predicts every parameter array under its path.
     """
 
     source: ClassVar[str] = "Euler's method"
     of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0),)
-    tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
+    tolerance: ClassVar[float] = (
+        0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
+    )
 
     def known(self, start):
         return has_flow(start), *forgetting(start)
@@ -182,19 +219,39 @@ class Flow(Theory):
     def predict(self, start, clock=None):
         need(self, start, has_flow(start))
         flow, speed = limit_of(start.rule)
-        return predicted_along(start, clock, lambda times: solved(start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)))
+        return predicted_along(
+            start,
+            clock,
+            lambda times: solved(
+                start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)
+            ),
+        )
 
     @classmethod
     def example(cls):
-        return Experiment(Mlp(hidden=(4,)), Gaussian(n=10, d=3, k=2), GradientDescent(rate=0.05), Clock(time=2.0, marks=5))
+        return Experiment(
+            Mlp(hidden=(4,)),
+            Gaussian(n=10, d=3, k=2),
+            GradientDescent(rate=0.05),
+            Clock(time=2.0, marks=5),
+        )
 
 
-def departure(times: Float[np.ndarray, " m"], sharpness: Float[np.ndarray, " m"], rate: float, unit: float, size: float) -> tuple[float, float]:
-    """(when the flow's sharpness first crosses 2/rate, when descent has left the flow by `size`), from the flow alone; NaN where not within these times.
+def departure(
+    times: Float[np.ndarray, " m"],
+    sharpness: Float[np.ndarray, " m"],
+    rate: float,
+    unit: float,
+    size: float,
+) -> tuple[float, float]:
+    """(when the flow's sharpness first crosses 2/rate, when descent has left the flow by `size`),
+    from the flow alone; NaN where not within these times.
 
-    Along the sharpest direction what is off the flow is multiplied at each step by 1 - rate lambda(t), which shrinks it below 2/rate and makes it grow, with
-    alternating sign, above. Descent's own path is smooth: what grows is the round-off, of `unit` at each step (the precision's eps), so that
-    a_k+1^2 = (1 - rate lambda_k)^2 a_k^2 + unit^2. The crossing is when it can leave, the departure when that growth has made up for the smallness.
+    Along the sharpest direction what is off the flow is multiplied at each step by 1 - rate
+    lambda(t), which shrinks it below 2/rate and makes it grow, with alternating sign, above.
+    Descent's own path is smooth: what grows is the round-off, of `unit` at each step (the
+    precision's eps), so that a_k+1^2 = (1 - rate lambda_k)^2 a_k^2 + unit^2. The crossing is when
+    it can leave, the departure when that growth has made up for the smallness.
     """
     steps = np.arange(int(times[-1] / rate) + 1)
     tops = np.interp(steps * rate, times, sharpness)
@@ -209,7 +266,8 @@ def departure(times: Float[np.ndarray, " m"], sharpness: Float[np.ndarray, " m"]
 
 
 class ModifiedFlow(Theory):
-    """Descent follows the flow of L + (rate/4)|grad L|^2 more closely: off by O(rate^2) at a fixed time, O(rate^3) per step.
+    """Descent follows the flow of L + (rate/4)|grad L|^2 more closely: off by O(rate^2) at a fixed
+    time, O(rate^3) per step.
 
     Beside the losses it predicts every parameter array under its path.
     """
@@ -228,7 +286,9 @@ class ModifiedFlow(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, GradientDescent))
-        return predicted_along(start, clock, lambda times: integrated(start, times, float(start.rule.rate)))
+        return predicted_along(
+            start, clock, lambda times: integrated(start, times, float(start.rule.rate))
+        )
 
     @classmethod
     def example(cls):
@@ -236,9 +296,11 @@ class ModifiedFlow(Theory):
 
 
 def epoch_modified_loss(losses, gradients, rate: float):
-    """L + (rate/(4m)) sum_k |grad L_k|^2 for m fixed batches in shuffled orders, L the mean of their losses: what an epoch of SGD follows on average.
+    """L + (rate/(4m)) sum_k |grad L_k|^2 for m fixed batches in shuffled orders, L the mean of
+    their losses: what an epoch of SGD follows on average.
 
-    `losses` (m,) and `gradients` (m, p) are those of each batch; the flow runs for time m * rate per epoch.  Source: Smith et al. 2021.
+    `losses` (m,) and `gradients` (m, p) are those of each batch; the flow runs for time m * rate
+    per epoch.  Source: Smith et al. 2021.
     """
     m = len(losses)
     return jnp.mean(losses) + rate / (4 * m) * jnp.sum(gradients**2)

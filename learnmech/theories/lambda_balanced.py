@@ -12,8 +12,25 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.initial.balanced import LambdaBalanced as LambdaBalancedStart
 from learnmech.instruments.products import LayerProducts
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Theory, need, no_ridge, resolved, rule_is, squared_loss, time_factor, whitened_inputs
-from learnmech.theories.deep_linear import OF_MAPS, correlations, imbalance, plain_layers, said_of_maps, weights
+from learnmech.theories.base import (
+    Condition,
+    Theory,
+    need,
+    no_ridge,
+    resolved,
+    rule_is,
+    squared_loss,
+    time_factor,
+    whitened_inputs,
+)
+from learnmech.theories.deep_linear import (
+    OF_MAPS,
+    correlations,
+    imbalance,
+    plain_layers,
+    said_of_maps,
+    weights,
+)
 
 Matrix = Float[np.ndarray, "rows columns"]
 
@@ -21,8 +38,9 @@ Matrix = Float[np.ndarray, "rows columns"]
 def riccati_step(Q: Matrix, P: Matrix, f: Float[np.ndarray, " N"], span: float) -> Matrix:
     """A factor of QQ' after `span` of time, for F = P diag(f) P'.
 
-    QQ'(t) = e^{Ft}Q_0 [I + Q_0' (int_0^t e^{2Fs}ds) Q_0]^{-1} Q_0' e^{Ft}. With G = (e^{2ft} - 1)/(2f) (t where f = 0) and K = G^{1/2} P'Q_0 = Y diag(k) Z':
-    QQ' = P E Y diag(k^2/(1 + k^2)) Y' E P', E = e^{ft} G^{-1/2}, whose entries stay bounded.
+    QQ'(t) = e^{Ft}Q_0 [I + Q_0' (int_0^t e^{2Fs}ds) Q_0]^{-1} Q_0' e^{Ft}. With G = (e^{2ft} -
+    1)/(2f) (t where f = 0) and K = G^{1/2} P'Q_0 = Y diag(k) Z': QQ' = P E Y diag(k^2/(1 + k^2)) Y'
+    E P', E = e^{ft} G^{-1/2}, whose entries stay bounded.
     """
     safe = np.where(f == 0, 1.0, f)
     G = np.where(f == 0, span, np.expm1(2 * safe * span) / (2 * safe))
@@ -31,11 +49,13 @@ def riccati_step(Q: Matrix, P: Matrix, f: Float[np.ndarray, " N"], span: float) 
 
 
 class LambdaBalanced(Theory):
-    """Two linear layers with W_2'W_2 - W_1W_1' = lam I, whitened inputs, any alignment: the whole trajectory under flow.
+    """Two linear layers with W_2'W_2 - W_1W_1' = lam I, whitened inputs, any alignment: the whole
+    trajectory under flow.
 
-    Q = [W_1'; W_2] obeys a matrix Riccati equation with F = [[-lam/2 I, S_yx'], [S_yx, lam/2 I]], solved from mark to mark in spans short enough
-    that nothing overflows. lam = 0 is balanced (rich), |lam| large is lazy. At another c than 1/(2n), 2cn multiplies t. The blocks of QQ' are W_1'W_1, the map
-    W_2W_1 and W_2W_2'.
+    Q = [W_1'; W_2] obeys a matrix Riccati equation with F = [[-lam/2 I, S_yx'], [S_yx, lam/2 I]],
+    solved from mark to mark in spans short enough that nothing overflows. lam = 0 is balanced
+    (rich), |lam| large is lazy. At another c than 1/(2n), 2cn multiplies t. The blocks of QQ' are
+    W_1'W_1, the map W_2W_1 and W_2W_2'.
     """
 
     source: ClassVar[str] = "Domine et al. 2024; Braun et al. 2022"
@@ -43,13 +63,28 @@ class LambdaBalanced(Theory):
 
     def domain(self, start):
         plain = plain_layers(start)
-        conditions = (plain, squared_loss(start), no_ridge(start), rule_is(start, GradientFlow), whitened_inputs(start))
+        conditions = (
+            plain,
+            squared_loss(start),
+            no_ridge(start),
+            rule_is(start, GradientFlow),
+            whitened_inputs(start),
+        )
         two = Condition("two layers", len(start.params), 2, len(start.params) == 2)
         if not (plain.holds and two.holds):
             return (two, *conditions)
         layers = weights(start)
         off, bound = imbalance(layers, _lam(layers)), resolved(start, 1e-9)
-        return (two, *conditions, Condition("lambda-balanced at t = 0: W_2'W_2 - W_1W_1' = lam I, relative", off, bound, off <= bound))
+        return (
+            two,
+            *conditions,
+            Condition(
+                "lambda-balanced at t = 0: W_2'W_2 - W_1W_1' = lam I, relative",
+                off,
+                bound,
+                off <= bound,
+            ),
+        )
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
@@ -67,7 +102,11 @@ class LambdaBalanced(Theory):
             blocks.append(Q @ Q.T)
         blocks = np.array(blocks)
         said = said_of_maps(start, marks, blocks[:, d:, :d])
-        for quantity, told in zip(LayerProducts().quantities(start.system, start.params), (blocks[:, :d, :d], blocks[:, d:, d:]), strict=True):
+        for quantity, told in zip(
+            LayerProducts().quantities(start.system, start.params),
+            (blocks[:, :d, :d], blocks[:, d:, d:]),
+            strict=True,
+        ):
             said[quantity.name] = (("time", *quantity.axes), told, quantity.attributes)
         return said
 
@@ -75,7 +114,13 @@ class LambdaBalanced(Theory):
     def example(cls):
         data = Gaussian(n=20, d=3, k=4, whitened=True)
         rule = GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8")
-        return Experiment(DeepLinear(hidden=(3,)), data, rule, Clock(time=6.0, marks=21), LambdaBalancedStart(lam=0.7))
+        return Experiment(
+            DeepLinear(hidden=(3,)),
+            data,
+            rule,
+            Clock(time=6.0, marks=21),
+            LambdaBalancedStart(lam=0.7),
+        )
 
 
 def _lam(layers):

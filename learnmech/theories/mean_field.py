@@ -1,4 +1,5 @@
-"""The mean-field linear network: two layers that learn features at any width, closed on three moments."""
+"""The mean-field linear network: two layers that learn features at any width, closed on three
+moments."""
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -18,7 +19,17 @@ from learnmech.initial.layers import GaussianPerLayer
 from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Limit, Theory, need, no_ridge, rule_is, squared_loss, time_factor, whitened_inputs
+from learnmech.theories.base import (
+    Condition,
+    Limit,
+    Theory,
+    need,
+    no_ridge,
+    rule_is,
+    squared_loss,
+    time_factor,
+    whitened_inputs,
+)
 from learnmech.theories.deep_linear import OF_MAPS, correlations, said_of_maps
 from learnmech.theories.scalar import two_layers
 
@@ -41,7 +52,8 @@ class Moments(NamedTuple):
 
 
 class Pull(NamedTuple):
-    """g = 2cn (S_yx - beta S_xx)/alpha with beta = alpha (b - origin): what moves the moments, from the whole map beta."""
+    """g = 2cn (S_yx - beta S_xx)/alpha with beta = alpha (b - origin): what moves the moments,
+    from the whole map beta."""
 
     S_xx: Matrix
     S_yx: Vector
@@ -59,9 +71,11 @@ class Pull(NamedTuple):
 
 
 def stepped(moments: Moments, g: Vector, rate: float) -> Moments:
-    """The moments after a step of descent: a_i <- a_i + rate w_i.g, w_i <- w_i + rate a_i g, exact at any width and rate.
+    """The moments after a step of descent: a_i <- a_i + rate w_i.g, w_i <- w_i + rate a_i g, exact
+    at any width and rate.
 
-    b+ = b + rate (A + M) g + rate^2 (b.g) g;  A+ = A + 2 rate b.g + rate^2 g'Mg;  M+ = M + rate (b g' + g b') + rate^2 A g g'.
+    b+ = b + rate (A + M) g + rate^2 (b.g) g;  A+ = A + 2 rate b.g + rate^2 g'Mg;  M+ = M + rate (b
+    g' + g b') + rate^2 A g g'.
     """
     A, b, M = moments
     moved = M @ g
@@ -76,7 +90,9 @@ def stepped(moments: Moments, g: Vector, rate: float) -> Moments:
 def descended(moments: Moments, pull: Pull, rate: float, steps: Float[np.ndarray, " m"]) -> Maps:
     """beta at these steps of descent."""
     maps, now = [], 0
-    with np.errstate(over="ignore", invalid="ignore"):  # above the stable rate the prediction diverges, as the run does
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # above the stable rate the prediction diverges, as the run does
         for step in steps:
             while now < step:
                 moments, now = stepped(moments, pull.at(moments.b), rate), now + 1
@@ -85,7 +101,8 @@ def descended(moments: Moments, pull: Pull, rate: float, steps: Float[np.ndarray
 
 
 def flowed(moments: Moments, pull: Pull, times: Float[np.ndarray, " m"]) -> Maps:
-    """beta at these times of flow: b' = (A + M) g, A' = 2 b.g, M' = b g' + g b', by DOP853 at relative tolerance 1e-11."""
+    """beta at these times of flow: b' = (A + M) g, A' = 2 b.g, M' = b g' + g b', by DOP853 at
+    relative tolerance 1e-11."""
     d = len(moments.b)
 
     def velocity(t, state):
@@ -97,15 +114,27 @@ def flowed(moments: Moments, pull: Pull, times: Float[np.ndarray, " m"]) -> Maps
     state = np.concatenate([[moments.A], moments.b, moments.M.ravel()])
     if times[-1] == 0:
         return np.tile(pull.map(moments.b), (len(times), 1))
-    solved = integrate.solve_ivp(velocity, (0.0, times[-1]), state, method="DOP853", t_eval=times, rtol=1e-11, atol=1e-13 * np.abs(state).max())
+    solved = integrate.solve_ivp(
+        velocity,
+        (0.0, times[-1]),
+        state,
+        method="DOP853",
+        t_eval=times,
+        rtol=1e-11,
+        atol=1e-13 * np.abs(state).max(),
+    )
     return np.array([pull.map(b) for b in solved.y[1 : d + 1].T])
 
 
-def limit_on_whitened(A: float, variance: float, pull: Pull, times: Float[np.ndarray, " m"]) -> Maps:
-    """beta at these times of flow at infinite width on whitened inputs, along S_yx, where the moments are A, 0 and variance I.
+def limit_on_whitened(
+    A: float, variance: float, pull: Pull, times: Float[np.ndarray, " m"]
+) -> Maps:
+    """beta at these times of flow at infinite width on whitened inputs, along S_yx, where the
+    moments are A, 0 and variance I.
 
-    db/dt = 2cn sqrt(K^2 + 4 b^2)(s/alpha - b), b(0) = 0, K = A + variance, s = |S_yx|: two scalar layers from (sqrt K, 0) towards s/alpha. As alpha -> infinity
-    beta = S_yx (1 - e^{-2cn K t}): exponential at rate K (lazy); small K alpha/s is a sigmoid (rich).
+    db/dt = 2cn sqrt(K^2 + 4 b^2)(s/alpha - b), b(0) = 0, K = A + variance, s = |S_yx|: two scalar
+    layers from (sqrt K, 0) towards s/alpha. As alpha -> infinity beta = S_yx (1 - e^{-2cn K t}):
+    exponential at rate K (lazy); small K alpha/s is a sigmoid (rich).
     """
     s = float(np.linalg.norm(pull.S_yx))
     along = pull.S_yx / s if s else pull.S_yx
@@ -120,7 +149,8 @@ def moments_of(start: Start) -> Moments:
 
 
 def drawn_moments(start: Start) -> tuple[float, float] | None:
-    """(E a^2, variance of the entries of w) of the distribution which the start is drawn from; None where it is not of independent units."""
+    """(E a^2, variance of the entries of w) of the distribution which the start is drawn from;
+    None where it is not of independent units."""
     initial = start.experiment.initial
     if isinstance(initial, SmallGaussian):
         return float(initial.std) ** 2, float(initial.std) ** 2
@@ -144,7 +174,11 @@ def _network(start) -> tuple[DeepLinear | None, Dialed | None]:
 
 def _pull(start) -> Pull:
     dial = _network(start)[1]
-    alpha, (S_xx, S_yx), own = 1.0 if dial is None else float(dial.factor), correlations(start.data.train), moments_of(start).b
+    alpha, (S_xx, S_yx), own = (
+        1.0 if dial is None else float(dial.factor),
+        correlations(start.data.train),
+        moments_of(start).b,
+    )
     whole = np.asarray(start.system.architecture.matrix(start.params), np.float64)[0]
     return Pull(S_xx, S_yx[0], time_factor(start), alpha, own - whole / alpha)
 
@@ -159,7 +193,12 @@ def _conditions(start):
     of, k = _network(start)[0], start.data.train.Y.shape[1]
     name = repr(start.experiment.architecture)
     return (
-        Condition("the network is linear, of one hidden layer in mean-field scaling, dialed or plain", name, "DeepLinear, mean-field", of is not None),
+        Condition(
+            "the network is linear, of one hidden layer in mean-field scaling, dialed or plain",
+            name,
+            "DeepLinear, mean-field",
+            of is not None,
+        ),
         Condition("one output", k, 1, k == 1),
         squared_loss(start),
         no_ridge(start),
@@ -173,10 +212,13 @@ def _experiment(width, rule, clock):
 
 
 class MeanFieldMoments(Theory):
-    """Two linear layers with one output in mean-field scaling, of any width, from any start, under flow and descent: exact, from their own moments.
+    """Two linear layers with one output in mean-field scaling, of any width, from any start, under
+    flow and descent: exact, from their own moments.
 
-    F = (alpha/N) sum_i a_i w_i.x (less its start where centered), rate N/alpha^2: the means over units A of a^2, b of a w and M of w w' close on
-    themselves, whatever N is. Descent is a recursion in them; flow one equation, integrated. Any S_xx; at another c than 1/(2n), 2cn multiplies the pull.
+    F = (alpha/N) sum_i a_i w_i.x (less its start where centered), rate N/alpha^2: the means over
+    units A of a^2, b of a w and M of w w' close on themselves, whatever N is. Descent is a
+    recursion in them; flow one equation, integrated. Any S_xx; at another c than 1/(2n), 2cn
+    multiplies the pull.
     """
 
     source: ClassVar[str] = "Mei et al. 2018; Chizat et al. 2019"
@@ -188,28 +230,38 @@ class MeanFieldMoments(Theory):
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
         marks = start.marked(clock)
-        return said_of_maps(start, marks, _followed(start, moments_of(start), _pull(start), marks)[:, None, :])
+        return said_of_maps(
+            start, marks, _followed(start, moments_of(start), _pull(start), marks)[:, None, :]
+        )
 
     @classmethod
     def example(cls):
-        return _experiment(6, GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"), Clock(time=4.0, marks=21))
+        return _experiment(
+            6, GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"), Clock(time=4.0, marks=21)
+        )
 
 
 class MeanFieldLinear(Theory):
-    """The same network as its width N -> infinity, from independent normal weights: one scalar equation on whitened inputs, from lazy to rich.
+    """The same network as its width N -> infinity, from independent normal weights: one scalar
+    equation on whitened inputs, from lazy to rich.
 
-    A = E a^2, b = 0 and M = E w w' at the start. Flow on whitened inputs in closed form; on others one equation, integrated; descent a recursion. A run of
-    width N is off by O(N^-1/2); `MeanFieldMoments` is its exact twin.
+    A = E a^2, b = 0 and M = E w w' at the start. Flow on whitened inputs in closed form; on others
+    one equation, integrated; descent a recursion. A run of width N is off by O(N^-1/2);
+    `MeanFieldMoments` is its exact twin.
     """
 
     source: ClassVar[str] = "Mei et al. 2018; Chizat et al. 2019"
     predicts: ClassVar[tuple[str, ...]] = OF_MAPS
     limits: ClassVar[tuple[Limit, ...]] = (Limit("architecture.of.width", -0.5),)
-    tolerance: ClassVar[float] = 0.1  # a limit: what counts is the order; at 10% the curves go the same way
+    tolerance: ClassVar[float] = (
+        0.1  # a limit: what counts is the order; at 10% the curves go the same way
+    )
 
     def domain(self, start):
         initial, dial = start.experiment.initial, _network(start)[1]
-        own = dial is None or not dial.centered or np.array_equal(dial.anchor, flat_of(start.params))
+        own = (
+            dial is None or not dial.centered or np.array_equal(dial.anchor, flat_of(start.params))
+        )
         return (
             *_conditions(start),
             Condition(
@@ -218,7 +270,12 @@ class MeanFieldLinear(Theory):
                 "Gaussian, SmallGaussian, ZeroReadout, GaussianPerLayer",
                 drawn_moments(start) is not None,
             ),
-            Condition("the outputs are centered at the start, or not at all", "elsewhere" if not own else "so", "so", bool(own)),
+            Condition(
+                "the outputs are centered at the start, or not at all",
+                "elsewhere" if not own else "so",
+                "so",
+                bool(own),
+            ),
         )
 
     def predict(self, start, clock=None):

@@ -13,7 +13,15 @@ from learnmech.initial.given import Given
 from learnmech.instruments.weights import Weights
 from learnmech.machine.late import late
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Theory, constant, need, no_ridge, rule_is, squared_loss
+from learnmech.theories.base import (
+    Condition,
+    Theory,
+    constant,
+    need,
+    no_ridge,
+    rule_is,
+    squared_loss,
+)
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps, weights
 
 if TYPE_CHECKING:
@@ -37,10 +45,11 @@ def logistic_time(u0: float, s: float, rate: float, share: float) -> float:
 def two_layers(w1: float, w2: float, s: float, a: float, times: Times) -> tuple[Times, Times]:
     """(w_1(t), w_2(t)) of L = (a/2)(w_1 w_2 - s)^2 under flow from any start, s of any sign.
 
-    P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M, so K = PM = w_1^2 - w_2^2 is conserved. With R = sqrt(K^2 + 4s^2),
-    e = exp(-aRt) and p = P^2, for s >= 0 (else change the sign of w_2):
-    p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 - e)/(2R)], and M = K/P: sums of positive terms, exact to
-    round-off from the saddle to the minimum. K = 0 is the logistic curve.
+    P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M, so K = PM = w_1^2 - w_2^2
+    is conserved. With R = sqrt(K^2 + 4s^2), e = exp(-aRt) and p = P^2, for s >= 0 (else change the
+    sign of w_2): p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 -
+    e)/(2R)], and M = K/P: sums of positive terms, exact to round-off from the saddle to the
+    minimum. K = 0 is the logistic curve.
     """
     if s < 0:
         one, two = two_layers(w1, -w2, -s, a, times)
@@ -54,17 +63,22 @@ def two_layers(w1: float, w2: float, s: float, a: float, times: Times) -> tuple[
     elif P_0 == 0:
         P, M = np.zeros_like(times), M_0 * np.sqrt(e / (1 + m_0 * gone / (4 * s)))
     else:
-        p = (p_0 * (1 + e) / 2 + (2 * s * p_0 + K**2) * gone / (2 * R)) / (e + (p_0 + K**2 / (R + 2 * s)) * gone / (2 * R))
+        p = (p_0 * (1 + e) / 2 + (2 * s * p_0 + K**2) * gone / (2 * R)) / (
+            e + (p_0 + K**2 / (R + 2 * s)) * gone / (2 * R)
+        )
         P = np.sign(P_0) * np.sqrt(p)
         M = K / P
     return (P + M) / 2, (P - M) / 2
 
 
-def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Float[np.ndarray, "t L"]:
+def chain(
+    w0: Float[np.ndarray, " L"], s: float, a: float, times: Times
+) -> Float[np.ndarray, "t L"]:
     """All weights of a chain of any depth under flow, from any start.
 
-    Every w_i^2 - w_j^2 is conserved, so one weight tells all: with w the smallest, w_i = sign_i sqrt(w^2 + K_i) and
-    dw/dt = a (s - u) u/w, integrated by DOP853 at relative tolerance 1e-12. L = 1 and L = 2 in closed form.
+    Every w_i^2 - w_j^2 is conserved, so one weight tells all: with w the smallest, w_i = sign_i
+    sqrt(w^2 + K_i) and dw/dt = a (s - u) u/w, integrated by DOP853 at relative tolerance 1e-12. L =
+    1 and L = 2 in closed form.
     """
     if len(w0) == 1:
         return (s + (w0 - s) * np.exp(-a * times))[:, None]
@@ -88,13 +102,29 @@ def chain(w0: Float[np.ndarray, " L"], s: float, a: float, times: Times) -> Floa
     scale = np.abs(w0[w0 != 0]).min(initial=np.inf)
     if scale == np.inf:
         return np.zeros((len(times), len(w0)))
-    solved = integrate.solve_ivp(velocity, (0.0, times[-1]), [w0[smallest]], method="DOP853", t_eval=times, rtol=1e-12, atol=1e-14 * scale)
+    solved = integrate.solve_ivp(
+        velocity,
+        (0.0, times[-1]),
+        [w0[smallest]],
+        method="DOP853",
+        t_eval=times,
+        rtol=1e-12,
+        atol=1e-14 * scale,
+    )
     return np.stack([all_weights(w) for w in solved.y[0]])
 
 
 def balanced_time(u0: float, u: float, s: float, a: float, depth: int) -> float:
-    """When depth-L balanced layers reach u: the integral of dv/(L a v^{2-2/L} (s - v)) from u_0, by adaptive quadrature in ln v."""
-    value, _ = integrate.quad(lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)), np.log(u0), np.log(u), epsabs=0, epsrel=1e-11, limit=400)
+    """When depth-L balanced layers reach u: the integral of dv/(L a v^{2-2/L} (s - v)) from u_0,
+    by adaptive quadrature in ln v."""
+    value, _ = integrate.quad(
+        lambda x: np.exp(x * (2 / depth - 1)) / (s - np.exp(x)),
+        np.log(u0),
+        np.log(u),
+        epsabs=0,
+        epsrel=1e-11,
+        limit=400,
+    )
     return value / (depth * a)
 
 
@@ -104,21 +134,25 @@ def infinite_depth_time(u0: float, u: float, s: float, a: float) -> float:
 
 
 def minimum_sharpness(w: Float[np.ndarray, " L"], s: float, a: float) -> float:
-    """Top Hessian eigenvalue at a minimum u = s: a s^2 sum_i 1/w_i^2. Least where balanced: a L s^{2-2/L}; the largest stable rate is 2 over it."""
+    """Top Hessian eigenvalue at a minimum u = s: a s^2 sum_i 1/w_i^2. Least where balanced: a L
+    s^{2-2/L}; the largest stable rate is 2 over it."""
     return float(a * s**2 * np.sum(1 / np.asarray(w) ** 2))
 
 
 def scalar_problem(start: Start) -> tuple[float, float]:
-    """(s, a) of L = (a/2)(u - s)^2 + const on one input and one output: a = 2c sum x^2, s = sum xy/sum x^2."""
+    """(s, a) of L = (a/2)(u - s)^2 + const on one input and one output: a = 2c sum x^2, s = sum
+    xy/sum x^2."""
     x, y = start.data.train.X[:, 0], start.data.train.Y[:, 0]
     power = float(x @ x)
     return float(x @ y) / power if power else 0.0, 2 * constant(start) * power
 
 
 class ScalarChain(Theory):
-    """Width 1 at every layer, u = w_1 ... w_L: dw_i/dt = a (s - u) prod_{j != i} w_j, from any start.
+    """Width 1 at every layer, u = w_1 ... w_L: dw_i/dt = a (s - u) prod_{j != i} w_j, from any
+    start.
 
-    L = 1 exponential, L = 2 in closed form from any start (logistic where balanced), L >= 3 by the conserved w_i^2 - w_j^2, as one equation.
+    L = 1 exponential, L = 2 in closed form from any start (logistic where balanced), L >= 3 by the
+    conserved w_i^2 - w_j^2, as one equation.
     """
 
     source: ClassVar[str] = "Saxe et al. 2014"
@@ -128,7 +162,13 @@ class ScalarChain(Theory):
         shapes = {np.shape(layer.get("weight")) for layer in start.params.values()}
         width = max((max(shape, default=0) for shape in shapes), default=0)
         narrow = Condition("every width is 1", width, 1, shapes == {(1, 1)})
-        return narrow, plain_layers(start), squared_loss(start), no_ridge(start), rule_is(start, GradientFlow)
+        return (
+            narrow,
+            plain_layers(start),
+            squared_loss(start),
+            no_ridge(start),
+            rule_is(start, GradientFlow),
+        )
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
@@ -143,4 +183,10 @@ class ScalarChain(Theory):
     def example(cls):
         data = Gaussian(n=10, d=1, k=1, map=np.array([[2.0]]))
         rule = GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8")
-        return Experiment(DeepLinear(hidden=(1,)), data, rule, Clock(time=4.0, marks=21), Given(np.array([0.3, -0.1])))
+        return Experiment(
+            DeepLinear(hidden=(1,)),
+            data,
+            rule,
+            Clock(time=4.0, marks=21),
+            Given(np.array([0.3, -0.1])),
+        )

@@ -1,4 +1,5 @@
-"""Flatness: how the noise of batches carries SGD along a manifold of minima, down the trace of the Hessian, and from which minima it is thrown."""
+"""Flatness: how the noise of batches carries SGD along a manifold of minima, down the trace of
+the Hessian, and from which minima it is thrown."""
 
 from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
@@ -39,7 +40,8 @@ TINY = np.finfo(float).tiny
 
 
 class Basin(NamedTuple):
-    """A minimum as SGD feels it, in the order of `ravel_pytree`: the loss, gradient and Hessian, and each sample's own gradient and Hessian."""
+    """A minimum as SGD feels it, in the order of `ravel_pytree`: the loss, gradient and Hessian,
+    and each sample's own gradient and Hessian."""
 
     loss: float
     gradient: Float[np.ndarray, " p"]
@@ -49,7 +51,8 @@ class Basin(NamedTuple):
 
     @property
     def normal(self) -> tuple[Float[np.ndarray, " q"], Float[np.ndarray, "p q"]]:
-        """(curvatures, unit directions) across the manifold: the eigenpairs of the Hessian that are not 0."""
+        """(curvatures, unit directions) across the manifold: the eigenpairs of the Hessian that
+        are not 0."""
         values, vectors = np.linalg.eigh(self.hessian)
         across = np.abs(values) > FLAT * np.abs(values).max()
         return values[across], vectors[:, across]
@@ -85,58 +88,84 @@ def _bent(system, unflatten, flat, covariance):
     return jax.grad(trace)(flat)
 
 
-def second_moment_map(place: Basin, rate: float, spread: float) -> tuple[Square, Float[np.ndarray, " q2"]]:
-    """(A, b) of C+ = A C + b: the second moment C = E dd' of the distance d across the manifold, one step later, C raveled in the directions of `normal`.
+def second_moment_map(
+    place: Basin, rate: float, spread: float
+) -> tuple[Square, Float[np.ndarray, " q2"]]:
+    """(A, b) of C+ = A C + b: the second moment C = E dd' of the distance d across the manifold,
+    one step later, C raveled in the directions of `normal`.
 
-    C+ = (I - rate H) C (I - rate H) + rate^2 spread [(1/n) sum_i H_i C H_i - H C H + S], S = (1/n) sum_i g_i g_i', spread the variance of a batch's mean over
-    a sample's: 1/B with replacement. Exact for quadratic samples that share their minimum; S is that of the minimum.
+    C+ = (I - rate H) C (I - rate H) + rate^2 spread [(1/n) sum_i H_i C H_i - H C H + S], S = (1/n)
+    sum_i g_i g_i', spread the variance of a batch's mean over a sample's: 1/B with replacement.
+    Exact for quadratic samples that share their minimum; S is that of the minimum.
     """
     values, N = place.normal
     n, q = len(place.gradients), len(values)
     own, pulls = np.einsum("pa,npr,rb->nab", N, place.hessians, N), place.gradients @ N
     keep = np.eye(q) - rate * np.diag(values)
-    noise = np.einsum("nac,nbd->abcd", own, own).reshape(q * q, q * q) / n - np.kron(np.diag(values), np.diag(values))
-    return np.kron(keep, keep) + rate**2 * spread * noise, rate**2 * spread * (pulls.T @ pulls / n).ravel()
+    noise = np.einsum("nac,nbd->abcd", own, own).reshape(q * q, q * q) / n - np.kron(
+        np.diag(values), np.diag(values)
+    )
+    return np.kron(keep, keep) + rate**2 * spread * noise, rate**2 * spread * (
+        pulls.T @ pulls / n
+    ).ravel()
 
 
 def mean_square_growth_at(place: Basin, rate: float, spread: float) -> float:
-    """The largest factor per step by which the second moment across the manifold grows: below 1 SGD stays, above 1 it is thrown from this minimum."""
+    """The largest factor per step by which the second moment across the manifold grows: below 1
+    SGD stays, above 1 it is thrown from this minimum."""
     return float(np.abs(np.linalg.eigvals(second_moment_map(place, rate, spread)[0])).max())
 
 
 def mean_square_edge(place: Basin, spread: float) -> float:
-    """The rate above which SGD is thrown from a minimum: there the second moment across the manifold begins to grow. Below 2/sharpness.
+    """The rate above which SGD is thrown from a minimum: there the second moment across the
+    manifold begins to grow. Below 2/sharpness.
 
-    In mean square: rare bursts carry the mean, so that where samples are fitted exactly most single runs still settle a little above this rate; any noise that
-    is left sets the bursts off again and again, and none stays. By bisection to 1e-12. Of samples that are fitted it is
-    `sgd_moments.mean_square_threshold` of the slopes of their outputs, one output each.
-    Source: Wu et al. 2018; Ma & Ying 2021; Mulayoff & Michaeli 2024.
+    In mean square: rare bursts carry the mean, so that where samples are fitted exactly most single
+    runs still settle a little above this rate; any noise that is left sets the bursts off again and
+    again, and none stays. By bisection to 1e-12. Of samples that are fitted it is
+    `sgd_moments.mean_square_threshold` of the slopes of their outputs, one output each. Source: Wu
+    et al. 2018; Ma & Ying 2021; Mulayoff & Michaeli 2024.
     """
     top = float(place.normal[0].max(initial=0.0))
     if not top > 0:
-        raise refused("mean_square_edge", "a minimum across which the loss is curved", f"a largest curvature of {top:g}", "Give a minimum")
+        raise refused(
+            "mean_square_edge",
+            "a minimum across which the loss is curved",
+            f"a largest curvature of {top:g}",
+            "Give a minimum",
+        )
     low, high = 0.0, 2 / top
     while high - low > 1e-12 * high:
         middle = (low + high) / 2
-        low, high = (middle, high) if mean_square_growth_at(place, middle, spread) < 1 else (low, middle)
+        low, high = (
+            (middle, high) if mean_square_growth_at(place, middle, spread) < 1 else (low, middle)
+        )
     return low
 
 
 class SgdFlatness(Theory):
-    """SGD among minima that do not fit every sample drifts to flatter ones: down the trace of the Hessian, where the noise's covariance is as the Hessian.
+    """SGD among minima that do not fit every sample drifts to flatter ones: down the trace of the
+    Hessian, where the noise's covariance is as the Hessian.
 
-    Across a manifold of minima it is blurred by the second moment C of `second_moment_map`, from 0 at t = 0, and along it, P the projection on the manifold,
-    dw/dt = -P grad tr(H C)/2, C settled and held fixed: for noise S = s^2 H and small rates -(rate s^2/(4B)) P grad tr H. Mean loss: L + tr(HC)/2; `sharpness`,
-    `hessian_trace` and weights: those at w. At a fixed slow time rate * t, off by O(rate). C is infinite where SGD is not stable in mean square: it is
-    thrown from there. Without noise at the minimum (every sample fitted) there is no drift, but this threshold stands.
-    Source: Blanc et al. 2020; Damian, Ma & Lee 2021; Li, Wang & Arora 2022; with the batches' own growth of noise (Wu et al. 2018).
+    Across a manifold of minima it is blurred by the second moment C of `second_moment_map`, from 0
+    at t = 0, and along it, P the projection on the manifold, dw/dt = -P grad tr(H C)/2, C settled
+    and held fixed: for noise S = s^2 H and small rates -(rate s^2/(4B)) P grad tr H. Mean loss: L +
+    tr(HC)/2; `sharpness`, `hessian_trace` and weights: those at w. At a fixed slow time rate * t,
+    off by O(rate). C is infinite where SGD is not stable in mean square: it is thrown from there.
+    Without noise at the minimum (every sample fitted) there is no drift, but this threshold stands.
+    Source: Blanc et al. 2020; Damian, Ma & Lee 2021; Li, Wang & Arora 2022; with the batches' own
+    growth of noise (Wu et al. 2018).
     """
 
     source: ClassVar[str] = "Damian, Ma & Lee 2021; Li, Wang & Arora 2022"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "sharpness", "hessian_trace", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0, quantity="hessian_trace"),)
     over_seeds: ClassVar[bool] = True
-    tolerance: ClassVar[float] = 4.0  # in standard errors of the mean, which a limit meets where seeds are few enough for its rate and noise
+    tolerance: ClassVar[float] = (
+        # in standard errors of the mean, which a limit meets where seeds are few enough for its
+        # rate and noise
+        4.0
+    )
 
     def known(self, start):
         return rule_is(start, SGD), _fresh_batches(start), _small(start), _one_rate(start)
@@ -163,29 +192,48 @@ class SgdFlatness(Theory):
         leaves = [leaves_by_path(params) for params in path]
         told |= {name: np.stack([np.asarray(one[name]) for one in leaves]) for name in leaves[0]}
         parts = (Loss(), Sharpness(), Trace(), Weights())
-        quantities = tuple(q for part in parts for q in part.quantities(start.system, start.state.params) if q.name in told)
+        quantities = tuple(
+            q
+            for part in parts
+            for q in part.quantities(start.system, start.state.params)
+            if q.name in told
+        )
         return table(quantities, {name: np.array(values) for name, values in told.items()}, marks)
 
     @classmethod
     def example(cls):
         source = Gaussian(n=10, d=1, map=np.ones((1, 1)), noise=0.1)
-        return Experiment(DeepLinear(hidden=(1,)), source, SGD(rate=0.1, batch=2), Clock(steps=1200, marks=4), unequal_chain(source, 3.0))
+        return Experiment(
+            DeepLinear(hidden=(1,)),
+            source,
+            SGD(rate=0.1, batch=2),
+            Clock(steps=1200, marks=4),
+            unequal_chain(source, 3.0),
+        )
 
 
 def unequal_chain(source: Gaussian, ratio: float) -> Given:
-    """Weights (w_1, w_2) of a chain of two numbers, w_1 = ratio * w_2, whose product is the least-squares solution of these samples."""
+    """Weights (w_1, w_2) of a chain of two numbers, w_1 = ratio * w_2, whose product is the
+    least-squares solution of these samples."""
     view = source.draw(stream_of(int(source.seed), "data")).train
     target = float(view.X[:, 0] @ view.Y[:, 0] / (view.X[:, 0] @ view.X[:, 0]))
     if target <= 0:
-        raise refused("unequal_chain", "samples whose least-squares slope is above 0", target, "Give a positive map")
+        raise refused(
+            "unequal_chain",
+            "samples whose least-squares slope is above 0",
+            target,
+            "Give a positive map",
+        )
     return Given(np.sqrt(target) * np.array([ratio**0.5, ratio**-0.5]))
 
 
 def drifting_chain(start: Start, times: Float[np.ndarray, " m"]) -> Float[np.ndarray, " m"]:
-    """The trace of the Hessian of a chain w_1 w_2 among its minima under SGD, as the rate vanishes at a fixed rate * t: in closed form.
+    """The trace of the Hessian of a chain w_1 w_2 among its minima under SGD, as the rate vanishes
+    at a fixed rate * t: in closed form.
 
-    With q a sample's slope in u = w_1 w_2, each step keeps w_1^2 - w_2^2 but for the factor 1 - rate^2 q^2, so that K(t) = K_0 e^{-rate t E q^2/B}; the trace
-    is a sqrt(K^2 + 4 u^2), a = mean x^2.  Half-mean loss, batches with replacement.
+    With q a sample's slope in u = w_1 w_2, each step keeps w_1^2 - w_2^2 but for the factor 1 -
+    rate^2 q^2, so that K(t) = K_0 e^{-rate t E q^2/B}; the trace is a sqrt(K^2 + 4 u^2), a = mean
+    x^2.  Half-mean loss, batches with replacement.
     """
     X, Y = start.data.train.X[:, 0], start.data.train.Y[:, 0]
     (first,), (second,) = (start.params[name]["weight"].ravel() for name in ("layer1", "layer2"))
@@ -207,7 +255,15 @@ def _drifting(system, params, times, rate, spread):
         bent = np.asarray(_bent(system, back, jnp.asarray(w), jnp.asarray(C)))
         return -(bent - N @ (N.T @ bent)) / 2
 
-    found = integrate.solve_ivp(drift, (0.0, float(times[-1])), np.asarray(flat), method="DOP853", t_eval=times, rtol=1e-8, atol=1e-10)
+    found = integrate.solve_ivp(
+        drift,
+        (0.0, float(times[-1])),
+        np.asarray(flat),
+        method="DOP853",
+        t_eval=times,
+        rtol=1e-8,
+        atol=1e-10,
+    )
     return [unflatten(jnp.asarray(w)) for w in found.y.T]
 
 
@@ -218,36 +274,70 @@ def _spread(start):
 
 def _fresh_batches(start):
     sampling = getattr(start.rule, "sampling", "none")
-    return Condition("a batch is drawn afresh at every step", sampling, "replacement or subset", sampling in ("replacement", "subset"))
+    return Condition(
+        "a batch is drawn afresh at every step",
+        sampling,
+        "replacement or subset",
+        sampling in ("replacement", "subset"),
+    )
 
 
 def _one_rate(start):
     factors = leaves_by_path(start.system.architecture.rate_factors(start.params, "sgd"))
     same = all(float(factor) == 1 for factor in factors.values())
-    return Condition("every weight moves at one rate", "one rate" if same else "rates by layer", "one rate", same)
+    return Condition(
+        "every weight moves at one rate", "one rate" if same else "rates by layer", "one rate", same
+    )
 
 
 def _small(start):
     n, p = start.data.train.X.shape[0], sum(np.size(leaf) for leaf in jax.tree.leaves(start.params))
-    return Condition("few parameters p and samples n: n p^2", n * p**2, LARGEST, n * p**2 <= LARGEST)
+    return Condition(
+        "few parameters p and samples n: n p^2", n * p**2, LARGEST, n * p**2 <= LARGEST
+    )
 
 
 def _at_a_minimum(start):
-    system, rate, spread = trees.cast(start.system, jnp.float64), float(start.rule.rate), _spread(start)
+    system, rate, spread = (
+        trees.cast(start.system, jnp.float64),
+        float(start.rule.rate),
+        _spread(start),
+    )
     place = basin(system, start.params)
-    size, lowest = float(np.linalg.norm(place.hessian, 2)), float(np.linalg.eigvalsh(place.hessian)[0])
+    size, lowest = (
+        float(np.linalg.norm(place.hessian, 2)),
+        float(np.linalg.eigvalsh(place.hessian)[0]),
+    )
     values, N = place.normal
-    curved = Condition("the loss is curved across it: directions that are not flat", len(values), "1 or more", len(values) > 0)
+    curved = Condition(
+        "the loss is curved across it: directions that are not flat",
+        len(values),
+        "1 or more",
+        len(values) > 0,
+    )
     if not len(values):
         return (curved,)
-    off = float(np.linalg.norm(N @ ((N.T @ place.gradient) / values)) + np.linalg.norm(place.gradient - N @ (N.T @ place.gradient)) / max(size, TINY))
+    off = float(
+        np.linalg.norm(N @ ((N.T @ place.gradient) / values))
+        + np.linalg.norm(place.gradient - N @ (N.T @ place.gradient)) / max(size, TINY)
+    )
     along = place.gradients - place.gradients @ N @ N.T
     share = float(np.linalg.norm(along) / max(np.linalg.norm(place.gradients), TINY))
     growth = mean_square_growth_at(place, rate, spread)
     return (
         curved,
         Condition("it starts at a minimum: the distance to it", off, 1e-6, off <= 1e-6),
-        Condition("the lowest eigenvalue of the Hessian over the largest is not below 0", lowest / max(size, TINY), -FLAT, lowest >= -FLAT * size),
-        Condition("no sample pulls along the manifold: the share of their slopes that does", share, 1e-6, share <= 1e-6),
+        Condition(
+            "the lowest eigenvalue of the Hessian over the largest is not below 0",
+            lowest / max(size, TINY),
+            -FLAT,
+            lowest >= -FLAT * size,
+        ),
+        Condition(
+            "no sample pulls along the manifold: the share of their slopes that does",
+            share,
+            1e-6,
+            share <= 1e-6,
+        ),
         Condition("SGD is stable there in mean square: growth per step", growth, 1.0, growth < 1),
     )

@@ -1,4 +1,5 @@
-"""Stability: the curvature above which a rule's steps grow, rule by rule, and what each linear rule does on a quadratic, step by step."""
+"""Stability: the curvature above which a rule's steps grow, rule by rule, and what each linear
+rule does on a quadratic, step by step."""
 
 from typing import Any, ClassVar
 
@@ -18,7 +19,14 @@ from learnmech.language import trees
 from learnmech.language.trees import leaves_by_path
 from learnmech.rules.adaptive import Adam, RMSProp
 from learnmech.rules.base import Rule
-from learnmech.rules.descent import SGD, GradientDescent, HeavyBall, Langevin, MovingAverage, Nesterov
+from learnmech.rules.descent import (
+    SGD,
+    GradientDescent,
+    HeavyBall,
+    Langevin,
+    MovingAverage,
+    Nesterov,
+)
 from learnmech.rules.schedules import Constant
 from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps
@@ -33,17 +41,24 @@ NEAR = 0.95
 
 
 def recurrence(rule: Rule) -> tuple[float, float, float, float] | None:
-    """(b, c, p, q) of v+ = b v + c g, w+ = w - rate (p v+ + q g), g the gradient, preconditioned where the rule divides it by what is held fixed.
+    """(b, c, p, q) of v+ = b v + c g, w+ = w - rate (p v+ + q g), g the gradient, preconditioned
+    where the rule divides it by what is held fixed.
 
-    Plain (0, 1, 1, 0); heavy ball (b, 1, 1, 0); Nesterov (b, 1, b, 1); moving average, and Adam with b = b1 once its bias is corrected away, (b, 1 - b, 1, 0);
-    RMSProp as plain. None for sign descent, Lion, Muon and spectral descent: their steps do not shrink with the gradient, so that no rate makes them stable
-    and none is the first that does not; they end in a flutter of the size of the rate.
+    Plain (0, 1, 1, 0); heavy ball (b, 1, 1, 0); Nesterov (b, 1, b, 1); moving average, and Adam
+    with b = b1 once its bias is corrected away, (b, 1 - b, 1, 0); RMSProp as plain. None for sign
+    descent, Lion, Muon and spectral descent: their steps do not shrink with the gradient, so that
+    no rate makes them stable and none is the first that does not; they end in a flutter of the size
+    of the rate.
     """
     if isinstance(rule, (GradientDescent, SGD, Langevin, RMSProp)):
         return 0.0, 1.0, 1.0, 0.0
     if isinstance(rule, Adam):
         return float(rule.b1), 1 - float(rule.b1), 1.0, 0.0
-    for kind, made in ((HeavyBall, lambda b: (b, 1.0, 1.0, 0.0)), (Nesterov, lambda b: (b, 1.0, b, 1.0)), (MovingAverage, lambda b: (b, 1 - b, 1.0, 0.0))):
+    for kind, made in (
+        (HeavyBall, lambda b: (b, 1.0, 1.0, 0.0)),
+        (Nesterov, lambda b: (b, 1.0, b, 1.0)),
+        (MovingAverage, lambda b: (b, 1 - b, 1.0, 0.0)),
+    ):
         if isinstance(rule, kind):
             return made(float(rule.momentum))
     return None
@@ -56,13 +71,16 @@ def decays(rule: Rule) -> tuple[float, float]:
 
 
 def threshold(rule: Rule) -> float | None:
-    """The curvature above which this rule's steps on a quadratic grow; None where the rule has none.
+    """The curvature above which this rule's steps on a quadratic grow; None where the rule has
+    none.
 
-    gain (2/rate - decay), gain = 1 for plain descent and RMSProp, 1 + b for heavy ball, (1 + b)/(1 + 2b) for Nesterov, (1 + b)/(1 - b) for the moving average
-    and Adam (38/rate at b1 = 0.9): where -1 is an eigenvalue of the step (z - 1 + rate decay = -rate h (p c z/(z - b) + q) at z = -1). The curvature is
-    lambda_max(P^-1 H), P held fixed, of the H that the rule sees: with coupled decay that of the loss and of decay |w|^2/2. Decoupled decay is one for all
-    weights; where it is scaled (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it is the mean that grows there.
-    Source: Cohen et al. 2021, 2022; decay by us.
+    gain (2/rate - decay), gain = 1 for plain descent and RMSProp, 1 + b for heavy ball, (1 + b)/(1
+    + 2b) for Nesterov, (1 + b)/(1 - b) for the moving average and Adam (38/rate at b1 = 0.9): where
+    -1 is an eigenvalue of the step (z - 1 + rate decay = -rate h (p c z/(z - b) + q) at z = -1).
+    The curvature is lambda_max(P^-1 H), P held fixed, of the H that the rule sees: with coupled
+    decay that of the loss and of decay |w|^2/2. Decoupled decay is one for all weights; where it is
+    scaled (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it
+    is the mean that grows there. Source: Cohen et al. 2021, 2022; decay by us.
     """
     known = recurrence(rule)
     if known is None:
@@ -72,33 +90,44 @@ def threshold(rule: Rule) -> float | None:
 
 
 def affine_steps(rule: Rule, h: Curvatures) -> Steps:
-    """(w, v, 1) one step on, in directions of curvature h pulled by a unit force: g = (h + coupled decay) w - 1."""
+    """(w, v, 1) one step on, in directions of curvature h pulled by a unit force: g = (h +
+    coupled decay) w - 1."""
     known: Any = recurrence(rule)
     b, c, p, q = known
     (coupled, decoupled), rate, h = decays(rule), float(rule.rate), np.asarray(h, float)
-    one, zero, g = np.ones_like(h), np.zeros_like(h), np.stack([h + coupled, 0 * h, -np.ones_like(h)], axis=-1)
+    one, zero, g = (
+        np.ones_like(h),
+        np.zeros_like(h),
+        np.stack([h + coupled, 0 * h, -np.ones_like(h)], axis=-1),
+    )
     v = b * np.stack([zero, one, zero], axis=-1) + c * g
     w = np.stack([(1 - rate * decoupled) * one, zero, zero], axis=-1) - rate * (p * v + q * g)
     return np.stack([w, v, np.stack([zero, zero, one], axis=-1)], axis=-2)
 
 
 def growth(rule: Rule, h: Curvatures) -> Curvatures:
-    """By how much a deviation grows or falls per step in the long run, in directions of curvature h: the spectral radius of the step without its force."""
+    """By how much a deviation grows or falls per step in the long run, in directions of
+    curvature h: the spectral radius of the step without its force."""
     return np.abs(np.linalg.eigvals(affine_steps(rule, h)[..., :2, :2])).max(axis=-1)
 
 
 def _steady(rule):
     """Whether every step of it is alike: all samples, a constant rate, no clipping, no noise."""
     stirred = getattr(rule, "batch", 0) or isinstance(rule, Langevin)
-    return not rule.flows and isinstance(rule.schedule, Constant) and rule.clip is None and not stirred
+    return (
+        not rule.flows and isinstance(rule.schedule, Constant) and rule.clip is None and not stirred
+    )
 
 
 class LinearRules(Theory):
-    """One linear layer under plain descent, heavy ball, Nesterov or moving-average momentum, with weight decay or without: exact at every step.
+    """One linear layer under plain descent, heavy ball, Nesterov or moving-average momentum, with
+    weight decay or without: exact at every step.
 
-    In each eigendirection of H = 2c X'X the rule is a matrix on (w, v, 1), `affine_steps`; its powers are what is left of the start and what has been learned.
-    Below `threshold` it converges to the minimum with ridge; decoupled decay is a ridge of decay / (its whole push per gradient, 1/(1 - b) for heavy ball).
-    Above, the deviation grows by `growth` per step. (`Regression` tells plain descent, heavy ball and flow without decay by shares, to finer residuals.)
+    In each eigendirection of H = 2c X'X the rule is a matrix on (w, v, 1), `affine_steps`; its
+    powers are what is left of the start and what has been learned. Below `threshold` it converges
+    to the minimum with ridge; decoupled decay is a ridge of decay / (its whole push per gradient,
+    1/(1 - b) for heavy ball). Above, the deviation grows by `growth` per step. (`Regression` tells
+    plain descent, heavy ball and flow without decay by shares, to finer residuals.)
     """
 
     source: ClassVar[str] = "Polyak 1964; Cohen et al. 2021, appendix"
@@ -111,12 +140,19 @@ class LinearRules(Theory):
         one = Condition("one layer", depth, 1, depth == 1)
         known = isinstance(rule, LINEAR) and _steady(rule)
         words = "GradientDescent, HeavyBall, Nesterov or MovingAverage"
-        linear = Condition("the rule is linear, of all samples, at a constant rate, without clipping", repr(rule), words, known)
+        linear = Condition(
+            "the rule is linear, of all samples, at a constant rate, without clipping",
+            repr(rule),
+            words,
+            known,
+        )
         return one, plain_layers(start), squared_loss(start), linear
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
-        with np.errstate(over="ignore", invalid="ignore"):  # above the threshold the prediction diverges, as the run does
+        with np.errstate(
+            over="ignore", invalid="ignore"
+        ):  # above the threshold the prediction diverges, as the run does
             return self._said(start, clock)
 
     def _said(self, start, clock):
@@ -127,22 +163,36 @@ class LinearRules(Theory):
         force = 2 * c * Y.T @ X @ Q
         W = (left[:, None, :] * (W_0 @ Q) + learned[:, None, :] * force) @ Q.T
         told = {"outputs": X @ np.swapaxes(W, 1, 2)}
-        loss = c * np.sum((told["outputs"] - Y) ** 2, axis=(1, 2)) + rho / 2 * np.sum(W**2, axis=(1, 2))
+        loss = c * np.sum((told["outputs"] - Y) ** 2, axis=(1, 2)) + rho / 2 * np.sum(
+            W**2, axis=(1, 2)
+        )
         said = said_of_maps(start, marks, W, loss=loss)
         if start.data.test is not None:
             told["test_outputs"] = start.data.test.X @ np.swapaxes(W, 1, 2)
         for quantity in Outputs().quantities(start.system, start.state.params):
-            said[quantity.name] = (("time", *quantity.axes), told[quantity.name], quantity.attributes)
+            said[quantity.name] = (
+                ("time", *quantity.axes),
+                told[quantity.name],
+                quantity.attributes,
+            )
         return said
 
     @classmethod
     def example(cls):
         data = Gaussian(n=20, d=4, k=2, noise=0.1, test=5)
-        return Experiment(DeepLinear(), data, Nesterov(rate=0.2, momentum=0.8, decay=0.1), Clock(steps=60, every=3))
+        return Experiment(
+            DeepLinear(),
+            data,
+            Nesterov(rate=0.2, momentum=0.8, decay=0.1),
+            Clock(steps=60, every=3),
+        )
 
 
-def powers(steps: Steps, marks: np.ndarray) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
-    """(what is left of w, what a unit force has made of it) from rest, at every mark: the first row of the steps' powers."""
+def powers(
+    steps: Steps, marks: np.ndarray
+) -> tuple[Float[np.ndarray, "m n"], Float[np.ndarray, "m n"]]:
+    """(what is left of w, what a unit force has made of it) from rest, at every mark: the first
+    row of the steps' powers."""
     so_far, before, rows = np.broadcast_to(np.eye(3), steps.shape), 0, []
     for mark in marks:
         so_far, before = np.linalg.matrix_power(steps, int(mark) - before) @ so_far, int(mark)
@@ -152,36 +202,85 @@ def powers(steps: Steps, marks: np.ndarray) -> tuple[Float[np.ndarray, "m n"], F
 
 
 class EdgeOfStability(Theory):
-    """On all samples training sharpens the landscape until the rule's steps are at their `threshold`, and hovers there: the sharpness at the end.
+    """On all samples training sharpens the landscape until the rule's steps are at their
+    `threshold`, and hovers there: the sharpness at the end.
 
-    Under adaptive rules, and in scalings with rates of their own, it is that under the preconditioner, as it then is, that comes to rest.
-    Whether a run comes so far is seen, not said: its first half must.
+    Under adaptive rules, and in scalings with rates of their own, it is that under the
+    preconditioner, as it then is, that comes to rest. Whether a run comes so far is seen, not said:
+    its first half must.
     """
 
     source: ClassVar[str] = "Cohen et al. 2021, 2022"
     of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("sharpness", "preconditioned_sharpness")
-    tolerance: ClassVar[float] = 0.1  # it hovers: some percent above while the loss still oscillates, some below after a burst
+    tolerance: ClassVar[float] = (
+        # it hovers: some percent above while the loss still oscillates, some below after a burst
+        0.1
+    )
 
     def known(self, start):
         rule = start.rule
-        claim = "a rule of all samples at a constant rate, without clipping or coupled decay, that has a threshold"
+        claim = (
+            "a rule of all samples at a constant rate, without clipping or coupled decay, that has"
+            " a threshold"
+        )
         known = _steady(rule) and decays(rule)[0] == 0 and threshold(rule) is not None
-        own = not known or not decays(rule)[1] or not rule.decay_scaled or self._factors(start) == {1.0}
+        own = (
+            not known
+            or not decays(rule)[1]
+            or not rule.decay_scaled
+            or self._factors(start) == {1.0}
+        )
         return (
             Condition(claim, repr(rule), "such a rule", known),
-            Condition("decay, if any, is the same for all weights", repr(start.experiment.architecture), "no rates of their own", own),
-            Condition("training moves it: the loss changes along the run", "not known before the run", "so", True, _moves),
-            *((Condition("the sharpness begins below the threshold", "not known before the run", "so", True, self._below(start)),) if known else ()),
-            Condition("the sharpness has come to the threshold in the first half", "not known before the run", "so", known, self._come(start, known)),
+            Condition(
+                "decay, if any, is the same for all weights",
+                repr(start.experiment.architecture),
+                "no rates of their own",
+                own,
+            ),
+            Condition(
+                "training moves it: the loss changes along the run",
+                "not known before the run",
+                "so",
+                True,
+                _moves,
+            ),
+            *(
+                (
+                    Condition(
+                        "the sharpness begins below the threshold",
+                        "not known before the run",
+                        "so",
+                        True,
+                        self._below(start),
+                    ),
+                )
+                if known
+                else ()
+            ),
+            Condition(
+                "the sharpness has come to the threshold in the first half",
+                "not known before the run",
+                "so",
+                known,
+                self._come(start, known),
+            ),
         )
 
     def predict(self, start, clock=None):
         need(self, start, *self.known(start)[:2])
-        quantities = [one.quantities(start.system, start.params)[0] for one in (Sharpness(), PreconditionedSharpness())]
+        quantities = [
+            one.quantities(start.system, start.params)[0]
+            for one in (Sharpness(), PreconditionedSharpness())
+        ]
         if not self._bare(start):
             quantities = quantities[1:]
-        return table(tuple(quantities), {one.name: np.asarray(threshold(start.rule)) for one in quantities}, start.marked(clock))
+        return table(
+            tuple(quantities),
+            {one.name: np.asarray(threshold(start.rule)) for one in quantities},
+            start.marked(clock),
+        )
 
     def _factors(self, start):
         found = start.system.architecture.rate_factors(start.params, start.rule.family)
@@ -194,7 +293,9 @@ class EdgeOfStability(Theory):
     def further(self, start):
         size = float(trees.norm(_gradient(start.system, start.state.params)))
         # from a stationary point nothing sharpens, and every sharpness is at rest
-        yield Condition("the start is no stationary point: |gradient| at t = 0", size, "above 0", size > 0)
+        yield Condition(
+            "the start is no stationary point: |gradient| at t = 0", size, "above 0", size > 0
+        )
 
     def _come(self, start, known):
         def come(record):
@@ -210,7 +311,8 @@ class EdgeOfStability(Theory):
     def _below(self, start):
         def below(record):
             seen = _sharpnesses(record, self._bare(start))
-            # a rule with averages has no preconditioner before its first step, and with few gradients in it one that is not yet its own
+            # a rule with averages has no preconditioner before its first step, and with few
+            # gradients in it one that is not yet its own
             if isinstance(start.rule, ADAPTIVE):
                 return "of a preconditioner that has to form", True
             if not len(seen) or not np.isfinite(seen[0]):
@@ -221,8 +323,17 @@ class EdgeOfStability(Theory):
 
     @classmethod
     def example(cls):
-        data, start = Gaussian(n=10, d=1, k=1, map=np.array([[2.0]])), Given(np.array([4.0, 4.0, 0.2, 0.2]))
-        return Experiment(DeepLinear(hidden=(1, 1, 1)), data, GradientDescent(rate=0.09), Clock(steps=2000, every=100), start)
+        data, start = (
+            Gaussian(n=10, d=1, k=1, map=np.array([[2.0]])),
+            Given(np.array([4.0, 4.0, 0.2, 0.2])),
+        )
+        return Experiment(
+            DeepLinear(hidden=(1, 1, 1)),
+            data,
+            GradientDescent(rate=0.09),
+            Clock(steps=2000, every=100),
+            start,
+        )
 
 
 @eqx.filter_jit
@@ -232,12 +343,17 @@ def _gradient(system, params):
 
 def _sharpnesses(record, bare: bool) -> Float[np.ndarray, " m"]:
     """The readings of the sharpness that comes to rest; none where it was not watched."""
-    watched = [name for name in (*(("sharpness",) if bare else ()), "preconditioned_sharpness") if name in record]
+    watched = [
+        name
+        for name in (*(("sharpness",) if bare else ()), "preconditioned_sharpness")
+        if name in record
+    ]
     return record[watched[0]].values if watched else np.zeros(0)
 
 
 def _moves(record):
-    """Whether the loss, or where that was not watched a sharpness, changes by more than round-off."""
+    """Whether the loss, or where that was not watched a sharpness, changes by more than
+    round-off."""
     names = [name for name in ("loss", "preconditioned_sharpness", "sharpness") if name in record]
     seen = record[names[0]].values if names else np.zeros(0)
     seen = seen[np.isfinite(seen)]

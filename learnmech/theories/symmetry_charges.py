@@ -1,4 +1,5 @@
-"""Symmetries as theories: what flow keeps and fades, and the rate at which descent breaks it, for any network whose symmetries are known."""
+"""Symmetries as theories: what flow keeps and fades, and the rate at which descent breaks it,
+for any network whose symmetries are known."""
 
 import dataclasses
 from typing import ClassVar
@@ -24,7 +25,8 @@ from learnmech.system.landscape import System
 from learnmech.system.symmetries import Symmetry, symmetries
 from learnmech.theories.base import Condition, Limit, Theory, need, resolved, ridge_of, rule_is
 
-# of the classical Runge-Kutta method: where the slope before is followed to, and the share of the new one
+# of the classical Runge-Kutta method: where the slope before is followed to, and the share of the
+# new one
 STAGES = np.array([[0, 1 / 6], [1 / 2, 1 / 3], [1 / 2, 1 / 3], [1, 1 / 6]])
 BLOCK, SMALL = 250, 0.01
 
@@ -32,11 +34,12 @@ Charge = Float[np.ndarray, "m *shape"]
 
 
 class SymmetryCharges(Theory):
-    """Under flow the charge of every symmetry stands still: Q(t) = Q(0) e^{-2 rho f t} with ridge rho, e^{-rho f t} for those that are linear.
+    """Under flow the charge of every symmetry stands still: Q(t) = Q(0) e^{-2 rho f t} with ridge
+    rho, e^{-rho f t} for those that are linear.
 
-    f is the factor on the rates of the arrays the charge is made of (with a ridge one for all). `learnmech.system.symmetries` lists the charges;
-    `charge_drift` is
-    the change of each over the size of what it is made of. Charges themselves are said where they are not small beside that.
+    f is the factor on the rates of the arrays the charge is made of (with a ridge one for all).
+    `learnmech.system.symmetries` lists the charges; `charge_drift` is the change of each over the
+    size of what it is made of. Charges themselves are said where they are not small beside that.
     """
 
     source: ClassVar[str] = "Kunin et al. 2021; Tanaka & Kunin 2021"
@@ -54,28 +57,41 @@ class SymmetryCharges(Theory):
         courses = []
         for one in found:
             rate = one.order * ridge * one.factor(factors) if ridge else 0.0
-            courses.append(np.multiply.outer(np.exp(-rate * marks.times), one.charge(start.params, factors)))
+            courses.append(
+                np.multiply.outer(np.exp(-rate * marks.times), one.charge(start.params, factors))
+            )
         return _laid_out(start, courses, marks)
 
     @classmethod
     def example(cls):
         rule = GradientFlow(rtol=1e-9, atol=1e-11)
-        return Experiment(Mlp(hidden=(4,), activation="leaky-relu", bias=True), Gaussian(n=10, d=3, k=2), rule, Clock(time=2.0, marks=5))
+        return Experiment(
+            Mlp(hidden=(4,), activation="leaky-relu", bias=True),
+            Gaussian(n=10, d=3, k=2),
+            rule,
+            Clock(time=2.0, marks=5),
+        )
 
 
 class ChargeDrift(Theory):
-    """Descent breaks quadratic charges by rate^2 <g, D A g> a step, in time at the rate rate <g, D A g>, and keeps linear ones.
+    """Descent breaks quadratic charges by rate^2 <g, D A g> a step, in time at the rate rate <g, D
+    A g>, and keeps linear ones.
 
-    A step takes Q to (1 - rate r)^2 Q + rate^2 b(theta), b = <g, D A g>, r what ridge and decay take off (`fading`; a ridge, and decay where the factors
-    multiply it, times f): exact, with b along the path of descent. Here b is taken at the times of the steps along the modified flow of second order (without
-    decay that of L + (rate/4)|grad L|^2), from which descent is off by O(rate^2): so the drift, of O(rate), is said with a relative error of O(rate^2); with
-    decay the drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r) Q, exactly. The flow is integrated at the step of the
-    rule, by a method of fourth order; crossing the kink of an activation may cost an order.
+    A step takes Q to (1 - rate r)^2 Q + rate^2 b(theta), b = <g, D A g>, r what ridge and decay
+    take off (`fading`; a ridge, and decay where the factors multiply it, times f): exact, with b
+    along the path of descent. Here b is taken at the times of the steps along the modified flow of
+    second order (without decay that of L + (rate/4)|grad L|^2), from which descent is off by
+    O(rate^2): so the drift, of O(rate), is said with a relative error of O(rate^2); with decay the
+    drift is of O(1) and its relative error of O(rate^3). Linear ones go to (1 - rate r) Q, exactly.
+    The flow is integrated at the step of the rule, by a method of fourth order; crossing the kink
+    of an activation may cost an order.
     """
 
     source: ClassVar[str] = "Kunin et al. 2021; Barrett & Dherin 2021"
     predicts: ClassVar[tuple[str, ...]] = ("charge_*",)
-    limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0, bound=True, quantity="charge_drift"),)
+    limits: ClassVar[tuple[Limit, ...]] = (
+        Limit("rule.rate", 2.0, bound=True, quantity="charge_drift"),
+    )
     tolerance: ClassVar[float] = 0.01  # a limit: what counts is the order
 
     def known(self, start):
@@ -93,17 +109,27 @@ class ChargeDrift(Theory):
         marks, rate, (found, factors) = start.marked(clock), float(start.rule.rate), charged(start)
         breaking, courses = _along_modified_flow(start, rate, int(marks.steps[-1])), []
         for one in found:
-            share, begun = rate * fading(start, one.factor(factors)), one.charge(start.params, factors)
+            share, begun = (
+                rate * fading(start, one.factor(factors)),
+                one.charge(start.params, factors),
+            )
             if one.order == 1:
                 courses.append(np.multiply.outer((1 - share) ** marks.steps, begun))
             else:
-                courses.append(_summed((1 - share) ** 2, begun, rate**2 * breaking[one.name], marks.steps))
+                courses.append(
+                    _summed((1 - share) ** 2, begun, rate**2 * breaking[one.name], marks.steps)
+                )
         return _laid_out(start, courses, marks)
 
     @classmethod
     def example(cls):
         architecture = Mlp(hidden=(4,), activation="linear", bias=True)
-        return Experiment(architecture, Gaussian(n=10, d=3, k=2), GradientDescent(rate=0.05), Clock(time=2.0, marks=5))
+        return Experiment(
+            architecture,
+            Gaussian(n=10, d=3, k=2),
+            GradientDescent(rate=0.05),
+            Clock(time=2.0, marks=5),
+        )
 
 
 def _summed(keep: float, begun, added: Charge, steps) -> Charge:
@@ -115,13 +141,20 @@ def _summed(keep: float, begun, added: Charge, steps) -> Charge:
 
 
 def _along_modified_flow(start, rate, last):
-    """{charge: b} at steps 0 to `last` along the modified flow of the field F that a step adds over its rate, F - (rate/2) F'F.
+    """{charge: b} at steps 0 to `last` along the modified flow of the field F that a step adds over
+    its rate, F - (rate/2) F'F.
 
     What is pulled with the gradient is ridge in L, other decay a pull of its own.
     """
     system, ridge = trees.cast(start.system, jnp.float64), pulled(start)
-    system = dataclasses.replace(system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(ridge)))
-    params, blocks, free = jax.tree.map(jnp.asarray, start.params), [], jnp.asarray(fading(start) - ridge)
+    system = dataclasses.replace(
+        system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(ridge))
+    )
+    params, blocks, free = (
+        jax.tree.map(jnp.asarray, start.params),
+        [],
+        jnp.asarray(fading(start) - ridge),
+    )
     for _ in range(last // BLOCK + 1):
         params, found = _block(system, params, jnp.asarray(rate), free)
         blocks.append(jax.tree.map(np.asarray, found))
@@ -130,17 +163,25 @@ def _along_modified_flow(start, rate, last):
 
 @eqx.filter_jit
 def _block(system: System, params, rate, free):
-    """The parameters BLOCK steps of the rule later, and b of each quadratic charge at every step before, by the classical Runge-Kutta method at that step."""
-    factors, listed = system.architecture.rate_factors(params, "sgd"), symmetries(system.architecture, system.loss_function, params)
+    """The parameters BLOCK steps of the rule later, and b of each quadratic charge at every step
+    before, by the classical Runge-Kutta method at that step."""
+    factors, listed = (
+        system.architecture.rate_factors(params, "sgd"),
+        symmetries(system.architecture, system.loss_function, params),
+    )
 
     def descent(at):
-        return jax.tree.map(lambda g, f, w: g * f + free * w, system.value_and_gradient(at)[1], factors, at)
+        return jax.tree.map(
+            lambda g, f, w: g * f + free * w, system.value_and_gradient(at)[1], factors, at
+        )
 
     def stage(carry, weights):
         at, moved, slope = carry
         here = jax.tree.map(lambda w, k: w + rate * weights[0] * k, at, slope)
         down = descent(here)
-        slope = jax.tree.map(lambda g, b: -g - rate / 2 * b, down, jax.jvp(descent, (here,), (down,))[1])
+        slope = jax.tree.map(
+            lambda g, b: -g - rate / 2 * b, down, jax.jvp(descent, (here,), (down,))[1]
+        )
         return (at, jax.tree.map(lambda w, k: w + rate * weights[1] * k, moved, slope), slope), None
 
     def step(at, _):
@@ -155,11 +196,14 @@ def _block(system: System, params, rate, free):
 def charged(start: Start) -> tuple[tuple[Symmetry, ...], dict]:
     """(the symmetries at a start, the factors on the rates as float64)."""
     factors = start.system.architecture.rate_factors(start.params, "sgd")
-    return symmetries(start.system.architecture, start.system.loss_function, start.params), jax.tree.map(float, factors)
+    return symmetries(
+        start.system.architecture, start.system.loss_function, start.params
+    ), jax.tree.map(float, factors)
 
 
 def fading(start: Start, factor: float | None = 1.0) -> float:
-    """What weights of this factor on their rate lose per unit of time, by decay and ridge together, as a share of themselves.
+    """What weights of this factor on their rate lose per unit of time, by decay and ridge together,
+    as a share of themselves.
 
     NaN for arrays without one factor (None) where a factor would count.
     """
@@ -168,37 +212,72 @@ def fading(start: Start, factor: float | None = 1.0) -> float:
 
 
 def pulled(start: Start) -> float:
-    """The part of it that the factors on the rates multiply: ridge, and decay that is coupled or scaled."""
+    """The part of it that the factors on the rates multiply: ridge, and decay that is coupled or
+    scaled."""
     rule = start.rule
     free = rule.flows or not (rule.coupled or rule.decay_scaled)
     return ridge_of(start) + (0.0 if free else rule.fading())
 
 
 def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
-    """The conditions that there are symmetries, and with decay that charges fade as wholes. What they take of the loss is `still_along`."""
+    """The conditions that there are symmetries, and with decay that charges fade as wholes. What
+    they take of the loss is `still_along`."""
     found, factors = charged(start)
-    some = Condition("a network and loss whose symmetries are known", ", ".join(one.name for one in found) or "none", "one or more", bool(found))
+    some = Condition(
+        "a network and loss whose symmetries are known",
+        ", ".join(one.name for one in found) or "none",
+        "one or more",
+        bool(found),
+    )
     if not found:
         return (some,)
     apart = [one.name for one in found if one.factor(factors) is None]
-    same = () if not r else (Condition("with ridge or scaled decay, one factor on the rates in each charge", ", ".join(apart) or "one", "one", not apart),)
+    same = (
+        ()
+        if not r
+        else (
+            Condition(
+                "with ridge or scaled decay, one factor on the rates in each charge",
+                ", ".join(apart) or "one",
+                "one",
+                not apart,
+            ),
+        )
+    )
     return some, *same
 
 
 def still_along(start: Start) -> Condition:
     """The condition that the loss does not move along the symmetries at the start."""
     found = charged(start)[0]
-    gradient, bound = jax.tree.map(np.asarray, _gradient(start.system, start.state.params)), resolved(start, 1e-9)
-    lengths = [np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(tree))) for tree in (gradient, start.params)]
+    gradient, bound = (
+        jax.tree.map(np.asarray, _gradient(start.system, start.state.params)),
+        resolved(start, 1e-9),
+    )
+    lengths = [
+        np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(tree)))
+        for tree in (gradient, start.params)
+    ]
     scale = lengths[0] * max(1.0, lengths[1]) or 1.0
     off = max(float(np.abs(one.along(gradient, start.params)).max()) for one in found) / scale
-    return Condition("the loss does not move along the symmetries, |<g, A theta>|/|g||theta|", off, bound, off <= bound)
+    return Condition(
+        "the loss does not move along the symmetries, |<g, A theta>|/|g||theta|",
+        off,
+        bound,
+        off <= bound,
+    )
 
 
 def _descends(start):
     rule, name = start.rule, type(start.rule).__name__
-    plain = isinstance(rule, GradientDescent) and isinstance(rule.schedule, Constant) and rule.clip is None
-    return Condition("the rule is descent on all samples at a constant rate", name, "GradientDescent", plain)
+    plain = (
+        isinstance(rule, GradientDescent)
+        and isinstance(rule.schedule, Constant)
+        and rule.clip is None
+    )
+    return Condition(
+        "the rule is descent on all samples at a constant rate", name, "GradientDescent", plain
+    )
 
 
 @eqx.filter_jit
@@ -207,7 +286,8 @@ def _gradient(system: System, params):
 
 
 def _laid_out(start, courses, marks):
-    """The drift of each charge, and those that are not small beside what they are made of, which a relative error cannot judge."""
+    """The drift of each charge, and those that are not small beside what they are made of, which
+    a relative error cannot judge."""
     told, drifts, (found, factors) = {}, [], charged(start)
     for one, Q in zip(found, courses, strict=True):
         size = float(one.size(start.params, factors))

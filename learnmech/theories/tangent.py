@@ -26,7 +26,16 @@ from learnmech.machine.late import late
 from learnmech.machine.memory import check_memory
 from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
-from learnmech.theories.base import Condition, Limit, Theory, constant, need, no_ridge, rule_is, squared_loss
+from learnmech.theories.base import (
+    Condition,
+    Limit,
+    Theory,
+    constant,
+    need,
+    no_ridge,
+    rule_is,
+    squared_loss,
+)
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -42,7 +51,9 @@ LARGE = 2000
 def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
     """What the start's rule leaves of deviations in directions of these rates, at the marks."""
     rule, steps = start.rule, np.asarray(marks.steps)  # of a flow not asked for
-    with np.errstate(over="ignore", invalid="ignore"):  # above the stable rate the prediction diverges, as the run does
+    with np.errstate(
+        over="ignore", invalid="ignore"
+    ):  # above the stable rate the prediction diverges, as the run does
         if rule.flows:
             return decay.flow(rates, marks.times)
         if isinstance(rule, HeavyBall):
@@ -51,22 +62,56 @@ def decay_of(start: Start, rates: np.ndarray, marks: Marks) -> Decay:
 
 
 def in_function_space(start: Start) -> tuple[Condition, ...]:
-    """The conditions of a squared loss on all samples, and of a rule that is linear in the gradient."""
-    whole = Condition("the rule sees all samples", int(getattr(start.rule, "batch", 0)), 0, not getattr(start.rule, "batch", 0))
+    """The conditions of a squared loss on all samples, and of a rule that is linear in the
+    gradient."""
+    whole = Condition(
+        "the rule sees all samples",
+        int(getattr(start.rule, "batch", 0)),
+        0,
+        not getattr(start.rule, "batch", 0),
+    )
     mixed = start.system.architecture.mixes_samples and start.system.test is not None
-    apart = Condition("no test view where samples mix (its kernel is among the training samples alone)", "a test view" if mixed else "no", "no", not mixed)
-    return squared_loss(start), no_ridge(start), rule_is(start, GradientFlow, GradientDescent, HeavyBall), whole, apart
+    apart = Condition(
+        "no test view where samples mix (its kernel is among the training samples alone)",
+        "a test view" if mixed else "no",
+        "no",
+        not mixed,
+    )
+    return (
+        squared_loss(start),
+        no_ridge(start),
+        rule_is(start, GradientFlow, GradientDescent, HeavyBall),
+        whole,
+        apart,
+    )
 
 
 def stable(start: Start, top: float, condition_number: float | None) -> tuple[Condition, ...]:
-    """That the rate is below the one at which descent with a kernel of this top eigenvalue diverges; and its condition number, where it is known."""
-    told = () if condition_number is None else (Condition("condition number of the kernel (no bound: it is singular at inf)", condition_number, "inf", True),)
+    """That the rate is below the one at which descent with a kernel of this top eigenvalue
+    diverges; and its condition number, where it is known."""
+    told = (
+        ()
+        if condition_number is None
+        else (
+            Condition(
+                "condition number of the kernel (no bound: it is singular at inf)",
+                condition_number,
+                "inf",
+                True,
+            ),
+        )
+    )
     if start.rule.flows:
         return told
     momentum = float(start.rule.momentum) if isinstance(start.rule, HeavyBall) else 0.0
     h, rate = 2 * constant(start) * top, float(start.rule.rate)
     edge = 2 * (1 + momentum) / h if h > 0 else np.inf
-    return Condition("rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel", rate, edge, rate < edge), *told
+    return Condition(
+        "rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel",
+        rate,
+        edge,
+        rate < edge,
+    ), *told
 
 
 def told_of(start: Start, learner: KernelLearner) -> tuple[Condition, ...]:
@@ -75,7 +120,8 @@ def told_of(start: Start, learner: KernelLearner) -> tuple[Condition, ...]:
 
 
 def fitting(decide: Callable[[], tuple[Condition, ...]]) -> tuple[Condition, ...]:
-    """What a kernel decides; where it does not fit into memory, or its dual cannot be had to its accuracy, that."""
+    """What a kernel decides; where it does not fit into memory, or its dual cannot be had to its
+    accuracy, that."""
     try:
         return decide()
     except Refused as reason:
@@ -84,7 +130,8 @@ def fitting(decide: Callable[[], tuple[Condition, ...]]) -> tuple[Condition, ...
 
 @eqx.filter_jit
 def _kernel_times(system, params, v):
-    """T v = J D J' v for the full tangent kernel, D the factors on the rates: one reverse and one forward product, the kernel never formed."""
+    """T v = J D J' v for the full tangent kernel, D the factors on the rates: one reverse and
+    one forward product, the kernel never formed."""
     _, back = jax.vjp(lambda p: system.outputs(p, system.train.X), params)
     factors = system.architecture.rate_factors(params, "sgd")
     pulled = jax.tree.map(lambda g, f: f * g, back(v.reshape(system.train.Y.shape))[0], factors)
@@ -92,43 +139,73 @@ def _kernel_times(system, params, v):
 
 
 def top_of_kernel(start: Start) -> float:
-    """The largest eigenvalue of the full tangent kernel at the start, by ARPACK on products with it."""
+    """The largest eigenvalue of the full tangent kernel at the start, by ARPACK on products with
+    it."""
     params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
     size = start.data.train.Y.size
-    product = sparse.LinearOperator((size, size), lambda v: np.asarray(_kernel_times(system, params, jnp.asarray(np.ravel(v)))), dtype=np.float64)
+    product = sparse.LinearOperator(
+        (size, size),
+        lambda v: np.asarray(_kernel_times(system, params, jnp.asarray(np.ravel(v)))),
+        dtype=np.float64,
+    )
     begun = np.random.default_rng(0).standard_normal(size)
-    return float(sparse.eigsh(product, k=1, which="LA", v0=begun, tol=1e-8)[0][0]) if np.any(product @ begun) else 0.0
+    return (
+        float(sparse.eigsh(product, k=1, which="LA", v0=begun, tol=1e-8)[0][0])
+        if np.any(product @ begun)
+        else 0.0
+    )
 
 
-def said_of_outputs(start: Start, marks: Marks, outputs: np.ndarray, residual: np.ndarray, test: np.ndarray | None) -> "xr.Dataset":
-    """What a trajectory of outputs (m, n, k) says: the outputs and losses on both views. Small losses come from the residual, which does not cancel."""
+def said_of_outputs(
+    start: Start, marks: Marks, outputs: np.ndarray, residual: np.ndarray, test: np.ndarray | None
+) -> "xr.Dataset":
+    """What a trajectory of outputs (m, n, k) says: the outputs and losses on both views. Small
+    losses come from the residual, which does not cancel."""
     c = constant(start)
     told = {"outputs": outputs, "loss": c * np.sum(residual**2, axis=(1, 2))}
     instruments = [Outputs(), Loss()]
     if test is not None:
         view: Any = start.data.test
-        told |= {"test_outputs": test, "test_loss": start.experiment.loss.constant(len(view.X)) * np.sum((test - view.Y) ** 2, axis=(1, 2))}
+        told |= {
+            "test_outputs": test,
+            "test_loss": start.experiment.loss.constant(len(view.X))
+            * np.sum((test - view.Y) ** 2, axis=(1, 2)),
+        }
         instruments.append(TestLoss())
     right = _right(start, outputs, test)
     if right:
         told |= right
         instruments.append(Accuracy())
-    return table(tuple(q for one in instruments for q in one.quantities(start.system, start.state.params)), told, marks)
+    return table(
+        tuple(q for one in instruments for q in one.quantities(start.system, start.state.params)),
+        told,
+        marks,
+    )
 
 
 def _right(start, outputs, test) -> dict[str, np.ndarray]:
-    """The shares of samples that these outputs put in the right class, on both views; nothing where the targets are no classes."""
+    """The shares of samples that these outputs put in the right class, on both views; nothing
+    where the targets are no classes."""
     try:
         Accuracy().check(start.system)
     except Refused:
         return {}
 
     def share(outputs, Y):
-        chosen, right = ((side[..., 0] > 0) if side.shape[-1] == 1 else np.argmax(side, axis=-1) for side in (outputs, Y))
-        return np.where(np.isfinite(outputs).all(axis=(1, 2)), (chosen == right).mean(axis=-1), np.nan)
+        chosen, right = (
+            (side[..., 0] > 0) if side.shape[-1] == 1 else np.argmax(side, axis=-1)
+            for side in (outputs, Y)
+        )
+        return np.where(
+            np.isfinite(outputs).all(axis=(1, 2)), (chosen == right).mean(axis=-1), np.nan
+        )
 
     train = {"accuracy": share(outputs, np.asarray(start.data.train.Y))}
-    return train if test is None else train | {"test_accuracy": share(test, np.asarray(start.data.test.Y))}
+    return (
+        train
+        if test is None
+        else train | {"test_accuracy": share(test, np.asarray(start.data.test.Y))}
+    )
 
 
 def outputs_at_start(start: Start) -> tuple[np.ndarray, np.ndarray | None]:
@@ -145,19 +222,30 @@ def _outputs(system, params, *views):
 
 
 class Lazy(Theory):
-    """The network stays near its tangent at the start: its own kernel stands still, and the outputs move as kernel regression does.
+    """The network stays near its tangent at the start: its own kernel stands still, and the outputs
+    move as kernel regression does.
 
-    With T the full tangent kernel of the start (nk, nk), df/dt = -2c T (f - Y), exactly at finite rates for descent and heavy ball. Exact for a
-    Linearized network; for others a limit: wide (the error falls at least as width^{-1/2} in the ntk scaling) or dialed (alpha -> infinity).
+    With T the full tangent kernel of the start (nk, nk), df/dt = -2c T (f - Y), exactly at finite
+    rates for descent and heavy ball. Exact for a Linearized network; for others a limit: wide (the
+    error falls at least as width^{-1/2} in the ntk scaling) or dialed (alpha -> infinity).
     """
 
     source: ClassVar[str] = "Jacot et al. 2018; Lee et al. 2019; Chizat et al. 2019"
-    predicts: ClassVar[tuple[str, ...]] = ("outputs", "test_outputs", "loss", "test_loss", "accuracy", "test_accuracy")
+    predicts: ClassVar[tuple[str, ...]] = (
+        "outputs",
+        "test_outputs",
+        "loss",
+        "test_loss",
+        "accuracy",
+        "test_accuracy",
+    )
     limits: ClassVar[tuple[Limit, ...]] = (
         Limit("architecture.width", -0.5, bound=True, quantity="outputs"),
         Limit("architecture.alpha", -1.0, quantity="outputs"),
     )
-    tolerance: ClassVar[float] = 0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
+    tolerance: ClassVar[float] = (
+        0.05  # a limit: what counts is the order; at 5% one curve still lies on the other by eye
+    )
 
     def known(self, start):
         return in_function_space(start)
@@ -171,7 +259,10 @@ class Lazy(Theory):
         need(self, start, *in_function_space(start))
         marks, learner = start.marked(clock), self._learner(start)
         decayed, shape = decay_of(start, learner.rates, marks), start.data.train.Y.shape
-        told = [part.reshape(len(marks.times), *shape) for part in (learner.outputs(decayed), learner.residual(decayed))]
+        told = [
+            part.reshape(len(marks.times), *shape)
+            for part in (learner.outputs(decayed), learner.residual(decayed))
+        ]
         if start.data.test is None:
             return said_of_outputs(start, marks, *told, None)
         test = start.data.test
@@ -182,18 +273,37 @@ class Lazy(Theory):
     def _learner(self, start):
         view = start.data.train
         size = view.Y.size
-        check_memory(f"Lazy with {len(view.Y)} samples of {view.Y.shape[1]} outputs", 8 * 5 * size**2, "Draw fewer samples, or fewer outputs")
+        check_memory(
+            f"Lazy with {len(view.Y)} samples of {view.Y.shape[1]} outputs",
+            8 * 5 * size**2,
+            "Draw fewer samples, or fewer outputs",
+        )
         kernel = _flat(self._kernel(start, view.X, None))
-        return KernelLearner.of(kernel, view.Y.reshape(-1, 1), constant(start), outputs_at_start(start)[0].reshape(-1, 1))
+        return KernelLearner.of(
+            kernel,
+            view.Y.reshape(-1, 1),
+            constant(start),
+            outputs_at_start(start)[0].reshape(-1, 1),
+        )
 
     def _kernel(self, start, X1, X2):
-        params, system = jax.tree.map(jnp.asarray, start.params), trees.cast(start.system, jnp.float64)
-        return full_kernel(system.architecture, params, jnp.asarray(X1), None if X2 is None else jnp.asarray(X2))
+        params, system = (
+            jax.tree.map(jnp.asarray, start.params),
+            trees.cast(start.system, jnp.float64),
+        )
+        return full_kernel(
+            system.architecture, params, jnp.asarray(X1), None if X2 is None else jnp.asarray(X2)
+        )
 
     @classmethod
     def example(cls):
         architecture = Dialed(Mlp(hidden=(64,), scaling=NTK(weight=1.5), bias=True), alpha=2.0)
-        return Experiment(architecture, Gaussian(n=8, d=3, test=4), GradientDescent(rate=0.5), Clock(steps=20, every=5))
+        return Experiment(
+            architecture,
+            Gaussian(n=8, d=3, test=4),
+            GradientDescent(rate=0.5),
+            Clock(steps=20, every=5),
+        )
 
 
 def _flat(kernel):

@@ -1,6 +1,8 @@
-"""For people coming from neural-tangents: its names, signatures and conventions (of 0.6.5) for dense networks, in float64.
+"""For people coming from neural-tangents: its names, signatures and conventions (of 0.6.5) for
+dense networks, in float64.
 
-`import learnmech_tangents as nt` in place of `import neural_tangents as nt`. See docs/from-neural-tangents.md.
+`import learnmech_tangents as nt` in place of `import neural_tangents as nt`. See
+docs/from-neural-tangents.md.
 """
 
 from learnmech_tangents import predict, stax

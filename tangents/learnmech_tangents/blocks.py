@@ -18,7 +18,12 @@ def count(x) -> int:
     """How many inputs there are, of a list of them in each."""
     lengths = {len(one) for one in jax.tree.leaves(x)}
     if len(lengths) != 1:
-        raise refused("kernel_fn", "lists of as many inputs each", f"{sorted(lengths)}", "Give one row for every input in each array")
+        raise refused(
+            "kernel_fn",
+            "lists of as many inputs each",
+            f"{sorted(lengths)}",
+            "Give one row for every input in each array",
+        )
     return lengths.pop()
 
 
@@ -31,7 +36,11 @@ def in_blocks(function, x1, x2, size, kept, symmetric=False):
     n1, n2 = count(x1), count(other)
     if max(n1, n2) <= size:
         return jax.tree.map(kept, function(x1, x2))
-    check_memory(f"The kernel of {n1} by {n2} inputs", 4 * 8 * n1 * n2, "Compute it for fewer inputs at a time")
+    check_memory(
+        f"The kernel of {n1} by {n2} inputs",
+        4 * 8 * n1 * n2,
+        "Compute it for fewer inputs at a time",
+    )
 
     def block(rows, columns):
         return function(sliced(x1, rows), sliced(other, columns))
@@ -47,7 +56,9 @@ def kernel_in_blocks(function, kernel, size, kept):
         return jax.tree.map(kept, function(kernel))
 
     def block(rows, columns):
-        return function(jax.tree.map(lambda one: one.slice(rows, columns), kernel, is_leaf=is_kernel))
+        return function(
+            jax.tree.map(lambda one: one.slice(rows, columns), kernel, is_leaf=is_kernel)
+        )
 
     return _gridded(block, n1, n2, size, kept, first.cov2 is None, False)
 
@@ -56,8 +67,14 @@ def _gridded(block, n1, n2, size, kept, same, symmetric):
     blocks = []
     for i in range(0, n1, size):
         done = len(blocks) if symmetric else 0
-        before = [jax.tree.map(_mirrored, blocks[column][len(blocks)], is_leaf=is_kernel) for column in range(done)]
-        blocks.append(before + [block(slice(i, i + size), slice(j, j + size)) for j in range(done * size, n2, size)])
+        before = [
+            jax.tree.map(_mirrored, blocks[column][len(blocks)], is_leaf=is_kernel)
+            for column in range(done)
+        ]
+        blocks.append(
+            before
+            + [block(slice(i, i + size), slice(j, j + size)) for j in range(done * size, n2, size)]
+        )
     width = len(blocks[0])
 
     def joined(*parts):
@@ -70,10 +87,15 @@ def _gridded(block, n1, n2, size, kept, same, symmetric):
             fields[name] = None if values[0][0] is None else _joined_array(values, kept)
         cov1 = np.concatenate([np.asarray(row[0].cov1) for row in grid])
         cov2 = np.concatenate([np.asarray(_second(part)) for part in grid[0]])
-        shapes = (None if shape is None else (n, *shape[1:]) for n, shape in ((n1, parts[0].shape1), (n2, parts[0].shape2)))
+        shapes = (
+            None if shape is None else (n, *shape[1:])
+            for n, shape in ((n1, parts[0].shape1), (n2, parts[0].shape2))
+        )
         one, two = shapes
         cov2 = None if same else kept(cov2)
-        return parts[0].replace(**fields, cov1=kept(cov1), cov2=cov2, x1_is_x2=same, shape1=one, shape2=two)
+        return parts[0].replace(
+            **fields, cov1=kept(cov1), cov2=cov2, x1_is_x2=same, shape1=one, shape2=two
+        )
 
     return jax.tree.map(joined, *(one for row in blocks for one in row), is_leaf=is_kernel)
 
@@ -93,13 +115,16 @@ def _mirrored(kernel):
     order = [1, 0, *range(2, kernel.nngp.ndim)]
     for at in pairs:
         order[at], order[at + 1] = at + 1, at
-    nngp, ntk = (None if one is None else jnp.transpose(one, order) for one in (kernel.nngp, kernel.ntk))
+    nngp, ntk = (
+        None if one is None else jnp.transpose(one, order) for one in (kernel.nngp, kernel.ntk)
+    )
     shapes = {"shape1": kernel.shape2, "shape2": kernel.shape1}
     return kernel.replace(nngp=nngp, ntk=ntk, cov1=_second(kernel), cov2=kernel.cov1, **shapes)
 
 
 def batch(kernel_fn, batch_size: int = 0, device_count: int = -1, store_on_device: bool = True):
-    """kernel_fn(x1, x2, ...), or kernel_fn(kernel, ...), in blocks of batch_size rows by as many columns.
+    """kernel_fn(x1, x2, ...), or kernel_fn(kernel, ...), in blocks of batch_size rows by as many
+    columns.
 
     One block after another on the default device; batch_size 0: all at once. The last block may be
     smaller. store_on_device=False gives numpy arrays. kernel_fn of `stax` is tiled anyway.
@@ -109,14 +134,24 @@ def batch(kernel_fn, batch_size: int = 0, device_count: int = -1, store_on_devic
     if batch_size < 0:
         raise refused("batch", "batch_size >= 0", batch_size, "Give a number of rows, or 0 for all")
     if device_count > jax.device_count():
-        raise refused("batch", f"device_count of at most {jax.device_count()}", device_count, "Give -1 for all devices")
+        raise refused(
+            "batch",
+            f"device_count of at most {jax.device_count()}",
+            device_count,
+            "Give -1 for all devices",
+        )
     kept = jnp.asarray if store_on_device else np.asarray
 
     def batched(x1, x2=None, *args, **kwargs):
         leaves = jax.tree.leaves(x1, is_leaf=is_kernel)
         if leaves and all(map(is_kernel, leaves)):
             given = (x2, *args) if x2 is not None or args else ()
-            return kernel_in_blocks(lambda k: kernel_fn(k, *given, **kwargs), x1, batch_size or max(leaves[0].nngp.shape[:2]), kept)
+            return kernel_in_blocks(
+                lambda k: kernel_fn(k, *given, **kwargs),
+                x1,
+                batch_size or max(leaves[0].nngp.shape[:2]),
+                kept,
+            )
         size = batch_size or max(count(x1), 0 if x2 is None else count(x2))
         return in_blocks(lambda a, b: kernel_fn(a, b, *args, **kwargs), x1, x2, size, kept)
 

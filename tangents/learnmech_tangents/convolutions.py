@@ -1,4 +1,5 @@
-"""Convolutions: layers at the positions of a line or an image, the channels the last axis, and what they do to kernels."""
+"""Convolutions: layers at the positions of a line or an image, the channels the last axis, and
+what they do to kernels."""
 
 import math
 
@@ -14,10 +15,14 @@ PADDINGS = ("VALID", "SAME", "CIRCULAR")
 
 
 def windows(grid, sizes, strides, padding) -> Windows:
-    """Windows as there: SAME and CIRCULAR give ceil(side/stride) positions, what goes on lying half before, half after."""
+    """Windows as there: SAME and CIRCULAR give ceil(side/stride) positions, what goes on lying
+    half before, half after."""
     around = [0] * len(grid)
     if padding != "VALID":
-        around = [max((-(-side // stride) - 1) * stride + size - side, 0) for side, size, stride in zip(grid, sizes, strides, strict=True)]
+        around = [
+            max((-(-side // stride) - 1) * stride + size - side, 0)
+            for side, size, stride in zip(grid, sizes, strides, strict=True)
+        ]
     before = tuple(one // 2 for one in around)
     after = tuple(one - first for one, first in zip(around, before, strict=True))
     return Windows(tuple(grid), tuple(sizes), tuple(strides), before, after, padding == "CIRCULAR")
@@ -29,9 +34,14 @@ def checked(who, sizes, strides, padding):
     if padding not in PADDINGS:
         raise refused(who, f"padding of {', '.join(PADDINGS)}", repr(padding), "Choose one")
     sizes = tuple(int(one) for one in sizes)
-    strides = tuple(int(one) for one in (strides or (1,) * len(sizes)))
+    strides = tuple(int(one) for one in strides or (1,) * len(sizes))
     if not sizes or len(strides) != len(sizes) or min(sizes + strides) < 1:
-        raise refused(who, "a size and a stride of at least 1 for each axis", f"{sizes} and {strides}", "Give (3, 3) and (1, 1) for images")
+        raise refused(
+            who,
+            "a size and a stride of at least 1 for each axis",
+            f"{sizes} and {strides}",
+            "Give (3, 3) and (1, 1) for images",
+        )
     return sizes, strides, padding
 
 
@@ -44,19 +54,39 @@ class OfWindows(Layer):
         self.sizes, self.strides, self.padding = checked(self.who, sizes, strides, padding)
 
     def windows(self, grid) -> Windows:
-        """Its windows on this grid; refuses another number of axes, and a grid that is too small."""
+        """Its windows on this grid; refuses another number of axes, and a grid that is too
+        small."""
         if len(grid) != len(self.sizes):
-            what = f"inputs (n, {'height, width' if len(self.sizes) == 2 else 'positions along each axis'}, channels) for windows {self.sizes}"
-            raise refused(self.who, what, f"{len(grid)} axes of positions", "Give inputs with their positions, and Flatten() only behind")
+            what = (
+                "inputs (n,"
+                f" {'height, width' if len(self.sizes) == 2 else 'positions along each axis'},"
+                f" channels) for windows {self.sizes}"
+            )
+            raise refused(
+                self.who,
+                what,
+                f"{len(grid)} axes of positions",
+                "Give inputs with their positions, and Flatten() only behind",
+            )
         found = windows(grid, self.sizes, self.strides, self.padding)
         if min(found.out) < 1:
-            raise refused(self.who, f"at least {self.sizes} positions", tuple(grid), "Use padding SAME, or smaller windows")
+            raise refused(
+                self.who,
+                f"at least {self.sizes} positions",
+                tuple(grid),
+                "Use padding SAME, or smaller windows",
+            )
         return found
 
     def alone(self, law):
         """Refuse branches."""
         if isinstance(law, list):
-            raise refused(self.who, "one signal", f"{len(law)} branches", "Add them by FanInSum() first, or use parallel")
+            raise refused(
+                self.who,
+                "one signal",
+                f"{len(law)} branches",
+                "Add them by FanInSum() first, or use parallel",
+            )
 
 
 def padded(x, found):
@@ -66,11 +96,18 @@ def padded(x, found):
 
 
 class Conv(OfWindows):
-    """z(p) = W_std/sqrt(fan_in) sum over offsets of W_o h(s p + o) + b_std b, fan_in = channels x offsets; as Dense else."""
+    """z(p) = W_std/sqrt(fan_in) sum over offsets of W_o h(s p + o) + b_std b, fan_in = channels
+    x offsets; as Dense else."""
 
     def __init__(self, out_chan, sizes, strides, padding, W_std, b_std, parameterization, s):
         super().__init__(sizes, strides, padding)
-        self.out_chan, self.W_std, self.b_std, self.standard, self.s = out_chan, W_std, b_std, parameterization == "standard", s
+        self.out_chan, self.W_std, self.b_std, self.standard, self.s = (
+            out_chan,
+            W_std,
+            b_std,
+            parameterization == "standard",
+            s,
+        )
 
     @property
     def made(self):
@@ -81,7 +118,11 @@ class Conv(OfWindows):
         out, fan_in = self.windows(input_shape[1:-1]).out, input_shape[-1] * math.prod(self.sizes)
         weight_key, bias_key = jax.random.split(key)
         W = jax.random.normal(weight_key, (*self.sizes, input_shape[-1], self.made))
-        b = None if self.b_std is None else jax.random.normal(bias_key, (*(1,) * (1 + len(out)), self.made))
+        b = (
+            None
+            if self.b_std is None
+            else jax.random.normal(bias_key, (*(1,) * (1 + len(out)), self.made))
+        )
         if self.standard:
             W = W * self.W_std / math.sqrt(fan_in / self.s[0])
             b = None if b is None else b * self.b_std
@@ -91,21 +132,38 @@ class Conv(OfWindows):
         (W, b), axes = params, len(self.sizes)
         x = padded(jnp.asarray(inputs), self.windows(inputs.shape[1:-1]))
         letters = "HWDEFG"[:axes]
-        numbers = jax.lax.conv_dimension_numbers(x.shape, W.shape, (f"N{letters}C", f"{letters}IO", f"N{letters}C"))
-        size = math.sqrt(1 / self.s[0]) if self.standard else self.W_std / math.sqrt(x.shape[-1] * math.prod(self.sizes))
+        numbers = jax.lax.conv_dimension_numbers(
+            x.shape, W.shape, (f"N{letters}C", f"{letters}IO", f"N{letters}C")
+        )
+        size = (
+            math.sqrt(1 / self.s[0])
+            if self.standard
+            else self.W_std / math.sqrt(x.shape[-1] * math.prod(self.sizes))
+        )
         x, W = jnp.asarray(x, jnp.result_type(x, W)), jnp.asarray(W, jnp.result_type(x, W))
-        z = size * jax.lax.conv_general_dilated(x, W, self.strides, "VALID", dimension_numbers=numbers)
+        z = size * jax.lax.conv_general_dilated(
+            x, W, self.strides, "VALID", dimension_numbers=numbers
+        )
         return z if b is None else z + (b if self.standard else self.b_std * b)
 
     def law(self, law):
         self.alone(law)
-        return law._replace(width=self.made, is_gaussian=True, is_fresh=True, is_input=False, grid=self.windows(law.grid).out)
+        return law._replace(
+            width=self.made,
+            is_gaussian=True,
+            is_fresh=True,
+            is_input=False,
+            grid=self.windows(law.grid).out,
+        )
 
     def steps(self, law):
         signal, bias, fan_in = self.W_std**2, (self.b_std or 0.0) ** 2, math.prod(self.sizes)
         learned = (signal, bias)
         if self.standard:
-            learned = (known_width("Conv", law) * fan_in / self.s[0], 0.0 if self.b_std is None else 1.0)
+            learned = (
+                known_width("Conv", law) * fan_in / self.s[0],
+                0.0 if self.b_std is None else 1.0,
+            )
         return Convolve(self.windows(law.grid)), affine(signal, bias, *learned)
 
 
@@ -126,13 +184,18 @@ class OfPools(OfWindows):
         window, strides = (1, *self.sizes, 1), (1, *self.strides, 1)
 
         def added(x):
-            # a 0 that is known when it is traced: only then it is a sum to JAX, of which it knows the slope
-            return jax.lax.reduce_window(padded(x, found), np.zeros((), x.dtype), jax.lax.add, window, strides, "VALID")
+            # a 0 that is known when it is traced: only then it is a sum to JAX, of which it knows
+            # the slope
+            return jax.lax.reduce_window(
+                padded(x, found), np.zeros((), x.dtype), jax.lax.add, window, strides, "VALID"
+            )
 
         sums = added(jnp.asarray(inputs, float))
         if self.total:
             return sums
-        there = added(jnp.ones((1, *inputs.shape[1:-1], 1))) if self.edges else math.prod(self.sizes)
+        there = (
+            added(jnp.ones((1, *inputs.shape[1:-1], 1))) if self.edges else math.prod(self.sizes)
+        )
         return sums / there
 
     def law(self, law):
@@ -141,7 +204,10 @@ class OfPools(OfWindows):
 
     def steps(self, law):
         size = float(math.prod(self.sizes)) ** 2
-        return (Pool(self.windows(law.grid), self.edges and not self.total), *((affine(size),) if self.total else ()))
+        return (
+            Pool(self.windows(law.grid), self.edges and not self.total),
+            *((affine(size),) if self.total else ()),
+        )
 
 
 class GlobalPool(Layer):
@@ -161,7 +227,12 @@ class GlobalPool(Layer):
 
     def law(self, law):
         if isinstance(law, list) or not law.grid:
-            raise refused("Global pooling", "signals at positions", "branches or none", "Put Conv layers before it, or leave it out")
+            raise refused(
+                "Global pooling",
+                "signals at positions",
+                "branches or none",
+                "Put Conv layers before it, or leave it out",
+            )
         return law._replace(grid=(), full=False)
 
     def steps(self, law):
@@ -180,7 +251,9 @@ class LayerNorm(Layer):
         found = {axis % ndim for axis in self.axis if -ndim <= axis < ndim}
         if ndim - 1 not in found or 0 in found or len(found) < len(self.axis):
             what = "axis that names the channels, the last, and no axis of the batch"
-            raise refused("LayerNorm", what, self.axis, "Give axis=-1, or (1, 2, 3) for a whole image")
+            raise refused(
+                "LayerNorm", what, self.axis, "Give axis=-1, or (1, 2, 3) for a whole image"
+            )
         return tuple(sorted(found))
 
     def apply(self, params, inputs, **kwargs):
@@ -190,7 +263,9 @@ class LayerNorm(Layer):
 
     def law(self, law):
         if isinstance(law, list) or not law.is_gaussian:
-            raise refused("LayerNorm", "Gaussian signals", "others", "Put a Dense or Conv layer before it")
+            raise refused(
+                "LayerNorm", "Gaussian signals", "others", "Put a Dense or Conv layer before it"
+            )
         self._axes(len(law.grid) + 2)
         return law._replace(is_fresh=False)
 

@@ -1,4 +1,5 @@
-"""Infinite: kernel_fn of a network, by the tiled and exact engine where its layers stand in one line, and layer by layer elsewhere."""
+"""Infinite: kernel_fn of a network, by the tiled and exact engine where its layers stand in one
+line, and layer by layer elsewhere."""
 
 import math
 
@@ -38,7 +39,8 @@ class GridLine(eqx.Module):
     law: Law = eqx.field(static=True)
 
     def limit(self, d: int, tangent: bool = True) -> tuple:
-        """Its steps from d inputs; behind the last pooling positions need no kernels with each other."""
+        """Its steps from d inputs; behind the last pooling positions need no kernels with each
+        other."""
         steps = [Positions(self.law.grid, self.law.full), *self.layer.steps(self.law)]
         if self.law.full and self.layer.pools:
             at = max(index for index, step in enumerate(steps) if isinstance(step, Pool)) + 1
@@ -47,11 +49,14 @@ class GridLine(eqx.Module):
 
 
 class KernelFn:
-    """kernel_fn(x1, x2=None, get=None): the kernels of the infinite network between the rows of x1 (n1, d) and x2 (n2, d; None: x1), in float64.
+    """kernel_fn(x1, x2=None, get=None): the kernels of the infinite network between the rows of x1
+    (n1, d) and x2 (n2, d; None: x1), in float64.
 
-    Inputs at positions are (n, height, width, channels) or (n, positions, channels): x(p).x(p')/channels.
-    get: "nngp" or "ntk" gives the array (n1, n2), a tuple of names a namedtuple, None a `Kernel`. Inputs enter as x.x'/d. A network that begins with
-    `parallel` takes lists of inputs. In place of x1 a `Kernel` may be given, or a list of them, and the layers act on it.
+    Inputs at positions are (n, height, width, channels) or (n, positions, channels):
+    x(p).x(p')/channels. get: "nngp" or "ntk" gives the array (n1, n2), a tuple of names a
+    namedtuple, None a `Kernel`. Inputs enter as x.x'/d. A network that begins with `parallel` takes
+    lists of inputs. In place of x1 a `Kernel` may be given, or a list of them, and the layers act
+    on it.
     """
 
     def __init__(self, layer: Layer):
@@ -62,22 +67,45 @@ class KernelFn:
         names = wanted("kernel_fn", get, READABLE, ())
         for name, value in kwargs.items():
             if name not in UNUSED or (value is not None and name in UNUSED[:2]):
-                raise refused("kernel_fn", "layers of this stax, which take none of that", f"{name}={value!r}", "Leave it out")
+                raise refused(
+                    "kernel_fn",
+                    "layers of this stax, which take none of that",
+                    f"{name}={value!r}",
+                    "Leave it out",
+                )
         leaves = jax.tree.leaves(x1, is_leaf=is_kernel)
         if any(map(is_kernel, leaves)):
             if x2 is not None:
-                raise refused("kernel_fn", "no x2 beside kernels", f"{type(x2).__name__}", "A Kernel knows both of its inputs; leave x2 out")
+                raise refused(
+                    "kernel_fn",
+                    "no x2 beside kernels",
+                    f"{type(x2).__name__}",
+                    "A Kernel knows both of its inputs; leave x2 out",
+                )
             if not all(map(is_kernel, leaves)):
-                raise refused("kernel_fn", "Kernels alone, or inputs alone", "some of each", "Take the kernel of each input first")
+                raise refused(
+                    "kernel_fn",
+                    "Kernels alone, or inputs alone",
+                    "some of each",
+                    "Take the kernel of each input first",
+                )
             found = _shown(self.layer.on(_each(Kernel.signals, x1)))
         else:
-            found = _of_inputs(self, *(None if x is None else _checked(x, self.layer.flattens) for x in (x1, x2)), names)
+            found = _of_inputs(
+                self,
+                *(None if x is None else _checked(x, self.layer.flattens) for x in (x1, x2)),
+                names,
+            )
         return found if get is None else _named(found, get, names)
 
 
 def _each(function, tree):
     """A function of each Kernel in a list of them, tuples as lists."""
-    return [_each(function, one) for one in tree] if isinstance(tree, (list, tuple)) else function(tree)
+    return (
+        [_each(function, one) for one in tree]
+        if isinstance(tree, (list, tuple))
+        else function(tree)
+    )
 
 
 def _named(found, get, names):
@@ -99,34 +127,72 @@ def _checked(x, flattens):
         return [_checked(one, flattens) for one in x]
     x = x.reshape(len(x), -1) if flattens and x.ndim > 2 else x
     if x.ndim < 2 or 0 in x.shape:
-        raise refused("kernel_fn", "inputs of shape (n, d), or (n, height, width, channels)", f"shape {x.shape}", "Give a row of numbers for every input")
+        raise refused(
+            "kernel_fn",
+            "inputs of shape (n, d), or (n, height, width, channels)",
+            f"shape {x.shape}",
+            "Give a row of numbers for every input",
+        )
     if isinstance(x, np.ndarray) and not (x.dtype.kind in "biuf" and np.isfinite(x).all()):
-        raise refused("kernel_fn", "inputs that are finite numbers", f"dtype {x.dtype} or NaN or infinity", "Remove or replace the bad entries")
+        raise refused(
+            "kernel_fn",
+            "inputs that are finite numbers",
+            f"dtype {x.dtype} or NaN or infinity",
+            "Remove or replace the bad entries",
+        )
     return x
 
 
 def _of_inputs(kernel_fn, x1, x2, names):
     layer, several = kernel_fn.layer, isinstance(x1, list)
     if x2 is not None and jax.tree.structure(x1) != jax.tree.structure(x2):
-        raise refused("kernel_fn", "x2 as x1 is, an array or a list", f"{_said(x1)} and {_said(x2)}", "Give both the same structure")
+        raise refused(
+            "kernel_fn",
+            "x2 as x1 is, an array or a list",
+            f"{_said(x1)} and {_said(x2)}",
+            "Give both the same structure",
+        )
     start = _law_of(x1, layer)
     law = layer.law(start)  # refuses before anything is computed
     for one, two in zip(*map(jax.tree.leaves, (x1, x2)), strict=False) if x2 is not None else ():
         if one.shape[1:] != two.shape[1:]:
-            raise refused("kernel_fn", "inputs of one dimension", f"{one.shape[1:]} and {two.shape[1:]}", "Give both the same shape behind the first axis")
+            raise refused(
+                "kernel_fn",
+                "inputs of one dimension",
+                f"{one.shape[1:]} and {two.shape[1:]}",
+                "Give both the same shape behind the first axis",
+            )
     for x in (x1, x2):
         count(x) if x is not None else None
     traced = any(isinstance(x, jax.core.Tracer) for x in jax.tree.leaves((x1, x2)))
-    steps = layer.steps(start) if layer.straight and not several and not (isinstance(law, list) or law.grid) else ()
+    steps = (
+        layer.steps(start)
+        if layer.straight and not several and not (isinstance(law, list) or law.grid)
+        else ()
+    )
     if not steps:
-        size = ROWS if several or not start.grid else max(1, math.isqrt(positions.TILE // start_frame(start).entries))
-        return kernel_fn.whole(x1, x2) if traced else in_blocks(kernel_fn.whole, x1, x2, size, jnp.asarray, symmetric=True)
+        size = (
+            ROWS
+            if several or not start.grid
+            else max(1, math.isqrt(positions.TILE // start_frame(start).entries))
+        )
+        return (
+            kernel_fn.whole(x1, x2)
+            if traced
+            else in_blocks(kernel_fn.whole, x1, x2, size, jnp.asarray, symmetric=True)
+        )
     line = GridLine(layer, start) if on_grid(steps) else Line(layer)
     flat = [None if x is None else x.reshape(len(x), -1) for x in (x1, x2)]
     kinds = [name for name in ("nngp", "ntk") if not names or name in names]
     found = kernel(line, *flat, tuple(kinds))._asdict() if kinds else {}
-    sides = [None if x is None else _own(line, steps, x, start, traced) for x in flat] if not names or {"cov1", "cov2"} & set(names) else _unseen(x1, x2)
-    nngp, ntk = (None if found.get(name) is None else jnp.asarray(found[name]) for name in ("nngp", "ntk"))
+    sides = (
+        [None if x is None else _own(line, steps, x, start, traced) for x in flat]
+        if not names or {"cov1", "cov2"} & set(names)
+        else _unseen(x1, x2)
+    )
+    nngp, ntk = (
+        None if found.get(name) is None else jnp.asarray(found[name]) for name in ("nngp", "ntk")
+    )
     signals = Signals(nngp, ntk, *sides, x2 is None, law)
     return signals if names else Kernel.of(signals)
 
@@ -140,7 +206,11 @@ def _own(line, steps, x, start, traced):
     frame = positions.Frame().after(first)
     size = len(x) if traced else max(1, positions.OWN // frame.entries)
     parts = [
-        (positions.own_walked(rest, positions.own_of(x, frame), frame) if traced else positions.of_inputs(rest, x[at : at + size], frame))[1]
+        (
+            positions.own_walked(rest, positions.own_of(x, frame), frame)
+            if traced
+            else positions.of_inputs(rest, x[at : at + size], frame)
+        )[1]
         for at in range(0, len(x), size)
     ]
     return jnp.concatenate([jnp.asarray(part) for part in parts])
@@ -157,11 +227,14 @@ def start_frame(law: Law) -> positions.Frame:
 
 
 def _law_of(x, layer):
-    """The law of inputs; of those at positions all pairs of these are kept where a layer pools, or where none reads all positions."""
+    """The law of inputs; of those at positions all pairs of these are kept where a layer pools,
+    or where none reads all positions."""
     if isinstance(x, list):
         return [_law_of(one, layer) for one in x]
     grid = tuple(x.shape[1:-1])
-    return Law(x.shape[-1], is_input=True, grid=grid, full=bool(grid) and (layer.pools or not layer.reads))
+    return Law(
+        x.shape[-1], is_input=True, grid=grid, full=bool(grid) and (layer.pools or not layer.reads)
+    )
 
 
 def _said(x):
@@ -175,15 +248,26 @@ def _whole(layer, x1, x2):
 
 def _begun(x1, x2, law):
     if isinstance(x1, list):
-        return [_begun(one, two, each) for one, two, each in zip(x1, x2 or [None] * len(x1), law, strict=True)]
+        return [
+            _begun(one, two, each)
+            for one, two, each in zip(x1, x2 or [None] * len(x1), law, strict=True)
+        ]
     x1 = jnp.asarray(x1, float)
     if law.grid:
-        frame, flat = start_frame(law), [None if x is None else jnp.asarray(x, float).reshape(len(x), -1) for x in (x1, x2)]
+        frame, flat = (
+            start_frame(law),
+            [None if x is None else jnp.asarray(x, float).reshape(len(x), -1) for x in (x1, x2)],
+        )
         pair = positions.pair_of(flat[0], flat[0] if x2 is None else flat[1], frame, True, True)
         owns = [None if x is None else positions.own_of(x, frame) for x in flat]
         return Signals(pair.k, pair.t, *owns, x2 is None, law, pair.apart, pair.joint)
     other, d = x1 if x2 is None else jnp.asarray(x2, float), x1.shape[1]
     k = x1 @ other.T / d
-    gap = [jax.lax.map(lambda x, s=sign: jnp.sum((x[None] + s * other) ** 2, axis=1) / d, x1) for sign in (-1, 1)]
+    gap = [
+        jax.lax.map(lambda x, s=sign: jnp.sum((x[None] + s * other) ** 2, axis=1) / d, x1)
+        for sign in (-1, 1)
+    ]
     own2 = None if x2 is None else variances(other)
-    return Signals(k, jnp.zeros_like(k), variances(x1), own2, x2 is None, Law(d, is_input=True), *gap)
+    return Signals(
+        k, jnp.zeros_like(k), variances(x1), own2, x2 is None, Law(d, is_input=True), *gap
+    )

@@ -1,4 +1,5 @@
-"""Kernel: what kernel_fn returns when asked for nothing less, under the names of its fields there, and names of kernels asked for."""
+"""Kernel: what kernel_fn returns when asked for nothing less, under the names of its fields
+there, and names of kernels asked for."""
 
 import collections
 import dataclasses
@@ -70,25 +71,45 @@ class Kernel(eqx.Module):
         mask2=None,
         is_fresh=None,
     ):
-        given = dict(zip(ALONE, (batch_axis, is_reversed, diagonal_batch, mask1, mask2), strict=True))
+        given = dict(
+            zip(ALONE, (batch_axis, is_reversed, diagonal_batch, mask1, mask2), strict=True)
+        )
         for name, value in given.items():
             if value is not KEPT[name] and value != KEPT[name]:
                 raise refused("Kernel", f"{name}={KEPT[name]}", repr(value), "Leave it out")
         nngp = _numbers("nngp", nngp)
         if nngp.ndim < 2 or (nngp.ndim > 2 and not diagonal_spatial and nngp.ndim % 2):
-            said = "nngp of shape (n1, n2), with two axes for each of space behind, or one with diagonal_spatial"
-            raise refused("Kernel", said, f"shape {nngp.shape}", "Give a row for every x1, a column for every x2")
+            said = (
+                "nngp of shape (n1, n2), with two axes for each of space behind, or one with"
+                " diagonal_spatial"
+            )
+            raise refused(
+                "Kernel",
+                said,
+                f"shape {nngp.shape}",
+                "Give a row for every x1, a column for every x2",
+            )
         n1, n2, square = nngp.shape[0], nngp.shape[1], nngp.shape[0] == nngp.shape[1]
         if ntk is not None:
             ntk = _numbers("ntk", ntk)
             ntk = jnp.zeros_like(nngp) if ntk.ndim == 0 else ntk
             _check("ntk", ntk, nngp.shape)
         if cov1 is None and not (square and cov2 is None):
-            raise refused("Kernel", "cov1 and cov2 where x1 is not x2", f"nngp of shape {nngp.shape} alone", "Give the variances of both")
+            raise refused(
+                "Kernel",
+                "cov1 and cov2 where x1 is not x2",
+                f"nngp of shape {nngp.shape} alone",
+                "Give the variances of both",
+            )
         cov1 = jnp.einsum("ii...->i...", nngp) if cov1 is None else _numbers("cov1", cov1)
         _check("cov1", cov1, (n1, *nngp.shape[2:]))
         if cov2 is None and not square:
-            raise refused("Kernel", "cov2 where x1 is not x2", f"nngp of shape {nngp.shape} without", "Give the variances of x2")
+            raise refused(
+                "Kernel",
+                "cov2 where x1 is not x2",
+                f"nngp of shape {nngp.shape} without",
+                "Give the variances of x2",
+            )
         if cov2 is not None:
             cov2 = _numbers("cov2", cov2)
             _check("cov2", cov2, (n2, *nngp.shape[2:]))
@@ -101,7 +122,9 @@ class Kernel(eqx.Module):
         self.shape1, self.shape2 = (None if one is None else tuple(one) for one in (shape1, shape2))
         last = 1 + len(self.grid)
         if channel_axis not in (-1, last):
-            raise refused("Kernel", f"channel_axis {last}, the last", repr(channel_axis), "Leave it out")
+            raise refused(
+                "Kernel", f"channel_axis {last}, the last", repr(channel_axis), "Leave it out"
+            )
         self.batch_axis, self.channel_axis = 0, last
         self.mask1 = self.mask2 = None
         self.is_fresh = is_fresh
@@ -127,9 +150,20 @@ class Kernel(eqx.Module):
         """Of some of x1 and some of x2."""
         cov1, cov2 = self.cov1[n1_slice], (self.cov1 if self.cov2 is None else self.cov2)[n2_slice]
         ntk = None if self.ntk is None else self.ntk[n1_slice, n2_slice]
-        shapes = (None if shape is None else (len(cov), *shape[1:]) for shape, cov in ((self.shape1, cov1), (self.shape2, cov2)))
+        shapes = (
+            None if shape is None else (len(cov), *shape[1:])
+            for shape, cov in ((self.shape1, cov1), (self.shape2, cov2))
+        )
         one, two = shapes
-        return self.replace(nngp=self.nngp[n1_slice, n2_slice], ntk=ntk, cov1=cov1, cov2=cov2, x1_is_x2=False, shape1=one, shape2=two)
+        return self.replace(
+            nngp=self.nngp[n1_slice, n2_slice],
+            ntk=ntk,
+            cov1=cov1,
+            cov2=cov2,
+            x1_is_x2=False,
+            shape1=one,
+            shape2=two,
+        )
 
     # --- as layers have it
 
@@ -142,7 +176,14 @@ class Kernel(eqx.Module):
         """As layers hand it on."""
         full = bool(self.grid) and not self.diagonal_spatial
         width = None if self.shape1 is None else self.shape1[-1]
-        law = Law(width, self.is_gaussian, self.is_gaussian if self.is_fresh is None else self.is_fresh, self.is_input, self.grid, full)
+        law = Law(
+            width,
+            self.is_gaussian,
+            self.is_gaussian if self.is_fresh is None else self.is_fresh,
+            self.is_input,
+            self.grid,
+            full,
+        )
         k: Any = None if self.nngp is None else _handed(self.nngp, law)
         t = None if self.ntk is None else _handed(self.ntk, law)
         own1: Any = None if self.cov1 is None else _handed_own(self.cov1, law)
@@ -159,11 +200,17 @@ def _numbers(name, value):
 
 def _check(name, value, shape):
     if tuple(value.shape) != tuple(shape):
-        raise refused("Kernel", f"{name} of shape {tuple(shape)}", f"shape {tuple(value.shape)}", "Give one value for each of nngp")
+        raise refused(
+            "Kernel",
+            f"{name} of shape {tuple(shape)}",
+            f"shape {tuple(value.shape)}",
+            "Give one value for each of nngp",
+        )
 
 
 def _shown(values, n1, n2, law):
-    """(n1 P, n2 P) or (P, n1, n2) -> (n1, n2, height, height, width, width) or (n1, n2, height, width)."""
+    """(n1 P, n2 P) or (P, n1, n2) -> (n1, n2, height, height, width, width) or (n1, n2, height,
+    width)."""
     axes = len(law.grid)
     if not axes:
         return values
@@ -215,7 +262,11 @@ def shown(signals: Signals, name: str):
         return None if own is None else _shown_own(own, law)
     if name in ("shape1", "shape2"):
         return None if law.width is None else (n1 if name == "shape1" else n2, *law.grid, law.width)
-    flags = {"x1_is_x2": signals.same, "diagonal_spatial": bool(law.grid) and not law.full, "channel_axis": 1 + len(law.grid)}
+    flags = {
+        "x1_is_x2": signals.same,
+        "diagonal_spatial": bool(law.grid) and not law.full,
+        "channel_axis": 1 + len(law.grid),
+    }
     flags |= {"is_gaussian": law.is_gaussian, "is_input": law.is_input, "is_fresh": law.is_fresh}
     return (KEPT | flags)[name]
 
@@ -263,7 +314,16 @@ def sliced(values, rows: slice):
 
 
 def as_inputs(x):
-    """Inputs as an array, or a list of inputs as a list of them; rows of numbers written out are one array."""
-    if isinstance(x, (list, tuple)) and x and not all(isinstance(one, (int, float)) for row in x for one in (row if isinstance(row, (list, tuple)) else [row])):
+    """Inputs as an array, or a list of inputs as a list of them; rows of numbers written out are
+    one array."""
+    if (
+        isinstance(x, (list, tuple))
+        and x
+        and not all(
+            isinstance(one, (int, float))
+            for row in x
+            for one in (row if isinstance(row, (list, tuple)) else [row])
+        )
+    ):
         return [as_inputs(one) for one in x]
     return x if isinstance(x, jax.core.Tracer) else np.asarray(x)

@@ -1,4 +1,5 @@
-"""Outputs: arrays of outputs as matrices, kernels between them as matrices, and back; eigenvectors and solutions of a kernel."""
+"""Outputs: arrays of outputs as matrices, kernels between them as matrices, and back;
+eigenvectors and solutions of a kernel."""
 
 import math
 from typing import NamedTuple
@@ -18,7 +19,8 @@ SINGULAR = "Give diag_reg > 0, drop repeated inputs, or ask for a finite t"
 
 
 class Outputs(NamedTuple):
-    """Outputs of shape y.shape: a kernel between them has two indices for each kept axis and is the identity along the traced ones."""
+    """Outputs of shape y.shape: a kernel between them has two indices for each kept axis and is
+    the identity along the traced ones."""
 
     shape: tuple[int, ...]
     kept: tuple[int, ...]
@@ -28,7 +30,9 @@ class Outputs(NamedTuple):
     def of(cls, y, trace_axes) -> "Outputs":
         """Of these targets."""
         traced = axes_of(trace_axes, y.ndim, "predict")
-        return cls(tuple(y.shape), tuple(axis for axis in range(y.ndim) if axis not in traced), traced)
+        return cls(
+            tuple(y.shape), tuple(axis for axis in range(y.ndim) if axis not in traced), traced
+        )
 
     def rows(self, values: Float[Array, "..."]) -> Float[Array, "m c"]:
         """Kept axes as rows, traced ones as columns."""
@@ -58,13 +62,24 @@ class Outputs(NamedTuple):
             whole[axis] = size
         return tuple(whole)
 
-    def matrix(self, kernel, who: str = "predict", name: str = "k_train_train") -> Float[Array, "m1 m2"]:
+    def matrix(
+        self, kernel, who: str = "predict", name: str = "k_train_train"
+    ) -> Float[Array, "m1 m2"]:
         """A kernel (n1, n2, k1, k2, ...) as a matrix."""
         expected, shape = self.sizes, jnp.shape(kernel)
-        if len(shape) != 2 * len(expected) or shape[1::2] != expected or (name == "k_train_train" and shape[::2] != expected):
+        if (
+            len(shape) != 2 * len(expected)
+            or shape[1::2] != expected
+            or (name == "k_train_train" and shape[::2] != expected)
+        ):
             lengths = " by ".join(str(size) for size in expected)
             remedy = "Let trace_axes name the axes of y_train which the kernel lacks"
-            raise refused(who, f"{name} with two indices for each of {lengths} outputs that are not traced", f"shape {shape}", remedy)
+            raise refused(
+                who,
+                f"{name} with two indices for each of {lengths} outputs that are not traced",
+                f"shape {shape}",
+                remedy,
+            )
         return flat(kernel)
 
 
@@ -76,10 +91,14 @@ def flat(kernel) -> Float[Array, "m1 m2"]:
 
 
 def zipped(matrix: Float[Array, "*t m m"], sizes: tuple[int, ...]) -> Float[Array, "..."]:
-    """A matrix between outputs of these sizes, perhaps of many times, as a kernel (n, n, k, k, ...)."""
+    """A matrix between outputs of these sizes, perhaps of many times, as a kernel (n, n, k, k,
+    ...)."""
     lead, count = matrix.ndim - 2, len(sizes)
     whole = matrix.reshape(*matrix.shape[:-2], *sizes, *sizes)
-    return jnp.transpose(whole, (*range(lead), *(lead + side * count + axis for axis in range(count) for side in (0, 1))))
+    return jnp.transpose(
+        whole,
+        (*range(lead), *(lead + side * count + axis for axis in range(count) for side in (0, 1))),
+    )
 
 
 def _known(x):
@@ -94,11 +113,17 @@ def regularized(K: Float[Array, "m m"], diag_reg: float, absolute: bool) -> Floa
 
 def _finite(K, who):
     if _known(K) and not np.isfinite(np.asarray(K)).all():
-        raise refused(who, "a train-train kernel of finite numbers", "NaN or infinity", "Remove or replace the bad entries")
+        raise refused(
+            who,
+            "a train-train kernel of finite numbers",
+            "NaN or infinity",
+            "Remove or replace the bad entries",
+        )
 
 
 def eigen(K: Float[Array, "m m"], precision=None) -> tuple[Float[Array, " m"], Float[Array, "m m"]]:
-    """Eigenvalues, those that are 0 to the round-off of the `precision` the kernel came in as 0, and eigenvectors."""
+    """Eigenvalues, those that are 0 to the round-off of the `precision` the kernel came in as 0,
+    and eigenvectors."""
     _finite(K, "predict")
     values, vectors = scipy.linalg.eigh(np.asarray(K)) if _known(K) else jnp.linalg.eigh(K)
     library = np if _known(K) else jnp
@@ -108,11 +133,17 @@ def eigen(K: Float[Array, "m m"], precision=None) -> tuple[Float[Array, " m"], F
 def _floor(values, K, precision):
     """`resolved_eigenvalue`, traced or not."""
     kind = np.dtype(K.dtype if precision is None else precision)
-    return MARGIN * len(K) * float(np.finfo(kind if kind.kind == "f" else np.float64).eps) * (np if _known(K) else jnp).abs(values).max()
+    return (
+        MARGIN
+        * len(K)
+        * float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
+        * (np if _known(K) else jnp).abs(values).max()
+    )
 
 
 def solver(K: Float[Array, "m m"], who: str, precision=None):
-    """b -> K^-1 b by a Cholesky factor; refuses a kernel that is singular to round-off, by its rank: a factor may pass or not. Traced, it gives NaN there."""
+    """b -> K^-1 b by a Cholesky factor; refuses a kernel that is singular to round-off, by its
+    rank: a factor may pass or not. Traced, it gives NaN there."""
     _finite(K, who)
     if not _known(K):
         values = jnp.linalg.eigvalsh(jax.lax.stop_gradient(K))
@@ -123,11 +154,18 @@ def solver(K: Float[Array, "m m"], who: str, precision=None):
     values = np.linalg.eigvalsh(K)
     if not values[0] > _floor(values, K, precision):
         rank = int((values > _floor(values, K, precision)).sum())
-        got = f"one of rank {rank} of {len(values)}, eigenvalues from {values[0]:.3g} to {values[-1]:.3g}"
+        got = (
+            f"one of rank {rank} of {len(values)}, eigenvalues from {values[0]:.3g} to"
+            f" {values[-1]:.3g}"
+        )
         raise refused(who, "a train-train kernel that is positive definite", got, SINGULAR)
     lower = np.linalg.cholesky(K)
 
     def solved(b):
-        return jnp.asarray(scipy.linalg.cho_solve((lower, True), b)) if _known(b) else jax.scipy.linalg.cho_solve((jnp.asarray(lower), True), b)
+        return (
+            jnp.asarray(scipy.linalg.cho_solve((lower, True), b))
+            if _known(b)
+            else jax.scipy.linalg.cho_solve((jnp.asarray(lower), True), b)
+        )
 
     return solved

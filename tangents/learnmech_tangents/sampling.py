@@ -24,13 +24,20 @@ def monte_carlo_kernel_fn(
     vmap_axes=None,
     implementation=NtkImplementation.JACOBIAN_CONTRACTION,
 ):
-    """kernel_fn(x1, x2=None, get=None, **kwargs): the mean of the empirical kernels of n_samples networks; for an iterable of numbers, a generator of means.
+    """kernel_fn(x1, x2=None, get=None, **kwargs): the mean of the empirical kernels of n_samples
+    networks; for an iterable of numbers, a generator of means.
 
-    The networks are those that the same key draws there. Whether a mean is near its limit, an error bar over keys tells.
+    The networks are those that the same key draws there. Whether a mean is near its limit, an error
+    bar over keys tells.
     """
     marks = {n_samples} if isinstance(n_samples, int) else set(n_samples)
     if not marks or min(marks) < 1:
-        raise refused("monte_carlo_kernel_fn", "n_samples >= 1", n_samples, "Give a number, or numbers at which to look")
+        raise refused(
+            "monte_carlo_kernel_fn",
+            "n_samples >= 1",
+            n_samples,
+            "Give a number, or numbers at which to look",
+        )
     empirical = empirical_kernel_fn(apply_fn, trace_axes, diagonal_axes, vmap_axes, implementation)
     compiled = {}
 

@@ -1,4 +1,5 @@
-"""Signals: the kernels of what passes between two layers of infinite width, what is known of their law, and how steps act on them."""
+"""Signals: the kernels of what passes between two layers of infinite width, what is known of
+their law, and how steps act on them."""
 
 import dataclasses
 from typing import Any, NamedTuple
@@ -27,10 +28,12 @@ class Law(NamedTuple):
 
 
 class Signals(eqx.Module):
-    """The kernels of signals of infinite width between the rows of x1 (n1) and of x2 (n2), as layers hand them on.
+    """The kernels of signals of infinite width between the rows of x1 (n1) and of x2 (n2), as
+    layers hand them on.
 
-    k = E h(x)h(x') of one unit, t = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2); own1 = E h(x)^2 over x1, own2 over x2 (None: x1 again).
-    Of signals at positions k and t lie as in `kernels.positions`, own1 is (n1, positions), of full kernels (n1, positions, positions).
+    k = E h(x)h(x') of one unit, t = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2); own1
+    = E h(x)^2 over x1, own2 over x2 (None: x1 again). Of signals at positions k and t lie as in
+    `kernels.positions`, own1 is (n1, positions), of full kernels (n1, positions, positions).
     `apart` and `joint` are E (h(x) -+ h(x'))^2, where they are known better than by difference.
     """
 
@@ -67,7 +70,8 @@ _walked = eqx.filter_jit(walked)
 
 
 def through(steps: tuple, signals: Signals, law: Law) -> Signals:
-    """The kernels after the steps. A smooth activation leaves no distances: a rough one after it takes them by difference."""
+    """The kernels after the steps. A smooth activation leaves no distances: a rough one after it
+    takes them by difference."""
     if not steps:
         return signals.replace(law=law)
     if rough(steps) and signals.apart is None:
@@ -77,7 +81,10 @@ def through(steps: tuple, signals: Signals, law: Law) -> Signals:
     rows: Any = tables(steps, signals.own1)
     columns: Any = tables(steps, signals.other)
     pair = _walked(steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint))
-    own1, own2 = jnp.asarray(rows[-1].after.variance), None if signals.own2 is None else jnp.asarray(columns[-1].after.variance)
+    own1, own2 = (
+        jnp.asarray(rows[-1].after.variance),
+        None if signals.own2 is None else jnp.asarray(columns[-1].after.variance),
+    )
     return Signals(pair.k, pair.t, own1, own2, signals.same, law, pair.apart, pair.joint)
 
 
@@ -87,23 +94,36 @@ _walked_positions = eqx.filter_jit(positions.walked)
 def _through_positions(steps, signals, law):
     frame = signals.frame
     rows, own1 = positions.own_walked(steps, signals.own1, frame)
-    columns, own2 = (rows, None) if signals.own2 is None else positions.own_walked(steps, signals.own2, frame)
-    pair = _walked_positions(steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint), frame)
-    return Signals(pair.k, pair.t, jnp.asarray(own1), own2, signals.same, law, pair.apart, pair.joint)
+    columns, own2 = (
+        (rows, None) if signals.own2 is None else positions.own_walked(steps, signals.own2, frame)
+    )
+    pair = _walked_positions(
+        steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint), frame
+    )
+    return Signals(
+        pair.k, pair.t, jnp.asarray(own1), own2, signals.same, law, pair.apart, pair.joint
+    )
 
 
 def with_distances(signals: Signals) -> Signals:
-    """E (h -+ h')^2 = E h^2 + E h'^2 -+ 2 E hh', to round-off of E h^2; 0 of an input and itself."""
-    one, two = (positions.laid(positions.alone(own, signals.frame), signals.frame) for own in (signals.own1, signals.other))
+    """E (h -+ h')^2 = E h^2 + E h'^2 -+ 2 E hh', to round-off of E h^2; 0 of an input and
+    itself."""
+    one, two = (
+        positions.laid(positions.alone(own, signals.frame), signals.frame)
+        for own in (signals.own1, signals.other)
+    )
     whole = one[..., :, None] + two[..., None, :]
     apart = jnp.maximum(whole - 2 * signals.k, 0)
     if signals.same:
-        apart = apart * (1 - jnp.eye(apart.shape[-1])).reshape((1,) * (apart.ndim - 2) + apart.shape[-2:])
+        apart = apart * (1 - jnp.eye(apart.shape[-1])).reshape(
+            (1,) * (apart.ndim - 2) + apart.shape[-2:]
+        )
     return signals.replace(apart=apart, joint=jnp.maximum(whole + 2 * signals.k, 0))
 
 
 def summed(branches, law: Law) -> Signals:
-    """The kernels of the sum of signals whose cross-covariances vanish: they add, and so do all their parts."""
+    """The kernels of the sum of signals whose cross-covariances vanish: they add, and so do all
+    their parts."""
 
     def total(name):
         values = [getattr(branch, name) for branch in branches]

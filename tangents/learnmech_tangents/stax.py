@@ -1,7 +1,9 @@
-"""Stax: layers as triples (init_fn, apply_fn, kernel_fn), under the names and with the conventions of neural-tangents' stax.
+"""Stax: layers as triples (init_fn, apply_fn, kernel_fn), under the names and with the conventions
+of neural-tangents' stax.
 
-init_fn(key, input_shape) -> (output_shape, params); apply_fn(params, inputs) -> outputs; kernel_fn(x1, x2=None, get=None), see `infinite.KernelFn`.
-A key draws the same parameters as there, where x64 is on there too. The channels are the last axis, the batch the first.
+init_fn(key, input_shape) -> (output_shape, params); apply_fn(params, inputs) -> outputs;
+kernel_fn(x1, x2=None, get=None), see `infinite.KernelFn`. A key draws the same parameters as there,
+where x64 is on there too. The channels are the last axis, the batch the first.
 """
 
 # ruff: noqa: N802 (the names are that library's)
@@ -19,14 +21,31 @@ from learnmech_tangents import convolutions, layers
 from learnmech_tangents.infinite import KernelFn
 
 ELSEWHERE = (
-    ("ConvLocal ConvTranspose ImageResize GlobalSelfAttention PositionalEmbedding Aggregate", "convolutions"),
-    ("Dropout FanInProd FanInConcat Index Slice DotGeneral MaskedArray mask_fn unmask_fn", "Dense layers"),
-    ("Elementwise Exp ExpNormalized Gabor Gaussian Hermite Polynomial Rbf RectifiedMonomial Sign", "an activation with a dual here"),
+    (
+        "ConvLocal ConvTranspose ImageResize GlobalSelfAttention PositionalEmbedding Aggregate",
+        "convolutions",
+    ),
+    (
+        "Dropout FanInProd FanInConcat Index Slice DotGeneral MaskedArray mask_fn unmask_fn",
+        "Dense layers",
+    ),
+    (
+        (
+            "Elementwise Exp ExpNormalized Gabor Gaussian Hermite Polynomial Rbf RectifiedMonomial"
+            " Sign"
+        ),
+        "an activation with a dual here",
+    ),
 )
 REMEDIES = {
     "convolutions": "Use Conv, AvgPool and GlobalAvgPool",
-    "Dense layers": "Use Dense, Conv, an activation, LayerNorm, serial, parallel, FanOut and FanInSum",
-    "an activation with a dual here": "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial, Sigmoid_like, or ElementwiseNumerical(function, deg)",
+    "Dense layers": (
+        "Use Dense, Conv, an activation, LayerNorm, serial, parallel, FanOut and FanInSum"
+    ),
+    "an activation with a dual here": (
+        "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial, Sigmoid_like, or"
+        " ElementwiseNumerical(function, deg)"
+    ),
 }
 
 
@@ -59,7 +78,12 @@ def _layer(triple) -> layers.Layer:
     while found is not None and not isinstance(found, KernelFn):
         found = getattr(found, "__wrapped__", None)
     if found is None:
-        raise refused("serial", "layers made by this stax", type(triple).__name__, "Give it triples (init_fn, apply_fn, kernel_fn) as they were returned")
+        raise refused(
+            "serial",
+            "layers made by this stax",
+            type(triple).__name__,
+            "Give it triples (init_fn, apply_fn, kernel_fn) as they were returned",
+        )
     return found.layer
 
 
@@ -72,28 +96,55 @@ def Dense(
     parameterization: str = "ntk",
     s: tuple[int, int] = (1, 1),
 ) -> Triple:
-    """A dense layer; params (W, b), W (fan_in, out_dim), b (1, out_dim) or None where b_std is None.
+    """A dense layer; params (W, b), W (fan_in, out_dim), b (1, out_dim) or None where b_std is
+    None.
 
-    ntk: z = W_std/sqrt(fan_in) h W + b_std b, entries of W and b from N(0, 1): here `scalings.NTK(weight=W_std, bias=b_std)`.
-    standard: z = h W/sqrt(s[0]) + b, W from N(0, W_std^2 s[0]/fan_in), b from N(0, b_std^2), W (s[0] in, s[1] out_dim); its tangent kernel weighs
-    the gradients by in, the width before scaling, and so depends on it.
+    ntk: z = W_std/sqrt(fan_in) h W + b_std b, entries of W and b from N(0, 1): here
+    `scalings.NTK(weight=W_std, bias=b_std)`. standard: z = h W/sqrt(s[0]) + b, W from N(0, W_std^2
+    s[0]/fan_in), b from N(0, b_std^2), W (s[0] in, s[1] out_dim); its tangent kernel weighs the
+    gradients by in, the width before scaling, and so depends on it.
     """
     if batch_axis != 0 or channel_axis not in (-1, 1):
-        raise refused("Dense", "batch_axis 0 and channel_axis -1", f"{batch_axis} and {channel_axis}", "Transpose the inputs")
+        raise refused(
+            "Dense",
+            "batch_axis 0 and channel_axis -1",
+            f"{batch_axis} and {channel_axis}",
+            "Transpose the inputs",
+        )
     if parameterization not in ("ntk", "standard"):
-        raise refused("Dense", "parameterization ntk or standard", repr(parameterization), "Choose one; for others see learnmech.architectures.scalings")
+        raise refused(
+            "Dense",
+            "parameterization ntk or standard",
+            repr(parameterization),
+            "Choose one; for others see learnmech.architectures.scalings",
+        )
     if not (math.isfinite(W_std) and math.isfinite(b_std or 0.0) and out_dim >= 1):
-        raise refused("Dense", "finite W_std and b_std and out_dim >= 1", f"{W_std}, {b_std} and {out_dim}", "Give positive standard deviations")
-    return _triple(layers.Dense(out_dim, float(W_std), None if b_std is None else float(b_std), parameterization, (s[0], s[1])))
+        raise refused(
+            "Dense",
+            "finite W_std and b_std and out_dim >= 1",
+            f"{W_std}, {b_std} and {out_dim}",
+            "Give positive standard deviations",
+        )
+    return _triple(
+        layers.Dense(
+            out_dim,
+            float(W_std),
+            None if b_std is None else float(b_std),
+            parameterization,
+            (s[0], s[1]),
+        )
+    )
 
 
 def serial(*layers_: Triple) -> Triple:
-    """Layers one after another; params a list with an entry for each. Layer i draws by the second half of the i-th split of the key, as there."""
+    """Layers one after another; params a list with an entry for each. Layer i draws by the
+    second half of the i-th split of the key, as there."""
     return _triple(layers.Serial([_layer(one) for one in layers_]))
 
 
 def repeat(layer: Triple, n: int) -> Triple:
-    """The layer n times, its outputs of the shape of its inputs: params are those of the n layers, stacked; a key draws what it draws there.
+    """The layer n times, its outputs of the shape of its inputs: params are those of the n layers,
+    stacked; a key draws what it draws there.
 
     Its kernels are those of serial(*[layer] * n).
     """
@@ -115,8 +166,9 @@ def FanOut(num: int) -> Triple:
 def FanInSum() -> Triple:
     """The sum of the branches.
 
-    Its kernels are the sums of theirs, which is exact at infinite width where at most one branch does not end in a Dense layer of its own: then all
-    cross-covariances vanish. More are refused. There they must all be Gaussian, and that they are independent is not looked at.
+    Its kernels are the sums of theirs, which is exact at infinite width where at most one branch
+    does not end in a Dense layer of its own: then all cross-covariances vanish. More are refused.
+    There they must all be Gaussian, and that they are independent is not looked at.
     """
     return _triple(layers.FanInSum())
 
@@ -135,7 +187,12 @@ def Flatten(batch_axis: int = 0, batch_axis_out: int = 0) -> Triple:
 
 def _last(who, batch_axis, channel_axis):
     if batch_axis != 0 or channel_axis not in (-1, 3):
-        raise refused(who, "batch_axis 0 and channel_axis -1", f"{batch_axis} and {channel_axis}", "Transpose the inputs")
+        raise refused(
+            who,
+            "batch_axis 0 and channel_axis -1",
+            f"{batch_axis} and {channel_axis}",
+            "Transpose the inputs",
+        )
 
 
 def Conv(
@@ -149,20 +206,45 @@ def Conv(
     parameterization: str = "ntk",
     s: tuple[int, int] = (1, 1),
 ) -> Triple:
-    """A convolution on (n, *positions, channels); params (W, b), W (*filter_shape, channels, out_chan), b (1, ..., 1, out_chan) or None.
+    """A convolution on (n, *positions, channels); params (W, b), W (*filter_shape, channels,
+    out_chan), b (1, ..., 1, out_chan) or None.
 
-    z(p) = W_std/sqrt(fan_in) sum over offsets o of W_o h(s p + o) + b_std b, fan_in = channels x offsets: K -> W_std^2 mean over o of
-    K(s p + o, s p' + o) + b_std^2, T likewise. padding VALID, SAME (by 0) or CIRCULAR. Parameterizations are those of Dense.
+    z(p) = W_std/sqrt(fan_in) sum over offsets o of W_o h(s p + o) + b_std b, fan_in = channels x
+    offsets: K -> W_std^2 mean over o of K(s p + o, s p' + o) + b_std^2, T likewise. padding VALID,
+    SAME (by 0) or CIRCULAR. Parameterizations are those of Dense.
     """
     letters = "HWDEFG"[: len(filter_shape)]
-    if dimension_numbers is not None and tuple(dimension_numbers) != (f"N{letters}C", f"{letters}IO", f"N{letters}C"):
-        raise refused("Conv", f"dimension_numbers N{letters}C, {letters}IO, N{letters}C", repr(dimension_numbers), "Transpose the inputs")
+    if dimension_numbers is not None and tuple(dimension_numbers) != (
+        f"N{letters}C",
+        f"{letters}IO",
+        f"N{letters}C",
+    ):
+        raise refused(
+            "Conv",
+            f"dimension_numbers N{letters}C, {letters}IO, N{letters}C",
+            repr(dimension_numbers),
+            "Transpose the inputs",
+        )
     if parameterization not in ("ntk", "standard"):
-        raise refused("Conv", "parameterization ntk or standard", repr(parameterization), "Choose one; for others see learnmech.architectures.scalings")
+        raise refused(
+            "Conv",
+            "parameterization ntk or standard",
+            repr(parameterization),
+            "Choose one; for others see learnmech.architectures.scalings",
+        )
     if not (math.isfinite(W_std) and math.isfinite(b_std or 0.0) and out_chan >= 1):
-        raise refused("Conv", "finite W_std and b_std and out_chan >= 1", f"{W_std}, {b_std} and {out_chan}", "Give positive standard deviations")
+        raise refused(
+            "Conv",
+            "finite W_std and b_std and out_chan >= 1",
+            f"{W_std}, {b_std} and {out_chan}",
+            "Give positive standard deviations",
+        )
     bias = None if b_std is None else float(b_std)
-    return _triple(convolutions.Conv(out_chan, filter_shape, strides, padding, float(W_std), bias, parameterization, tuple(s)))
+    return _triple(
+        convolutions.Conv(
+            out_chan, filter_shape, strides, padding, float(W_std), bias, parameterization, tuple(s)
+        )
+    )
 
 
 def AvgPool(
@@ -173,12 +255,19 @@ def AvgPool(
     batch_axis: int = 0,
     channel_axis: int = -1,
 ) -> Triple:
-    """Means over windows, `strides` apart (None: 1); normalize_edges: over the positions that are there. K -> mean over both windows."""
+    """Means over windows, `strides` apart (None: 1); normalize_edges: over the positions that
+    are there. K -> mean over both windows."""
     _last("AvgPool", batch_axis, channel_axis)
     return _triple(convolutions.OfPools(window_shape, strides, padding, False, normalize_edges))
 
 
-def SumPool(window_shape: Sequence[int], strides: Sequence[int] | None = None, padding: str = "VALID", batch_axis: int = 0, channel_axis: int = -1) -> Triple:
+def SumPool(
+    window_shape: Sequence[int],
+    strides: Sequence[int] | None = None,
+    padding: str = "VALID",
+    batch_axis: int = 0,
+    channel_axis: int = -1,
+) -> Triple:
     """Sums over windows."""
     _last("SumPool", batch_axis, channel_axis)
     return _triple(convolutions.OfPools(window_shape, strides, padding, True))
@@ -196,8 +285,11 @@ def GlobalSumPool(batch_axis: int = 0, channel_axis: int = -1) -> Triple:
     return _triple(convolutions.GlobalPool(True))
 
 
-def LayerNorm(axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1) -> Triple:
-    """(h - mean)/sqrt(variance + eps) over `axis`, the channels among them: K(p, p') over r(p) r'(p'), r^2 = eps + the mean of K(p, p) along the other axes."""
+def LayerNorm(
+    axis: int | Sequence[int] = -1, eps: float = 1e-12, batch_axis: int = 0, channel_axis: int = -1
+) -> Triple:
+    """(h - mean)/sqrt(variance + eps) over `axis`, the channels among them: K(p, p') over r(p)
+    r'(p'), r^2 = eps + the mean of K(p, p) along the other axes."""
     _last("LayerNorm", batch_axis, channel_axis)
     return _triple(convolutions.LayerNorm(axis, eps))
 
@@ -230,7 +322,11 @@ def Abs(do_stabilize: bool = False) -> Triple:
 
 def Erf(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Triple:
     """a erf(b z) + c."""
-    return _triple(layers.Activation(lambda z: a * jax.lax.erf(jnp.asarray(b * z)) + c, "erf", float(a), float(b), float(c)))
+    return _triple(
+        layers.Activation(
+            lambda z: a * jax.lax.erf(jnp.asarray(b * z)) + c, "erf", float(a), float(b), float(c)
+        )
+    )
 
 
 def Sigmoid_like() -> Triple:
@@ -261,14 +357,25 @@ def Monomial(degree: int) -> Triple:
     """z^degree."""
     if degree not in range(1, 6):
         raise refused("Monomial", "a degree from 1 to 5", degree, "Give a whole number")
-    return _triple(layers.Activation(lambda z: z**degree, "linear" if degree == 1 else f"monomial:{degree}"))
+    return _triple(
+        layers.Activation(lambda z: z**degree, "linear" if degree == 1 else f"monomial:{degree}")
+    )
 
 
-def ElementwiseNumerical(fn: Callable[[float], float], deg: int, df: Callable[[float], float] | None = None) -> Triple:
-    """A smooth function of one number, of which jax can take derivatives; its kernels by Hermite series to 1e-12.
+def ElementwiseNumerical(
+    fn: Callable[[float], float], deg: int, df: Callable[[float], float] | None = None
+) -> Triple:
+    """A smooth function of one number, of which jax can take derivatives; its kernels by Hermite
+    series to 1e-12.
 
-    A kink is refused, which no series resolves. deg, there the number of nodes of a quadrature, and df have nothing to do.
+    A kink is refused, which no series resolves. deg, there the number of nodes of a quadrature, and
+    df have nothing to do.
     """
     if not callable(fn) or deg < 1:
-        raise refused("ElementwiseNumerical", "a function and deg >= 1", f"{type(fn).__name__} and {deg}", "Give a function of one number")
+        raise refused(
+            "ElementwiseNumerical",
+            "a function and deg >= 1",
+            f"{type(fn).__name__} and {deg}",
+            "Give a function of one number",
+        )
     return _triple(layers.Activation(fn, fn))

@@ -1,8 +1,9 @@
-"""What torch.nn.BatchNorm1d computes in training and in eval mode, over 20 steps of SGD with weight decay.
+"""What torch.nn.BatchNorm1d computes in training and in eval mode, over 20 steps of SGD with weight
+decay.
 
-`python tests/contracts/batch_norm_reference.py` writes batch_norm_reference.json anew; it needs torch
-(2.13.0 wrote it), which the tests do not. The network: 3 inputs, hidden layers of 5 and 4 units with
-biases, a batch norm with gains and shifts and a tanh behind each, 2 outputs; 12 samples.
+`python tests/contracts/batch_norm_reference.py` writes batch_norm_reference.json anew; it needs
+torch (2.13.0 wrote it), which the tests do not. The network: 3 inputs, hidden layers of 5 and 4
+units with biases, a batch norm with gains and shifts and a tanh behind each, 2 outputs; 12 samples.
 """
 
 import json
@@ -17,13 +18,21 @@ WIDTHS, STEPS, RATE, DECAY, MOMENTUM, EPS = (3, 5, 4, 2), 20, 0.1, 0.05, 0.1, 1e
 def numbers():
     """(inputs, targets, test inputs, [(weight, bias), ...]), the same on every machine."""
     rng = np.random.default_rng(7)
-    X, Y, X_test = rng.standard_normal((12, 3)), rng.standard_normal((12, 2)), rng.standard_normal((5, 3))
-    layers = [(rng.standard_normal((h, d)) / np.sqrt(d), 0.1 * rng.standard_normal(h)) for d, h in zip(WIDTHS[:-1], WIDTHS[1:])]
+    X, Y, X_test = (
+        rng.standard_normal((12, 3)),
+        rng.standard_normal((12, 2)),
+        rng.standard_normal((5, 3)),
+    )
+    layers = [
+        (rng.standard_normal((h, d)) / np.sqrt(d), 0.1 * rng.standard_normal(h))
+        for d, h in zip(WIDTHS[:-1], WIDTHS[1:])
+    ]
     return X, Y, X_test, layers
 
 
 def computed():
-    """{name: values at steps 0, 1, ... 20} of the losses in training mode, of running statistics, and of outputs on test inputs in eval mode."""
+    """{name: values at steps 0, 1, ... 20} of the losses in training mode, of running
+    statistics, and of outputs on test inputs in eval mode."""
     import torch
 
     torch.set_default_dtype(torch.float64)
@@ -37,7 +46,9 @@ def computed():
         modules += [linear, norms[-1], torch.nn.Tanh()]
     network = torch.nn.Sequential(*modules[:-2])
     optimizer = torch.optim.SGD(network.parameters(), lr=RATE, weight_decay=DECAY)
-    seen = {"loss": [], "test_outputs": []} | {f"layer{i}.{name}": [] for i in (1, 2) for name in ("running_mean", "running_variance")}
+    seen = {"loss": [], "test_outputs": []} | {
+        f"layer{i}.{name}": [] for i in (1, 2) for name in ("running_mean", "running_variance")
+    }
 
     def loss(rows):
         return ((network(X[rows]) - Y[rows]) ** 2).sum() / (2 * len(rows))

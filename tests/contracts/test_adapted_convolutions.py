@@ -1,4 +1,5 @@
-"""Convolutions of the adapter: against the native kernels, against numbers of neural-tangents itself, and against networks drawn at random."""
+"""Convolutions of the adapter: against the native kernels, against numbers of neural-tangents
+itself, and against networks drawn at random."""
 
 import jax
 import learnmech_tangents as nt
@@ -30,12 +31,35 @@ def block():
 END = (stax.Flatten(), stax.Dense(3, **W))
 NETWORKS = {
     "flattened": (conv(), stax.Relu(), conv(strides=(2, 2)), stax.Erf(), *END),
-    "pooled": (conv(), stax.Relu(), stax.AvgPool((2, 2), strides=(2, 2)), conv((2, 2)), stax.Relu(), *END),
-    "edges": (conv(), stax.Relu(), stax.AvgPool((3, 2), padding="SAME", normalize_edges=True), stax.GlobalAvgPool(), stax.Dense(3, **W)),
-    "normed": (conv(), stax.LayerNorm(), stax.Relu(), conv(), stax.LayerNorm(axis=(1, 2, 3)), stax.Relu(), stax.GlobalAvgPool(), stax.Dense(3, **W)),
+    "pooled": (
+        conv(),
+        stax.Relu(),
+        stax.AvgPool((2, 2), strides=(2, 2)),
+        conv((2, 2)),
+        stax.Relu(),
+        *END,
+    ),
+    "edges": (
+        conv(),
+        stax.Relu(),
+        stax.AvgPool((3, 2), padding="SAME", normalize_edges=True),
+        stax.GlobalAvgPool(),
+        stax.Dense(3, **W),
+    ),
+    "normed": (
+        conv(),
+        stax.LayerNorm(),
+        stax.Relu(),
+        conv(),
+        stax.LayerNorm(axis=(1, 2, 3)),
+        stax.Relu(),
+        stax.GlobalAvgPool(),
+        stax.Dense(3, **W),
+    ),
     "residual": (conv(), block(), stax.AvgPool((2, 2)), *END),
 }
-# Computed by neural-tangents 0.6.5 in float64: nngp, ntk and cov1 of the first pair; outputs of the first image, jax_threefry_partitionable on.
+# Computed by neural-tangents 0.6.5 in float64: nngp, ntk and cov1 of the first pair; outputs of the
+# first image, jax_threefry_partitionable on.
 THERE = {
     "flattened": [0.2765355211187078, 0.47225828467413056, 0.9379622025946752],
     "pooled": [0.4116139408377185, 0.6789294873916877, 0.4942649263464407],
@@ -53,7 +77,9 @@ DRAWN = {
 @pytest.mark.parametrize("name", NETWORKS)
 def test_kernels_are_those_that_neural_tangents_computed(name):
     found = stax.serial(*NETWORKS[name])[2](IMAGES[:1], OTHERS[:1])
-    np.testing.assert_allclose([found.nngp.item(), found.ntk.item(), found.cov1.item()], THERE[name], rtol=1e-12)
+    np.testing.assert_allclose(
+        [found.nngp.item(), found.ntk.item(), found.cov1.item()], THERE[name], rtol=1e-12
+    )
 
 
 @pytest.mark.parametrize("name", ["flattened", "pooled", "normed"])
@@ -65,10 +91,25 @@ def test_a_key_draws_the_network_that_it_draws_there(name):
 
 
 def test_a_network_in_one_line_is_the_native_one():
-    there = stax.serial(stax.Conv(8, (3,), padding="CIRCULAR", W_std=1.5, b_std=0.1), stax.Erf(), stax.GlobalAvgPool(), stax.Dense(1, 1.5, 0.1))
-    here = Conv(shape=(6,), channels=(8,), padding="circular", activation="erf", readout="average", bias=True, scaling=NTK(weight=1.5, bias=0.1))
+    there = stax.serial(
+        stax.Conv(8, (3,), padding="CIRCULAR", W_std=1.5, b_std=0.1),
+        stax.Erf(),
+        stax.GlobalAvgPool(),
+        stax.Dense(1, 1.5, 0.1),
+    )
+    here = Conv(
+        shape=(6,),
+        channels=(8,),
+        padding="circular",
+        activation="erf",
+        readout="average",
+        bias=True,
+        scaling=NTK(weight=1.5, bias=0.1),
+    )
     X = np.random.default_rng(0).standard_normal((4, 6, 3))
-    for one, other in zip(there[2](X, None, ("nngp", "ntk")), kernel(here, X.reshape(4, 18)), strict=True):
+    for one, other in zip(
+        there[2](X, None, ("nngp", "ntk")), kernel(here, X.reshape(4, 18)), strict=True
+    ):
         np.testing.assert_array_equal(one, other)
 
 
@@ -77,7 +118,11 @@ def test_kernels_layer_by_layer_are_those_at_once():
     whole = stax.serial(*layers)[2](IMAGES, OTHERS)
     first, rest = stax.serial(*layers[:2]), stax.serial(*layers[2:])
     between = first[2](IMAGES, OTHERS)
-    assert between.nngp.shape == (3, 2, 4, 4, 5, 5) and between.cov1.shape == (3, 4, 4, 5, 5) and between.shape1 == (3, 4, 5, 5)
+    assert (
+        between.nngp.shape == (3, 2, 4, 4, 5, 5)
+        and between.cov1.shape == (3, 4, 4, 5, 5)
+        and between.shape1 == (3, 4, 5, 5)
+    )
     handed = rest[2](between)
     for name in ("nngp", "ntk", "cov1", "cov2"):
         # 1e-7: pooled signals know their distances to half the digits
@@ -88,10 +133,21 @@ def test_kernels_layer_by_layer_are_those_at_once():
 def test_sampled_kernels_are_those_of_infinite_width_within_their_error():
     wide = {"padding": "SAME", "W_std": 1.4, "b_std": 0.2}
     first, second = (stax.Conv(48, size, **wide) for size in ((3, 3), (2, 2)))
-    net = stax.serial(first, stax.Relu(), stax.AvgPool((2, 2)), second, stax.Relu(), stax.GlobalAvgPool(), stax.Dense(1))
+    net = stax.serial(
+        first,
+        stax.Relu(),
+        stax.AvgPool((2, 2)),
+        second,
+        stax.Relu(),
+        stax.GlobalAvgPool(),
+        stax.Dense(1),
+    )
     x = IMAGES[:2, :3, :3]
     limit = net[2](x, None, "ntk")
-    found = [nt.monte_carlo_kernel_fn(net[0], net[1], key, 4, vmap_axes=0)(x, None, "ntk") for key in jax.random.split(KEY, 6)]
+    found = [
+        nt.monte_carlo_kernel_fn(net[0], net[1], key, 4, vmap_axes=0)(x, None, "ntk")
+        for key in jax.random.split(KEY, 6)
+    ]
     mean, spread = np.mean(found, axis=0), np.std(found, axis=0, ddof=1) / np.sqrt(6)
     # six standard errors of 5 degrees of freedom, and the next order, 1/width
     assert (np.abs(mean - limit) < 6 * spread + 3 / 48 * np.abs(limit).max()).all()
@@ -110,7 +166,12 @@ REFUSED = [
     lambda: stax.serial(conv(), stax.Relu(), stax.LayerNorm())[2](IMAGES),
     lambda: stax.serial(conv(), stax.LayerNorm(axis=1), stax.Flatten())[2](IMAGES),
     lambda: stax.serial(stax.Dense(3), stax.GlobalAvgPool())[2](np.ones((2, 3))),
-    lambda: stax.serial(conv(), stax.FanOut(2), stax.parallel(stax.Identity(), conv(strides=(2, 2))), stax.FanInSum())[2](IMAGES),
+    lambda: stax.serial(
+        conv(),
+        stax.FanOut(2),
+        stax.parallel(stax.Identity(), conv(strides=(2, 2))),
+        stax.FanInSum(),
+    )[2](IMAGES),
 ]
 
 

@@ -1,4 +1,5 @@
-"""Kernels of the adapter as notebooks handle them: names in capitals, kernels of one's own, lists of inputs, blocks, functions of one's own."""
+"""Kernels of the adapter as notebooks handle them: names in capitals, kernels of one's own,
+lists of inputs, blocks, functions of one's own."""
 
 import dataclasses
 
@@ -19,7 +20,13 @@ X, Y = (np.random.default_rng(seed).standard_normal((n, 3)) for seed, n in ((0, 
 BLOCK = stax.serial(stax.Dense(16, 1.5, 0.1), stax.Relu())
 NET = stax.serial(BLOCK, stax.Dense(1, 1.2, 0.1))
 ACTIVATED = stax.serial(stax.Relu(), stax.Dense(1, 1.2, 0.1))
-TWO = stax.serial(stax.parallel(stax.Dense(64, 1.1), stax.serial(stax.Dense(64), stax.Erf(), stax.Dense(64, 1.3))), stax.FanInSum(), stax.Dense(2))
+TWO = stax.serial(
+    stax.parallel(
+        stax.Dense(64, 1.1), stax.serial(stax.Dense(64), stax.Erf(), stax.Dense(64, 1.3))
+    ),
+    stax.FanInSum(),
+    stax.Dense(2),
+)
 
 
 def test_names_of_kernels_may_be_in_capitals():
@@ -52,13 +59,22 @@ def test_a_kernel_is_made_of_a_matrix():
     np.testing.assert_array_equal(made.cov1, np.diag(made.nngp))
     with pytest.raises(Refused, match="Gaussian"):
         ACTIVATED[2](made.replace(is_gaussian=False))
-    blank = nt.Kernel(nngp=K, ntk=np.zeros(()), cov1=np.diag(K), x1_is_x2=jnp.array(True), shape1=(8, 3), shape2=(8, 3))
+    blank = nt.Kernel(
+        nngp=K,
+        ntk=np.zeros(()),
+        cov1=np.diag(K),
+        x1_is_x2=jnp.array(True),
+        shape1=(8, 3),
+        shape2=(8, 3),
+    )
     np.testing.assert_allclose(NET[2](blank).ntk, NET[2](X).ntk, rtol=1e-7)
     assert nt.Kernel(nngp=K).asdict()["ntk"] is None and len(made.astuple()) == len(made.asdict())
     across = nt.Kernel(X @ Y.T / 3, None, (X**2).mean(1), (Y**2).mean(1), False)
     np.testing.assert_allclose(NET[2](across).nngp, NET[2](X, Y).nngp, rtol=1e-12)
     assert NET[2](across).ntk is None
-    compiled = jax.jit(lambda K: ACTIVATED[2](nt.Kernel(nngp=K, ntk=K, is_gaussian=True), get="ntk"))
+    compiled = jax.jit(
+        lambda K: ACTIVATED[2](nt.Kernel(nngp=K, ntk=K, is_gaussian=True), get="ntk")
+    )
     np.testing.assert_allclose(compiled(made.nngp), ACTIVATED[2](made, get="ntk"), rtol=1e-12)
 
 
@@ -84,8 +100,15 @@ def test_networks_of_several_inputs_take_lists_of_them():
     np.testing.assert_allclose(nt.batch(TWO[2], 3)(one, two, "ntk"), found.ntk, rtol=1e-12)
     square = TWO[2](one)
     assert square.x1_is_x2 and square.cov2 is None
-    np.testing.assert_allclose(jax.jit(TWO[2], static_argnums=2)(one, two, "ntk"), found.ntk, rtol=1e-12)
-    for ask in (lambda: TWO[2](one, Y), lambda: TWO[2]([X, X[:2, :2]]), lambda: TWO[2](X), lambda: TWO[2]([X])):
+    np.testing.assert_allclose(
+        jax.jit(TWO[2], static_argnums=2)(one, two, "ntk"), found.ntk, rtol=1e-12
+    )
+    for ask in (
+        lambda: TWO[2](one, Y),
+        lambda: TWO[2]([X, X[:2, :2]]),
+        lambda: TWO[2](X),
+        lambda: TWO[2]([X]),
+    ):
         with pytest.raises(Refused):
             ask()
 
@@ -93,7 +116,10 @@ def test_networks_of_several_inputs_take_lists_of_them():
 def test_sampled_kernels_of_several_inputs_are_those_of_infinite_width():
     one, two = [X[:3], X[:3, :2]], [Y[:2], Y[:2, :2]]
     limit = TWO[2](one, two, "ntk")
-    sample = [nt.monte_carlo_kernel_fn(TWO[0], TWO[1], key, 8, vmap_axes=0, batch_size=2)(one, two, "NTK") for key in jax.random.split(KEY, 8)]
+    sample = [
+        nt.monte_carlo_kernel_fn(TWO[0], TWO[1], key, 8, vmap_axes=0, batch_size=2)(one, two, "NTK")
+        for key in jax.random.split(KEY, 8)
+    ]
     mean, spread = np.mean(sample, axis=0), np.std(sample, axis=0, ddof=1) / np.sqrt(8)
     assert (np.abs(mean - limit) < 5.5 * spread + 2 / 64 * np.abs(limit).max()).all()
     assert (spread < 0.1 * np.abs(limit).max()).all()
@@ -117,15 +143,25 @@ def test_an_activation_of_nothing_leaves_the_biases(name):
 
 
 def test_a_function_of_ones_own_has_the_kernels_of_the_same_activation_by_name():
-    found = kernel(Mlp(hidden=(8,), activation="tanh", bias=True, scaling=NTK(weight=1.4, bias=0.2)), X, Y)
-    own = stax.serial(stax.Dense(8, 1.4, 0.2), stax.ElementwiseNumerical(lambda z: jnp.tanh(z), deg=25), stax.Dense(1, 1.4, 0.2))
+    found = kernel(
+        Mlp(hidden=(8,), activation="tanh", bias=True, scaling=NTK(weight=1.4, bias=0.2)), X, Y
+    )
+    own = stax.serial(
+        stax.Dense(8, 1.4, 0.2),
+        stax.ElementwiseNumerical(lambda z: jnp.tanh(z), deg=25),
+        stax.Dense(1, 1.4, 0.2),
+    )
     np.testing.assert_allclose(own[2](X, Y, "ntk"), found.ntk, rtol=1e-11)
-    constant = stax.serial(stax.Dense(8, 1.4, 0.2), stax.ElementwiseNumerical(lambda z: 0 * z + 2.0, 5), stax.Dense(1))[2](X, Y)
+    constant = stax.serial(
+        stax.Dense(8, 1.4, 0.2), stax.ElementwiseNumerical(lambda z: 0 * z + 2.0, 5), stax.Dense(1)
+    )[2](X, Y)
     np.testing.assert_allclose(constant.nngp, np.full((8, 5), 4.0), rtol=1e-12)
     np.testing.assert_allclose(constant.ntk, np.full((8, 5), 4.0), rtol=1e-12)
     np.testing.assert_allclose(own[1](own[0](KEY, X.shape)[1], X).shape, (8, 1))
     with pytest.raises(Refused, match="kink"):
-        stax.serial(stax.Dense(8), stax.ElementwiseNumerical(lambda z: jnp.abs(z), 25), stax.Dense(1))[2](X)
+        stax.serial(
+            stax.Dense(8), stax.ElementwiseNumerical(lambda z: jnp.abs(z), 25), stax.Dense(1)
+        )[2](X)
 
 
 def test_a_repeated_layer_is_that_many_layers():
@@ -136,17 +172,26 @@ def test_a_repeated_layer_is_that_many_layers():
     shape, params = repeated[0](KEY, (-1, 3))
     assert shape == (-1, 2) and params[1][1][0].shape == (3, 16, 16)
     unstacked = [jax.tree.map(lambda x, i=i: x[i], params[1]) for i in range(3)]
-    np.testing.assert_allclose(repeated[1](params, X), written[1]([params[0], *unstacked, params[2]], X), rtol=1e-12)
+    np.testing.assert_allclose(
+        repeated[1](params, X), written[1]([params[0], *unstacked, params[2]], X), rtol=1e-12
+    )
 
 
 def test_kernels_and_predictions_come_where_arrays_of_unlike_rank_may_not_meet():
-    smooth = stax.serial(stax.Dense(8, 1.4, 0.1), stax.ElementwiseNumerical(jnp.tanh, 25), stax.Dense(1))
+    smooth = stax.serial(
+        stax.Dense(8, 1.4, 0.1), stax.ElementwiseNumerical(jnp.tanh, 25), stax.Dense(1)
+    )
     with jax.numpy_rank_promotion("raise"):
         for one in (NET, smooth, TWO):
             inputs = ([X, X[:, :2]], [Y, Y[:, :2]]) if one is TWO else (X, Y)
-            assert np.isfinite(one[2](*inputs, "ntk")).all() and np.isfinite(one[2](inputs[0]).ntk).all()
+            assert (
+                np.isfinite(one[2](*inputs, "ntk")).all()
+                and np.isfinite(one[2](inputs[0]).ntk).all()
+            )
         assert np.isfinite(jax.jit(smooth[2], static_argnums=2)(X, Y, "ntk")).all()
         predict = nt.predict.gradient_descent_mse_ensemble(NET[2], X, X[:, :1], diag_reg=1e-3)
-        assert np.isfinite(predict(np.array([1.0, 2.0]), Y, "ntk", compute_cov=True).covariance).all()
+        assert np.isfinite(
+            predict(np.array([1.0, 2.0]), Y, "ntk", compute_cov=True).covariance
+        ).all()
         flow = nt.predict.gradient_descent_mse(NET[2](X, None, "ntk"), X[:, :2])
         assert np.isfinite(flow(np.array([1.0, 2.0]), 0.0, 0.0, NET[2](Y, X, "ntk"))[1]).all()

@@ -1,4 +1,5 @@
-"""The adapter for people coming from neural-tangents: its documented dense-network cells, against references in numpy and scipy and against its own numbers."""
+"""The adapter for people coming from neural-tangents: its documented dense-network cells,
+against references in numpy and scipy and against its own numbers."""
 
 import math
 
@@ -45,11 +46,14 @@ def erf_duals(a, b, k):
 
 def relu_duals(a, b, k):
     theta = np.arccos(np.clip(k / np.sqrt(a * b), -1, 1))
-    return np.sqrt(a * b) * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi), (np.pi - theta) / (2 * np.pi)
+    return np.sqrt(a * b) * (np.sin(theta) + (np.pi - theta) * np.cos(theta)) / (2 * np.pi), (
+        np.pi - theta
+    ) / (2 * np.pi)
 
 
 def recursed(duals, depth, x1, x2, W=1.5, b=0.05):
-    """NNGP and NTK of a dense network from the equations: K' = W^2 E ss' + b^2, T' = K' + W^2 T E s's'."""
+    """NNGP and NTK of a dense network from the equations: K' = W^2 E ss' + b^2, T' = K' + W^2 T
+    E s's'."""
     triple = [x1 @ x2.T / x1.shape[1], (x1**2).mean(axis=1)[:, None], (x2**2).mean(axis=1)[None]]
     k, p, q = (W**2 * one + b**2 for one in triple)
     t = k
@@ -60,13 +64,17 @@ def recursed(duals, depth, x1, x2, W=1.5, b=0.05):
     return k, t
 
 
-@pytest.mark.parametrize("net, duals, depth", [(ERF1, erf_duals, 1), (network(stax.Erf(), 3), erf_duals, 3), (RELU3, relu_duals, 3)])
+@pytest.mark.parametrize(
+    "net, duals, depth",
+    [(ERF1, erf_duals, 1), (network(stax.Erf(), 3), erf_duals, 3), (RELU3, relu_duals, 3)],
+)
 def test_kernels_of_dense_networks_are_those_of_the_recursion(net, duals, depth):
     kernel_fn = net[2]
     nngp, ntk = recursed(duals, depth, X_TEST, X_TRAIN)
     both = kernel_fn(X_TEST, X_TRAIN, ("ntk", "nngp"))
     assert both._fields == ("ntk", "nngp")
-    # 1e-7: on a line of inputs all angles are near 0, where arccos of the reference keeps half its digits
+    # 1e-7: on a line of inputs all angles are near 0, where arccos of the reference keeps half its
+    # digits
     tolerance = 1e-7 if duals is relu_duals else 1e-12
     np.testing.assert_allclose(both.nngp, nngp, rtol=tolerance)
     np.testing.assert_allclose(both.ntk, ntk, rtol=tolerance)
@@ -92,7 +100,9 @@ SMOOTH = {
 def test_the_kernel_of_an_activation_is_the_gaussian_integral_of_its_function(name):
     layer, s = SMOOTH[name]
     x1, x2 = np.array([[0.8, -0.3, 0.5]]), np.array([[0.2, 0.9, -0.4]])
-    a, b, k = (float(1.2**2 * (u @ v.T / 3).item() + 0.3**2) for u, v in ((x1, x1), (x2, x2), (x1, x2)))
+    a, b, k = (
+        float(1.2**2 * (u @ v.T / 3).item() + 0.3**2) for u, v in ((x1, x1), (x2, x2), (x1, x2))
+    )
     nodes, weights = np.polynomial.hermite_e.hermegauss(80)
     weights = weights / weights.sum()
     u = np.sqrt(a) * nodes[:, None]
@@ -116,19 +126,28 @@ def test_the_kernel_of_a_broken_line_is_its_relu_parts(a, b):
     p, q, k = ((u @ v.T / 3).item() for u, v in ((x1, x1), (x2, x2), (x1, x2)))
     (same, bent), (crossed, turned) = relu_duals(p, q, k), relu_duals(p, q, -k)
     # s(z) = b relu(z) - a relu(-z)
-    product, slope = (a * a + b * b) * same - 2 * a * b * crossed, (a * a + b * b) * bent + 2 * a * b * turned
+    product, slope = (
+        (a * a + b * b) * same - 2 * a * b * crossed,
+        (a * a + b * b) * bent + 2 * a * b * turned,
+    )
     found = stax.serial(stax.Dense(5), stax.ABRelu(a, b), stax.Dense(1))[2](x1, x2)
-    np.testing.assert_allclose([found.nngp.item(), found.ntk.item()], [product, product + k * slope], rtol=1e-12)
+    np.testing.assert_allclose(
+        [found.nngp.item(), found.ntk.item()], [product, product + k * slope], rtol=1e-12
+    )
 
 
 def residual(activation, width=32):
-    branch = stax.serial(activation, stax.Dense(width, 1.3, 0.2), activation, stax.Dense(width, 1.1, 0.05))
+    branch = stax.serial(
+        activation, stax.Dense(width, 1.3, 0.2), activation, stax.Dense(width, 1.1, 0.05)
+    )
     return stax.serial(stax.FanOut(2), stax.parallel(stax.Identity(), branch), stax.FanInSum())
 
 
 def test_the_kernel_of_a_residual_network_is_the_sum_over_its_branches_block_by_block():
     x = np.random.default_rng(0).standard_normal((5, 3))
-    net = stax.serial(stax.Dense(32, 1.4, 0.1), residual(stax.Erf()), residual(stax.Erf()), stax.Dense(2, 1.5))
+    net = stax.serial(
+        stax.Dense(32, 1.4, 0.1), residual(stax.Erf()), residual(stax.Erf()), stax.Dense(2, 1.5)
+    )
     k = 1.96 * x @ x.T / 3 + 0.01
     t = k
 
@@ -155,14 +174,21 @@ def test_layers_act_on_kernels_and_may_be_compiled():
     for _ in range(3):
         kernel = step[2](kernel)
     whole = RELU3[2](X_TEST, X_TRAIN)
-    # 1e-7: between layers only covariances are handed on, of which an angle near 0 has half the digits
+    # 1e-7: between layers only covariances are handed on, of which an angle near 0 has half the
+    # digits
     np.testing.assert_allclose(kernel.ntk, whole.ntk, rtol=1e-7)
     np.testing.assert_allclose(kernel.cov2, whole.cov2, rtol=1e-13)
-    np.testing.assert_allclose(jax.jit(RELU3[2], static_argnums=(2,))(X_TEST, X_TRAIN, "ntk"), whole.ntk, rtol=1e-13)
+    np.testing.assert_allclose(
+        jax.jit(RELU3[2], static_argnums=(2,))(X_TEST, X_TRAIN, "ntk"), whole.ntk, rtol=1e-13
+    )
     slope = jax.jit(jax.grad(lambda x: RELU3[2](x, X_TRAIN, "ntk").sum()))(jnp.asarray(X_TEST))
     step = 1e-5
-    moved = [RELU3[2](X_TEST + sign * step * np.eye(9)[:, :1], X_TRAIN, "ntk").sum() for sign in (1, -1)]
-    np.testing.assert_allclose(slope[0, 0], (moved[0] - moved[1]) / (2 * step), rtol=1e-6)  # 1e-6: the error of the difference
+    moved = [
+        RELU3[2](X_TEST + sign * step * np.eye(9)[:, :1], X_TRAIN, "ntk").sum() for sign in (1, -1)
+    ]
+    np.testing.assert_allclose(
+        slope[0, 0], (moved[0] - moved[1]) / (2 * step), rtol=1e-6
+    )  # 1e-6: the error of the difference
 
 
 def test_kernels_in_blocks_are_those_at_once(monkeypatch):
@@ -174,7 +200,11 @@ def test_kernels_in_blocks_are_those_at_once(monkeypatch):
     for name in ("nngp", "ntk", "cov1", "cov2"):
         np.testing.assert_allclose(getattr(tiled, name), getattr(whole, name), rtol=1e-14)
     assert square.cov2 is None and square.x1_is_x2
-    np.testing.assert_allclose(nt.batch(RELU3[2], batch_size=4)(rows, X_TRAIN, "ntk"), RELU3[2](rows, X_TRAIN, "ntk"), rtol=1e-12)
+    np.testing.assert_allclose(
+        nt.batch(RELU3[2], batch_size=4)(rows, X_TRAIN, "ntk"),
+        RELU3[2](rows, X_TRAIN, "ntk"),
+        rtol=1e-12,
+    )
     stored = nt.batch(RELU3[2], 4, device_count=0, store_on_device=False)(X_TRAIN)
     assert isinstance(stored.ntk, np.ndarray)
 
@@ -184,25 +214,38 @@ def test_images_are_flattened():
     init_fn, apply_fn, kernel_fn = stax.serial(stax.Flatten(), RELU3)
     shape, params = init_fn(KEY, (-1, 2, 3))
     assert shape == (-1, 1) and apply_fn(params, images).shape == (4, 1)
-    np.testing.assert_array_equal(kernel_fn(images, None, "ntk"), RELU3[2](images.reshape(4, 6), None, "ntk"))
+    np.testing.assert_array_equal(
+        kernel_fn(images, None, "ntk"), RELU3[2](images.reshape(4, 6), None, "ntk")
+    )
 
 
 # --- finite networks
 
 
-@pytest.mark.parametrize("parameterization, s", [("ntk", (1, 1)), ("standard", (1, 1)), ("standard", (3, 2))])
+@pytest.mark.parametrize(
+    "parameterization, s", [("ntk", (1, 1)), ("standard", (1, 1)), ("standard", (3, 2))]
+)
 def test_sampled_kernels_are_those_of_infinite_width_within_their_error(parameterization, s):
     kind = {"parameterization": parameterization}
     width = 200
     last = (s[0], 1) if parameterization == "standard" else (1, 1)
-    net = stax.serial(stax.Dense(width, 1.5, 0.1, s=(1, s[0]), **kind), stax.Relu(), stax.Dense(2, 1.2, 0.2, s=last, **kind))
+    net = stax.serial(
+        stax.Dense(width, 1.5, 0.1, s=(1, s[0]), **kind),
+        stax.Relu(),
+        stax.Dense(2, 1.2, 0.2, s=last, **kind),
+    )
     counts = 16 * np.arange(1, 9)
-    running = nt.monte_carlo_kernel_fn(net[0], net[1], KEY, counts.tolist(), vmap_axes=0)(X_TRAIN[:3], X_TEST[:2])
+    running = nt.monte_carlo_kernel_fn(net[0], net[1], KEY, counts.tolist(), vmap_axes=0)(
+        X_TRAIN[:3], X_TEST[:2]
+    )
     totals = [count * np.stack(means) for count, means in zip(counts, running, strict=True)]
-    samples = np.diff(totals, axis=0, prepend=[np.zeros_like(totals[0])]) / 16  # eight means of sixteen networks each
+    samples = (
+        np.diff(totals, axis=0, prepend=[np.zeros_like(totals[0])]) / 16
+    )  # eight means of sixteen networks each
     mean, spread = np.mean(samples, axis=0), np.std(samples, axis=0, ddof=1) / math.sqrt(8)
     limit = np.stack([net[2](X_TRAIN[:3], X_TEST[:2], name) for name in ("nngp", "ntk")])
-    # 5.5 standard errors of 7 degrees of freedom: below 1e-3 for one entry; one hidden layer has no bias at finite width
+    # 5.5 standard errors of 7 degrees of freedom: below 1e-3 for one entry; one hidden layer has no
+    # bias at finite width
     assert (np.abs(mean - limit) < 5.5 * spread + 1e-12).all()
     assert (spread < 0.1 * np.abs(limit).max()).all()
 
@@ -210,7 +253,11 @@ def test_sampled_kernels_are_those_of_infinite_width_within_their_error(paramete
 def test_sampling_at_several_numbers_yields_running_means():
     init_fn, apply_fn, _ = ERF1
     single = nt.monte_carlo_kernel_fn(init_fn, apply_fn, KEY, 3)(X_TEST, X_TRAIN, ("ntk",)).ntk
-    running = list(nt.monte_carlo_kernel_fn(init_fn, apply_fn, KEY, [1, 3], batch_size=4)(X_TEST, X_TRAIN, "ntk"))
+    running = list(
+        nt.monte_carlo_kernel_fn(init_fn, apply_fn, KEY, [1, 3], batch_size=4)(
+            X_TEST, X_TRAIN, "ntk"
+        )
+    )
     assert len(running) == 2
     np.testing.assert_allclose(running[1], single, rtol=1e-12)
     assert np.abs(running[0] - single).max() > 1e-3
@@ -229,37 +276,54 @@ def test_empirical_kernels_are_those_of_the_same_network_in_the_bench(vmap_axes)
 
     @jax.jit
     def compiled(x, params):
-        single = [nt.empirical_ntk_fn(apply_fn, *axes, vmap_axes)(x, x[:2], params) for axes in forms]
+        single = [
+            nt.empirical_ntk_fn(apply_fn, *axes, vmap_axes)(x, x[:2], params) for axes in forms
+        ]
         return single, nt.empirical_kernel_fn(apply_fn, vmap_axes=vmap_axes)(x, x[:2], None, params)
 
     single, both = compiled(x, params)
     for ((trace, _), form), found in zip(forms.items(), single, strict=True):
-        np.testing.assert_allclose(found, np.einsum(form, full) / (3 if trace else 1), rtol=EXACT, atol=1e-13)
+        np.testing.assert_allclose(
+            found, np.einsum(form, full) / (3 if trace else 1), rtol=EXACT, atol=1e-13
+        )
     np.testing.assert_allclose(both.ntk, np.einsum("nmkk->nm", full) / 3, rtol=EXACT)
     f = np.asarray(apply_fn(params, x))
     np.testing.assert_allclose(both.nngp, f @ f[:2].T / 3, rtol=1e-12)
     v = np.arange(6.0).reshape(2, 3)
-    np.testing.assert_allclose(jax.jit(nt.empirical_ntk_vp_fn(apply_fn, x, x[:2], params))(v), np.einsum("nmkl,ml->nk", full, v), rtol=EXACT)
+    np.testing.assert_allclose(
+        jax.jit(nt.empirical_ntk_vp_fn(apply_fn, x, x[:2], params))(v),
+        np.einsum("nmkl,ml->nk", full, v),
+        rtol=EXACT,
+    )
 
 
 def test_taylor_series_end_with_the_degree_of_a_polynomial():
     def f(params, x, power=1):
         return {"y": params["a"] ** 2 * params["b"] * x**power}
 
-    start, other = {"a": jnp.asarray(1.3), "b": jnp.asarray(0.7)}, {"a": jnp.asarray(0.4), "b": jnp.asarray(-1.1)}
-    np.testing.assert_allclose(nt.taylor_expand(f, start, 3)(other, 2.0, power=2)["y"], f(other, 2.0, 2)["y"], rtol=1e-13)
+    start, other = (
+        {"a": jnp.asarray(1.3), "b": jnp.asarray(0.7)},
+        {"a": jnp.asarray(0.4), "b": jnp.asarray(-1.1)},
+    )
+    np.testing.assert_allclose(
+        nt.taylor_expand(f, start, 3)(other, 2.0, power=2)["y"], f(other, 2.0, 2)["y"], rtol=1e-13
+    )
     da, db = 0.4 - 1.3, -1.1 - 0.7
     linear = 1.3**2 * 0.7 + 2 * 1.3 * 0.7 * da + 1.3**2 * db
     np.testing.assert_allclose(nt.linearize(f, start)(other, 2.0)["y"], 2 * linear, rtol=1e-13)
     second = linear + 0.7 * da**2 + 2 * 1.3 * da * db
-    np.testing.assert_allclose(nt.taylor_expand(f, start, 2)(other, 2.0)["y"], 2 * second, rtol=1e-13)
+    np.testing.assert_allclose(
+        nt.taylor_expand(f, start, 2)(other, 2.0)["y"], 2 * second, rtol=1e-13
+    )
 
 
 # --- refusals
 
 
 def _fan(*branches):
-    return stax.serial(stax.Dense(4), stax.FanOut(2), stax.parallel(*branches), stax.FanInSum(), stax.Dense(1))[2](X_TRAIN)
+    return stax.serial(
+        stax.Dense(4), stax.FanOut(2), stax.parallel(*branches), stax.FanInSum(), stax.Dense(1)
+    )[2](X_TRAIN)
 
 
 BRANCH = stax.serial(stax.Relu(), stax.Dense(4))
@@ -268,11 +332,15 @@ REFUSED = [
     lambda: stax.serial(stax.Dense(1), stax.Erf(), stax.Erf())[2](X_TRAIN),
     lambda: _fan(stax.Identity(), stax.Identity()),
     lambda: _fan(stax.Relu(), stax.Identity()),
-    lambda: stax.serial(stax.FanOut(2), stax.parallel(stax.Identity(), stax.Dense(1)), stax.FanInSum())[2](X_TRAIN),
+    lambda: stax.serial(
+        stax.FanOut(2), stax.parallel(stax.Identity(), stax.Dense(1)), stax.FanInSum()
+    )[2](X_TRAIN),
     lambda: stax.serial(stax.Dense(4), stax.FanOut(2), stax.Dense(1))[2](X_TRAIN),
     lambda: stax.serial(stax.Dense(4), stax.FanInSum())[2](X_TRAIN),
     lambda: stax.serial(stax.FanOut(3), stax.parallel(BRANCH, BRANCH))[0](KEY, (-1, 1)),
-    lambda: stax.serial(stax.FanOut(2), stax.parallel(stax.Dense(2), stax.Dense(3)), stax.FanInSum())[0](KEY, (-1, 1)),
+    lambda: stax.serial(
+        stax.FanOut(2), stax.parallel(stax.Dense(2), stax.Dense(3)), stax.FanInSum()
+    )[0](KEY, (-1, 1)),
     lambda: stax.serial(stax.Dense),
     lambda: stax.ConvLocal(3, (2, 2)),
     lambda: stax.Elementwise(),
@@ -298,15 +366,25 @@ REFUSED = [
     lambda: nt.batch(ERF1[2], device_count=10_000),
     lambda: nt.taylor_expand(ERF1[1], [], -1),
     lambda: nt.empirical_nngp_fn(lambda params, x: x, trace_axes=(3,))(X_TRAIN, None, ()),
-    lambda: nt.empirical_nngp_fn(lambda params, x: x, trace_axes=(1,), diagonal_axes=(1,))(X_TRAIN, None, ()),
+    lambda: nt.empirical_nngp_fn(lambda params, x: x, trace_axes=(1,), diagonal_axes=(1,))(
+        X_TRAIN, None, ()
+    ),
     lambda: nt.monte_carlo_kernel_fn(ERF1[0], ERF1[1], KEY, 0),
     lambda: predict.gradient_descent_mse(np.eye(4), Y_TRAIN),
     lambda: predict.gradient_descent_mse(np.eye(7), Y_TRAIN)(1.0, 0.0, 0.0),
-    lambda: predict.gradient_descent_mse(np.zeros((7, 7)), Y_TRAIN)(None, 0.0, 0.0, np.zeros((3, 7))),
+    lambda: predict.gradient_descent_mse(np.zeros((7, 7)), Y_TRAIN)(
+        None, 0.0, 0.0, np.zeros((3, 7))
+    ),
     lambda: predict.gp_inference(np.eye(7), Y_TRAIN)("ntk", np.zeros((3, 7)), np.eye(3)),
-    lambda: predict.gp_inference(ERF1[2](X_TRAIN, None, ("nngp",)), Y_TRAIN)("ntk", ERF1[2](X_TEST, X_TRAIN)),
-    lambda: predict.gradient_descent(lambda f, y: jnp.sum(f), np.eye(7), Y_TRAIN)(np.array([2.0, 1.0])),
-    lambda: predict.gradient_descent(lambda f, y: jnp.sum(f), np.eye(7), Y_TRAIN)(1.0, predict.ODEState(0.0, None, 0.0)),
+    lambda: predict.gp_inference(ERF1[2](X_TRAIN, None, ("nngp",)), Y_TRAIN)(
+        "ntk", ERF1[2](X_TEST, X_TRAIN)
+    ),
+    lambda: predict.gradient_descent(lambda f, y: jnp.sum(f), np.eye(7), Y_TRAIN)(
+        np.array([2.0, 1.0])
+    ),
+    lambda: predict.gradient_descent(lambda f, y: jnp.sum(f), np.eye(7), Y_TRAIN)(
+        1.0, predict.ODEState(0.0, None, 0.0)
+    ),
     lambda: predict.max_learning_rate(np.zeros((3, 2))),
 ]
 

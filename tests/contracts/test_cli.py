@@ -54,7 +54,14 @@ def said(capsys):
 
 def test_a_run_folder_holds_record_text_figure_and_page(home):
     names = {path.name for path in (home / "first").iterdir()}
-    assert {"experiment.toml", "record", "final.npz", "run.json", "figure.svg", "report.html"} <= names
+    assert {
+        "experiment.toml",
+        "record",
+        "final.npz",
+        "run.json",
+        "figure.svg",
+        "report.html",
+    } <= names
     assert not [path for path in home.iterdir() if path.name.startswith(".")]
 
 
@@ -66,7 +73,9 @@ def test_show_compare_and_export_read_it_back(home, said):
     for name in ("out.csv", "out.nc"):
         assert said("export", home / "first", home / name)[1]["bytes"] > 0
     header, first, *_ = (home / "out.csv").read_text().splitlines()
-    assert header.startswith("time,loss,mode_strength[mode=1]") and len(header.split(",")) == len(first.split(","))
+    assert header.startswith("time,loss,mode_strength[mode=1]") and len(header.split(",")) == len(
+        first.split(",")
+    )
 
 
 def test_the_same_experiment_ends_in_the_same_numbers(home, said):
@@ -95,18 +104,44 @@ def test_theories_say_why_not(home, said):
 
 
 def test_sweep_gathers_and_goes_on(home, said):
-    _, result = said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")
+    _, result = said(
+        "sweep",
+        home / "mine.toml",
+        "initial.strength=0.01,0.1",
+        "--seeds",
+        "2",
+        "--out",
+        home / "grid",
+    )
     assert [row["at"]["initial.strength"] for row in result["rows"]] == [0.01, 0.1]
-    assert said("sweep", home / "mine.toml", "initial.strength=0.01,0.1", "--seeds", "2", "--out", home / "grid")[1]["backend"] == "kept"
+    assert (
+        said(
+            "sweep",
+            home / "mine.toml",
+            "initial.strength=0.01,0.1",
+            "--seeds",
+            "2",
+            "--out",
+            home / "grid",
+        )[1]["backend"]
+        == "kept"
+    )
     assert [file.name for file in (home / "grid").glob("*.nc")] == ["sweep.nc"]
     # another sweep in the same folder has a file of its own
-    assert said("sweep", home / "mine.toml", "initial.strength=0.01", "--seeds", "2", "--out", home / "grid")[1]["file"].endswith("sweep-2.nc")
+    assert said(
+        "sweep", home / "mine.toml", "initial.strength=0.01", "--seeds", "2", "--out", home / "grid"
+    )[1]["file"].endswith("sweep-2.nc")
 
 
 def test_list_describes_one_part_with_its_knobs(said):
     _, result = said("list", "rules", "heavy-ball")
     momentum = result["knobs"]["momentum"]
-    assert momentum == {"default": "0.9", "choices": "", "bounds": ">= 0 < 1", "meaning": HeavyBall.__dataclass_fields__["momentum"].metadata["meaning"]}
+    assert momentum == {
+        "default": "0.9",
+        "choices": "",
+        "bounds": ">= 0 < 1",
+        "meaning": HeavyBall.__dataclass_fields__["momentum"].metadata["meaning"],
+    }
     assert "Polyak" in result["text"] and "Knobs:" not in result["text"]
 
 
@@ -119,7 +154,14 @@ def test_runs_lists_and_deletes(home, said):
 
 
 def test_a_diverging_run_finishes_and_says_why(home, said):
-    status, result = said("run", home / "mine.toml", "rule={kind='gradient-descent', rate=50.0}", "clock={steps=5000}", "--out", home / "wild")
+    status, result = said(
+        "run",
+        home / "mine.toml",
+        "rule={kind='gradient-descent', rate=50.0}",
+        "clock={steps=5000}",
+        "--out",
+        home / "wild",
+    )
     assert status == 0
     assert "diverged at step" in result["notes"][0] and "2/sharpness" in result["notes"][0]
     assert "loss" in said("show", home / "wild")[1]["quantities"]
@@ -196,13 +238,20 @@ def test_a_mistake_is_answered_in_one_sentence_with_the_remedy(home, capsys, wor
     before = {path: path.stat().st_mtime for path in home.rglob("*")}
     assert call([word.replace("{home}", str(home)) for word in words]) == 2
     sentence = capsys.readouterr().err.strip()
-    assert "\n" not in sentence and " needs " in sentence and "but got" in sentence and sentence[-1] in ".?"
+    assert (
+        "\n" not in sentence
+        and " needs " in sentence
+        and "but got" in sentence
+        and sentence[-1] in ".?"
+    )
     assert {path: path.stat().st_mtime for path in home.rglob("*")} == before
 
 
 def test_whatever_applies_is_laid_over_a_run_that_names_no_theory(home, said):
     plain = home / "plain.toml"
-    plain.write_text("\n".join(line for line in MINE.splitlines() if not line.startswith(("watch", "theories"))))
+    plain.write_text(
+        "\n".join(line for line in MINE.splitlines() if not line.startswith(("watch", "theories")))
+    )
     _, result = said("run", plain, "--out", home / "plain")
     verdicts = {one["theory"]: one["verdict"] for one in result["comparisons"]}
     assert set(verdicts) >= {"Decoupled", "EndToEnd", "LambdaBalanced", "Conservation"}
@@ -211,21 +260,36 @@ def test_whatever_applies_is_laid_over_a_run_that_names_no_theory(home, said):
 
 def test_a_run_far_from_a_named_theory_is_outside_its_domain(home, said):
     status, result = said(
-        "run", home / "mine.toml", "architecture={kind='mlp', hidden=[4]}", "initial={kind='gaussian'}", "--until", "loss<0", "--out", home / "tanh"
+        "run",
+        home / "mine.toml",
+        "architecture={kind='mlp', hidden=[4]}",
+        "initial={kind='gaussian'}",
+        "--until",
+        "loss<0",
+        "--out",
+        home / "tanh",
     )
-    assert (status, result) == (2, {"error": result["error"]})  # end-to-end is watched, which a tanh network has not
+    assert (status, result) == (
+        2,
+        {"error": result["error"]},
+    )  # end-to-end is watched, which a tanh network has not
     text = home / "tanh.toml"
     text.write_text(
         MINE.replace('"mode-strengths", "end-to-end"', '"mode-strengths"')
         .replace("deep-linear", "mlp")
         .replace('kind = "aligned"\nstrength = 0.01', 'kind = "gaussian"')
     )
-    assert said("run", text, "--out", home / "tanh")[1]["comparisons"][0]["verdict"] == "outside domain"
+    assert (
+        said("run", text, "--out", home / "tanh")[1]["comparisons"][0]["verdict"]
+        == "outside domain"
+    )
 
 
 def test_a_swept_seed_gives_a_row_a_seed_and_json_stays_json(home, said, capsys):
     _, result = said("sweep", home / "mine.toml", "seed=0,1", "--out", home / "seeds")
-    assert [row["at"]["seed"] for row in result["rows"]] == [0, 1] and result["rows"][0]["loss"]["sem"] is None
+    assert [row["at"]["seed"] for row in result["rows"]] == [0, 1] and result["rows"][0]["loss"][
+        "sem"
+    ] is None
 
 
 def test_a_shorter_run_of_a_sweep_says_its_own_last_value(home, said):

@@ -1,4 +1,5 @@
-"""Clocks at moments of one's own: steps for rules that step, times for flows and where the end is in time."""
+"""Clocks at moments of one's own: steps for rules that step, times for flows and where the end
+is in time."""
 
 import numpy as np
 import pytest
@@ -19,7 +20,11 @@ def made(rule=DESCENT, **clock):
 
 
 def test_steps_that_are_given_are_looked_at_and_0_and_the_end_too():
-    for clock, said in (({"at": (3, 10, 11)}, [0, 3, 10, 11]), ({"steps": 20, "at": [0, 5]}, [0, 5, 20]), ({"at": np.array([1.0, 4.0])}, [0, 1, 4])):
+    for clock, said in (
+        ({"at": (3, 10, 11)}, [0, 3, 10, 11]),
+        ({"steps": 20, "at": [0, 5]}, [0, 5, 20]),
+        ({"at": np.array([1.0, 4.0])}, [0, 1, 4]),
+    ):
         marks = lm.prepare(made(**clock)).marks
         assert list(marks.steps) == said and not marks.note
         np.testing.assert_allclose(marks.times, 0.1 * np.array(said), rtol=1e-15)
@@ -43,14 +48,23 @@ def test_a_run_at_moments_of_its_own_sees_what_one_at_every_step_sees():
         assert np.array_equal(some[name].values, every[name].values[[0, 1, 2, 4, 8, 16, 40]])
     # replayed between its marks, and read there, to the bit
     assert np.array_equal(some.at(13).params["layer2"]["weight"], every["layer2.weight"].values[13])
-    assert np.array_equal(some.read("layer1.weight", [3, 9])["layer1.weight"].values, every["layer1.weight"].values[[3, 9]])
+    assert np.array_equal(
+        some.read("layer1.weight", [3, 9])["layer1.weight"].values,
+        every["layer1.weight"].values[[3, 9]],
+    )
 
 
 def test_a_flow_at_moments_of_its_own_and_the_theory_of_it_agree():
     experiment = theories.Decoupled.example().with_value("clock", {"at": [0.5, 2, 2.5, 11]})
     record = lm.run(experiment, (instruments.Loss(), instruments.EndToEnd()))
     comparison = lm.compare(record, theories.Decoupled())
-    assert comparison.verdict == "holds" and list(record["loss"]["time"].values) == [0, 0.5, 2, 2.5, 11]
+    assert comparison.verdict == "holds" and list(record["loss"]["time"].values) == [
+        0,
+        0.5,
+        2,
+        2.5,
+        11,
+    ]
     said = lm.predict(experiment, theories.Decoupled(), lm.Clock(at=(1.0, 3.0)))
     assert list(said["time"].values) == [0, 1, 3]
 
@@ -68,7 +82,9 @@ def test_a_run_at_moments_of_its_own_is_stopped_and_gone_on_with_to_the_bit(tmp_
     assert lm.load(tmp_path / "run").reached == 4
     lm.resume(tmp_path / "run")
     back = lm.load(tmp_path / "run")
-    assert np.array_equal(back["loss"].values, whole["loss"].values) and back.experiment.clock.at == (1, 5, 25, 125, 625)
+    assert np.array_equal(
+        back["loss"].values, whole["loss"].values
+    ) and back.experiment.clock.at == (1, 5, 25, 125, 625)
     twin = lm.fork(back, 25, ())
     assert np.array_equal(twin["loss"].values, whole["loss"].values[3:])
 
@@ -77,18 +93,26 @@ def test_sweeps_go_over_rates_at_moments_of_their_own_and_over_the_moments():
     grid = lm.sweep(made(at=(1, 10)), {"rule.rate": [0.05, 0.1]}, seeds=2)
     assert list(np.ravel(grid["step"].values)[:3]) == [0, 1, 10]
     one = lm.run(made(at=(1, 10)).with_value("rule.rate", 0.05))
-    assert np.array_equal(grid["loss"].sel({"rule.rate": 0.05, "seed": 0}).values.ravel(), one["loss"].values)
+    assert np.array_equal(
+        grid["loss"].sel({"rule.rate": 0.05, "seed": 0}).values.ravel(), one["loss"].values
+    )
 
 
 def test_limits_are_measured_at_times_of_ones_own():
-    found = measured_order(made(time=1.0, at=(0.2, 0.4)), theories.Flow(), "rule.rate", [0.02, 0.01, 0.005], "loss")
+    found = measured_order(
+        made(time=1.0, at=(0.2, 0.4)), theories.Flow(), "rule.rate", [0.02, 0.01, 0.005], "loss"
+    )
     assert found.slope == pytest.approx(1, abs=0.1)
 
 
 def test_the_text_holds_the_moments_and_one_clock_has_one_text():
     experiment = made(at=(1, 10.0, 100))
     assert "at = [\n    1,\n    10,\n    100,\n]" in experiment.text
-    assert lm.Experiment.parse(experiment.text).fingerprint == experiment.fingerprint == made(at=[1.0, 10, 100]).fingerprint
+    assert (
+        lm.Experiment.parse(experiment.text).fingerprint
+        == experiment.fingerprint
+        == made(at=[1.0, 10, 100]).fingerprint
+    )
     assert made(at=(1, 10, 101)).fingerprint != experiment.fingerprint
     assert experiment.with_value("clock.at", [2, 3]).clock.at == (2, 3)
     assert "at" not in text.table_of(lm.Clock(steps=5))  # earlier texts are what they were

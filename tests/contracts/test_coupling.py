@@ -13,7 +13,12 @@ from learnmech import architectures, data, initial, instruments, interventions, 
 from learnmech.errors import Refused
 from learnmech.language import trees
 
-MLP = lm.Experiment(architectures.Mlp(hidden=(4, 3)), data.Gaussian(n=12, d=3, k=2), rules.GradientDescent(rate=0.05), lm.Clock(steps=6))
+MLP = lm.Experiment(
+    architectures.Mlp(hidden=(4, 3)),
+    data.Gaussian(n=12, d=3, k=2),
+    rules.GradientDescent(rate=0.05),
+    lm.Clock(steps=6),
+)
 LINEAR = dataclasses.replace(MLP, architecture=architectures.DeepLinear(hidden=(3,)))
 
 
@@ -26,12 +31,23 @@ def blocks(start):
         h, layers = X, list(trees.layers_of(unflatten(v)).values())
         for place, layer in enumerate(layers):
             h = h @ layer["weight"].T
-            h = jnp.tanh(h) if place < len(layers) - 1 and not start.system.architecture.is_linear else h
+            h = (
+                jnp.tanh(h)
+                if place < len(layers) - 1 and not start.system.architecture.is_linear
+                else h
+            )
         return jnp.sum((h - Y) ** 2) / (2 * len(X))
 
     H = np.asarray(jax.jit(jax.hessian(loss))(flat))
-    sizes = np.cumsum([0, *(layer["weight"].size for layer in trees.layers_of(start.params).values())])
-    return np.array([[np.linalg.norm(H[a:b, c:d]) for c, d in zip(sizes[:-1], sizes[1:])] for a, b in zip(sizes[:-1], sizes[1:])])
+    sizes = np.cumsum(
+        [0, *(layer["weight"].size for layer in trees.layers_of(start.params).values())]
+    )
+    return np.array(
+        [
+            [np.linalg.norm(H[a:b, c:d]) for c, d in zip(sizes[:-1], sizes[1:])]
+            for a, b in zip(sizes[:-1], sizes[1:])
+        ]
+    )
 
 
 @pytest.mark.parametrize("experiment", [MLP, LINEAR], ids=["tanh", "linear"])
@@ -54,7 +70,8 @@ def test_hutchinson_is_unbiased_and_its_error_bar_is_the_error_it_makes():
     seen, error = jax.vmap(estimated)(jax.random.split(jax.random.PRNGKey(1), seeds))
     spread = np.std(seen, axis=0, ddof=1)
     assert np.all(np.abs(np.mean(seen, axis=0) - truth) <= 4 * spread / np.sqrt(seeds))
-    # the mean of 400 estimated variances of 16 draws each is good to some 10% unless the tails are heavy
+    # the mean of 400 estimated variances of 16 draws each is good to some 10% unless the tails are
+    # heavy
     np.testing.assert_allclose(np.sqrt(np.mean(np.asarray(error) ** 2, axis=0)), spread, rtol=0.25)
 
 
@@ -70,7 +87,14 @@ def test_a_learned_chain_couples_every_pair_of_layers_alike(depth):
     s = 1.7
     weights = {f"layer{i + 1}": {"weight": np.full((1, 1), s ** (1 / depth))} for i in range(depth)}
     source = data.Gaussian(n=1, d=1, k=1, map=np.array([[s]]))
-    start = lm.prepare(lm.Experiment(architectures.DeepLinear(hidden=(1,) * (depth - 1)), source, rules.GradientDescent(), lm.Clock(steps=1)))
+    start = lm.prepare(
+        lm.Experiment(
+            architectures.DeepLinear(hidden=(1,) * (depth - 1)),
+            source,
+            rules.GradientDescent(),
+            lm.Clock(steps=1),
+        )
+    )
     x = float(start.data.train.X[0, 0])
     state = dataclasses.replace(start.state, params=jax.tree.map(jnp.asarray, weights))
     squared, _ = jax.jit(instruments.Coupling().squares)(start.system, state.params)
@@ -79,7 +103,9 @@ def test_a_learned_chain_couples_every_pair_of_layers_alike(depth):
 
 def test_the_response_to_a_kick_is_the_central_difference_of_the_gradient():
     start, step = lm.prepare(MLP), 1e-5
-    seen = lm.run(start, (instruments.KickResponse("layer2.weight[1,:]"),))["kick_response"].values[0]
+    seen = lm.run(start, (instruments.KickResponse("layer2.weight[1,:]"),))["kick_response"].values[
+        0
+    ]
 
     slope = jax.jit(lambda params: start.system.value_and_gradient(params)[1])
 
@@ -88,16 +114,27 @@ def test_the_response_to_a_kick_is_the_central_difference_of_the_gradient():
         params["layer2"]["weight"][1, :] += by
         return slope(params)
 
-    turned = jax.tree.map(lambda a, b: (np.asarray(a) - b) / (2 * step), gradient(step), gradient(-step))
-    np.testing.assert_allclose(seen, [np.linalg.norm(turned[layer]["weight"]) for layer in trees.layers_of(turned)], rtol=1e-8)
+    turned = jax.tree.map(
+        lambda a, b: (np.asarray(a) - b) / (2 * step), gradient(step), gradient(-step)
+    )
+    np.testing.assert_allclose(
+        seen,
+        [np.linalg.norm(turned[layer]["weight"]) for layer in trees.layers_of(turned)],
+        rtol=1e-8,
+    )
 
 
 def test_the_prediction_by_the_hessian_is_of_first_order_in_the_kick():
     errors, sizes = [], 0.2 * 4.0 ** -np.arange(4)
     for size in sizes:
-        kicked = dataclasses.replace(MLP, events=(interventions.Perturb("layer1.weight[0,1]", value=size),))
+        kicked = dataclasses.replace(
+            MLP, events=(interventions.Perturb("layer1.weight[0,1]", value=size),)
+        )
         record = lm.run(kicked, ("gradient-change",))
-        seen, said = record["gradient_change"].values[0], lm.predict(kicked, lm.theories.HessianResponse())["gradient_change"].values[0]
+        seen, said = (
+            record["gradient_change"].values[0],
+            lm.predict(kicked, lm.theories.HessianResponse())["gradient_change"].values[0],
+        )
         assert np.all(seen > 0)
         errors.append(np.abs(seen - said).max() / said.max())
     slope = np.polyfit(np.log(sizes), np.log(errors), 1)[0]
@@ -105,7 +142,11 @@ def test_the_prediction_by_the_hessian_is_of_first_order_in_the_kick():
 
 
 def test_a_run_without_a_kick_or_with_a_rough_activation_is_outside_its_domain():
-    rough = dataclasses.replace(MLP, architecture=architectures.Mlp(hidden=(4,), activation="leaky-relu:0.2"), events=(interventions.Noise(size=0.01),))
+    rough = dataclasses.replace(
+        MLP,
+        architecture=architectures.Mlp(hidden=(4,), activation="leaky-relu:0.2"),
+        events=(interventions.Noise(size=0.01),),
+    )
     assert not all(c.holds for c in lm.theories.HessianResponse().conditions(lm.prepare(rough)))
     assert not all(c.holds for c in lm.theories.HessianResponse().conditions(lm.prepare(MLP)))
     late = dataclasses.replace(MLP, events=(interventions.Noise(size=0.01, at=3),))
@@ -114,11 +155,20 @@ def test_a_run_without_a_kick_or_with_a_rough_activation_is_outside_its_domain()
 
 
 def test_other_theories_say_that_they_do_not_speak_of_a_changed_run():
-    start = dataclasses.replace(LINEAR, initial=initial.Aligned(strength=0.1), events=(interventions.Noise(size=0.01, at=3),))
-    assert lm.compare(lm.run(start, ("mode-strengths",)), lm.theories.Decoupled()).verdict == "outside domain"
+    start = dataclasses.replace(
+        LINEAR,
+        initial=initial.Aligned(strength=0.1),
+        events=(interventions.Noise(size=0.01, at=3),),
+    )
+    assert (
+        lm.compare(lm.run(start, ("mode-strengths",)), lm.theories.Decoupled()).verdict
+        == "outside domain"
+    )
 
 
 def test_coupling_is_read_in_single_precision_too():
     single = lm.run(MLP.with_value("precision", "float32"), ("coupling",))["coupling"]
     assert single.dtype == np.float32
-    np.testing.assert_allclose(single.values[0], lm.run(MLP, ("coupling",))["coupling"].values[0], rtol=1e-4)
+    np.testing.assert_allclose(
+        single.values[0], lm.run(MLP, ("coupling",))["coupling"].values[0], rtol=1e-4
+    )

@@ -1,4 +1,5 @@
-"""Crashes: runs killed at any moment, bits that flip on the disk, two who write one run, and requests that cannot be met."""
+"""Crashes: runs killed at any moment, bits that flip on the disk, two who write one run, and
+requests that cannot be met."""
 
 import os
 import random
@@ -22,7 +23,10 @@ from learnmech.record import checkpoints, sealed, tables
 from learnmech.record.base import due_marks
 from learnmech.runs import running as runs
 
-pytestmark = [pytest.mark.exact, pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning")]
+pytestmark = [
+    pytest.mark.exact,
+    pytest.mark.filterwarnings("ignore:.*fork:RuntimeWarning", "ignore:.*fork:DeprecationWarning"),
+]
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 WATCH = (instruments.Loss(), instruments.Norms(every=2), instruments.Outputs(every=3))
 RULES = {"sgd": rules.SGD.example(), "adam": rules.Adam.example()}
@@ -33,14 +37,23 @@ each_rule = pytest.mark.parametrize("rule", RULES)
 
 
 def experiment(rule):
-    """A run of 21 marks; that of Adam has an event between two marks, whose values are a file of their own."""
-    event = interventions.Transplant(at=25, path="layer1.weight", values=np.linspace(-1, 1, 20).reshape(5, 4))
-    made = {"architecture": architectures.Mlp(hidden=(5,)), "data": data.Gaussian(n=12, d=4, k=2), "rule": RULES[rule], "clock": lm.Clock(steps=60, every=3)}
+    """A run of 21 marks; that of Adam has an event between two marks, whose values are a file of
+    their own."""
+    event = interventions.Transplant(
+        at=25, path="layer1.weight", values=np.linspace(-1, 1, 20).reshape(5, 4)
+    )
+    made = {
+        "architecture": architectures.Mlp(hidden=(5,)),
+        "data": data.Gaussian(n=12, d=4, k=2),
+        "rule": RULES[rule],
+        "clock": lm.Clock(steps=60, every=3),
+    }
     return lm.Experiment(**made, events=(event,) if rule == "adam" else ())
 
 
 def cut_small(patch):
-    """Blocks of 4 marks, a checkpoint after each, chunks of 8 marks and fewer: files are written all the time, also within a chunk."""
+    """Blocks of 4 marks, a checkpoint after each, chunks of 8 marks and fewer: files are written
+    all the time, also within a chunk."""
     patch(runs, "_block_size", lambda *_: 4)
     patch(tables, "CHUNK_BYTES", 64)
     patch(checkpoints, "PATIENCE", 0)
@@ -62,7 +75,10 @@ class Whole:
         self.record = lm.run(self.start, WATCH, folder=self.folder)
         self.course, self._states = self.record.course, {}
         self.blocks = [
-            flush._replace(checkpoint=flush.checkpoint._replace(state=jax.tree.map(np.asarray, flush.state))) for flush in runs.stream(self.course, WATCH)
+            flush._replace(
+                checkpoint=flush.checkpoint._replace(state=jax.tree.map(np.asarray, flush.state))
+            )
+            for flush in runs.stream(self.course, WATCH)
         ]
 
     def state(self, step):
@@ -82,9 +98,15 @@ class Whole:
         lm.resume(folder)
 
     def _replay(self):
-        # JAX computes with threads, which a fork does not inherit: a forked process writes blocks that were computed before, all else is the run itself
+        # JAX computes with threads, which a fork does not inherit: a forked process writes blocks
+        # that were computed before, all else is the run itself
         def stream(course, watch, until=None, after=None):
-            return (b for b in self.blocks if after is None or (b.checkpoint.place, b.checkpoint.done) > (after.place, after.done))
+            return (
+                b
+                for b in self.blocks
+                if after is None
+                or (b.checkpoint.place, b.checkpoint.done) > (after.place, after.done)
+            )
 
         runs.stream, runs.Course, runs.prepare = stream, lambda _: self.course, lambda _: self.start
 
@@ -98,11 +120,15 @@ def wholes(tmp_path_factory):
 
 def bits(tree):
     """Every bit of the arrays of a tree."""
-    return [(leaf.dtype.str, leaf.shape, leaf.tobytes()) for leaf in map(np.asarray, jax.tree.leaves(tree))]
+    return [
+        (leaf.dtype.str, leaf.shape, leaf.tobytes())
+        for leaf in map(np.asarray, jax.tree.leaves(tree))
+    ]
 
 
 def agrees(record, whole, rng):
-    """Whether every number in a record, and a state replayed from it, is the true one; what is not is NaN, or left out, and named."""
+    """Whether every number in a record, and a state replayed from it, is the true one; what is
+    not is NaN, or left out, and named."""
     damaged = " ".join(note for note in record.notes if note.startswith("damaged: "))
     assert record.experiment == whole.record.experiment
     record.prepared.append(whole.course)
@@ -113,28 +139,47 @@ def agrees(record, whole, rng):
         seen, rows = record.tables[every], len(due_marks(every, 0, record.reached))
         assert seen.variables.keys() == true.variables.keys()
         for name, column in true.variables.items():
-            values, expected = seen[name].values, column.values[: rows if "time" in column.dims else None]
-            assert (values.dtype, values.shape, seen[name].attrs) == (expected.dtype, expected.shape, column.attrs)
+            values, expected = (
+                seen[name].values,
+                column.values[: rows if "time" in column.dims else None],
+            )
+            assert (values.dtype, values.shape, seen[name].attrs) == (
+                expected.dtype,
+                expected.shape,
+                column.attrs,
+            )
             if values.tobytes() != expected.tobytes():
                 lost = np.isnan(values)
-                assert name in damaged and values[~lost].tobytes() == expected[~lost].tobytes(), (name, record.notes)
+                assert name in damaged and values[~lost].tobytes() == expected[~lost].tobytes(), (
+                    name,
+                    record.notes,
+                )
     if record.final or not damaged + str(record.notes).partition("unfinished: ")[1]:
-        assert list(record.final) == list(whole.record.final) and bits(record.final) == bits(whole.record.final)
+        assert list(record.final) == list(whole.record.final) and bits(record.final) == bits(
+            whole.record.final
+        )
     if record.reached:
         step = rng.randint(0, record.place)
         assert bits(record.at(step)) == whole.state(step)
-        assert record.read("layer1.weight", step)["layer1.weight"].values.tobytes() in {held for *_, held in whole.state(step)}
+        assert record.read("layer1.weight", step)["layer1.weight"].values.tobytes() in {
+            held for *_, held in whole.state(step)
+        }
 
 
 def complete(record, whole, rng):
     """Whether a record is the whole of the run that nothing happened to."""
-    assert (record.notes, record.reached, sorted(record.tables)) == (whole.record.notes, len(whole.course.places), sorted(whole.record.tables))
+    assert (record.notes, record.reached, sorted(record.tables)) == (
+        whole.record.notes,
+        len(whole.course.places),
+        sorted(whole.record.tables),
+    )
     agrees(record, whole, rng)
     assert bits(record.final) == bits(whole.record.final)
 
 
 def gone_on(folder, whole, rng, record=None):
-    """Resume and look whether it ends as if nothing had been; what load (`record`) calls whole must be so without."""
+    """Resume and look whether it ends as if nothing had been; what load (`record`) calls whole
+    must be so without."""
     record = record or lm.load(folder)
     if record.damaged or any(note.startswith("unfinished: ") for note in record.notes):
         complete(lm.resume(folder), whole, rng)
@@ -143,9 +188,11 @@ def gone_on(folder, whole, rng, record=None):
 
 
 def forked(work, *given, at=None, after=None, torn=None, log=None):
-    """The exit status of a process that works until it is killed: before its `at`-th change to the disk, or `after` so many seconds.
+    """The exit status of a process that works until it is killed: before its `at`-th change to the
+    disk, or `after` so many seconds.
 
-    With `torn` bytes the file that was about to be written is left with those in it. `log` is a file to which a survivor writes what each of its changes was.
+    With `torn` bytes the file that was about to be written is left with those in it. `log` is a
+    file to which a survivor writes what each of its changes was.
     """
     pid = os.fork()
     if pid == 0:
@@ -155,7 +202,11 @@ def forked(work, *given, at=None, after=None, torn=None, log=None):
 
             def change(event, args):
                 nonlocal there
-                opens = event == "open" and isinstance(args[2], int) and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                opens = (
+                    event == "open"
+                    and isinstance(args[2], int)
+                    and args[2] & (os.O_WRONLY | os.O_RDWR | os.O_CREAT)
+                )
                 if opens or event in CHANGING:
                     made.append(f"{event} {[str(a) for a in args[:2]]}")
                 if not there and len(made) == at:
@@ -186,20 +237,29 @@ def changes(tmp_path, work, *given):
 
 
 def moments(rng, last, number):
-    """(change, bytes left in the file it was about to write) at random, one in each of `number` equal parts."""
-    return [(1 + int((part + rng.random()) * last / number), rng.choice([None, b"", rng.randbytes(30)])) for part in range(number)]
+    """(change, bytes left in the file it was about to write) at random, one in each of `number`
+    equal parts."""
+    return [
+        (1 + int((part + rng.random()) * last / number), rng.choice([None, b"", rng.randbytes(30)]))
+        for part in range(number)
+    ]
 
 
 def survives(folder, whole, rng, before=0):
-    """The marks committed by a process that was killed, which are never fewer than before; what they say is true."""
+    """The marks committed by a process that was killed, which are never fewer than before; what
+    they say is true."""
     if not folder.exists():
         with pytest.raises(Refused, match=SENTENCE):
             lm.load(folder)
-        assert before == 0 and all(path.name.startswith(".") or path.name == "log" for path in folder.parent.iterdir())
+        assert before == 0 and all(
+            path.name.startswith(".") or path.name == "log" for path in folder.parent.iterdir()
+        )
         return 0
     record = lm.load(folder)
     assert record.reached >= before
-    assert all(note.startswith(("unfinished: ", "damaged: progress.json")) for note in record.notes), record.notes
+    assert all(
+        note.startswith(("unfinished: ", "damaged: progress.json")) for note in record.notes
+    ), record.notes
     agrees(record, whole, rng)
     return record.reached
 
@@ -249,10 +309,18 @@ def test_a_run_killed_in_its_first_commit_is_not_called_damaged(wholes, tmp_path
     whole = wholes["sgd"]
     made = changes(tmp_path, whole.begin, tmp_path / "run")
     shutil.rmtree(tmp_path / "run")
-    named = next(at for at, change in enumerate(made, 1) if change.startswith("os.rename") and change.endswith("/progress.json']"))
+    named = next(
+        at
+        for at, change in enumerate(made, 1)
+        if change.startswith("os.rename") and change.endswith("/progress.json']")
+    )
     forked(whole.begin, tmp_path / "run", at=named + 1)
     names = {path.name for path in (tmp_path / "run").glob("*progress*")}
-    assert "progress.json" in names and ".progress.json.copy" not in names and not lm.load(tmp_path / "run").damaged, lm.load(tmp_path / "run").notes
+    assert (
+        "progress.json" in names
+        and ".progress.json.copy" not in names
+        and not lm.load(tmp_path / "run").damaged
+    ), lm.load(tmp_path / "run").notes
 
 
 def test_a_fork_that_is_killed_as_soon_as_it_is_there_goes_on(wholes, tmp_path, monkeypatch):
@@ -260,7 +328,9 @@ def test_a_fork_that_is_killed_as_soon_as_it_is_there_goes_on(wholes, tmp_path, 
     whole, event = wholes["sgd"], (interventions.Noise(at=20, size=0.1),)
     there = lm.fork(whole.record, 20, event, folder=tmp_path / "whole")
     with monkeypatch.context() as patch:
-        patch.setattr(runs, "_streamed", lambda *_: shutil.copytree(tmp_path / "fork", tmp_path / "killed"))
+        patch.setattr(
+            runs, "_streamed", lambda *_: shutil.copytree(tmp_path / "fork", tmp_path / "killed")
+        )
         lm.fork(whole.record, 20, event, folder=tmp_path / "fork")
     again = lm.resume(tmp_path / "killed")
     assert bits(again.final) == bits(there.final) and again["loss"].equals(there["loss"])
@@ -281,9 +351,14 @@ def test_a_damaged_checkpoint_is_not_saved_and_a_damaged_record_is_refused(whole
     folder, rng = shutil.copytree(wholes["sgd"].folder, tmp_path / "run"), random.Random("saved")
     flip(sorted((folder / "checkpoints").iterdir())[1], rng)
     complete(lm.load(lm.load(folder).save(tmp_path / "saved")), wholes["sgd"], rng)
-    assert len(list((tmp_path / "saved" / "checkpoints").iterdir())) == len(list((folder / "checkpoints").iterdir())) - 1
+    assert (
+        len(list((tmp_path / "saved" / "checkpoints").iterdir()))
+        == len(list((folder / "checkpoints").iterdir())) - 1
+    )
     flip(folder / "record" / "every-1.zarr" / "loss" / "c.1", rng)
-    with pytest.raises(Refused, match="save needs a whole record, but got damaged: loss in rows 4-7"):
+    with pytest.raises(
+        Refused, match="save needs a whole record, but got damaged: loss in rows 4-7"
+    ):
         lm.load(folder).save(tmp_path / "damaged")
     assert not (tmp_path / "damaged").exists()
 
@@ -294,14 +369,30 @@ def live(folder, rule):
     lm.run(experiment(rule), WATCH, folder=folder, progress=lambda _: time.sleep(0.1))
 
 
-def test_an_interpreter_killed_at_any_time_leaves_a_run_that_ends_as_if_it_had_not_been(wholes, tmp_path):
+def test_an_interpreter_killed_at_any_time_leaves_a_run_that_ends_as_if_it_had_not_been(
+    wholes, tmp_path
+):
     rng, kept = random.Random("live"), str(jax.config.jax_compilation_cache_dir)
-    cache = {"JAX_COMPILATION_CACHE_DIR": kept, "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
+    cache = {
+        "JAX_COMPILATION_CACHE_DIR": kept,
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     killed = []
     for number in range(LIVE_KILLS):
         rule, folder = list(RULES)[number % 2], tmp_path / str(number)
-        command = [sys.executable, "-c", f"import test_crash; test_crash.live({str(folder)!r}, {rule!r})"]
-        killed.append((rule, folder, subprocess.Popen(command, cwd=Path(__file__).parent, env=os.environ | cache)))
+        command = [
+            sys.executable,
+            "-c",
+            f"import test_crash; test_crash.live({str(folder)!r}, {rule!r})",
+        ]
+        killed.append(
+            (
+                rule,
+                folder,
+                subprocess.Popen(command, cwd=Path(__file__).parent, env=os.environ | cache),
+            )
+        )
     for rule, folder, process in killed:
         while not folder.exists() and process.poll() is None:
             time.sleep(0.01)
@@ -324,11 +415,16 @@ def flip(file, rng):
 
 def files_of(folder):
     """Every file of a run folder that holds something."""
-    return [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file() and path.stat().st_size]
+    return [
+        path.relative_to(folder)
+        for path in sorted(folder.rglob("*"))
+        if path.is_file() and path.stat().st_size
+    ]
 
 
 def stands(folder, whole, rng):
-    """A damaged folder is refused in a sentence, or says which of its numbers are lost and is mended by resuming."""
+    """A damaged folder is refused in a sentence, or says which of its numbers are lost and is
+    mended by resuming."""
     try:
         record = lm.load(folder)
     except Refused as refusal:
@@ -344,7 +440,9 @@ def stands(folder, whole, rng):
 def each_of(files, number, seed, part):
     """One of the parts of so many files, every file in its turn, in an order of chance."""
     rng = random.Random(seed)
-    return [file for _ in range(-(-number // len(files))) for file in rng.sample(files, len(files))][:number][part::PARTS]
+    return [
+        file for _ in range(-(-number // len(files))) for file in rng.sample(files, len(files))
+    ][:number][part::PARTS]
 
 
 # so that they go to whoever has nothing to do
@@ -354,21 +452,34 @@ each_part = pytest.mark.parametrize("part", range(PARTS))
 @each_part
 def test_a_flipped_bit_is_never_read_as_a_number_and_resuming_mends_it(wholes, tmp_path, part):
     whole, rng = wholes["adam"], random.Random(f"bits {part}")
-    # an array that an event names; what there are two of, or can be computed again; all that was seen
+    # an array that an event names; what there are two of, or can be computed again; all that was
+    # seen
     outcomes = {".npy": "refused", ".copy": "whole", "checkpoints": "whole"}
     for number, name in enumerate(each_of(files_of(whole.folder), FLIPS, "bits", part)):
         folder = shutil.copytree(whole.folder, tmp_path / str(number))
         flip(folder / name, rng)
         seen = stands(folder, whole, rng)
-        assert seen == outcomes.get(name.suffix, outcomes.get(name.parts[0], "damaged")), (name, seen)
+        assert seen == outcomes.get(name.suffix, outcomes.get(name.parts[0], "damaged")), (
+            name,
+            seen,
+        )
         shutil.rmtree(folder)
 
 
 @each_part
-def test_a_cut_or_missing_file_is_never_read_as_numbers_and_resuming_mends_it(wholes, tmp_path, part):
+def test_a_cut_or_missing_file_is_never_read_as_numbers_and_resuming_mends_it(
+    wholes, tmp_path, part
+):
     whole, rng = wholes["adam"], random.Random(f"cuts {part}")
     files = each_of(files_of(whole.folder), CUTS, "cuts", part)
-    gone = [("record",), ("checkpoints",), ("progress.json", ".progress.json.copy"), ("run.json",), ("run.json", ".run.json.copy"), ("final.npz",)]
+    gone = [
+        ("record",),
+        ("checkpoints",),
+        ("progress.json", ".progress.json.copy"),
+        ("run.json",),
+        ("run.json", ".run.json.copy"),
+        ("final.npz",),
+    ]
     for number, names in enumerate([*((name,) for name in files), *gone[part::PARTS]]):
         folder = shutil.copytree(whole.folder, tmp_path / str(number))
         for name in names:
@@ -385,7 +496,12 @@ def test_a_cut_or_missing_file_is_never_read_as_numbers_and_resuming_mends_it(wh
 @each_rule
 def test_mending_that_is_killed_loses_no_number_without_saying_so(wholes, tmp_path, rule):
     whole, rng = wholes[rule], random.Random(f"mending {rule}")
-    hurts = ["record/every-1.zarr/loss/c.1", "record/every-2.zarr/weight_norm/c.2.0", "record/every-1.zarr/zarr.json", "record/every-1.zarr/loss/c.0"]
+    hurts = [
+        "record/every-1.zarr/loss/c.1",
+        "record/every-2.zarr/weight_norm/c.2.0",
+        "record/every-1.zarr/zarr.json",
+        "record/every-1.zarr/loss/c.0",
+    ]
     for number, name in enumerate(hurts):
         hurt = shutil.copytree(whole.folder, tmp_path / "hurt")
         if number % 2:
@@ -416,8 +532,13 @@ def test_a_run_is_written_by_one_process_at_a_time_and_free_when_that_is_killed(
     whole, rng = wholes["sgd"], random.Random("lock")
     folder = shutil.copytree(whole.folder, tmp_path / "run")
     flip(folder / "final.npz", rng)
-    holding = "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX); print(flush=True); time.sleep(60)"
-    with subprocess.Popen([sys.executable, "-c", holding, str(folder / ".lock")], stdout=subprocess.PIPE) as other:
+    holding = (
+        "import fcntl, sys, time; file = open(sys.argv[1], 'a'); fcntl.flock(file, fcntl.LOCK_EX);"
+        " print(flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", holding, str(folder / ".lock")], stdout=subprocess.PIPE
+    ) as other:
         try:
             other.stdout.readline()
             before = contents(tmp_path)
@@ -439,7 +560,9 @@ def test_a_running_run_is_not_resumed_by_another(wholes, tmp_path):
         refusals.append(str(refusal.value))
         assert lm.load(folder).reached == progress.reached
 
-    complete(lm.run(whole.start, WATCH, folder=folder, progress=resume), whole, random.Random("two"))
+    complete(
+        lm.run(whole.start, WATCH, folder=folder, progress=resume), whole, random.Random("two")
+    )
     assert len(refusals) == len(whole.blocks) and all(map(SENTENCE.match, refusals))
 
 
@@ -462,13 +585,23 @@ def shelf(wholes, tmp_path_factory):
     (home / "rootless" / "final.npz").unlink()
     gone = lm.load(shutil.copytree(home / "twin", home / "gone"))
     shutil.rmtree(home / "gone")
-    flow = {"architecture": architectures.DeepLinear(), "data": data.Gaussian.example(), "rule": rules.GradientFlow(rtol=1e-6)}
-    flow = lm.run(lm.Experiment(**flow, clock=lm.Clock(time=1.0, marks=5)), (instruments.Loss(),), folder=home / "flow")
+    flow = {
+        "architecture": architectures.DeepLinear(),
+        "data": data.Gaussian.example(),
+        "rule": rules.GradientFlow(rtol=1e-6),
+    }
+    flow = lm.run(
+        lm.Experiment(**flow, clock=lm.Clock(time=1.0, marks=5)),
+        (instruments.Loss(),),
+        folder=home / "flow",
+    )
     return {"home": home, "done": done, "twin": twin, "gone": gone, "flow": flow}
 
 
 def perturbed(s, **given):
-    return lm.fork(s["done"], 20, (interventions.Perturb(at=20, **given),), folder=s["home"] / "new")
+    return lm.fork(
+        s["done"], 20, (interventions.Perturb(at=20, **given),), folder=s["home"] / "new"
+    )
 
 
 NOT_THERE = {
@@ -479,28 +612,62 @@ NOT_THERE = {
         for name in ("empty", "none", "done/run.json", "future", "past", "older")
     },
     "resume a fork without its checkpoint": lambda s: lm.resume(s["home"] / "rootless"),
-    "run to a folder that is there": lambda s: lm.run(s["done"].experiment, folder=s["home"] / "done"),
-    "fork a parent that is missing": lambda s: lm.fork(lm.load(s["home"] / "none"), 20, (), folder=s["home"] / "new"),
+    "run to a folder that is there": lambda s: lm.run(
+        s["done"].experiment, folder=s["home"] / "done"
+    ),
+    "fork a parent that is missing": lambda s: lm.fork(
+        lm.load(s["home"] / "none"), 20, (), folder=s["home"] / "new"
+    ),
     "fork a fork that was deleted": lambda s: lm.fork(s["gone"], 30, (), folder=s["home"] / "new"),
-    **{f"at {when}": lambda s, when=when: s["done"].at(when) for when in (7.5, -1, 10**9, float("nan"), float("inf"), -float("inf"))},
-    **{f"fork at {when}": lambda s, when=when: lm.fork(s["done"], when, (), folder=s["home"] / "new") for when in (7.5, -1, 10**9, float("nan"))},
-    **{f"read at {when}": lambda s, when=when: s["done"].read("loss", when) for when in ([], [4, 61], [0.5])},
+    **{
+        f"at {when}": lambda s, when=when: s["done"].at(when)
+        for when in (7.5, -1, 10**9, float("nan"), float("inf"), -float("inf"))
+    },
+    **{
+        f"fork at {when}": lambda s, when=when: lm.fork(
+            s["done"], when, (), folder=s["home"] / "new"
+        )
+        for when in (7.5, -1, 10**9, float("nan"))
+    },
+    **{
+        f"read at {when}": lambda s, when=when: s["done"].read("loss", when)
+        for when in ([], [4, 61], [0.5])
+    },
     "at before a fork": lambda s: s["twin"].at(19),
     "fork before a fork": lambda s: lm.fork(s["twin"], 19, (), folder=s["home"] / "new"),
-    **{f"flow at {when}": lambda s, when=when: s["flow"].at(when) for when in (0.3, -1, 1e9, float("nan"), float("inf"))},
+    **{
+        f"flow at {when}": lambda s, when=when: s["flow"].at(when)
+        for when in (0.3, -1, 1e9, float("nan"), float("inf"))
+    },
     "flow forked off a mark": lambda s: lm.fork(s["flow"], 0.3, (), folder=s["home"] / "new"),
     **{
         f"read {what}": lambda s, what=what: s["done"].read(what, 4)
-        for what in ("layer9.weight", "layer1.weight[99,0]", "layer1.weight[0,0,0]", "layer1.weight[", "layer1.weight[unti=1]", "", "lss")
+        for what in (
+            "layer9.weight",
+            "layer1.weight[99,0]",
+            "layer1.weight[0,0,0]",
+            "layer1.weight[",
+            "layer1.weight[unti=1]",
+            "",
+            "lss",
+        )
     },
     "a quantity that was not watched": lambda s: s["done"]["balance"],
     **{
-        f"values of shape {shape}": lambda s, shape=shape: perturbed(s, path="layer1.weight", values=np.ones(shape))
+        f"values of shape {shape}": lambda s, shape=shape: perturbed(
+            s, path="layer1.weight", values=np.ones(shape)
+        )
         for shape in ((4, 5), (3,), (0,), (5, 4, 1))
     },
-    "values at an address that is not there": lambda s: perturbed(s, path="layer9.weight", value=1.0),
-    "an event before the fork": lambda s: lm.fork(s["done"], 20, (interventions.Noise(at=10),), folder=s["home"] / "new"),
-    "an event after the end": lambda s: lm.fork(s["done"], 20, (interventions.Noise(at=100),), folder=s["home"] / "new"),
+    "values at an address that is not there": lambda s: perturbed(
+        s, path="layer9.weight", value=1.0
+    ),
+    "an event before the fork": lambda s: lm.fork(
+        s["done"], 20, (interventions.Noise(at=10),), folder=s["home"] / "new"
+    ),
+    "an event after the end": lambda s: lm.fork(
+        s["done"], 20, (interventions.Noise(at=100),), folder=s["home"] / "new"
+    ),
 }
 
 

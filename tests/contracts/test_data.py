@@ -52,14 +52,20 @@ def test_a_linear_teacher_has_the_singular_values_it_was_given():
 
 
 def test_a_network_teacher_has_the_power_it_was_given():
-    view = drawn(data.NetworkTeacher(teacher=architectures.Mlp(hidden=(8,), activation="relu"), n=50, k=3, power=2.5)).train
+    view = drawn(
+        data.NetworkTeacher(
+            teacher=architectures.Mlp(hidden=(8,), activation="relu"), n=50, k=3, power=2.5
+        )
+    ).train
     assert np.mean(view.Y**2) == pytest.approx(2.5, rel=1e-12)
 
 
 @pytest.mark.parametrize("levels", [1, 2, 3, 4])
 def test_the_tree_has_the_singular_values_of_its_closed_form(levels):
     source = data.Hierarchy(levels=levels)
-    np.testing.assert_allclose(singular_modes(drawn(source).train)[1], source.strengths(), atol=1e-12)
+    np.testing.assert_allclose(
+        singular_modes(drawn(source).train)[1], source.strengths(), atol=1e-12
+    )
 
 
 def test_completion_hides_what_it_tests_on():
@@ -67,7 +73,9 @@ def test_completion_hides_what_it_tests_on():
     sample = drawn(source)
     assert sample.train.weight.sum() == 15
     assert np.array_equal(sample.train.weight + sample.test.weight, np.ones((5, 6)))
-    np.testing.assert_allclose(np.linalg.svd(sample.train.Y, compute_uv=False)[:3], [4.0, 4.0, 0.0], atol=1e-12)
+    np.testing.assert_allclose(
+        np.linalg.svd(sample.train.Y, compute_uv=False)[:3], [4.0, 4.0, 0.0], atol=1e-12
+    )
 
 
 def test_digits_are_split_centered_and_reduced():
@@ -105,22 +113,33 @@ def test_a_csv_is_read_with_or_without_its_header(table, tmp_path):
     bare.write_text(TABLE.split("\n", 1)[1])
     for path in (table, bare):
         view = drawn(data.File(path=str(path))).train
-        assert np.array_equal(view.X, [[1, 2], [4, 5], [7, 8], [2, 1]]) and np.array_equal(view.Y, [[3], [6], [10], [0]])
+        assert np.array_equal(view.X, [[1, 2], [4, 5], [7, 8], [2, 1]]) and np.array_equal(
+            view.Y, [[3], [6], [10], [0]]
+        )
 
 
 def test_a_file_can_be_held_back_centered_and_whitened(table):
     sample = drawn(data.File(path=str(table), test=1, center=True, whitened=True))
     assert len(sample.train.X) == 3 and len(sample.test.X) == 1
-    np.testing.assert_allclose(second_moment(sample.train.X), np.eye(sample.train.X.shape[1]), atol=1e-12)
+    np.testing.assert_allclose(
+        second_moment(sample.train.X), np.eye(sample.train.X.shape[1]), atol=1e-12
+    )
     np.testing.assert_allclose(sample.train.Y.mean(0), 0, atol=1e-12)
 
 
 def test_an_npz_brings_its_own_test_set(tmp_path):
     path, rng = tmp_path / "arrays.npz", np.random.default_rng(0)
-    arrays = {"X": rng.standard_normal((5, 2)), "Y": rng.standard_normal(5), "X_test": rng.standard_normal((3, 2)), "Y_test": rng.standard_normal(3)}
+    arrays = {
+        "X": rng.standard_normal((5, 2)),
+        "Y": rng.standard_normal(5),
+        "X_test": rng.standard_normal((3, 2)),
+        "Y_test": rng.standard_normal(3),
+    }
     np.savez(path, **arrays)
     sample = drawn(data.File(path=str(path), sha256=hashlib.sha256(path.read_bytes()).hexdigest()))
-    assert np.array_equal(sample.train.X, arrays["X"]) and np.array_equal(sample.test.Y[:, 0], arrays["Y_test"])
+    assert np.array_equal(sample.train.X, arrays["X"]) and np.array_equal(
+        sample.test.Y[:, 0], arrays["Y_test"]
+    )
 
 
 BAD_TABLES = {
@@ -152,7 +171,10 @@ BAD_ARRAYS = [
     ({"X": np.array([["a"]]), "Y": np.ones(1)}, "a matrix X"),
     ({"X": np.ones((0, 2)), "Y": np.ones(0)}, "at least one sample"),
     ({"X": np.ones((3, 2)), "Y": np.ones(3), "X_test": np.ones((3, 2))}, "an array Y_test"),
-    ({"X": np.ones((3, 2)), "Y": np.ones(3), "X_test": np.ones((3, 1)), "Y_test": np.ones(3)}, "the same d"),
+    (
+        {"X": np.ones((3, 2)), "Y": np.ones(3), "X_test": np.ones((3, 1)), "Y_test": np.ones(3)},
+        "the same d",
+    ),
 ]
 
 
@@ -180,7 +202,12 @@ def test_other_files_are_refused(tmp_path):
 
 
 def test_more_modes_than_dimensions_are_refused():
-    experiment = lm.Experiment(architectures.DeepLinear.example(), data.Gaussian(n=9, d=3, k=2), rules.GradientDescent(), lm.Clock(steps=2))
+    experiment = lm.Experiment(
+        architectures.DeepLinear.example(),
+        data.Gaussian(n=9, d=3, k=2),
+        rules.GradientDescent(),
+        lm.Clock(steps=2),
+    )
     for watch in (instruments.ModeStrengths(count=3), instruments.SingularValues(count=3)):
         with pytest.raises(Refused, match="count <= 2"):
             lm.run(experiment, watch=(watch,))
@@ -189,7 +216,12 @@ def test_more_modes_than_dimensions_are_refused():
 
 
 def test_a_theory_outside_its_domain_says_so_and_predicts_nothing_of_another_network():
-    experiment = lm.Experiment(architectures.Mlp.example(), data.Gaussian(n=9, d=3, k=2), rules.GradientDescent(), lm.Clock(steps=2))
+    experiment = lm.Experiment(
+        architectures.Mlp.example(),
+        data.Gaussian(n=9, d=3, k=2),
+        rules.GradientDescent(),
+        lm.Clock(steps=2),
+    )
     comparison = lm.compare(lm.run(experiment), theories.Decoupled())
     assert comparison.verdict == "outside domain" and not comparison.rows
     with pytest.raises(Refused, match="deep linear"):

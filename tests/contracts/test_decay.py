@@ -1,4 +1,5 @@
-"""Decay beside the step: the same share of every weight under any scaling, or as the scaling's factors have it where that is asked for."""
+"""Decay beside the step: the same share of every weight under any scaling, or as the scaling's
+factors have it where that is asked for."""
 
 import jax
 import numpy as np
@@ -9,7 +10,12 @@ from learnmech import architectures, data, instruments, losses, rules, scalings,
 from learnmech.errors import Refused
 from learnmech.language import trees
 
-RULES = [rules.GradientDescent(rate=1e-3), rules.Adam(rate=1e-3), rules.Muon(rate=1e-3), rules.Langevin(rate=1e-3)]
+RULES = [
+    rules.GradientDescent(rate=1e-3),
+    rules.Adam(rate=1e-3),
+    rules.Muon(rate=1e-3),
+    rules.Langevin(rate=1e-3),
+]
 
 
 def made(rule, scaling, width):
@@ -20,19 +26,33 @@ def made(rule, scaling, width):
 
 def step(start, **changes):
     """What one step of the rule with these knobs adds to the parameters."""
-    rule = type(start.rule)(**({field: getattr(start.rule, field) for field in ("rate",)} | changes))
+    rule = type(start.rule)(
+        **({field: getattr(start.rule, field) for field in ("rate",)} | changes)
+    )
     _, gradient = start.system.value_and_gradient(start.state.params)
     return trees.leaves_by_path(rule.moved(start.system, gradient, start.state)[0])
 
 
 @pytest.mark.parametrize("scaling", [scalings.MuP(base=4), scalings.MeanField()], ids=repr)
 @pytest.mark.parametrize("width", [4, 32])
-def test_decay_takes_the_same_share_of_every_weight_whatever_the_scaling_and_the_width(scaling, width):
+def test_decay_takes_the_same_share_of_every_weight_whatever_the_scaling_and_the_width(
+    scaling, width
+):
     for rule in RULES:
         start = made(rule, scaling, width)
-        weights, bare, faded = trees.leaves_by_path(start.params), step(start), step(start, decay=0.5)
+        weights, bare, faded = (
+            trees.leaves_by_path(start.params),
+            step(start),
+            step(start, decay=0.5),
+        )
         for path, weight in weights.items():
-            np.testing.assert_allclose(faded[path] - bare[path], -1e-3 * 0.5 * weight, rtol=1e-9, atol=1e-15, err_msg=f"{rule} {path}")
+            np.testing.assert_allclose(
+                faded[path] - bare[path],
+                -1e-3 * 0.5 * weight,
+                rtol=1e-9,
+                atol=1e-15,
+                err_msg=f"{rule} {path}",
+            )
 
 
 @pytest.mark.parametrize("scaling", [scalings.MuP(base=4), scalings.MeanField()], ids=repr)
@@ -45,13 +65,20 @@ def test_scaled_decay_takes_the_share_that_the_factor_of_its_rate_has(scaling):
         apart += any((np.asarray(factor) != 1).any() for factor in factors.values())
         for path, weight in trees.leaves_by_path(start.params).items():
             said = -1e-3 * 0.5 * np.asarray(factors[path]) * weight
-            np.testing.assert_allclose(faded[path] - bare[path], said, rtol=1e-9, atol=1e-15, err_msg=f"{rule} {path}")
+            np.testing.assert_allclose(
+                faded[path] - bare[path], said, rtol=1e-9, atol=1e-15, err_msg=f"{rule} {path}"
+            )
     assert apart >= 2  # or nothing was tried
 
 
 def test_a_run_of_adamw_far_above_the_base_width_of_mup_keeps_its_decay():
     network = architectures.Mlp(hidden=(32, 32), scaling=scalings.MuP(base=4))
-    experiment = lm.Experiment(network, data.Gaussian(n=4, d=3), rules.AdamW(rate=1e-9, decay=1e6), lm.Clock(steps=2, every=1))
+    experiment = lm.Experiment(
+        network,
+        data.Gaussian(n=4, d=3),
+        rules.AdamW(rate=1e-9, decay=1e6),
+        lm.Clock(steps=2, every=1),
+    )
     record = lm.run(experiment, (instruments.Weights(),))
     for layer in ("layer1", "layer2", "layer3"):
         sizes = np.linalg.norm(record[f"{layer}.weight"].values.reshape(3, -1), axis=1)
@@ -63,7 +90,10 @@ def test_coupled_decay_is_scaled_as_the_gradient_is_and_asking_for_both_is_refus
     with pytest.raises(Refused, match="one of coupled and decay_scaled"):
         rules.GradientDescent(decay=0.1, coupled=True, decay_scaled=True)
     start = made(rules.GradientDescent(rate=1e-3), scalings.MeanField(), 8)
-    coupled, scaled = step(start, decay=0.5, coupled=True), step(start, decay=0.5, decay_scaled=True)
+    coupled, scaled = (
+        step(start, decay=0.5, coupled=True),
+        step(start, decay=0.5, decay_scaled=True),
+    )
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12), coupled, scaled)
 
 
@@ -74,7 +104,13 @@ WIDE = architectures.Mlp(hidden=(6,), activation="leaky-relu", scaling=scalings.
 @pytest.mark.parametrize("changes", [{}, {"decay_scaled": True}, {"coupled": True}], ids=str)
 def test_charges_fade_as_said_under_a_scaling_with_factors_of_its_own(changes):
     rule = rules.GradientDescent(rate=0.002, decay=0.4, **changes)
-    experiment = lm.Experiment(WIDE, data.Gaussian(n=10, d=3, k=2), rule, lm.Clock(steps=60, every=20), loss=losses.Squared(ridge=0.1))
+    experiment = lm.Experiment(
+        WIDE,
+        data.Gaussian(n=10, d=3, k=2),
+        rule,
+        lm.Clock(steps=60, every=20),
+        loss=losses.Squared(ridge=0.1),
+    )
     record = lm.run(experiment, (instruments.Charges(),))
     comparison = lm.compare(record, theories.ChargeDrift())
     assert comparison.verdict == "holds", comparison
@@ -82,26 +118,42 @@ def test_charges_fade_as_said_under_a_scaling_with_factors_of_its_own(changes):
     factor = 1.0 if not changes else 6.0
     gone = 1 - (1 - 0.002 * (0.4 * factor + 0.1 * 6.0)) ** (2 * 60)
     drift = record["charge_drift"].values[-1]
-    assert drift.max() <= gone * 1.05 and theories.ChargeDrift().domain(record.course.start)[0].holds
+    assert (
+        drift.max() <= gone * 1.05 and theories.ChargeDrift().domain(record.course.start)[0].holds
+    )
 
 
 @pytest.mark.parametrize("changes", [{}, {"decay_scaled": True}], ids=str)
 def test_the_equilibrium_of_normed_weights_is_at_the_angle_of_what_they_really_lose(changes):
     network = architectures.Mlp(hidden=(3,), norm="layer", scaling=scalings.MeanField())
     rule = rules.GradientDescent(rate=0.2 / 3, decay=0.06, **changes)
-    experiment = lm.Experiment(network, data.Gaussian(n=32, d=4, k=2, noise=1.0), rule, lm.Clock(steps=40, every=1))
+    experiment = lm.Experiment(
+        network, data.Gaussian(n=32, d=4, k=2, noise=1.0), rule, lm.Clock(steps=40, every=1)
+    )
     record = lm.run(experiment, (instruments.Weights(),))
     share = 0.2 / 3 * 0.06 * (3 if changes else 1)
     said = theories.ScaleEquilibrium().predict(record.course.start)["angular_step"].values
     np.testing.assert_allclose(said, np.arccos(1 - share), rtol=1e-12)
-    # every step crosses what decay has left of the weights at a right angle: |w+| cos = (1 - share) |w|
+    # every step crosses what decay has left of the weights at a right angle: |w+| cos = (1 - share)
+    # |w|
     W = record["layer1.weight"].values.reshape(41, -1)
-    np.testing.assert_allclose((W[1:] * W[:-1]).sum(axis=1), (1 - share) * (W[:-1] ** 2).sum(axis=1), rtol=1e-11)
+    np.testing.assert_allclose(
+        (W[1:] * W[:-1]).sum(axis=1), (1 - share) * (W[:-1] ** 2).sum(axis=1), rtol=1e-11
+    )
 
 
 def test_the_edge_of_stability_is_said_where_decay_is_one_for_all_weights():
-    free = lm.Experiment(WIDE, data.Gaussian(n=10, d=3, k=2), rules.GradientDescent(rate=0.01, decay=0.4), lm.Clock(steps=10))
+    free = lm.Experiment(
+        WIDE,
+        data.Gaussian(n=10, d=3, k=2),
+        rules.GradientDescent(rate=0.01, decay=0.4),
+        lm.Clock(steps=10),
+    )
     for scaled in (False, True):
         start = lm.prepare(free.with_value("rule.decay_scaled", scaled))
-        same = next(c for c in theories.EdgeOfStability().domain(start) if "the same for all weights" in c.claim)
+        same = next(
+            c
+            for c in theories.EdgeOfStability().domain(start)
+            if "the same for all weights" in c.claim
+        )
         assert same.holds is not scaled

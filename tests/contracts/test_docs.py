@@ -29,7 +29,11 @@ def test_the_python_on_a_page_runs_as_one_script(page, tmp_path, monkeypatch):
 @pytest.mark.parametrize("page", [p for p in PAGES if blocks(p, "toml")], ids=lambda p: p.name)
 def test_the_toml_on_a_page_is_an_experiment(page):
     for written in blocks(page, "toml"):
-        table = {name: value for name, value in parse(written).items() if name not in ("watch", "theories")}
+        table = {
+            name: value
+            for name, value in parse(written).items()
+            if name not in ("watch", "theories")
+        }
         prepare(part_of(Experiment, table))
 
 
@@ -46,7 +50,11 @@ def test_the_parts_of_the_docs_keep_their_contracts(tmp_path):
 
 def test_every_command_named_in_the_readme_exists():
     named = set(re.findall(r"^learnmech (\w+)", (ROOT / "README.md").read_text(), re.M))
-    out = subprocess.run([sys.executable, "-c", "from learnmech.cli.app import call; call(['--help'])"], capture_output=True, text=True).stdout
+    out = subprocess.run(
+        [sys.executable, "-c", "from learnmech.cli.app import call; call(['--help'])"],
+        capture_output=True,
+        text=True,
+    ).stdout
     assert named and all(re.search(rf"^\s+{name}\s", out, re.M) for name in named), (named, out)
 
 
@@ -59,5 +67,7 @@ def test_links_between_pages_lead_somewhere():
 def test_the_page_of_exhibits_is_that_of_the_catalogue():
     from learnmech.gallery.__main__ import page
 
-    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == page(), "python -m learnmech.gallery > docs/gallery.md"
+    assert (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8") == page(), (
+        "python -m learnmech.gallery > docs/gallery.md"
+    )
     assert page().count("\n| `") >= 40

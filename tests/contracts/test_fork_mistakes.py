@@ -1,4 +1,5 @@
-"""Mistakes in fork, resume, read and twins: each is answered in one sentence with the remedy, and nothing is left behind."""
+"""Mistakes in fork, resume, read and twins: each is answered in one sentence with the remedy,
+and nothing is left behind."""
 
 import re
 
@@ -24,12 +25,32 @@ def home(tmp_path_factory):
     home = tmp_path_factory.mktemp("home")
     (home / "mine.toml").write_text(MINE)
     (home / "huge.toml").write_text(
-        MINE.replace('["loss"]', '["weights"]').replace("[4, 3]", "[3000, 3000]").replace("steps = 8, every = 4", "steps = 10000000")
+        MINE.replace('["loss"]', '["weights"]')
+        .replace("[4, 3]", "[3000, 3000]")
+        .replace("steps = 8, every = 4", "steps = 10000000")
     )
     flow = ("architecture.hidden=[5]", "rule=gradient-flow", "clock={time=4.0,marks=9}")
     for name, changes in (("first", ()), ("flow", flow)):
-        assert call(["run", str(home / "mine.toml"), *changes, "--out", str(home / name), "--json"]) == 0
-    assert call(["fork", str(home / "first"), "--at", "4", "--freeze", "layer1", "--out", str(home / "still"), "--json"]) == 0
+        assert (
+            call(["run", str(home / "mine.toml"), *changes, "--out", str(home / name), "--json"])
+            == 0
+        )
+    assert (
+        call(
+            [
+                "fork",
+                str(home / "first"),
+                "--at",
+                "4",
+                "--freeze",
+                "layer1",
+                "--out",
+                str(home / "still"),
+                "--json",
+            ]
+        )
+        == 0
+    )
     return home
 
 
@@ -103,7 +124,11 @@ WHOLE = {
 @pytest.mark.parametrize("line", [*AT_4, *WHOLE])
 def test_a_mistake_is_answered_in_one_sentence_and_nothing_is_left_behind(home, capsys, line):
     before = {path: path.stat().st_mtime_ns for path in home.rglob("*")}
-    typed = line if line in WHOLE else f"fork HOME/first --at 4 {line}" + ("" if "--out" in line else " --out HOME/new")
+    typed = (
+        line
+        if line in WHOLE
+        else f"fork HOME/first --at 4 {line}" + ("" if "--out" in line else " --out HOME/new")
+    )
     assert call([*typed.replace("HOME", str(home)).split(), "--quiet"]) == 2
     said = capsys.readouterr()
     assert SHAPE.match(said.err.strip()) and "\n" not in said.err.strip() and not said.out, said
@@ -113,15 +138,33 @@ def test_a_mistake_is_answered_in_one_sentence_and_nothing_is_left_behind(home, 
 
 def test_a_folder_stands_for_its_record_and_nothing_else_does(home):
     record = lm.load(home / "first")
-    assert lm.twins(home / "first", str(home / "still")).identical(lm.twins(record, lm.load(home / "still")))
-    assert lm.fork(home / "first", 4, ()).params["layer1"]["weight"].tobytes() == lm.fork(record, 4, ()).params["layer1"]["weight"].tobytes()
-    for ask in (lambda: lm.fork(3, 4, ()), lambda: lm.twins(record, None), lambda: lm.staircase([1]), lambda: lm.resume(3), lambda: lm.fork("none", 4, ())):
+    assert lm.twins(home / "first", str(home / "still")).identical(
+        lm.twins(record, lm.load(home / "still"))
+    )
+    assert (
+        lm.fork(home / "first", 4, ()).params["layer1"]["weight"].tobytes()
+        == lm.fork(record, 4, ()).params["layer1"]["weight"].tobytes()
+    )
+    for ask in (
+        lambda: lm.fork(3, 4, ()),
+        lambda: lm.twins(record, None),
+        lambda: lm.staircase([1]),
+        lambda: lm.resume(3),
+        lambda: lm.fork("none", 4, ()),
+    ):
         with pytest.raises(Refused, match="record|run folder"):
             ask()
 
 
-@pytest.mark.parametrize("knob", ["rule.rte=0.1,0.2", "rule.rate=0.1,x", "architecture.hidden=[4],[0]"])
+@pytest.mark.parametrize(
+    "knob", ["rule.rte=0.1,0.2", "rule.rate=0.1,x", "architecture.hidden=[4],[0]"]
+)
 def test_a_mistake_in_a_sweep_is_answered_by_its_sentence_alone(home, capsys, knob):
     assert call(["sweep", str(home / "mine.toml"), knob, "--out", str(home / "grid")]) == 2
     said = capsys.readouterr()
-    assert SHAPE.match(said.err.strip()) and "\n" not in said.err.strip() and not said.out and not (home / "grid").exists()
+    assert (
+        SHAPE.match(said.err.strip())
+        and "\n" not in said.err.strip()
+        and not said.out
+        and not (home / "grid").exists()
+    )

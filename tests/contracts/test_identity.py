@@ -1,4 +1,5 @@
-"""Identity by content: nothing is made of a run again by other data or other code than it was made by."""
+"""Identity by content: nothing is made of a run again by other data or other code than it was
+made by."""
 
 import shutil
 import subprocess
@@ -33,7 +34,12 @@ class Halved(GradientDescent):
 
 
 def on(source, rule=None):
-    return lm.Experiment(architectures.DeepLinear(hidden=(2,)), source, rule or rules.GradientDescent(rate=0.1), lm.Clock(steps=12, every=4))
+    return lm.Experiment(
+        architectures.DeepLinear(hidden=(2,)),
+        source,
+        rule or rules.GradientDescent(rate=0.1),
+        lm.Clock(steps=12, every=4),
+    )
 
 
 @pytest.fixture
@@ -52,7 +58,9 @@ def test_the_fingerprint_is_of_the_content_and_not_of_the_path(table, tmp_path):
     assert on(data.File(str(table))).fingerprint != before
 
 
-def test_a_run_folder_carries_its_data_and_is_replayed_when_the_file_is_changed_or_gone(table, tmp_path):
+def test_a_run_folder_carries_its_data_and_is_replayed_when_the_file_is_changed_or_gone(
+    table, tmp_path
+):
     run = lm.run(on(data.File(str(table))), folder=tmp_path / "run")
     seen = run.read("loss", [7])["loss"].values
     table.write_text(CSV.replace("3,1,5", "3,1,50"))
@@ -69,7 +77,11 @@ def test_without_a_copy_a_changed_file_is_named_and_nothing_is_replayed_on_it(ta
     table.write_text(CSV.replace("3,1,5", "3,1,50"))
     again = lm.load(tmp_path / "run")
     assert np.isfinite(again["loss"]).all()
-    for make in (lambda: again.at(7), lambda: again.read("loss", [7]), lambda: lm.fork(again, 4, ())):
+    for make in (
+        lambda: again.at(7),
+        lambda: again.read("loss", [7]),
+        lambda: lm.fork(again, 4, ()),
+    ):
         with pytest.raises(Refused, match="sha256"):
             make()
 
@@ -78,7 +90,9 @@ def test_a_run_that_is_finished_in_its_folder_is_read_and_no_other_is_taken_for_
     folder, made = tmp_path / "run", on(data.File(str(table)))
     first = lm.run(made, ("loss",), folder=folder)
     again = lm.run(made, ("loss",), folder=folder)
-    assert again.provenance["made"] == first.provenance["made"] and np.array_equal(again["loss"], first["loss"])
+    assert again.provenance["made"] == first.provenance["made"] and np.array_equal(
+        again["loss"], first["loss"]
+    )
     assert any("not run again" in note for note in again.notes)
     for other in ({"watch": ("loss", "norms")}, {"watch": ("loss",), "until": "loss<1e-9"}):
         with pytest.raises(Refused, match="does not exist yet"):
@@ -110,7 +124,12 @@ def own_module(tmp_path, name, monkeypatch, source=OWN):
 def test_two_classes_of_one_name_and_other_code_are_two_experiments(tmp_path, monkeypatch):
     source = data.Gaussian(n=8, d=2)
     prints = [
-        on(source, own_module(tmp_path, f"own_{index}", monkeypatch, OWN.replace("0.5", factor)).Halved(rate=0.1)).fingerprint
+        on(
+            source,
+            own_module(tmp_path, f"own_{index}", monkeypatch, OWN.replace("0.5", factor)).Halved(
+                rate=0.1
+            ),
+        ).fingerprint
         for index, factor in enumerate(("0.5", "0.25", "0.5  # the same"))
     ]
     assert prints[0] != prints[1] and prints[0] == prints[2]
@@ -126,7 +145,9 @@ def test_a_part_of_ones_own_is_saved_loaded_and_swept_where_it_was_defined(tmp_p
     assert np.array_equal(loaded.read("loss", [7])["loss"], run.read("loss", [7])["loss"])
     alone = sweep(experiment, {"rule.rate": [0.1, 0.2]}, folder=tmp_path / "points")
     with ThreadPoolExecutor(2) as pool:
-        assert np.array_equal(sweep(experiment, {"rule.rate": [0.1, 0.2]}, executor=pool)["loss"], alone["loss"])
+        assert np.array_equal(
+            sweep(experiment, {"rule.rate": [0.1, 0.2]}, executor=pool)["loss"], alone["loss"]
+        )
 
 
 def test_a_run_is_not_replayed_by_other_code_of_that_name(tmp_path, monkeypatch):
@@ -151,9 +172,16 @@ main()
 """
 
 
-def test_a_part_defined_in_a_script_is_read_back_in_another_process_by_the_source_that_the_folder_carries(tmp_path):
+def test_a_part_defined_in_a_script_is_read_back_in_another_process_by_the_source_that_the_folder_carries(
+    tmp_path,
+):
     (tmp_path / "script.py").write_text(SCRIPT)
-    made = subprocess.run([sys.executable, tmp_path / "script.py", tmp_path / "run"], capture_output=True, text=True, check=True)
+    made = subprocess.run(
+        [sys.executable, tmp_path / "script.py", tmp_path / "run"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
     with pytest.raises(Refused, match="--trust"):
         lm.load(tmp_path / "run")
     catalog.trust()
@@ -182,7 +210,12 @@ def test_a_kept_point_that_is_flipped_cut_or_anothers_is_made_again(tmp_path):
     assert len(files) == 2
     whole = files[0].read_bytes()
     rng = np.random.default_rng(0)
-    for bad in [files[1].read_bytes(), whole[:-7], b"", *(flipped(whole, int(at)) for at in rng.integers(0, 8 * len(whole), 10))]:
+    for bad in [
+        files[1].read_bytes(),
+        whole[:-7],
+        b"",
+        *(flipped(whole, int(at)) for at in rng.integers(0, 8 * len(whole), 10)),
+    ]:
         files[0].write_bytes(bad)
         again = sweep(experiment, axes, folder=tmp_path)
         assert np.array_equal(again["loss"], first["loss"])
@@ -222,30 +255,56 @@ def test_two_points_by_vmap_on_two_cores_are_two_points():
     assert grid["loss"].sizes["seed"] == 2 and np.isfinite(grid["loss"]).all()
 
 
-INNER = "SHARE = 0.5\nTABLE = {'share': [0.5]}\n\ndef share():\n    return share.held\n\nshare.held = 0.5\n"
+INNER = (
+    "SHARE = 0.5\nTABLE = {'share': [0.5]}\n\ndef share():\n    return share.held\n\nshare.held ="
+    " 0.5\n"
+)
 USES = {
-    "a dictionary of a module": ("import {inner}", "{inner}.TABLE['share'][0]", "TABLE['share'][0] = 0.25"),
+    "a dictionary of a module": (
+        "import {inner}",
+        "{inner}.TABLE['share'][0]",
+        "TABLE['share'][0] = 0.25",
+    ),
     "a module imported late": ("", "__import__('{inner}').SHARE", "SHARE = 0.25"),
     "a constant imported late": ("", "late()", "SHARE = 0.25"),
     "an attribute of a function": ("import {inner}", "{inner}.share()", "share.held = 0.25"),
-    "a function that a library's object holds": ("import numpy\nimport {inner}", "HELD.pyfunc()", "share.held = 0.25"),
+    "a function that a library's object holds": (
+        "import numpy\nimport {inner}",
+        "HELD.pyfunc()",
+        "share.held = 0.25",
+    ),
 }
 
 
 @pytest.mark.parametrize("what", USES)
-def test_whatever_own_code_uses_counts_and_is_compiled_anew_when_it_is_edited(tmp_path, monkeypatch, what):
+def test_whatever_own_code_uses_counts_and_is_compiled_anew_when_it_is_edited(
+    tmp_path, monkeypatch, what
+):
     name = "own_" + what.replace(" ", "_").replace("'", "")
     imports, used, edit = (one.replace("{inner}", f"{name}_inner") for one in USES[what])
     inner = own_module(tmp_path, f"{name}_inner", monkeypatch, INNER)
     late = f"\ndef late():\n    from {name}_inner import SHARE\n    return SHARE\n"
     held = f"\nHELD = numpy.vectorize({name}_inner.share)\n" if "numpy" in imports else ""
-    module = own_module(tmp_path, name, monkeypatch, imports + OWN.replace("FACTOR * u", f"{used} * u") + late + held)
-    made, half = on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1)), on(data.Gaussian(n=8, d=2), rules.GradientDescent(rate=0.05))
+    module = own_module(
+        tmp_path,
+        name,
+        monkeypatch,
+        imports + OWN.replace("FACTOR * u", f"{used} * u") + late + held,
+    )
+    made, half = (
+        on(data.Gaussian(n=8, d=2), module.Halved(rate=0.1)),
+        on(data.Gaussian(n=8, d=2), rules.GradientDescent(rate=0.05)),
+    )
     run, before = lm.run(made, folder=tmp_path / "run"), made.fingerprint
     assert np.allclose(run["loss"], lm.run(half)["loss"], rtol=1e-12)
     exec(edit, vars(inner))
     assert made.fingerprint != before
-    for make in (lambda: run.at(7), lambda: lm.fork(run, 4, ()), lambda: lm.compare(run, "flow"), lambda: lm.run(made, folder=tmp_path / "run")):
+    for make in (
+        lambda: run.at(7),
+        lambda: lm.fork(run, 4, ()),
+        lambda: lm.compare(run, "flow"),
+        lambda: lm.run(made, folder=tmp_path / "run"),
+    ):
         with pytest.raises(Refused, match="other code|source from which|does not exist yet"):
             make()
     quarter = half.with_value("rule.rate", 0.025)
@@ -254,7 +313,10 @@ def test_whatever_own_code_uses_counts_and_is_compiled_anew_when_it_is_edited(tm
 
 def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
     for factor in ("0.5", "0.25"):
-        outer = OWN.replace("FACTOR * u", "late() * u") + "\ndef late():\n    from own_inner_late import F\n    return F\n"
+        outer = (
+            OWN.replace("FACTOR * u", "late() * u")
+            + "\ndef late():\n    from own_inner_late import F\n    return F\n"
+        )
         files = {"own_outer.py": outer, "own_inner_late.py": f"F = {factor}\n"}
         for name, source in files.items():
             (tmp_path / name).write_text(source)
@@ -262,7 +324,10 @@ def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
         for name in ("own_outer", "own_inner_late"):
             monkeypatch.delitem(sys.modules, name, raising=False)
         if factor == "0.5":
-            first = lm.run(on(data.Gaussian(n=8, d=2), __import__("own_outer").Halved(rate=0.1)), folder=tmp_path / "run")["loss"].values
+            first = lm.run(
+                on(data.Gaussian(n=8, d=2), __import__("own_outer").Halved(rate=0.1)),
+                folder=tmp_path / "run",
+            )["loss"].values
     other = __import__("own_outer").Halved
     catalog.trust()
     try:
@@ -275,9 +340,15 @@ def test_what_a_copy_imports_late_is_of_the_copy(tmp_path, monkeypatch):
     assert text.find("rules", "halved") is other
 
 
-def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_in_one_above(tmp_path, monkeypatch):
+def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_in_one_above(
+    tmp_path, monkeypatch
+):
     imports = "import jax\nimport jax.numpy as jnp\nfrom learnmech.rules import GradientDescent\n"
-    rest = OWN.replace("import jax\n        ", "").replace("FACTOR * u", "jnp.multiply(FACTOR, u)").split("import GradientDescent\n")[1]
+    rest = (
+        OWN.replace("import jax\n        ", "")
+        .replace("FACTOR * u", "jnp.multiply(FACTOR, u)")
+        .split("import GradientDescent\n")[1]
+    )
     found = []
     for cells in ((imports, rest), (imports + rest,)):
         space = types.ModuleType("__main__")
@@ -286,7 +357,9 @@ def test_a_class_is_the_same_code_whether_its_imports_stand_in_its_own_cell_or_i
         for cell in cells:
             exec(compile(cell, "<cell>", "exec"), vars(space))
         made = on(data.Gaussian(n=8, d=2), space.Halved(rate=0.1))
-        found.append((made.fingerprint, lm.run(made, folder=tmp_path / str(len(cells)))["loss"].values))
+        found.append(
+            (made.fingerprint, lm.run(made, folder=tmp_path / str(len(cells)))["loss"].values)
+        )
     assert found[0][0] == found[1][0] and np.array_equal(found[0][1], found[1][1])
 
 
@@ -296,7 +369,9 @@ def test_a_member_of_an_enumeration_counts_by_what_it_stands_for(tmp_path, monke
         return code_digest(module.A)
 
     sources = [
-        f"import enum\nclass Shade(enum.Enum):\n    ONE = {one}\nKEPT = Shade.ONE\nclass A:\n    def f(self):\n        return KEPT.value\n" for one in (1, 2)
+        f"import enum\nclass Shade(enum.Enum):\n    ONE = {one}\nKEPT = Shade.ONE\nclass A:\n   "
+        " def f(self):\n        return KEPT.value\n"
+        for one in (1, 2)
     ]
     assert digests(sources[0]) != digests(sources[1])
 

@@ -15,7 +15,12 @@ from learnmech.runs import bars
 @pytest.fixture(scope="module")
 def experiment():
     network = lm.architectures.Mlp(hidden=(3,))
-    return lm.Experiment(network, lm.data.LinearTeacher(n=8, d=3, k=2, strengths=(1.0,)), lm.rules.GradientDescent(0.05), lm.Clock(steps=4, every=1))
+    return lm.Experiment(
+        network,
+        lm.data.LinearTeacher(n=8, d=3, k=2, strengths=(1.0,)),
+        lm.rules.GradientDescent(0.05),
+        lm.Clock(steps=4, every=1),
+    )
 
 
 @pytest.fixture(scope="module")
@@ -29,14 +34,30 @@ def grid(experiment):
 
 
 def test_a_record_is_a_mapping_of_names_to_what_was_read(record):
-    assert isinstance(record, Mapping) and list(record) == list(record.keys()) == record.names and len(record) == len(record.names) > 0
+    assert (
+        isinstance(record, Mapping)
+        and list(record) == list(record.keys()) == record.names
+        and len(record) == len(record.names) > 0
+    )
     for (name, values), same in zip(record.items(), record.values(), strict=True):
-        assert name in record and values.identical(record[name]) and same.identical(values) and values.name == name
-    assert record.get("loss").identical(record["loss"]) and record.get("sharpness") is None and "sharpness" not in record
+        assert (
+            name in record
+            and values.identical(record[name])
+            and same.identical(values)
+            and values.name == name
+        )
+    assert (
+        record.get("loss").identical(record["loss"])
+        and record.get("sharpness") is None
+        and "sharpness" not in record
+    )
 
 
 def test_an_unknown_name_of_a_record_is_refused_in_a_sentence_and_is_a_key_error(record):
-    with pytest.raises(RefusedKey, match="^The record needs a quantity that was watched, but got 'los'. Did you mean loss") as caught:
+    with pytest.raises(
+        RefusedKey,
+        match="^The record needs a quantity that was watched, but got 'los'. Did you mean loss",
+    ) as caught:
         record["los"]
     assert isinstance(caught.value, KeyError) and isinstance(caught.value, Refused)
     again = pickle.loads(pickle.dumps(caught.value))
@@ -46,19 +67,30 @@ def test_an_unknown_name_of_a_record_is_refused_in_a_sentence_and_is_a_key_error
 def test_a_record_is_still_a_dataclass_that_equals_itself(record):
     import dataclasses
 
-    assert record == record and dataclasses.replace(record, notes=("more",)).notes == ("more",) and record.__hash__ is not None
+    assert (
+        record == record
+        and dataclasses.replace(record, notes=("more",)).notes == ("more",)
+        and record.__hash__ is not None
+    )
 
 
 def test_a_knob_of_a_grid_goes_by_its_last_word(grid):
     assert grid["loss"].dims[:2] == ("rule.rate", "seed")
     assert grid.sel(rate=0.05)["loss"].identical(grid.sel({"rule.rate": 0.05})["loss"])
-    assert grid.sel(rate=0.05, seed=1)["loss"].dims == ("mark",) or grid.sel(rate=0.05, seed=1)["loss"].dims == ("time",)
+    assert grid.sel(rate=0.05, seed=1)["loss"].dims == ("mark",) or grid.sel(rate=0.05, seed=1)[
+        "loss"
+    ].dims == ("time",)
 
 
 def test_knobs_that_share_a_last_word_go_by_their_paths_alone(grid):
     from learnmech.sweeps.gather import by_last_word
 
-    plain = grid.drop_vars("rate").rename({"seed": "data.seed"}).assign_coords({"loss.rate": 0.0}).expand_dims("loss.rate")
+    plain = (
+        grid.drop_vars("rate")
+        .rename({"seed": "data.seed"})
+        .assign_coords({"loss.rate": 0.0})
+        .expand_dims("loss.rate")
+    )
     assert "rate" not in by_last_word(plain, ["rule.rate", "loss.rate"])
     assert "seed" in by_last_word(plain, ["data.seed"]).xindexes
 
@@ -87,7 +119,10 @@ class _Terminal:
 def test_a_run_shows_its_progress_in_a_terminal(monkeypatch, experiment, tmp_path):
     terminal = _Terminal(monkeypatch, True)
     record = lm.run(experiment, progress=True, folder=tmp_path / "run")
-    assert "run" in terminal.written and f"step 4, loss {float(record['loss'][-1]):.4g}" in terminal.written
+    assert (
+        "run" in terminal.written
+        and f"step 4, loss {float(record['loss'][-1]):.4g}" in terminal.written
+    )
     lm.fork(record, 2, (), progress=True)
     assert "fork" in terminal.written
 

@@ -1,4 +1,5 @@
-"""Platforms: what only some systems have is not needed, and what is written is named as all of them take it."""
+"""Platforms: what only some systems have is not needed, and what is written is named as all of
+them take it."""
 
 import errno
 import os
@@ -18,9 +19,10 @@ from learnmech.machine import memory
 from learnmech.record import sealed
 from learnmech.record.tables import stored_as
 
-# What Windows has not: these modules and functions are taken away before anything of learnmech is imported. Its locks of
-# bytes are played by the system's own. asyncio is not Windows' own here, and from Python 3.12 on reads os.sysconf when it is imported;
-# process_cpu_count, of 3.13, is cpu_count where there is no sched_getaffinity.
+# What Windows has not: these modules and functions are taken away before anything of learnmech is
+# imported. Its locks of bytes are played by the system's own. asyncio is not Windows' own here, and
+# from Python 3.12 on reads os.sysconf when it is imported; process_cpu_count, of 3.13, is cpu_count
+# where there is no sched_getaffinity.
 WITHOUT = """
     import asyncio, os, sys, types
     import fcntl as real, resource, subprocess
@@ -63,7 +65,12 @@ WITHOUT = """
 @pytest.mark.parametrize("locks", ["msvcrt", "none"])
 def test_all_goes_without_what_windows_has_not(tmp_path, locks):
     command = [sys.executable, "-c", textwrap.dedent(WITHOUT), str(tmp_path), locks]
-    ended = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"LEARNMECH_CACHE": str(tmp_path / "cache")})
+    ended = subprocess.run(
+        command,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"LEARNMECH_CACHE": str(tmp_path / "cache")},
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
 
 
@@ -78,7 +85,10 @@ def test_a_disk_that_knows_no_locks_lets_everybody_in_and_says_so(tmp_path, monk
 
 def test_a_lock_dies_with_the_process_that_holds_it(tmp_path):
     holding = "import sys; from pathlib import Path; "
-    holding += "from learnmech.record import sealed; held = sealed.lock(Path(sys.argv[1])).__enter__(); print(flush=True); input()"
+    holding += (
+        "from learnmech.record import sealed; held = sealed.lock(Path(sys.argv[1])).__enter__();"
+        " print(flush=True); input()"
+    )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", holding, str(tmp_path)], **pipes) as other:
         other.stdout.readline()
@@ -90,8 +100,13 @@ def test_a_lock_dies_with_the_process_that_holds_it(tmp_path):
         pass
 
 
-@pytest.mark.parametrize("failing, lasts", [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)])
-def test_what_cannot_be_waited_for_is_left_to_the_system_and_what_fails_is_said(tmp_path, monkeypatch, failing, lasts):
+@pytest.mark.parametrize(
+    "failing, lasts",
+    [(errno.EINVAL, True), (errno.ENOTSUP, True), (errno.EIO, False), (errno.ENOSPC, False)],
+)
+def test_what_cannot_be_waited_for_is_left_to_the_system_and_what_fails_is_said(
+    tmp_path, monkeypatch, failing, lasts
+):
     def fsync(handle):
         raise OSError(failing, os.strerror(failing))
 
@@ -113,7 +128,13 @@ def test_a_rename_waits_until_a_reader_on_windows_lets_go(tmp_path, monkeypatch)
             raise PermissionError(13, "Access is denied")
         real(part, target)
 
-    monkeypatch.setattr(sealed, "os", SimpleNamespace(**{name: getattr(os, name) for name in dir(os)} | {"name": "nt", "replace": replace}))
+    monkeypatch.setattr(
+        sealed,
+        "os",
+        SimpleNamespace(
+            **{name: getattr(os, name) for name in dir(os)} | {"name": "nt", "replace": replace}
+        ),
+    )
     (tmp_path / "part").write_text("new")
     sealed.place(tmp_path / "part", tmp_path / "target")
     assert (tmp_path / "target").read_text() == "new" and not held
@@ -147,8 +168,15 @@ def small():
 def test_a_record_of_an_address_is_read_resumed_and_named_by_its_address(small, tmp_path):
     seen = lm.run(small, ("loss", "layer1.weight[0,:]"), folder=tmp_path / "r")
     os.remove(tmp_path / "r" / "final.npz")
-    assert lm.resume(tmp_path / "r").names == lm.load(tmp_path / "r").names == seen.names == ["loss", "layer1.weight[0,:]"]
-    assert lm.load(tmp_path / "r").notes == () and not list((tmp_path / "r" / "record").rglob("*:*"))
+    assert (
+        lm.resume(tmp_path / "r").names
+        == lm.load(tmp_path / "r").names
+        == seen.names
+        == ["loss", "layer1.weight[0,:]"]
+    )
+    assert lm.load(tmp_path / "r").notes == () and not list(
+        (tmp_path / "r" / "record").rglob("*:*")
+    )
 
 
 def test_a_record_that_stores_names_as_they_are_is_read_too(small, tmp_path):
@@ -172,7 +200,10 @@ Pages speculative:                         5123.
 
 def test_free_memory_is_known_on_every_system_or_without_bound(monkeypatch):
     assert memory.free_memory() > 2**20
-    said = SimpleNamespace(run=lambda *_, **__: SimpleNamespace(stdout=VM_STAT), SubprocessError=subprocess.SubprocessError)
+    said = SimpleNamespace(
+        run=lambda *_, **__: SimpleNamespace(stdout=VM_STAT),
+        SubprocessError=subprocess.SubprocessError,
+    )
     monkeypatch.setattr(memory, "subprocess", said)
 
     def unknown():
@@ -186,7 +217,9 @@ def test_free_memory_is_known_on_every_system_or_without_bound(monkeypatch):
 
 
 @pytest.mark.parametrize("set_", [{}, {"XDG_CACHE_HOME": "/x"}, {"LEARNMECH_CACHE": "/y"}])
-def test_a_user_without_a_home_has_no_folder_of_programs_or_the_one_that_is_named(monkeypatch, set_):
+def test_a_user_without_a_home_has_no_folder_of_programs_or_the_one_that_is_named(
+    monkeypatch, set_
+):
     def none():
         raise RuntimeError("Could not determine home directory.")
 
@@ -195,5 +228,9 @@ def test_a_user_without_a_home_has_no_folder_of_programs_or_the_one_that_is_name
     monkeypatch.setattr(Path, "home", none)
     for name, value in set_.items():
         monkeypatch.setenv(name, value)
-    known = {(): None, ("XDG_CACHE_HOME",): Path("/x/learnmech/compiled"), ("LEARNMECH_CACHE",): Path("/y/compiled")}
+    known = {
+        (): None,
+        ("XDG_CACHE_HOME",): Path("/x/learnmech/compiled"),
+        ("LEARNMECH_CACHE",): Path("/y/compiled"),
+    }
     assert folders.kept_compilations() == known[tuple(set_)]

@@ -1,4 +1,5 @@
-"""The same bits: states do not depend on what is watched, on blocks or on marks; precision is kept; ends are told."""
+"""The same bits: states do not depend on what is watched, on blocks or on marks; precision is
+kept; ends are told."""
 
 import re
 
@@ -42,7 +43,10 @@ def experiment(rule, precision="float64", clock=None, architecture=None):
 def same(one, two):
     """Whether two final states are equal in every bit."""
     assert one.final.keys() == two.final.keys()
-    return all(a.dtype == two.final[path].dtype and a.tobytes() == two.final[path].tobytes() for path, a in one.final.items())
+    return all(
+        a.dtype == two.final[path].dtype and a.tobytes() == two.final[path].tobytes()
+        for path, a in one.final.items()
+    )
 
 
 @pytest.fixture(scope="module")
@@ -63,13 +67,18 @@ def plain():
 def test_watching_does_not_move_the_learner_by_a_bit(plain, rule, precision):
     bare = plain(rule, precision)
     assert same(bare, lm.run(experiment(rule, precision), watch=HEAVY))
-    assert not np.array_equal(bare.final["layer1.weight"], lm.prepare(experiment(rule, precision)).state.params["layer1"]["weight"])
+    assert not np.array_equal(
+        bare.final["layer1.weight"],
+        lm.prepare(experiment(rule, precision)).state.params["layer1"]["weight"],
+    )
 
 
 @each_precision
 @each_rule
 def test_where_the_marks_are_does_not_move_the_learner_by_a_bit(plain, rule, precision):
-    other = lm.run(experiment(rule, precision, lm.Clock(steps=24, marks=7, spacing="log")), watch=LIGHT)
+    other = lm.run(
+        experiment(rule, precision, lm.Clock(steps=24, marks=7, spacing="log")), watch=LIGHT
+    )
     assert other["loss"]["step"].values.tolist() == [0, 1, 2, 4, 7, 13, 24]
     assert same(plain(rule, precision), other)
 
@@ -94,7 +103,11 @@ def test_every_cadence_sees_the_same_in_blocks_as_in_one(monkeypatch):
     cut = lm.run(often, watch=HEAVY)
     assert whole.tables.keys() == cut.tables.keys() == {1, 2, 3}
     for every, table in whole.tables.items():
-        assert table["step"].values.tolist() == cut.tables[every]["step"].values.tolist() == list(range(0, 25, 2 * every))
+        assert (
+            table["step"].values.tolist()
+            == cut.tables[every]["step"].values.tolist()
+            == list(range(0, 25, 2 * every))
+        )
         for name in table.data_vars:
             np.testing.assert_array_equal(cut.tables[every][name], table[name])
 
@@ -112,10 +125,16 @@ def test_watching_and_blocks_do_not_move_a_flow_by_a_bit(plain, precision, monke
 def test_single_precision_stays_single_and_time_double(rule):
     *_, last = runs.stream(lm.prepare(experiment(rule, "float32")), (instruments.Loss(),))
     assert {leaf.dtype for leaf in jax.tree.leaves(last.state.params)} == {jnp.dtype("float32")}
-    assert {leaf.dtype for leaf in jax.tree.leaves(last.state.memory) if jnp.issubdtype(leaf.dtype, jnp.floating)} <= {jnp.dtype("float32")}
+    assert {
+        leaf.dtype
+        for leaf in jax.tree.leaves(last.state.memory)
+        if jnp.issubdtype(leaf.dtype, jnp.floating)
+    } <= {jnp.dtype("float32")}
     assert last.state.time.dtype == jnp.float64
     record = lm.run(experiment(rule, "float32"), watch=HEAVY)
-    assert {str(table[name].dtype) for table in record.tables.values() for name in table.data_vars} == {"float32"}
+    assert {
+        str(table[name].dtype) for table in record.tables.values() for name in table.data_vars
+    } == {"float32"}
     assert {str(leaf.dtype) for leaf in record.final.values()} == {"float32"}
     assert {str(table["time"].dtype) for table in record.tables.values()} == {"float64"}
     if rule != "flow":
@@ -127,7 +146,9 @@ def test_single_precision_stays_single_and_time_double(rule):
 def test_both_precisions_start_from_the_same_draw(precision):
     exact, start = lm.prepare(experiment("adam")), lm.prepare(experiment("adam", precision))
     assert np.array_equal(start.system.train.X, exact.data.train.X.astype(precision))
-    assert np.array_equal(start.state.params["layer1"]["weight"], exact.params["layer1"]["weight"].astype(precision))
+    assert np.array_equal(
+        start.state.params["layer1"]["weight"], exact.params["layer1"]["weight"].astype(precision)
+    )
 
 
 @each_precision
@@ -135,12 +156,16 @@ def test_a_record_saved_and_loaded_is_identical(precision, tmp_path):
     kept = lm.run(experiment("adam", precision), watch=HEAVY)
     back = lm.load(kept.save(tmp_path / "run"))
     assert same(kept, back)
-    assert back.experiment.fingerprint == kept.experiment.fingerprint == back.provenance["fingerprint"]
+    assert (
+        back.experiment.fingerprint == kept.experiment.fingerprint == back.provenance["fingerprint"]
+    )
     assert (back.notes, back.provenance) == (kept.notes, kept.provenance)
     assert back.tables.keys() == kept.tables.keys()
     for every, table in kept.tables.items():
         assert back.tables[every].identical(table), every
-        assert {name: table[name].dtype for name in table.variables} == {name: back.tables[every][name].dtype for name in table.variables}
+        assert {name: table[name].dtype for name in table.variables} == {
+            name: back.tables[every][name].dtype for name in table.variables
+        }
     assert same(kept, lm.run(back.experiment, watch=HEAVY))
     with pytest.raises(Refused, match="a path that does not exist yet"):
         kept.save(tmp_path / "run")
@@ -169,16 +194,25 @@ def test_a_diverging_run_finishes_and_says_where_and_why():
     X = start.data.train.X
     edge = 2 / np.linalg.eigvalsh(X.T @ X / 12)[-1]
     clock = lm.Clock(steps=3000, marks=7)
-    record = lm.run(experiment("gradient-descent", clock=clock, architecture=LINE).with_value("rule.rate", 1.2 * edge))
+    record = lm.run(
+        experiment("gradient-descent", clock=clock, architecture=LINE).with_value(
+            "rule.rate", 1.2 * edge
+        )
+    )
     note = next(note for note in record.notes if note.startswith("diverged at step "))
-    # the error along the top direction grows as 1.4^step, so its square leaves float64 at about step 1050, seen at the next mark
+    # the error along the top direction grows as 1.4^step, so its square leaves float64 at about
+    # step 1050, seen at the next mark
     assert int(re.match(r"diverged at step (\d+)", note)[1]) == record["loss"]["step"][-1] == 1500
     said = float(re.search(r"2/sharpness = ([0-9.e+-]+)", note)[1])
     assert said == pytest.approx(edge, rel=1e-3)  # printed to four digits
     assert f"rate {1.2 * edge:.4g} " in note
     assert np.isfinite(record["loss"][:-1]).all() and not np.isfinite(record["loss"][-1])
     assert record["loss"].values[1] > record["loss"].values[0]
-    calm = lm.run(experiment("gradient-descent", clock=clock, architecture=LINE).with_value("rule.rate", 0.8 * edge))
+    calm = lm.run(
+        experiment("gradient-descent", clock=clock, architecture=LINE).with_value(
+            "rule.rate", 0.8 * edge
+        )
+    )
     assert calm.notes == () and len(calm["loss"]) == 7
 
 
@@ -191,27 +225,45 @@ def test_until_stops_at_the_first_mark_where_it_is_met(plain, monkeypatch):
         stopped = lm.run(often, watch=LIGHT, until=f"loss<{bound!r}")
         assert np.array_equal(stopped["loss"], losses[: last + 1])
         assert stopped.notes == (f"stopped at step {2 * last} because loss<{bound!r} was met",)
-        assert same(stopped, lm.run(experiment("gradient-descent", clock=lm.Clock(steps=2 * last, marks=7)), watch=LIGHT))
+        assert same(
+            stopped,
+            lm.run(
+                experiment("gradient-descent", clock=lm.Clock(steps=2 * last, marks=7)), watch=LIGHT
+            ),
+        )
     never = lm.run(often, watch=LIGHT, until="loss<0")
     assert never.notes == () and same(never, plain("gradient-descent", "float64"))
     at_once = lm.run(often, watch=LIGHT, until=f"loss>{float(losses[0]) / 2!r}")
-    assert len(at_once["loss"]) == 1 and np.array_equal(at_once.final["layer1.weight"], lm.prepare(often).params["layer1"]["weight"])
+    assert len(at_once["loss"]) == 1 and np.array_equal(
+        at_once.final["layer1.weight"], lm.prepare(often).params["layer1"]["weight"]
+    )
 
 
 @pytest.mark.parametrize("last", [20, 40, 64, 70])
 def test_a_run_that_stops_within_a_leg_of_its_walk_or_at_its_end_stops_there(last):
     # 64 steps to a leg: within the first and the second, behind the third, at the last mark
-    long, far = (experiment("adam", clock=lm.Clock(steps=steps, every=3)) for steps in (210, 3 * last))
+    long, far = (
+        experiment("adam", clock=lm.Clock(steps=steps, every=3)) for steps in (210, 3 * last)
+    )
     losses = lm.run(long, watch=LIGHT)["loss"].values
     assert np.all(np.diff(losses) < 0)
-    stopped = lm.run(long, watch=HEAVY, until=f"loss<{float(losses[last - 1] + losses[last]) / 2!r}")
-    assert np.array_equal(stopped["loss"], losses[: last + 1]) and stopped["loss"]["step"][-1] == 3 * last
+    stopped = lm.run(
+        long, watch=HEAVY, until=f"loss<{float(losses[last - 1] + losses[last]) / 2!r}"
+    )
+    assert (
+        np.array_equal(stopped["loss"], losses[: last + 1])
+        and stopped["loss"]["step"][-1] == 3 * last
+    )
     assert same(stopped, lm.run(far, watch=LIGHT))
-    for one, other in zip(*(jax.tree.leaves(record.at(3 * last)) for record in (stopped, lm.run(far))), strict=True):
+    for one, other in zip(
+        *(jax.tree.leaves(record.at(3 * last)) for record in (stopped, lm.run(far))), strict=True
+    ):
         assert np.array_equal(one, other)
 
 
-@pytest.mark.parametrize("until", ["loss", "loss<", "loss<small", "los<1", "weight_norm<1", "outputs>1", "<1", "loss=1"])
+@pytest.mark.parametrize(
+    "until", ["loss", "loss<", "loss<small", "los<1", "weight_norm<1", "outputs>1", "<1", "loss=1"]
+)
 def test_an_until_that_cannot_be_met_is_refused(until):
     with pytest.raises(Refused, match=r"^until needs .*, but got .*\. .*[.?]$"):
         lm.run(experiment("adam"), watch=HEAVY, until=until)

@@ -1,4 +1,5 @@
-"""Strangers: folders, names and texts from elsewhere are told apart, shown and never obeyed; nothing is written or deleted outside of a run folder."""
+"""Strangers: folders, names and texts from elsewhere are told apart, shown and never obeyed;
+nothing is written or deleted outside of a run folder."""
 
 import json
 import os
@@ -63,13 +64,20 @@ def said(folder, name="run.json"):
 def unfinished(folder, marks=5):
     """The run as it was when it had come to a mark."""
     kept = {key: said(folder, "progress.json")[key] for key in ("run", "sums")}
-    sealed.write(folder, "progress.json", kept | {"marks": marks, "status": "running", "notes": [], "wall_seconds": 1.0})
+    sealed.write(
+        folder,
+        "progress.json",
+        kept | {"marks": marks, "status": "running", "notes": [], "wall_seconds": 1.0},
+    )
     (folder / "final.npz").unlink()
 
 
 def tree(folder):
     """What stands below a folder, links as links."""
-    return {str(p): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else None for p in sorted(folder.rglob("*"))}
+    return {
+        str(p): os.readlink(p) if p.is_symlink() else p.read_bytes() if p.is_file() else None
+        for p in sorted(folder.rglob("*"))
+    }
 
 
 def words(capsys, *argv):
@@ -82,8 +90,22 @@ def words(capsys, *argv):
 
 # --- links and devices
 
-LINKED = ["record", "checkpoints", "record/every-1.zarr", "record/every-1.zarr/loss", "record/every-1.zarr/loss/c.0", ".lock", "progress.json"]
-LINKED += [".progress.json.copy", "progress.json.part", "final.npz.part", "experiment.toml", "run.json.part"]
+LINKED = [
+    "record",
+    "checkpoints",
+    "record/every-1.zarr",
+    "record/every-1.zarr/loss",
+    "record/every-1.zarr/loss/c.0",
+    ".lock",
+    "progress.json",
+]
+LINKED += [
+    ".progress.json.copy",
+    "progress.json.part",
+    "final.npz.part",
+    "experiment.toml",
+    "run.json.part",
+]
 
 
 @posix
@@ -113,7 +135,10 @@ def test_a_link_that_leads_nowhere_is_not_followed_either(run, capsys):
     (run / "progress.json.part").symlink_to(run.parent / "new")
     assert words(capsys, "resume", run, "--quiet")[0] == 2 and not (run.parent / "new").exists()
     (run.parent / "q").symlink_to(run.parent / "nowhere")
-    assert words(capsys, "run", "e.toml", "--out", "q")[0] == 2 and not (run.parent / "nowhere").exists()
+    assert (
+        words(capsys, "run", "e.toml", "--out", "q")[0] == 2
+        and not (run.parent / "nowhere").exists()
+    )
 
 
 @posix
@@ -126,7 +151,16 @@ def test_a_report_is_not_written_through_a_link(run, capsys, name):
 
 
 @posix
-@pytest.mark.parametrize("name", ["checkpoints/0-0-00000000.npz", "record/every-1.zarr/loss/c.0", "progress.json", "run.json", "experiment.toml"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "checkpoints/0-0-00000000.npz",
+        "record/every-1.zarr/loss/c.0",
+        "progress.json",
+        "run.json",
+        "experiment.toml",
+    ],
+)
 def test_a_pipe_in_a_run_folder_is_never_waited_for(run, capsys, name):
     unfinished(run)
     (run / name).unlink(missing_ok=True)
@@ -137,7 +171,13 @@ def test_a_pipe_in_a_run_folder_is_never_waited_for(run, capsys, name):
 
 
 def test_a_folder_where_a_file_is_expected_is_a_sentence(run, capsys):
-    for name in ("progress.json", "final.npz", "experiment.toml", "record/every-1.zarr/loss/c.0", "record/every-1.zarr/zarr.json"):
+    for name in (
+        "progress.json",
+        "final.npz",
+        "experiment.toml",
+        "record/every-1.zarr/loss/c.0",
+        "record/every-1.zarr/zarr.json",
+    ):
         copy = run.with_name(name.replace("/", "-"))
         shutil.copytree(run, copy)
         (copy / name).unlink()
@@ -156,7 +196,9 @@ def test_a_hard_link_to_a_file_elsewhere_is_replaced_and_not_written_into(run):
     assert tree(kept) == before
 
 
-@pytest.mark.parametrize("name", ["..", "../x", "/etc/x", "C:/x", "c:x", "a/../../x", "a\\b", "", "a//b", "./a", "a\0"])
+@pytest.mark.parametrize(
+    "name", ["..", "../x", "/etc/x", "C:/x", "c:x", "a/../../x", "a\\b", "", "a//b", "./a", "a\0"]
+)
 def test_a_name_that_leads_out_of_a_folder_is_none(tmp_path, name):
     assert not sealed.is_inside(name)
     with pytest.raises(Refused):
@@ -179,8 +221,18 @@ def test_only_a_run_folder_of_ours_is_deleted_and_only_whole(run, capsys):
     (thesis / "chapters" / "1.tex").write_text("precious")
     for text in ('{"scripts": {}}', "[]", "", "\xff", json.dumps(said(run))):
         (thesis / "run.json").write_text(text, encoding="latin-1")
-        assert words(capsys, "runs", "--delete", thesis)[0] == 2 and (thesis / "chapters" / "1.tex").exists()
-    for foreign in ("notes.md", "plots/a.png", "data/mine.csv", "parts/mine.py", "checkpoints/mine.txt", "record/mine.txt"):
+        assert (
+            words(capsys, "runs", "--delete", thesis)[0] == 2
+            and (thesis / "chapters" / "1.tex").exists()
+        )
+    for foreign in (
+        "notes.md",
+        "plots/a.png",
+        "data/mine.csv",
+        "parts/mine.py",
+        "checkpoints/mine.txt",
+        "record/mine.txt",
+    ):
         there = (run / foreign).parent.exists()
         (run / foreign).parent.mkdir(exist_ok=True)
         (run / foreign).write_text("mine")
@@ -225,7 +277,12 @@ ODD = {
 def test_a_run_folder_of_another_make_is_refused_and_hides_no_other(run, capsys, change):
     shutil.copytree(run, run.parent / "good")
     sealed.write(run, "run.json", said(run) | change)
-    for command in (["show", run], ["resume", run], ["export", run, "out.csv"], ["compare", run, "flow"]):
+    for command in (
+        ["show", run],
+        ["resume", run],
+        ["export", run, "out.csv"],
+        ["compare", run, "flow"],
+    ):
         status, out = words(capsys, *command)
         assert status == 2 and " needs " in out, (command, out)
     status, out = words(capsys, "runs", ".")
@@ -255,7 +312,19 @@ def test_progress_of_another_make_is_a_sentence_or_left_out(run, capsys, change)
         words(capsys, *command)
 
 
-@pytest.mark.parametrize("stored", [b"", b"[]", b"5", b"\xff\xfe", b"[" * 100_000, b'{"said": 1' + b"0" * 6000 + b"}", b'{"crc32": NaN, "said": NaN}', None])
+@pytest.mark.parametrize(
+    "stored",
+    [
+        b"",
+        b"[]",
+        b"5",
+        b"\xff\xfe",
+        b"[" * 100_000,
+        b'{"said": 1' + b"0" * 6000 + b"}",
+        b'{"crc32": NaN, "said": NaN}',
+        None,
+    ],
+)
 def test_what_is_no_facts_file_is_as_if_it_were_damaged(run, capsys, stored):
     for form in sealed.COPIES:
         file = run / form.format(name="run.json")
@@ -269,10 +338,22 @@ def test_what_is_no_facts_file_is_as_if_it_were_damaged(run, capsys, stored):
 
 def test_runs_that_say_they_were_forked_from_each_other_are_all_listed():
     def entry(folder, parent):
-        return {"folder": folder, "fingerprint": folder, "made": folder, "parent": {"fingerprint": parent, "made": parent, "folder": parent, "at": 1.0}}
+        return {
+            "folder": folder,
+            "fingerprint": folder,
+            "made": folder,
+            "parent": {"fingerprint": parent, "made": parent, "folder": parent, "at": 1.0},
+        }
 
-    circle = [entry("a", "b"), entry("b", "a"), entry("c", "c"), *(entry(f"d{i + 1}", f"d{i}") for i in range(3000))]
-    assert sorted(one["folder"] for _, one in folders.branches(circle)) == sorted(one["folder"] for one in circle)
+    circle = [
+        entry("a", "b"),
+        entry("b", "a"),
+        entry("c", "c"),
+        *(entry(f"d{i + 1}", f"d{i}") for i in range(3000)),
+    ]
+    assert sorted(one["folder"] for _, one in folders.branches(circle)) == sorted(
+        one["folder"] for one in circle
+    )
 
 
 def test_a_form_says_where_a_value_is_not_of_it(run):
@@ -287,17 +368,43 @@ def test_a_form_says_where_a_value_is_not_of_it(run):
 NASTY = "\x1b]0;title\x07\x1b[2J\u202egnirts\u2066\x9b31m\x85"
 
 
-@pytest.mark.parametrize("letter", ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2066", "\u2028", "\ud800", "\U000e0041", "\ufeff"])
+@pytest.mark.parametrize(
+    "letter",
+    ["\x1b", "\x07", "\r", "\x9b", "\u202e", "\u2066", "\u2028", "\ud800", "\U000e0041", "\ufeff"],
+)
 def test_what_a_terminal_would_obey_is_written_out(letter):
     assert plain(f"a{letter}b").isprintable() and plain("é 漢 \t\n") == "é 漢 \t\n"
     assert letter not in str(refused(letter, letter, letter, letter))
 
 
 def test_notes_and_names_of_others_have_no_effect_on_a_terminal(run, capsys):
-    sealed.write(run, "progress.json", said(run, "progress.json") | {"notes": [NASTY], "result": {"comparisons": [], "claim": NASTY}})
-    sealed.write(run, "run.json", said(run) | {"provenance": said(run)["provenance"] | {"made": NASTY, "device": f"[/b]{NASTY}"}})
-    (run.parent / "odd.toml").write_text(f'{json.dumps("[/x]" + NASTY)} = {{file = "a", sha256 = 1}}\n' + TEXT)
-    for command in (["show", run], ["runs", run.parent], ["run", "odd.toml"], ["theories", "odd.toml"], ["show", NASTY], ["list", NASTY], [NASTY]):
+    sealed.write(
+        run,
+        "progress.json",
+        said(run, "progress.json")
+        | {
+            "notes": [NASTY],
+            "result": {"comparisons": [], "claim": NASTY},
+        },
+    )
+    sealed.write(
+        run,
+        "run.json",
+        said(run)
+        | {"provenance": said(run)["provenance"] | {"made": NASTY, "device": f"[/b]{NASTY}"}},
+    )
+    (run.parent / "odd.toml").write_text(
+        f'{json.dumps("[/x]" + NASTY)} = {{file = "a", sha256 = 1}}\n' + TEXT
+    )
+    for command in (
+        ["show", run],
+        ["runs", run.parent],
+        ["run", "odd.toml"],
+        ["theories", "odd.toml"],
+        ["show", NASTY],
+        ["list", NASTY],
+        [NASTY],
+    ):
         _, out = words(capsys, *command)
         assert plain(out) == out, command
 
@@ -306,12 +413,18 @@ def test_a_value_that_is_long_is_shown_by_its_ends():
     assert len(str(refused("X", "a number", "9" * 10**6, "Give one"))) < 1000
 
 
-@pytest.mark.parametrize("name", ["<img src=x onerror=alert(1)>", "a$\\frac$", "[bold]", "\x1b[2J", "$", "_x", "é漢", "a&b"])
+@pytest.mark.parametrize(
+    "name",
+    ["<img src=x onerror=alert(1)>", "a$\\frac$", "[bold]", "\x1b[2J", "$", "_x", "é漢", "a&b"],
+)
 def test_any_name_of_a_folder_or_a_text_is_text_everywhere(tmp_path, monkeypatch, capsys, name):
     monkeypatch.chdir(tmp_path)
     Path(f"{name}.toml").write_text(TEXT)
     assert words(capsys, "run", f"{name}.toml", "--quiet", "--out", name)[0] == 0
-    assert words(capsys, "fork", name, "--at", "20", "--freeze", "layer1", "--quiet", "--out", "f")[0] == 0
+    assert (
+        words(capsys, "fork", name, "--at", "20", "--freeze", "layer1", "--quiet", "--out", "f")[0]
+        == 0
+    )
     _, out = words(capsys, "runs", ".")
     assert plain(out) == out
     for folder in (name, "f"):
@@ -321,46 +434,89 @@ def test_any_name_of_a_folder_or_a_text_is_text_everywhere(tmp_path, monkeypatch
 
 # --- texts
 
-DEEP = [f"x = {'[' * 10_000}", f"x = {'[' * 200}{']' * 200}", "x = " + "{a = " * 200 + "1" + "}" * 200, "x" + ".x" * 500 + " = 1", "[" + "a." * 2000 + "a]"]
-LONG = ["seed = " + "9" * 5000, "seed = 0x" + "f" * 5000, "seed = 99999999999999999999", "seed = " + "1_" * 3000 + "1", "k" * 10**6 + " = 1"]
+DEEP = [
+    f"x = {'[' * 10_000}",
+    f"x = {'[' * 200}{']' * 200}",
+    "x = " + "{a = " * 200 + "1" + "}" * 200,
+    "x" + ".x" * 500 + " = 1",
+    "[" + "a." * 2000 + "a]",
+]
+LONG = [
+    "seed = " + "9" * 5000,
+    "seed = 0x" + "f" * 5000,
+    "seed = 99999999999999999999",
+    "seed = " + "1_" * 3000 + "1",
+    "k" * 10**6 + " = 1",
+]
 
 
-@pytest.mark.parametrize("line", DEEP + LONG + ["seed = 1e999", "seed = nan", "seed = 2020-01-01", "seed = ''", "seed = -0"], ids=lambda line: line[:12])
+@pytest.mark.parametrize(
+    "line",
+    DEEP + LONG + ["seed = 1e999", "seed = nan", "seed = 2020-01-01", "seed = ''", "seed = -0"],
+    ids=lambda line: line[:12],
+)
 def test_a_deep_or_long_text_is_a_sentence(tmp_path, capsys, line):
     file = tmp_path / "e.toml"
     file.write_text(f"{line}\n{TEXT}")
     status, out = words(capsys, "theories", file)
-    assert (status == 0 and line == "seed = -0") or (status == 2 and " needs " in out and len(out) < 2000), out
+    assert (status == 0 and line == "seed = -0") or (
+        status == 2 and " needs " in out and len(out) < 2000
+    ), out
     with pytest.raises((Refused, SystemExit)) if status else pytest.MonkeyPatch.context():
         lm.Experiment.parse(f"{line}\n{TEXT.partition('[arch')[1]}{TEXT.partition('[arch')[2]}")
 
 
-@pytest.mark.parametrize("value", ["9" * 5000, "[" * 5000, "0x" + "f" * 5000, "9" * 20, "[[[[1]]]]", "{a={a=1}}"], ids=lambda v: v[:8])
+@pytest.mark.parametrize(
+    "value",
+    ["9" * 5000, "[" * 5000, "0x" + "f" * 5000, "9" * 20, "[[[[1]]]]", "{a={a=1}}"],
+    ids=lambda v: v[:8],
+)
 def test_a_deep_or_long_value_of_a_knob_is_a_sentence(tmp_path, capsys, value):
     (tmp_path / "e.toml").write_text(TEXT)
     status, out = words(capsys, "theories", tmp_path / "e.toml", f"seed={value}")
     assert status == 2 and len(out) < 2000
 
 
-@pytest.mark.parametrize("stored", [b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode().replace(b"\n", b"\r\n")])
+@pytest.mark.parametrize(
+    "stored", [b"\xef\xbb\xbf" + TEXT.encode(), TEXT.encode().replace(b"\n", b"\r\n")]
+)
 def test_a_text_with_a_byte_order_mark_or_windows_lines_is_read(tmp_path, capsys, stored):
     (tmp_path / "e.toml").write_bytes(stored)
     assert words(capsys, "theories", tmp_path / "e.toml")[0] == 0
 
 
-@pytest.mark.parametrize("stored", [TEXT.encode("utf-16"), b"\xff\xfe", b"\0" * 100, b"", b"watch = []"])
+@pytest.mark.parametrize(
+    "stored", [TEXT.encode("utf-16"), b"\xff\xfe", b"\0" * 100, b"", b"watch = []"]
+)
 def test_bytes_that_are_no_experiment_are_a_sentence(tmp_path, capsys, stored):
     (tmp_path / "e.toml").write_bytes(stored)
-    assert words(capsys, "run", tmp_path / "e.toml", "--out", tmp_path / "r")[0] == 2 and not (tmp_path / "r").exists()
+    assert (
+        words(capsys, "run", tmp_path / "e.toml", "--out", tmp_path / "r")[0] == 2
+        and not (tmp_path / "r").exists()
+    )
 
 
-@pytest.mark.parametrize("words_", [["run"], ["theories"], ["show"], ["resume"], ["fork", "--at", "3"], ["report"], ["runs", "--delete"], ["compare", "flow"]])
+@pytest.mark.parametrize(
+    "words_",
+    [
+        ["run"],
+        ["theories"],
+        ["show"],
+        ["resume"],
+        ["fork", "--at", "3"],
+        ["report"],
+        ["runs", "--delete"],
+        ["compare", "flow"],
+    ],
+)
 def test_a_name_longer_than_any_disk_takes_is_a_sentence(capsys, words_):
     status, out = words(capsys, *words_, "x" * 5000)
     assert status == 2 and " needs " in out and len(out) < 2000
     file = f'hidden = {{file = "{"a" * 5000}", sha256 = "0"}}'
     with pytest.raises(Refused, match="its array file"):
-        lm.Experiment.parse(TEXT.partition("[arch")[1] + TEXT.partition("[arch")[2].replace("hidden = [4]", file))
+        lm.Experiment.parse(
+            TEXT.partition("[arch")[1] + TEXT.partition("[arch")[2].replace("hidden = [4]", file)
+        )
 
 
 def test_a_file_of_parts_that_cannot_be_parsed_is_a_sentence(tmp_path, capsys):
@@ -370,7 +526,10 @@ def test_a_file_of_parts_that_cannot_be_parsed_is_a_sentence(tmp_path, capsys):
 
 
 def test_an_anchor_of_another_size_is_refused_in_a_teacher_too(tmp_path, capsys):
-    teacher = 'kind = "network-teacher"\nteacher = {kind = "linearized", anchor = [0.0], of = {kind = "residual"}}'
+    teacher = (
+        'kind = "network-teacher"\nteacher = {kind = "linearized", anchor = [0.0], of = {kind ='
+        ' "residual"}}'
+    )
     (tmp_path / "e.toml").write_text(TEXT.replace('kind = "gaussian"', teacher))
     status, out = words(capsys, "theories", tmp_path / "e.toml")
     assert status == 2 and "an anchor of" in out
@@ -385,16 +544,30 @@ def test_a_run_that_watches_nothing_has_an_empty_table_of_its_marks(tmp_path, mo
     assert words(capsys, "run", "e.toml", "--quiet", "--out", "r")[0] == 0
     swept = ["sweep", "e.toml", "rule.rate=0.01,0.02", "--quiet", "--out", "s"]
     of_sweep = [["show", "s"], ["export", "s", "s.csv"], ["export", "s", "s.nc"], ["runs", "."]]
-    for command in (["export", "r", "r.csv"], ["export", "r", "r.nc"], ["show", "r"], ["report", "r"], swept, *of_sweep):
+    for command in (
+        ["export", "r", "r.csv"],
+        ["export", "r", "r.nc"],
+        ["show", "r"],
+        ["report", "r"],
+        swept,
+        *of_sweep,
+    ):
         assert words(capsys, *command)[0] == 0, command
-    assert Path("r.csv").read_text().splitlines()[:2] == ["step,time", "0,0.0"] and len(Path("r.csv").read_text().splitlines()) == 12
+    assert (
+        Path("r.csv").read_text().splitlines()[:2] == ["step,time", "0,0.0"]
+        and len(Path("r.csv").read_text().splitlines()) == 12
+    )
     assert list(lm.load("r").dataset.data_vars) == [] and lm.load("r").dataset.sizes["time"] == 11
 
 
 def test_a_run_of_which_no_mark_is_committed_yet_is_shown_and_compared(run, capsys):
     shutil.copytree(run, run.parent / "whole")
     unfinished(run, marks=0)
-    for command in (["report", run], ["compare", run, run.parent / "whole"], ["export", run, "none.csv"]):
+    for command in (
+        ["report", run],
+        ["compare", run, run.parent / "whole"],
+        ["export", run, "none.csv"],
+    ):
         assert words(capsys, *command)[0] == 0, command
     lm.show(lm.compare(lm.load(run), lm.load(run.parent / "whole")))
 
@@ -447,10 +620,20 @@ FIRST_USE = """
 
 @pytest.mark.exact
 def test_the_first_use_of_a_process_may_come_from_many_threads(tmp_path):
-    ended = subprocess.run([sys.executable, "-c", textwrap.dedent(FIRST_USE), str(tmp_path)], capture_output=True, text=True)
+    ended = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(FIRST_USE), str(tmp_path)],
+        capture_output=True,
+        text=True,
+    )
     assert ended.returncode == 0, ended.stderr[-2000:]
 
 
 def test_a_number_too_large_for_a_knob_is_refused():
     with pytest.raises(Refused):
-        lm.Experiment(architectures.Mlp(hidden=(4,)), data.Gaussian(n=12, d=3), rules.Adam(rate=0.01), lm.Clock(steps=4), seed=10**30)
+        lm.Experiment(
+            architectures.Mlp(hidden=(4,)),
+            data.Gaussian(n=12, d=3),
+            rules.Adam(rate=0.01),
+            lm.Clock(steps=4),
+            seed=10**30,
+        )

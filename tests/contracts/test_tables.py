@@ -59,15 +59,23 @@ READ = [
 @pytest.mark.parametrize("written, knobs, said", READ, ids=[repr(row[0]) for row in READ])
 def test_a_table_is_read_by_what_is_in_it_and_says_how(file, written, knobs, said):
     sample = drawn(file(written, **knobs))
-    assert np.array_equal(sample.train.X, [[1, 2], [4, 5]]) and np.array_equal(sample.train.Y, [[3], [6]])
+    assert np.array_equal(sample.train.X, [[1, 2], [4, 5]]) and np.array_equal(
+        sample.train.Y, [[3], [6]]
+    )
     source = file(written, **knobs)
     assert re.search(said, sample.said) and source.described().split("; 2 for")[0] in sample.said
 
 
 @pytest.mark.parametrize("name", ["T.CSV", "t.tsv", "t.txt", "t", "t.npz"])
-@pytest.mark.parametrize("encoded", [str.encode, lambda text: text.encode("utf-16"), lambda text: gzip.compress(text.encode())], ids=["utf-8", "utf-16", "gz"])
+@pytest.mark.parametrize(
+    "encoded",
+    [str.encode, lambda text: text.encode("utf-16"), lambda text: gzip.compress(text.encode())],
+    ids=["utf-8", "utf-16", "gz"],
+)
 def test_a_format_is_told_by_its_content(file, name, encoded):
-    assert np.array_equal(drawn(file(encoded("ä,b,y\n1,2,3\n4,5,6\n"), name)).train.X, [[1, 2], [4, 5]])
+    assert np.array_equal(
+        drawn(file(encoded("ä,b,y\n1,2,3\n4,5,6\n"), name)).train.X, [[1, 2], [4, 5]]
+    )
 
 
 ASKED = [
@@ -132,7 +140,9 @@ def test_missing_rows_are_dropped_and_inputs_filled_in_with_training_means_where
     assert np.array_equal(drawn(file(written, missing="mean")).train.X, [[1, 6.5], [4, 5], [7, 8]])
     split = drawn(file("a,y\n1,1\n2,2\n,3\n9,4\n", missing="mean", test=2, seed=1))
     known = [x for x, y in ((1, 1), (2, 2), (9, 4)) if y in split.train.Y]
-    filled = np.concatenate([split.train.X, split.test.X])[np.concatenate([split.train.Y, split.test.Y]) == 3]
+    filled = np.concatenate([split.train.X, split.test.X])[
+        np.concatenate([split.train.Y, split.test.Y]) == 3
+    ]
     assert filled == np.mean(known)
     with pytest.raises(Refused, match="a target in every row"):
         drawn(file("a,y\n1,2\n3,\n", missing="mean"))
@@ -141,18 +151,31 @@ def test_missing_rows_are_dropped_and_inputs_filled_in_with_training_means_where
 def test_classes_by_name_or_whole_number_become_one_hot_targets(file):
     table = "a,species,b\n1,virginica,2\n3,setosa,4\n5,virginica,6\n"
     sample = drawn(file(table, classes="species"))
-    assert sample.labels == ("setosa", "virginica") and np.array_equal(sample.train.Y, [[0, 1], [1, 0], [0, 1]])
+    assert sample.labels == ("setosa", "virginica") and np.array_equal(
+        sample.train.Y, [[0, 1], [1, 0], [0, 1]]
+    )
     assert np.array_equal(sample.train.X, [[1, 2], [3, 4], [5, 6]])
-    assert np.array_equal(drawn(file(table, classes="species", coding="sign")).train.Y, [[-1], [1], [-1]])
+    assert np.array_equal(
+        drawn(file(table, classes="species", coding="sign")).train.Y, [[-1], [1], [-1]]
+    )
     numbered = drawn(file("1,2,10\n3,4,9\n5,5,9.0\n", classes=True))
-    assert numbered.labels == ("9", "10") and np.array_equal(numbered.train.Y, [[0, 1], [1, 0], [1, 0]])
+    assert numbered.labels == ("9", "10") and np.array_equal(
+        numbered.train.Y, [[0, 1], [1, 0], [1, 0]]
+    )
     for bad in ("1,2,0.5\n3,4,1.5\n", "1,2,\n3,4,u\n"):
         with pytest.raises(Refused):
             drawn(file(bad, classes=True))
 
 
 def test_inputs_are_standardized_by_the_training_set_and_constant_ones_said(file):
-    sample = drawn(file("a,b,y\n" + "".join(f"{i * i},0.1,{i}\n" for i in range(9)), test=3, standardize=True, standardize_targets=True))
+    sample = drawn(
+        file(
+            "a,b,y\n" + "".join(f"{i * i},0.1,{i}\n" for i in range(9)),
+            test=3,
+            standardize=True,
+            standardize_targets=True,
+        )
+    )
     np.testing.assert_allclose(sample.train.X[:, 0].mean(), 0, atol=1e-15)
     np.testing.assert_allclose([sample.train.X[:, 0].std(), sample.train.Y.std()], 1, rtol=1e-14)
     assert not sample.train.X[:, 1].any() and "column 'b'" in sample.said
@@ -161,7 +184,11 @@ def test_inputs_are_standardized_by_the_training_set_and_constant_ones_said(file
 
 def idx(values):
     """An IDX file of bytes."""
-    return bytes([0, 0, 8, values.ndim]) + b"".join(n.to_bytes(4, "big") for n in values.shape) + values.astype(np.uint8).tobytes()
+    return (
+        bytes([0, 0, 8, values.ndim])
+        + b"".join(n.to_bytes(4, "big") for n in values.shape)
+        + values.astype(np.uint8).tobytes()
+    )
 
 
 def test_images_and_labels_are_read_from_idx_files(tmp_path):
@@ -172,23 +199,54 @@ def test_images_and_labels_are_read_from_idx_files(tmp_path):
         (tmp_path / f"{side}-labels-idx1-ubyte").write_bytes(idx(labels))
     (tmp_path / "train-labels-idx1-ubyte.gz").write_bytes(gzip.compress(idx(np.arange(12) % 3)))
     path = str(tmp_path / "train-images-idx3-ubyte.gz")
-    with pytest.raises(Refused, match=r"targets_path to the file of the labels, it may be .*train-labels-idx1-ubyte.gz"):
+    with pytest.raises(
+        Refused,
+        match=r"targets_path to the file of the labels, it may be .*train-labels-idx1-ubyte.gz",
+    ):
         drawn(data.File(path))
-    whole = {"targets_path": str(tmp_path / "train-labels-idx1-ubyte.gz"), "test_path": str(tmp_path / "t10k-images-idx3-ubyte.gz")}
-    whole |= {"test_targets_path": str(tmp_path / "t10k-labels-idx1-ubyte"), "classes": True, "divide_by": 255}
+    whole = {
+        "targets_path": str(tmp_path / "train-labels-idx1-ubyte.gz"),
+        "test_path": str(tmp_path / "t10k-images-idx3-ubyte.gz"),
+    }
+    whole |= {
+        "test_targets_path": str(tmp_path / "t10k-labels-idx1-ubyte"),
+        "classes": True,
+        "divide_by": 255,
+    }
     source = data.File(path, **whole)
     sample = drawn(source)
-    assert sample.train.X.shape == (12, 6) and sample.test.X.shape == (5, 6) and sample.train.X.max() <= 1 and "3 x 2 flattened" in sample.said
-    assert np.array_equal(sample.train.Y.argmax(1), np.arange(12) % 3) and sample.labels == ("0", "1", "2")
+    assert (
+        sample.train.X.shape == (12, 6)
+        and sample.test.X.shape == (5, 6)
+        and sample.train.X.max() <= 1
+        and "3 x 2 flattened" in sample.said
+    )
+    assert np.array_equal(sample.train.Y.argmax(1), np.arange(12) % 3) and sample.labels == (
+        "0",
+        "1",
+        "2",
+    )
     few = drawn(data.File(path, **whole, train=4, test=2))
     assert len(few.train.X) == 4 and len(few.test.X) == 2
-    assert [one.field for one in source.outside()] == ["path", "targets_path", "test_path", "test_targets_path"]
+    assert [one.field for one in source.outside()] == [
+        "path",
+        "targets_path",
+        "test_path",
+        "test_targets_path",
+    ]
 
 
-@pytest.mark.parametrize("inputs, targets", [("1\n\n3\n4\n", "1\n2\n\n4\n"), ("\n2\n3\n4\n", '1\n2\n""\n4\n'), ("5\n3\n2\n\n", "\n3\n2\n")])
-def test_an_empty_line_of_one_column_is_a_missing_cell_and_targets_stay_beside_their_inputs(file, inputs, targets):
+@pytest.mark.parametrize(
+    "inputs, targets",
+    [("1\n\n3\n4\n", "1\n2\n\n4\n"), ("\n2\n3\n4\n", '1\n2\n""\n4\n'), ("5\n3\n2\n\n", "\n3\n2\n")],
+)
+def test_an_empty_line_of_one_column_is_a_missing_cell_and_targets_stay_beside_their_inputs(
+    file, inputs, targets
+):
     beside = file(targets, "y.csv").path
-    with pytest.raises(Refused, match="a missing one in row 1|a missing one in row 2|as many targets as inputs"):
+    with pytest.raises(
+        Refused, match="a missing one in row 1|a missing one in row 2|as many targets as inputs"
+    ):
         drawn(file(inputs, targets_path=beside))
     if inputs.count("\n") == targets.count("\n"):
         train = drawn(file(inputs, targets_path=beside, missing="drop")).train
@@ -207,7 +265,9 @@ def test_an_npy_of_two_arrays_is_refused(file):
     stored = io.BytesIO()
     for rows in (3, 5):
         np.save(stored, np.ones((rows, 2)))
-    with pytest.raises(Refused, match="one array in an .npy file, but got 208 bytes behind it in t.npy"):
+    with pytest.raises(
+        Refused, match="one array in an .npy file, but got 208 bytes behind it in t.npy"
+    ):
         drawn(file(stored.getvalue(), "t.npy"))
 
 
@@ -221,7 +281,9 @@ def test_what_is_no_file_is_refused_in_a_sentence(tmp_path):
 def test_a_changed_file_is_refused_and_another_path_drops_the_old_sum(file, tmp_path):
     source = file("a,y\n1,2\n3,4\n")
     (tmp_path / "other.csv").write_text("a,y\n5,6\n7,8\n")
-    experiment = Experiment(architectures.DeepLinear.example(), source, rules.GradientDescent(), lm.Clock(steps=2))
+    experiment = Experiment(
+        architectures.DeepLinear.example(), source, rules.GradientDescent(), lm.Clock(steps=2)
+    )
     (tmp_path / "t.csv").write_text("a,y\n1,2\n3,5\n")
     with pytest.raises(Refused, match=source.sha256[:16]):
         drawn(source)
@@ -235,16 +297,34 @@ def test_a_thousand_tables_come_out_as_they_went_in_or_are_refused(tmp_path):
         rng = random.Random(seed)
         n, m = rng.randint(2, 6), rng.randint(2, 4)
         truth = [
-            [rng.choice([float(rng.randint(-9, 9)), rng.gauss(0, 1), rng.gauss(0, 1) * 10.0 ** rng.randint(-200, 200)]) for _ in range(m)] for _ in range(n)
+            [
+                rng.choice(
+                    [
+                        float(rng.randint(-9, 9)),
+                        rng.gauss(0, 1),
+                        rng.gauss(0, 1) * 10.0 ** rng.randint(-200, 200),
+                    ]
+                )
+                for _ in range(m)
+            ]
+            for _ in range(n)
         ]
         comma = rng.random() < 0.3
         cells = [[repr(x).replace(".", "," if comma else ".") for x in row] for row in truth]
         broken = rng.random() < 0.3
         if broken:
-            cells[rng.randrange(n)][rng.randrange(m)] = rng.choice(["", "NA", "?", "1.O", "1_0", "0x1", "inf", "x", "1 000", "--1", "１", "1e999"])
-        head = rng.choice([None, [f"x{place}" for place in range(m)], [str(place) for place in range(m)]])
+            cells[rng.randrange(n)][rng.randrange(m)] = rng.choice(
+                ["", "NA", "?", "1.O", "1_0", "0x1", "inf", "x", "1 000", "--1", "１", "1e999"]
+            )
+        head = rng.choice(
+            [None, [f"x{place}" for place in range(m)], [str(place) for place in range(m)]]
+        )
         written = io.StringIO(newline="")
-        writer = csv.writer(written, delimiter=rng.choice(";\t|" if comma else ",;\t| "), quoting=rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]))
+        writer = csv.writer(
+            written,
+            delimiter=rng.choice(";\t|" if comma else ",;\t| "),
+            quoting=rng.choice([csv.QUOTE_MINIMAL, csv.QUOTE_ALL]),
+        )
         writer.writerows([*([head] if head else []), *cells])
         path = tmp_path / "t.csv"
         path.write_bytes(written.getvalue().encode(rng.choice(["utf-8", "utf-8-sig", "utf-16"])))
@@ -263,7 +343,13 @@ Y = X @ [1.0, 2.0, 3.0]
 
 def fitted(source, **parts):
     """An experiment on a source."""
-    return Experiment(architectures.DeepLinear(hidden=(2,)), source, rules.GradientDescent(rate=0.05), lm.Clock(steps=4, every=2), **parts)
+    return Experiment(
+        architectures.DeepLinear(hidden=(2,)),
+        source,
+        rules.GradientDescent(rate=0.05),
+        lm.Clock(steps=4, every=2),
+        **parts,
+    )
 
 
 def test_arrays_in_hand_are_data_by_their_content(tmp_path):
@@ -271,8 +357,15 @@ def test_arrays_in_hand_are_data_by_their_content(tmp_path):
     assert one.fingerprint == other.fingerprint != fitted(data.Arrays(X + 1, Y)).fingerprint
     made = lm.run(one, folder=tmp_path / "run")
     back = lm.load(tmp_path / "run")
-    assert back.experiment.fingerprint == one.fingerprint and np.array_equal(back["loss"].values, made["loss"].values)
-    assert Experiment.parse((tmp_path / "run" / "experiment.toml").read_text(), tmp_path / "run").fingerprint == one.fingerprint
+    assert back.experiment.fingerprint == one.fingerprint and np.array_equal(
+        back["loss"].values, made["loss"].values
+    )
+    assert (
+        Experiment.parse(
+            (tmp_path / "run" / "experiment.toml").read_text(), tmp_path / "run"
+        ).fingerprint
+        == one.fingerprint
+    )
 
 
 def test_what_arrays_hold_is_nobody_elses_to_change():
@@ -288,8 +381,19 @@ def test_arrays_bring_classes_weights_gaps_and_a_test_set():
     names = np.array(["v", "u"] * 6)
     sample = prepare(fitted(data.Arrays(X, names, classes=True), loss=losses.CrossEntropy())).data
     assert sample.labels == ("u", "v") and np.array_equal(sample.train.Y.argmax(1), [1, 0] * 6)
-    assert drawn(data.Arrays(X, [0, 1] * 6, classes=True, labels=["no", "yes"])).labels == ("no", "yes")
-    weighed = drawn(data.Arrays(X, np.stack([Y, Y], 1), weight=np.arange(12), X_test=X[:2], Y_test=np.stack([Y, Y], 1)[:2]))
+    assert drawn(data.Arrays(X, [0, 1] * 6, classes=True, labels=["no", "yes"])).labels == (
+        "no",
+        "yes",
+    )
+    weighed = drawn(
+        data.Arrays(
+            X,
+            np.stack([Y, Y], 1),
+            weight=np.arange(12),
+            X_test=X[:2],
+            Y_test=np.stack([Y, Y], 1)[:2],
+        )
+    )
     assert weighed.train.weight.shape == (12, 2) and len(weighed.test.X) == 2
     gaps = np.where(np.arange(36).reshape(12, 3) == 4, np.nan, X)
     with pytest.raises(Refused, match="row 1, column 1"):
@@ -317,7 +421,9 @@ def test_arrays_that_do_not_go_together_are_refused(arrays, knobs, message):
         data.Arrays(*arrays, **knobs)
 
 
-@pytest.mark.parametrize("bad", [X, (X, Y), {"X": X, "Y": Y}, "table.csv"], ids=["array", "pair", "dict", "path"])
+@pytest.mark.parametrize(
+    "bad", [X, (X, Y), {"X": X, "Y": Y}, "table.csv"], ids=["array", "pair", "dict", "path"]
+)
 def test_what_is_no_data_is_pointed_to_the_kind_that_takes_it(bad):
     with pytest.raises(Refused, match=r"data\.Arrays"):
         fitted(bad)
@@ -340,9 +446,22 @@ def test_columns_of_frames_are_chosen_by_name():
     for frame in frames:
         plain = data.Arrays.from_frame(frame, inputs=["a", "b"], targets=["y"])
         assert np.array_equal(plain.X, X[:, :2]) and np.array_equal(plain.Y[:, 0], Y)
-        assert drawn(data.Arrays.from_frame(frame, inputs=["a", "y"], classes="s")).labels == ("u", "v")
-        assert np.isnan(data.Arrays.from_frame(frame, inputs=["gap"], targets="y", missing="mean").X).sum() == 6
-        for wrong in ({"targets": "q"}, {"targets": "y"}, {"targets": ["a", "a"]}, {"inputs": ["a"], "targets": ["a"]}):
+        assert drawn(data.Arrays.from_frame(frame, inputs=["a", "y"], classes="s")).labels == (
+            "u",
+            "v",
+        )
+        assert (
+            np.isnan(
+                data.Arrays.from_frame(frame, inputs=["gap"], targets="y", missing="mean").X
+            ).sum()
+            == 6
+        )
+        for wrong in (
+            {"targets": "q"},
+            {"targets": "y"},
+            {"targets": ["a", "a"]},
+            {"inputs": ["a"], "targets": ["a"]},
+        ):
             with pytest.raises(Refused):
                 data.Arrays.from_frame(frame, **wrong)
     for wrong in (X, 3, {"a": [1, 2], "b": [1]}, {}):
@@ -351,11 +470,24 @@ def test_columns_of_frames_are_chosen_by_name():
 
 
 def test_a_given_matrix_is_completed():
-    matrix, mask = np.outer([1, 2, 3, 4], [1.0, 2, 1]), np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, 1]])
+    matrix, mask = (
+        np.outer([1, 2, 3, 4], [1.0, 2, 1]),
+        np.array([[1, 1, 0], [1, 1, 1], [0, 1, 1], [1, 1, 1]]),
+    )
     sample = drawn(data.GivenCompletion(matrix, mask))
-    assert np.array_equal(sample.train.Y, matrix.T) and np.array_equal(sample.train.weight, mask.T) and np.array_equal(sample.test.weight, 1 - mask.T)
+    assert (
+        np.array_equal(sample.train.Y, matrix.T)
+        and np.array_equal(sample.train.weight, mask.T)
+        and np.array_equal(sample.test.weight, 1 - mask.T)
+    )
     unknown = drawn(data.GivenCompletion(np.where(mask, matrix, np.nan)))
     assert np.array_equal(unknown.train.weight, mask.T) and unknown.test is None
-    for bad in ((matrix, mask[:2]), (matrix, -mask), (np.where(mask, matrix, np.nan), np.ones((4, 3))), (matrix, 0 * mask), ([1.0, 2.0], None)):
+    for bad in (
+        (matrix, mask[:2]),
+        (matrix, -mask),
+        (np.where(mask, matrix, np.nan), np.ones((4, 3))),
+        (matrix, 0 * mask),
+        ([1.0, 2.0], None),
+    ):
         with pytest.raises(Refused):
             data.GivenCompletion(*bad)

@@ -1,4 +1,5 @@
-"""Watching: arrays by their addresses, whole, in part and reduced, against numpy; and what it takes, said beforehand."""
+"""Watching: arrays by their addresses, whole, in part and reduced, against numpy; and what it
+takes, said beforehand."""
 
 import re
 import types
@@ -20,7 +21,11 @@ SHAPE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 @pytest.fixture(scope="module")
 def record():
     experiment = lm.Experiment(
-        architectures.Mlp(hidden=(5, 4)), data.Gaussian(n=24, d=3, k=2, test=7), rules.Adam(rate=0.01), lm.Clock(steps=30, every=5), precision="float64"
+        architectures.Mlp(hidden=(5, 4)),
+        data.Gaussian(n=24, d=3, k=2, test=7),
+        rules.Adam(rate=0.01),
+        lm.Clock(steps=30, every=5),
+        precision="float64",
     )
     return lm.run(experiment)
 
@@ -35,7 +40,10 @@ def seen(record, watch, step=10):
 def signals(record, step=10, view="train"):
     """Every signal at a step, from the state and the architecture alone."""
     system = record.course.start.system
-    return jax.tree.map(np.asarray, jax.jit(system.architecture.signals)(record.at(step).params, getattr(system, view).X))
+    return jax.tree.map(
+        np.asarray,
+        jax.jit(system.architecture.signals)(record.at(step).params, getattr(system, view).X),
+    )
 
 
 def test_signals_weights_and_their_parts_are_those_of_the_state(record):
@@ -71,21 +79,35 @@ def test_gradients_with_respect_to_signals_are_central_differences_of_the_loss(r
     step = 1e-6
 
     def loss(shift):
-        outputs = system.architecture.forward(params, system.train.X, lambda name, x: x + shift if name == "layer1.post" else x)
+        outputs = system.architecture.forward(
+            params, system.train.X, lambda name, x: x + shift if name == "layer1.post" else x
+        )
         return float(system.loss_function.value(outputs, system.train.Y, system.train.weight))
 
     for where in ((0, 0), (5, 3), (23, 4)):
         kick = np.zeros((24, 5))
         kick[where] = step
-        assert float(values.values[where]) == pytest.approx((loss(kick) - loss(-kick)) / (2 * step), rel=1e-6, abs=1e-10)
+        assert float(values.values[where]) == pytest.approx(
+            (loss(kick) - loss(-kick)) / (2 * step), rel=1e-6, abs=1e-10
+        )
 
 
 def test_the_gradient_and_the_update_are_those_of_the_step(record):
     before, after = (jax.tree.map(np.asarray, record.at(step).params) for step in (10, 11))
     gradient = jax.jit(jax.grad(record.course.start.system.loss))(before)
     for layer in ("layer1", "layer3"):
-        np.testing.assert_allclose(seen(record, f"gradient.{layer}.weight")[0], gradient[layer]["weight"], rtol=1e-12, atol=1e-16)
-        np.testing.assert_allclose(seen(record, f"update.{layer}.weight")[0], after[layer]["weight"] - before[layer]["weight"], rtol=1e-9, atol=1e-15)
+        np.testing.assert_allclose(
+            seen(record, f"gradient.{layer}.weight")[0],
+            gradient[layer]["weight"],
+            rtol=1e-12,
+            atol=1e-16,
+        )
+        np.testing.assert_allclose(
+            seen(record, f"update.{layer}.weight")[0],
+            after[layer]["weight"] - before[layer]["weight"],
+            rtol=1e-9,
+            atol=1e-15,
+        )
 
 
 REDUCED = {
@@ -93,18 +115,26 @@ REDUCED = {
     "mean": lambda x: np.mean(x),
     "covariance": lambda x: np.cov(x.T, bias=True),
     "singular-values": lambda x: np.linalg.svd(x, compute_uv=False)[:3],
-    "histogram": lambda x: np.histogram(np.clip(x, -0.999, 0.999), bins=3, range=(-1, 1))[0] / x.size,
+    "histogram": lambda x: (
+        np.histogram(np.clip(x, -0.999, 0.999), bins=3, range=(-1, 1))[0] / x.size
+    ),
 }
 
 
 @pytest.mark.parametrize("reduce", REDUCED)
 def test_a_reduction_is_that_of_the_whole(record, reduce):
     values, _ = seen(record, Watch("layer2.post", reduce=reduce, count=3))
-    np.testing.assert_allclose(values, REDUCED[reduce](np.asarray(signals(record)["layer2.post"])), rtol=1e-11, atol=1e-14)
+    np.testing.assert_allclose(
+        values, REDUCED[reduce](np.asarray(signals(record)["layer2.post"])), rtol=1e-11, atol=1e-14
+    )
 
 
 def test_a_reduction_in_the_loop_is_the_reduction_of_what_is_replayed(record):
-    watch = (Watch("layer2.post", reduce="norm"), Watch("gradient.layer2.pre", reduce="norm", every=2), "layer1.weight[2,1]")
+    watch = (
+        Watch("layer2.post", reduce="norm"),
+        Watch("gradient.layer2.pre", reduce="norm", every=2),
+        "layer1.weight[2,1]",
+    )
     watched = lm.run(record.experiment, watch)
     assert watched.names == ["norm(layer2.post)", "layer1.weight[2,1]", "norm(gradient.layer2.pre)"]
     for one in watch:
@@ -141,14 +171,20 @@ def test_the_estimate_is_what_is_written(record, tmp_path):
     said = lm.estimate(record.experiment, watch)
     made = lm.run(record.experiment, watch, folder=tmp_path / "run")
     assert said.readings == sum(made[name].nbytes for name in made.names)
-    kept = sum(np.asarray(leaf).nbytes for key in made.kept.places() for leaf in jax.tree.leaves(made.kept.read(key, made.course).state))
+    kept = sum(
+        np.asarray(leaf).nbytes
+        for key in made.kept.places()
+        for leaf in jax.tree.leaves(made.kept.read(key, made.course).state)
+    )
     assert 0 < kept <= said.checkpoints
     assert said.seconds > 0 and "MB" not in str(said)
 
 
 def test_what_does_not_fit_is_refused_before_anything_is_written(record, tmp_path, monkeypatch):
     huge = record.experiment.with_value("clock", {"steps": 10**6, "every": 1})
-    monkeypatch.setattr(estimates.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**8))
+    monkeypatch.setattr(
+        estimates.shutil, "disk_usage", lambda path: types.SimpleNamespace(free=10**8)
+    )
     monkeypatch.setattr(estimates, "free_memory", lambda: 10**8)
     for folder in (None, tmp_path / "run"):
         with pytest.raises(Refused) as caught:
@@ -159,5 +195,11 @@ def test_what_does_not_fit_is_refused_before_anything_is_written(record, tmp_pat
 
 def test_checkpoints_stay_within_the_budget(record):
     few = lm.run(record.experiment.with_value("clock", {"steps": 3000, "every": 10}), budget=6000)
-    sizes = [sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(few.kept.read(key, few.course).state)) for key in few.kept.places()]
+    sizes = [
+        sum(
+            np.asarray(leaf).nbytes
+            for leaf in jax.tree.leaves(few.kept.read(key, few.course).state)
+        )
+        for key in few.kept.places()
+    ]
     assert len(sizes) >= 1 and sum(sizes[:-1]) <= 6000

@@ -45,7 +45,11 @@ def imports(path: Path):
     """Every room of the house that a file imports, wherever in the file."""
     for node in ast.walk(ast.parse(path.read_text())):
         if isinstance(node, ast.Import):
-            yield from ((n.name, n.name.split(".")[1]) for n in node.names if n.name.startswith("learnmech."))
+            yield from (
+                (n.name, n.name.split(".")[1])
+                for n in node.names
+                if n.name.startswith("learnmech.")
+            )
         elif isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "learnmech":
             if node.module == "learnmech":
                 yield from ((f"learnmech.{n.name}", n.name) for n in node.names)
@@ -62,7 +66,9 @@ def test_rooms_import_only_from_lower_floors(path):
     for module, there in imports(path):
         if there == here:
             continue
-        assert floor(there) < floor(here), f"{path.name} on floor {floor(here)} imports {module} on floor {floor(there)}"
+        assert floor(there) < floor(here), (
+            f"{path.name} on floor {floor(here)} imports {module} on floor {floor(there)}"
+        )
 
 
 def test_every_room_has_a_floor():
@@ -72,7 +78,13 @@ def test_every_room_has_a_floor():
 
 def test_run_and_theories_meet_only_in_comparison():
     for path in (HOUSE / "theories").rglob("*.py"):
-        assert not {there for _, there in imports(path)} & {"march", "runs", "record", "comparison", "sweeps"}, path
+        assert not {there for _, there in imports(path)} & {
+            "march",
+            "runs",
+            "record",
+            "comparison",
+            "sweeps",
+        }, path
 
 
 def test_only_the_march_steps():
@@ -96,9 +108,15 @@ def test_no_name_says_that_a_thing_is_not_understood():
 
 
 def plots(path: Path) -> bool:
-    """Whether a file imports what draws; what only checkers import (`if TYPE_CHECKING:`) is not run."""
+    """Whether a file imports what draws; what only checkers import (`if TYPE_CHECKING:`) is not
+    run."""
     tree = ast.parse(path.read_text())
-    unseen = {id(one) for node in ast.walk(tree) if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test) for one in node.body}
+    unseen = {
+        id(one)
+        for node in ast.walk(tree)
+        if isinstance(node, ast.If) and "TYPE_CHECKING" in ast.unparse(node.test)
+        for one in node.body
+    }
     modules = [
         [n.name for n in node.names] if isinstance(node, ast.Import) else [node.module or ""]
         for node in ast.walk(tree)
@@ -114,6 +132,11 @@ def test_plots_stay_on_the_upper_floors():
 
 
 def test_listing_imports_nothing_heavy():
-    code = "import sys; from learnmech.cli.app import call; call(['list']); print([m for m in ('jax', 'numpy', 'xarray', 'matplotlib') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "import sys; from learnmech.cli.app import call; call(['list']); print([m for m in ('jax',"
+        " 'numpy', 'xarray', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip().endswith("[]")

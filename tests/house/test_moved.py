@@ -37,9 +37,11 @@ def test_a_room_offers_what_the_module_of_its_name_did(room):
 def test_own_code_of_04_is_imported_in_a_process_that_knows_nothing_yet(tmp_path):
     mine = tmp_path / "mine.py"
     mine.write_text(
-        "from learnmech.parts import Knob, knob\nfrom learnmech.parts.fields import structure\nfrom learnmech.quantity import Quantity\n"
-        "from learnmech import trees\nfrom learnmech.experiment import Experiment\nimport learnmech.adapters.tangents as nt\n"
-        "import learnmech.language.parts\nassert knob is learnmech.language.parts.knob and nt.__name__ == 'learnmech_tangents'\n"
+        "from learnmech.parts import Knob, knob\nfrom learnmech.parts.fields import structure\nfrom"
+        " learnmech.quantity import Quantity\nfrom learnmech import trees\nfrom"
+        " learnmech.experiment import Experiment\nimport learnmech.adapters.tangents as nt\nimport"
+        " learnmech.language.parts\nassert knob is learnmech.language.parts.knob and nt.__name__ =="
+        " 'learnmech_tangents'\n"
     )
     done = subprocess.run([sys.executable, str(mine)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

@@ -1,4 +1,5 @@
-"""The plan of the house: drawn from its imports, without an arrow upwards or a circle; the pages about it say what is so."""
+"""The plan of the house: drawn from its imports, without an arrow upwards or a circle; the pages
+about it say what is so."""
 
 import re
 import subprocess
@@ -25,7 +26,11 @@ def pairs(arrows: plan.Arrows) -> set[tuple[str, str]]:
 
 
 def test_the_command_draws_every_room_and_every_arrow_and_none_upwards(tmp_path):
-    subprocess.run([sys.executable, "-m", "learnmech.figures.plan", str(tmp_path / "floors.svg")], check=True, cwd=ROOT)
+    subprocess.run(
+        [sys.executable, "-m", "learnmech.figures.plan", str(tmp_path / "floors.svg")],
+        check=True,
+        cwd=ROOT,
+    )
     picture, found = (tmp_path / "floors.svg").read_text(encoding="utf-8"), plan.arrows()
     assert all(f">{room}</text>" in picture for room in found) and len(found) > 20
     assert drawn(picture) == pairs(plan.shown(found))
@@ -42,7 +47,9 @@ def test_arrows_that_are_not_drawn_lead_where_drawn_ones_do():
 
 
 def test_the_picture_in_the_docs_is_that_of_the_house():
-    assert drawn((ROOT / "docs" / "floors.svg").read_text(encoding="utf-8")) == pairs(plan.shown(plan.arrows())), AGAIN
+    assert drawn((ROOT / "docs" / "floors.svg").read_text(encoding="utf-8")) == pairs(
+        plan.shown(plan.arrows())
+    ), AGAIN
 
 
 def house(folder: Path, **rooms: str) -> Path:
@@ -53,7 +60,12 @@ def house(folder: Path, **rooms: str) -> Path:
 
 
 def test_a_circle_between_rooms_is_refused_by_name(tmp_path):
-    built = house(tmp_path, cellar="", hall="def door():\n    from learnmech.attic import roof", attic="import learnmech.hall\nfrom learnmech import cellar")
+    built = house(
+        tmp_path,
+        cellar="",
+        hall="def door():\n    from learnmech.attic import roof",
+        attic="import learnmech.hall\nfrom learnmech import cellar",
+    )
     assert plan.arrows(built) == {"cellar": set(), "hall": {"attic"}, "attic": {"hall", "cellar"}}
     with pytest.raises(Refused, match="a circle, attic -> hall -> attic"):
         plan.floors(plan.arrows(built))
@@ -66,18 +78,32 @@ def test_the_page_of_the_architecture_says_of_every_room_what_it_says_itself():
 
 
 def test_what_the_pages_name_is_there():
-    """Files of the house, and names in them, which the pages of architecture, decisions and contributing speak of."""
-    pages = [ROOT / "CONTRIBUTING.md", ROOT / "docs" / "architecture.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))]
+    """Files of the house, and names in them, which the pages of architecture, decisions and
+    contributing speak of."""
+    pages = [
+        ROOT / "CONTRIBUTING.md",
+        ROOT / "docs" / "architecture.md",
+        *sorted((ROOT / "docs" / "decisions").glob("*.md")),
+    ]
     named = 0
     for page in pages:
-        for path, name in re.findall(r"`((?:learnmech|tests|benchmarks|docs)/[\w/.-]+)(?::(\w+))?`", page.read_text(encoding="utf-8")):
+        for path, name in re.findall(
+            r"`((?:learnmech|tests|benchmarks|docs)/[\w/.-]+)(?::(\w+))?`",
+            page.read_text(encoding="utf-8"),
+        ):
             named += 1
             assert (ROOT / path).exists(), (page.name, path)
-            assert not name or re.search(rf"^\s*(?:def |class )?{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M), (page.name, path, name)
+            assert not name or re.search(
+                rf"^\s*(?:def |class )?{name}\b", (ROOT / path).read_text(encoding="utf-8"), re.M
+            ), (page.name, path, name)
     assert len(pages) > 8 and named > 20
 
 
-@pytest.mark.parametrize("page", [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))], ids=lambda p: p.name)
+@pytest.mark.parametrize(
+    "page",
+    [ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs" / "decisions").glob("*.md"))],
+    ids=lambda p: p.name,
+)
 def test_links_of_pages_beside_the_docs_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", page.read_text(encoding="utf-8")):
         assert (page.parent / target).exists(), target

@@ -57,9 +57,23 @@ def _checked(text, folder, *more):
         pytest.skip("mypy is not installed (it is in the extra `test`)")
     file = folder / "mine.py"
     file.write_text(text)
-    command = [sys.executable, "-m", "mypy", "--config-file", str(ROOT / "pyproject.toml"), "--cache-dir", str(ROOT / ".cache" / "mypy"), *more, str(file)]
+    command = [
+        sys.executable,
+        "-m",
+        "mypy",
+        "--config-file",
+        str(ROOT / "pyproject.toml"),
+        "--cache-dir",
+        str(ROOT / ".cache" / "mypy"),
+        *more,
+        str(file),
+    ]
     out = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, timeout=600).stdout
-    return {int(line.split(":")[1]): line for line in out.splitlines() if line.startswith(str(file)) or "mine.py:" in line}, out
+    return {
+        int(line.split(":")[1]): line
+        for line in out.splitlines()
+        if line.startswith(str(file)) or "mine.py:" in line
+    }, out
 
 
 @pytest.fixture(scope="module")
@@ -75,18 +89,30 @@ def test_a_checker_finds_what_is_wrong_in_user_code_and_nothing_else(said):
 
 def test_a_checker_knows_what_a_run_and_a_sweep_give(said):
     notes = [line.split("note: ")[1] for line in said[0].values() if "Revealed type" in line]
-    assert [note.split('"')[1].split(".")[-1] for note in notes] == ["DataArray", "Record", "Dataset", "Comparison"]
+    assert [note.split('"')[1].split(".")[-1] for note in notes] == [
+        "DataArray",
+        "Record",
+        "Dataset",
+        "Comparison",
+    ]
 
 
 @pytest.mark.parametrize("path", sorted(stubs.stubs()), ids=lambda path: path.parent.name)
 def test_a_stub_says_what_its_package_gives(path):
-    assert path.read_text() == stubs.stubs()[path], "Write the stubs anew: python -m learnmech.language.stubs"
+    assert path.read_text() == stubs.stubs()[path], (
+        "Write the stubs anew: python -m learnmech.language.stubs"
+    )
 
 
 def test_what_checkers_see_of_the_face_is_what_it_gives():
     tree = ast.parse((ROOT / "learnmech" / "__init__.py").read_text())
     block = next(node for node in tree.body if isinstance(node, ast.If))
-    seen = {f"{node.module}.{one.name}": one.asname for node in block.body if isinstance(node, ast.ImportFrom) for one in node.names}
+    seen = {
+        f"{node.module}.{one.name}": one.asname
+        for node in block.body
+        if isinstance(node, ast.ImportFrom)
+        for one in node.names
+    }
     assert sorted(seen.values()) == sorted(lm.__all__)
     for address, name in seen.items():
         there, _, last = address.rpartition(".")
@@ -95,7 +121,9 @@ def test_what_checkers_see_of_the_face_is_what_it_gives():
 
 
 def test_the_face_lists_all_that_it_gives():
-    assert {*lm.__all__, "__version__"} == set(dir(lm)) and all(hasattr(lm, name) for name in dir(lm))
+    assert {*lm.__all__, "__version__"} == set(dir(lm)) and all(
+        hasattr(lm, name) for name in dir(lm)
+    )
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -108,13 +136,25 @@ def test_help_of_a_family_lists_its_classes(family):
 
 
 def test_the_face_and_the_families_are_listed_without_importing_what_is_heavy():
-    code = "import sys, learnmech as lm; print(sum(len(dir(getattr(lm, room))) for room in lm._FAMILIES)); "
-    code += "dir(lm.kernels), dir(lm.curvature), dir(lm.activations); print([m for m in ('jax', 'numpy', 'xarray', 'matplotlib') if m in sys.modules])"
-    out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    code = (
+        "import sys, learnmech as lm; print(sum(len(dir(getattr(lm, room))) for room in"
+        " lm._FAMILIES)); "
+    )
+    code += (
+        "dir(lm.kernels), dir(lm.curvature), dir(lm.activations); print([m for m in ('jax',"
+        " 'numpy', 'xarray', 'matplotlib') if m in sys.modules])"
+    )
+    out = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
     assert out.strip().endswith("[]")
 
 
-@pytest.mark.parametrize("package", [ROOT / "learnmech", ROOT / "tangents" / "learnmech_tangents"], ids=lambda path: path.name)
+@pytest.mark.parametrize(
+    "package",
+    [ROOT / "learnmech", ROOT / "tangents" / "learnmech_tangents"],
+    ids=lambda path: path.name,
+)
 def test_a_package_says_that_it_is_typed(package):
     assert (package / "py.typed").is_file()
     assert "py.typed" in (package.parent / "pyproject.toml").read_text()

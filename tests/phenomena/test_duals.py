@@ -1,4 +1,5 @@
-"""Gaussian duals of every activation: against 50 digits, at the edges of the covariances, and against samples."""
+"""Gaussian duals of every activation: against 50 digits, at the edges of the covariances, and
+against samples."""
 
 import functools
 
@@ -22,13 +23,17 @@ closed = pytest.mark.parametrize("name", reference.CLOSED)
 def exact(name, a, b, k):
     """Product and slope as doubles, off the file where they are dear."""
     dear = name in reference.ON_FILE and not (a == b == abs(k))
-    return tuple(map(float, reference.kept("both", name, a, b, k) if dear else reference.both(name, a, b, k)))
+    return tuple(
+        map(float, reference.kept("both", name, a, b, k) if dear else reference.both(name, a, b, k))
+    )
 
 
 @functools.cache
 def exactly(name, kind):
     """(a, b, k) and the exact products and slopes there, as arrays."""
-    points = {"generic": reference.points(), "extreme": reference.EXTREME, "near": reference.NEAR}[kind]
+    points = {"generic": reference.points(), "extreme": reference.EXTREME, "near": reference.NEAR}[
+        kind
+    ]
     return np.array(points).T, np.array([exact(name, *point) for point in points]).T
 
 
@@ -42,19 +47,31 @@ def found(name, a, b, k):
     padded = np.concatenate([points, np.repeat(points[:, -1:], fill, axis=1)], axis=1)
     parts = [padded[:, at : at + COUNT] for at in range(0, padded.shape[1], COUNT)]
     shape = np.broadcast_shapes(*map(np.shape, (a, b, k)))
-    return tuple(np.concatenate([dual(name, *part) for part in parts])[: points.shape[1]].reshape(shape) for dual in (duals.product, duals.slope))
+    return tuple(
+        np.concatenate([dual(name, *part) for part in parts])[: points.shape[1]].reshape(shape)
+        for dual in (duals.product, duals.slope)
+    )
 
 
 def means(name, a):
     """The means that `duals` say, as many at a time as there are in the longest list."""
     a = np.atleast_1d(a)
-    return np.asarray(duals.mean(name, np.concatenate([a, np.repeat(a[-1:], 6 - len(a))])))[: len(a)]
+    return np.asarray(duals.mean(name, np.concatenate([a, np.repeat(a[-1:], 6 - len(a))])))[
+        : len(a)
+    ]
 
 
 def gradients(name, a, b, k):
     """d product/d(a, b, k) at these points."""
-    padded = [jnp.asarray(np.concatenate([x, np.repeat(x[-1:], COUNT - len(x))])) for x in (a, b, k)]
-    return [np.asarray(g)[: len(a)] for g in jax.grad(lambda a, b, k: jnp.sum(duals.product(name, a, b, k)), argnums=(0, 1, 2))(*padded)]
+    padded = [
+        jnp.asarray(np.concatenate([x, np.repeat(x[-1:], COUNT - len(x))])) for x in (a, b, k)
+    ]
+    return [
+        np.asarray(g)[: len(a)]
+        for g in jax.grad(lambda a, b, k: jnp.sum(duals.product(name, a, b, k)), argnums=(0, 1, 2))(
+            *padded
+        )
+    ]
 
 
 def derivative(f, at):
@@ -64,7 +81,8 @@ def derivative(f, at):
 
 
 def accuracy(name):
-    """What a value may be off relative to its own size: a few roundings of a closed form, the stated 1e-12 of quadrature."""
+    """What a value may be off relative to its own size: a few roundings of a closed form, the
+    stated 1e-12 of quadrature."""
     return 1e-12 if name in reference.ON_FILE else 2e-14
 
 
@@ -72,7 +90,8 @@ def accuracy(name):
 @every
 def test_products_and_slopes_are_those_of_fifty_digits(name, kind):
     (a, b, k), (product, slope) = exactly(name, kind)
-    # 1e-10 is the promise at generic points: the worst conditioned one here, correlation -0.99 of a rectifier, loses about three digits.
+    # 1e-10 is the promise at generic points: the worst conditioned one here, correlation -0.99 of a
+    # rectifier, loses about three digits.
     np.testing.assert_allclose(found(name, a, b, k), [product, slope], rtol=1e-10, atol=0)
 
 
@@ -80,7 +99,8 @@ def test_products_and_slopes_are_those_of_fifty_digits(name, kind):
 def test_means_are_those_of_fifty_digits(name):
     a = np.array([1e-4, 0.05, 0.7, 1.9, 4.0, 20.0])
     said = [float(reference.mean(name, variance)) for variance in a]
-    # The mean of an odd function is 0 up to the rounding of a sum of terms as large as the variances' powers.
+    # The mean of an odd function is 0 up to the rounding of a sum of terms as large as the
+    # variances' powers.
     np.testing.assert_allclose(means(name, a), said, rtol=1e-10, atol=1e-15)
 
 
@@ -91,7 +111,8 @@ def test_two_equal_or_opposite_variables_are_no_edge(name, variances):
     a = np.array(variances * 2)
     k = a * np.repeat([1, -1], count)
     product, slope = np.array([exact(name, v, v, c) for v, c in zip(a.tolist(), k.tolist())]).T
-    # Odd and even functions add up exactly to +-1 here, rectifiers cancel to 0 at -1: so relative to the value at correlation 1.
+    # Odd and even functions add up exactly to +-1 here, rectifiers cancel to 0 at -1: so relative
+    # to the value at correlation 1.
     tolerance = accuracy(name) if name in reference.ON_FILE else 1e-14
     for value, exact_value in zip(found(name, a, a, k), (product, slope)):
         assert np.all(np.abs(value - exact_value) <= tolerance * np.tile(exact_value[:count], 2))
@@ -101,8 +122,11 @@ def test_two_equal_or_opposite_variables_are_no_edge(name, variances):
 def test_next_to_coincidence_products_keep_their_digits(name):
     (a, b, k), (product, _) = exactly(name, "near")
     size = np.sqrt([exact(name, v, v, v)[0] * exact(name, w, w, w)[0] for v, w in zip(a, b)])
-    # d product/dk = slope is bounded, so that a rounding of k or of ab - k^2 moves the product by a rounding.
-    assert np.all(np.abs(found(name, a, b, k)[0] - product) <= max(3e-14, 2 * accuracy(name)) * size)
+    # d product/dk = slope is bounded, so that a rounding of k or of ab - k^2 moves the product by a
+    # rounding.
+    assert np.all(
+        np.abs(found(name, a, b, k)[0] - product) <= max(3e-14, 2 * accuracy(name)) * size
+    )
 
 
 @every
@@ -111,8 +135,8 @@ def test_next_to_coincidence_slopes_keep_the_digits_that_the_angle_has(name):
     steep = np.sqrt([exact(name, v, v, v)[1] * exact(name, w, w, w)[1] for v, w in zip(a, b)])
     allowed = max(1e-13, 2 * accuracy(name)) * steep
     if "relu" in name or name == "selu":
-        # The slope is linear in the angle theta, and dtheta = dk/sqrt(ab - k^2): k and ab known to a rounding or two leave
-        # 4 eps sqrt(ab)/(2 pi sqrt(ab - k^2)), 1e-11 here.
+        # The slope is linear in the angle theta, and dtheta = dk/sqrt(ab - k^2): k and ab known to
+        # a rounding or two leave 4 eps sqrt(ab)/(2 pi sqrt(ab - k^2)), 1e-11 here.
         allowed = allowed + 4 * EPS * np.sqrt(a * b) / (2 * np.pi * np.sqrt(a * b * 2e-10))
     assert np.all(np.abs(found(name, a, b, k)[1] - slope) <= allowed)
 
@@ -121,14 +145,18 @@ def test_next_to_coincidence_slopes_keep_the_digits_that_the_angle_has(name):
 def test_neither_variable_comes_first(name):
     (a, b, k), _ = exactly(name, "generic")
     for there, back in zip(found(name, a, b, k), found(name, b, a, k)):
-        np.testing.assert_allclose(there, back, rtol=1e-11, atol=0)  # ten times the stated accuracy of quadrature, for cancellation at correlation -0.99
+        np.testing.assert_allclose(
+            there, back, rtol=1e-11, atol=0
+        )  # ten times the stated accuracy of quadrature, for cancellation at correlation -0.99
 
 
 @every
 def test_correlations_stay_between_minus_one_and_one(name):
     a, b = np.array([1e-4, 0.7, 3.0, 6.0])[:, None], 1.3
     near = 1 - np.logspace(-16, -1, 16)
-    rho = np.concatenate([-near, near, np.linspace(-1, 1, 21), [1 + EPS, -1 - EPS]])  # a rounding beyond 1 happens to every Gram matrix
+    rho = np.concatenate(
+        [-near, near, np.linspace(-1, 1, 21), [1 + EPS, -1 - EPS]]
+    )  # a rounding beyond 1 happens to every Gram matrix
     k = rho * np.sqrt(a * b)
     for value, one, other in zip(found(name, a, b, k), found(name, a, a, a), found(name, b, b, b)):
         sizes = one * other
@@ -140,7 +168,9 @@ def test_correlations_stay_between_minus_one_and_one(name):
 def test_a_product_grows_with_the_covariance_as_the_slope_says(name):
     (a, b, k), (_, slope) = exactly(name, "generic")
     if name in reference.QUADRATURE:  # a series as long as the variances ask, where these are known
-        rise = jax.grad(lambda k: jnp.sum(duals.product(name, jnp.asarray(a), jnp.asarray(b), k)))(jnp.asarray(k))
+        rise = jax.grad(lambda k: jnp.sum(duals.product(name, jnp.asarray(a), jnp.asarray(b), k)))(
+            jnp.asarray(k)
+        )
     else:
         rise = gradients(name, a, b, k)[2]
     np.testing.assert_allclose(rise, slope, rtol=1e-10, atol=0)
@@ -152,7 +182,10 @@ def test_derivatives_are_finite_at_correlations_one_and_minus_one(name):
     k = a * np.array([1, 1, 1, -1, -1, -1])
     grads = gradients(name, a, a, k)
     assert all(np.all(np.isfinite(g)) for g in grads)
-    slope, steep = (np.array([exact(name, float(v), float(v), float(c))[1] for v, c in zip(a, s)]) for s in (k, a))
+    slope, steep = (
+        np.array([exact(name, float(v), float(v), float(c))[1] for v, c in zip(a, s)])
+        for s in (k, a)
+    )
     assert np.all(np.abs(np.asarray(grads[2]) - slope) <= 1e-10 * steep)
     # Along a = b = k the derivatives add up to that of E[s^2], a function of one variance.
     along = [float(derivative(lambda v: reference.product(name, v, v, v), float(v))) for v in a[:3]]
@@ -164,11 +197,21 @@ def test_duals_of_pieces_grow_with_variances_and_covariance_as_they_differ(name)
     one, point, step = duals.dual(name), np.array([1.3, 0.7, -0.4]), 1e-3
     shifts = [far * step * axis for axis in np.eye(3) for far in (-2, -1, 1, 2)]
     at = np.array([point, [0.7] * 3, *(point + shift for shift in shifts)]).T
-    (f00, f11), (f20, f02, f22, f31, f13), (square, rise) = jax.jit(lambda a, b, k: (one.values(a, b, k), one.rises(a, b, k), one.squares(a)))(*at)
-    for value, (along_a, along_b, along_k) in ((f00, (f20[0] / 2, f02[0] / 2, f11[0])), (f11, (f31[0] / 2, f13[0] / 2, f22[0]))):
+    (f00, f11), (f20, f02, f22, f31, f13), (square, rise) = jax.jit(
+        lambda a, b, k: (one.values(a, b, k), one.rises(a, b, k), one.squares(a))
+    )(*at)
+    for value, (along_a, along_b, along_k) in (
+        (f00, (f20[0] / 2, f02[0] / 2, f11[0])),
+        (f11, (f31[0] / 2, f13[0] / 2, f22[0])),
+    ):
         back2, back, ahead, ahead2 = np.asarray(value)[2:].reshape(3, 4).T
-        # central differences of fourth order: step^4 times fifth derivatives of order 10, and eps/step
-        np.testing.assert_allclose([along_a, along_b, along_k], (8 * (ahead - back) - (ahead2 - back2)) / (12 * step), atol=1e-10)
+        # central differences of fourth order: step^4 times fifth derivatives of order 10, and
+        # eps/step
+        np.testing.assert_allclose(
+            [along_a, along_b, along_k],
+            (8 * (ahead - back) - (ahead2 - back2)) / (12 * step),
+            atol=1e-10,
+        )
     # where the two are one: E s^2, and how it grows
     np.testing.assert_allclose([square[1], rise[1]], [f00[1], f11[1] + f20[1]], rtol=1e-13)
 
@@ -176,8 +219,13 @@ def test_duals_of_pieces_grow_with_variances_and_covariance_as_they_differ(name)
 @pytest.mark.parametrize("name", reference.PIECES)
 def test_the_numbers_on_file_are_those_of_the_plane(name):
     for point in reference.points()[:5]:
-        # between kinks Gauss-Legendre of 60 nodes is exact to round-off of sums of some thousand terms
-        np.testing.assert_allclose(reference.by_cells(name, *point), [float(v) for v in reference.kept("both", name, *point)], rtol=1e-11)
+        # between kinks Gauss-Legendre of 60 nodes is exact to round-off of sums of some thousand
+        # terms
+        np.testing.assert_allclose(
+            reference.by_cells(name, *point),
+            [float(v) for v in reference.kept("both", name, *point)],
+            rtol=1e-11,
+        )
 
 
 @pytest.mark.parametrize("name", reference.PIECES)
@@ -187,13 +235,18 @@ def test_derivatives_of_a_kernel_with_itself_are_those_of_one_variance(name):
     def diagonal(w):
         # variances and covariances as a kernel has them, which are not the same to the last bit
         k, a = w * (X @ X.T), w * (X * X).sum(axis=1)
-        return sum(jnp.sum(jnp.diag(part)) for part in duals.dual(name).pair(a[:, None], a[None, :], k))
+        return sum(
+            jnp.sum(jnp.diag(part)) for part in duals.dual(name).pair(a[:, None], a[None, :], k)
+        )
 
     one, a, step = duals.dual(name), 1.2 * (X * X).sum(axis=1), 1e-3
     at = np.concatenate([a * (1 + far * step) for far in (-2, -1, 1, 2)])
-    back2, back, ahead, ahead2 = np.asarray(jax.jit(one.values)(at, at, at)).sum(axis=0).reshape(4, 3)
+    back2, back, ahead, ahead2 = (
+        np.asarray(jax.jit(one.values)(at, at, at)).sum(axis=0).reshape(4, 3)
+    )
     expected = (8 * (ahead - back) - (ahead2 - back2)) / (12 * step) / 1.2
-    # differences of fourth order: step^4 times fifth derivatives; the root of what round-off leaves of the variance, 1e-7, is none of it
+    # differences of fourth order: step^4 times fifth derivatives; the root of what round-off leaves
+    # of the variance, 1e-7, is none of it
     assert float(jax.jit(jax.grad(diagonal))(1.2)) == pytest.approx(expected.sum(), rel=1e-9)
 
 
@@ -206,11 +259,18 @@ def test_signals_of_selu_keep_mean_zero_and_variance_one():
 @closed
 def test_a_product_grows_with_a_variance_as_fifty_digits_say(name):
     (a, b, k), _ = exactly(name, "generic")
-    expected = [float(derivative(lambda v, q=q, c=c: reference.product(name, v, q, c), p)) for p, q, c in zip(a, b, k)]
+    expected = [
+        float(derivative(lambda v, q=q, c=c: reference.product(name, v, q, c), p))
+        for p, q, c in zip(a, b, k)
+    ]
     np.testing.assert_allclose(gradients(name, a, b, k)[0], expected, rtol=1e-10, atol=1e-15)
 
 
-@pytest.mark.parametrize("covariance", [(0.0, 1.0, 0.0), (-1.0, 1.0, 0.0), (1.0, np.inf, 0.0), (1.0, 1.0, np.nan), (1.0, 1.0, 1.5)], ids=str)
+@pytest.mark.parametrize(
+    "covariance",
+    [(0.0, 1.0, 0.0), (-1.0, 1.0, 0.0), (1.0, np.inf, 0.0), (1.0, 1.0, np.nan), (1.0, 1.0, 1.5)],
+    ids=str,
+)
 def test_what_is_no_covariance_of_two_that_vary_is_refused(covariance):
     for name in ("relu", "tanh"):
         for dual in (duals.product, duals.slope):
@@ -241,7 +301,11 @@ def test_duals_broadcast_and_keep_float64():
 
 
 def test_an_unknown_activation_has_no_dual():
-    for call in (lambda: duals.product("tanhh", 1.0, 1.0, 0.5), lambda: duals.slope("tanhh", 1.0, 1.0, 0.5), lambda: duals.mean("tanhh", 1.0)):
+    for call in (
+        lambda: duals.product("tanhh", 1.0, 1.0, 0.5),
+        lambda: duals.slope("tanhh", 1.0, 1.0, 0.5),
+        lambda: duals.mean("tanhh", 1.0),
+    ):
         with pytest.raises(Refused, match=r"^.* needs .*, but got .*\. Did you mean .*tanh.*\?$"):
             call()
 
@@ -251,7 +315,9 @@ def test_the_closed_forms_of_the_reference_are_what_quadrature_finds(name):
     a, b, k = 1.3, 0.7, -0.4
     quadrature = reference.by_quadrants if "relu" in name else reference.by_quadrature
     for value, summed in zip(reference.both(name, a, b, k), quadrature(name, a, b, k, digits=8)):
-        assert abs(value - summed) < 1e-7 * abs(value)  # asked for 8 digits of sums with some cancellation
+        assert abs(value - summed) < 1e-7 * abs(
+            value
+        )  # asked for 8 digits of sums with some cancellation
     if "relu" not in name:
         assert abs(reference.by_quadrature(name, a, digits=10) - reference.mean(name, a)) < 1e-9
 
@@ -259,5 +325,9 @@ def test_the_closed_forms_of_the_reference_are_what_quadrature_finds(name):
 @pytest.mark.parametrize("name", reference.QUADRATURE)
 def test_the_numbers_on_file_are_found_anew(name):
     point = reference.points()[2]
-    for value, summed in zip(reference.kept("both", name, *point), reference.by_quadrature(name, *point, digits=10)):
-        assert abs(value - summed) < 1e-9 * abs(value)  # asked for 10 digits of sums with some cancellation
+    for value, summed in zip(
+        reference.kept("both", name, *point), reference.by_quadrature(name, *point, digits=10)
+    ):
+        assert abs(value - summed) < 1e-9 * abs(
+            value
+        )  # asked for 10 digits of sums with some cancellation

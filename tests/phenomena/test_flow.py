@@ -1,4 +1,5 @@
-"""Flow and descent: how fast one becomes the other; and every theory of the catalogue against the runs it speaks of."""
+"""Flow and descent: how fast one becomes the other; and every theory of the catalogue against
+the runs it speaks of."""
 
 import itertools
 
@@ -26,7 +27,10 @@ RATES = [0.08, 0.04, 0.02, 0.01]
 @pytest.fixture(scope="module")
 def network():
     return lm.Experiment(
-        Mlp(hidden=(3,), activation="tanh", bias=True), Gaussian(n=8, d=2, k=1, noise=0.3), GradientDescent(rate=0.05), lm.Clock(time=1.6, marks=3)
+        Mlp(hidden=(3,), activation="tanh", bias=True),
+        Gaussian(n=8, d=2, k=1, noise=0.3),
+        GradientDescent(rate=0.05),
+        lm.Clock(time=1.6, marks=3),
     )
 
 
@@ -44,11 +48,21 @@ def packed(params):
 
 
 def parts_of(tree):
-    return [np.asarray(tree[layer][name]) for layer in ("layer1", "layer2") for name in ("weight", "bias")]
+    return [
+        np.asarray(tree[layer][name])
+        for layer in ("layer1", "layer2")
+        for name in ("weight", "bias")
+    ]
 
 
-@pytest.mark.parametrize("theory, order, quantity", [(Flow(), 1, "loss"), (ModifiedFlow(), 2, "loss"), (ModifiedFlow(), 2, "layer1.weight")], ids=str)
-def test_descent_approaches_its_flow_at_the_order_the_theory_names(network, theory, order, quantity):
+@pytest.mark.parametrize(
+    "theory, order, quantity",
+    [(Flow(), 1, "loss"), (ModifiedFlow(), 2, "loss"), (ModifiedFlow(), 2, "layer1.weight")],
+    ids=str,
+)
+def test_descent_approaches_its_flow_at_the_order_the_theory_names(
+    network, theory, order, quantity
+):
     found = measured_order(network, theory, "rule.rate", RATES, quantity)
     assert theory.limits[0] == Limit("rule.rate", order)
     # the next order bends the line by about its value at the middle of the range
@@ -70,14 +84,27 @@ def test_the_flow_is_that_of_the_gradient_written_by_hand(network, scaling, fact
     cuts = np.cumsum([np.prod(shape, dtype=int) for shape in shapes])[:-1]
 
     def moving(t, flat):
-        return -packed(tanh_gradients([p.reshape(s) for p, s in zip(np.split(flat, cuts), shapes, strict=True)], X, Y, c))
+        return -packed(
+            tanh_gradients(
+                [p.reshape(s) for p, s in zip(np.split(flat, cuts), shapes, strict=True)], X, Y, c
+            )
+        )
 
-    end = scipy.integrate.solve_ivp(moving, (0, 1 / factor), packed(parts_of(start.params)), "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+    end = scipy.integrate.solve_ivp(
+        moving, (0, 1 / factor), packed(parts_of(start.params)), "DOP853", rtol=1e-12, atol=1e-14
+    ).y[:, -1]
     # the theory's own solver is at 1e-10 a step
-    np.testing.assert_allclose(packed(parts_of(integrated(start, np.array([0, 1 / factor]), 0.0)[-1])), end, rtol=0, atol=1e-9)
+    np.testing.assert_allclose(
+        packed(parts_of(integrated(start, np.array([0, 1 / factor]), 0.0)[-1])),
+        end,
+        rtol=0,
+        atol=1e-9,
+    )
 
 
-def test_one_step_of_descent_is_the_modified_flow_to_third_order_and_the_plain_flow_to_second(network):
+def test_one_step_of_descent_is_the_modified_flow_to_third_order_and_the_plain_flow_to_second(
+    network,
+):
     rates, off, off_plain = [0.4, 0.2, 0.1, 0.05], [], []
     start = lm.prepare(network)
     begin = parts_of(start.params)
@@ -85,7 +112,11 @@ def test_one_step_of_descent_is_the_modified_flow_to_third_order_and_the_plain_f
     for rate in rates:
         step = packed(begin) - rate * packed(slope)
         for modified, gaps in ((rate, off), (0.0, off_plain)):
-            gaps.append(np.linalg.norm(packed(parts_of(integrated(start, np.array([rate]), modified)[-1])) - step))
+            gaps.append(
+                np.linalg.norm(
+                    packed(parts_of(integrated(start, np.array([rate]), modified)[-1])) - step
+                )
+            )
     # the next order, over a range of 8
     assert fitted_order(rates, off).slope == pytest.approx(3, abs=0.1)
     assert fitted_order(rates, off_plain).slope == pytest.approx(2, abs=0.1)
@@ -96,11 +127,20 @@ def test_the_mean_over_all_orders_of_an_epoch_follows_the_flow_of_the_modified_l
     batches, begin = np.array([[0.9, 0.4], [-0.5, 1.2], [1.3, -0.8]]), np.array([0.7, -0.4])
 
     def loss(theta, batch):
-        return 0.5 * (jnp.tanh(theta[0] * theta[1]) * batch[0] + theta[1] - batch[1]) ** 2 + 0.1 * batch[0] * theta[0] ** 3
+        return (
+            0.5 * (jnp.tanh(theta[0] * theta[1]) * batch[0] + theta[1] - batch[1]) ** 2
+            + 0.1 * batch[0] * theta[0] ** 3
+        )
 
     slopes = jax.jit(jax.vmap(jax.grad(loss), (None, 0)))
     per_batch = jax.vmap(loss, (None, 0))
-    modified = jax.jit(jax.grad(lambda theta, rate: epoch_modified_loss(per_batch(theta, batches), jax.vmap(jax.grad(loss), (None, 0))(theta, batches), rate)))
+    modified = jax.jit(
+        jax.grad(
+            lambda theta, rate: epoch_modified_loss(
+                per_batch(theta, batches), jax.vmap(jax.grad(loss), (None, 0))(theta, batches), rate
+            )
+        )
+    )
     rates, off, off_plain = [0.02, 0.01, 0.005, 0.0025], [], []
     for rate in rates:
         ends = []
@@ -109,8 +149,13 @@ def test_the_mean_over_all_orders_of_an_epoch_follows_the_flow_of_the_modified_l
             for k in order:
                 theta = theta - rate * np.asarray(slopes(theta, batches))[k]
             ends.append(theta)
-        for velocity, gaps in ((lambda t, th, r=rate: -modified(th, r), off), (lambda t, th: -np.asarray(slopes(th, batches)).mean(0), off_plain)):
-            end = scipy.integrate.solve_ivp(velocity, (0, 3 * rate), begin, "DOP853", rtol=1e-12, atol=1e-14).y[:, -1]
+        for velocity, gaps in (
+            (lambda t, th, r=rate: -modified(th, r), off),
+            (lambda t, th: -np.asarray(slopes(th, batches)).mean(0), off_plain),
+        ):
+            end = scipy.integrate.solve_ivp(
+                velocity, (0, 3 * rate), begin, "DOP853", rtol=1e-12, atol=1e-14
+            ).y[:, -1]
             gaps.append(np.linalg.norm(end - np.mean(ends, 0)))
     # the next order, over a range of 8
     assert fitted_order(rates, off).slope == pytest.approx(3, abs=0.1)
@@ -120,7 +165,9 @@ def test_the_mean_over_all_orders_of_an_epoch_follows_the_flow_of_the_modified_l
 def test_one_batch_a_step_makes_the_modified_loss_of_an_epoch_that_of_descent():
     slope = np.array([[0.3, -1.2, 0.5]])
     # round-off
-    assert float(epoch_modified_loss(np.array([0.7]), slope, 0.1)) == pytest.approx(0.7 + 0.1 / 4 * np.sum(slope**2), rel=1e-14)
+    assert float(epoch_modified_loss(np.array([0.7]), slope, 0.1)) == pytest.approx(
+        0.7 + 0.1 / 4 * np.sum(slope**2), rel=1e-14
+    )
 
 
 # --- every theory
@@ -130,12 +177,19 @@ def test_one_batch_a_step_makes_the_modified_loss_of_an_epoch_that_of_descent():
 def test_every_theory_keeps_its_contracts(kind):
     checks = contracts.of_part(catalog.members("theories")[kind])
     assert len(checks) >= 6
-    assert not [(check.claim, check.measured, check.predicted, check.tolerance) for check in checks if not check.holds]
+    assert not [
+        (check.claim, check.measured, check.predicted, check.tolerance)
+        for check in checks
+        if not check.holds
+    ]
 
 
 def test_a_flow_that_is_too_stiff_to_be_solved_is_refused_and_ends_no_comparison():
-    """Sign flow at Adam's own eps: a hundred million times as fast near a zero of the gradient as far from it."""
-    stiff = lm.Experiment(Mlp(hidden=(2,)), Gaussian(n=6, d=2), Adam(rate=0.01), lm.Clock(steps=50, every=25))
+    """Sign flow at Adam's own eps: a hundred million times as fast near a zero of the gradient
+    as far from it."""
+    stiff = lm.Experiment(
+        Mlp(hidden=(2,)), Gaussian(n=6, d=2), Adam(rate=0.01), lm.Clock(steps=50, every=25)
+    )
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("learnmech.theories.flow.MOST", 2000)
         with pytest.raises(Refused, match="looks at its velocity"):

@@ -1,4 +1,5 @@
-"""Sample by sample: gradients of single samples and slopes of single outputs, against sums, single batches, differences and PyTorch."""
+"""Sample by sample: gradients of single samples and slopes of single outputs, against sums,
+single batches, differences and PyTorch."""
 
 import dataclasses
 
@@ -47,7 +48,9 @@ def test_gradients_of_samples_are_those_of_batches_of_one_and_their_mean_is_the_
 
 
 @pytest.mark.parametrize("scaling, whole", [("mean", np.mean), ("sum", np.sum)])
-def test_where_the_loss_is_a_sum_over_samples_their_sum_is_the_gradient_and_a_ridge_is_left_out(scaling, whole):
+def test_where_the_loss_is_a_sum_over_samples_their_sum_is_the_gradient_and_a_ridge_is_left_out(
+    scaling, whole
+):
     start = lm.prepare(dataclasses.replace(MLP, loss=losses.Squared(scaling=scaling, ridge=0.3)))
     system, params = start.system, start.params
     gradient = trees.subtract(system.value_and_gradient(params)[1], trees.scale(0.3, params))
@@ -60,54 +63,88 @@ def test_a_jacobian_is_that_by_differences_and_contracts_to_the_tangent_kernel(r
     state, system = record.at(4), record.course.start.system
     J, X = flat(record.jacobian(4)), system.train.X
     assert J["layer2.weight"].shape == (7, 2, 2, 4)
-    kernel = sum(np.einsum("ncp,mcp->nm", j.reshape(7, 2, -1), j.reshape(7, 2, -1)) for j in J.values()) / 2
+    kernel = (
+        sum(np.einsum("ncp,mcp->nm", j.reshape(7, 2, -1), j.reshape(7, 2, -1)) for j in J.values())
+        / 2
+    )
     np.testing.assert_allclose(kernel, system.tangent_kernel(state.params, X), rtol=1e-12)
     step = 1e-6
     for path, place in {"layer1.weight": (1, 2), "layer2.bias": (0,)}.items():
 
         def moved(by, path=path, place=place):
-            params = jax.tree_util.tree_map_with_path(lambda k, w: w.at[place].add(by) if trees.path_of(k) == path else w, state.params)
+            params = jax.tree_util.tree_map_with_path(
+                lambda k, w: w.at[place].add(by) if trees.path_of(k) == path else w, state.params
+            )
             return system.outputs(params, X + 0)
 
         slope = (moved(step) - moved(-step)) / (2 * step)
-        np.testing.assert_allclose(J[path][(slice(None), slice(None), *place)], slope, rtol=1e-8, atol=1e-9)
+        np.testing.assert_allclose(
+            J[path][(slice(None), slice(None), *place)], slope, rtol=1e-8, atol=1e-9
+        )
     elsewhere = flat(record.jacobian(4, np.asarray(X[2:4])))
     np.testing.assert_allclose(elsewhere["layer1.weight"], J["layer1.weight"][2:4], rtol=1e-13)
 
 
 def test_in_blocks_the_gradients_slopes_and_the_noise_are_the_same(record, monkeypatch):
     system, params = record.course.start.system, record.at(4).params
-    whole, slopes = flat(samplewise.sample_gradients(system, params)), flat(samplewise.jacobian(system, params))
+    whole, slopes = (
+        flat(samplewise.sample_gradients(system, params)),
+        flat(samplewise.jacobian(system, params)),
+    )
     size = sum(np.size(leaf) for leaf in jax.tree.leaves(params)) * 8
-    monkeypatch.setattr(samplewise, "BLOCK_BYTES", 6 * size)  # 6 of 7 samples at once, and of slopes and of the noise 3
-    assert samplewise.rows_at_once(system, params) == 6 and samplewise.rows_at_once(system, params, 2) == 3
+    monkeypatch.setattr(
+        samplewise, "BLOCK_BYTES", 6 * size
+    )  # 6 of 7 samples at once, and of slopes and of the noise 3
+    assert (
+        samplewise.rows_at_once(system, params) == 6
+        and samplewise.rows_at_once(system, params, 2) == 3
+    )
     for path, each in flat(samplewise.sample_gradients(system, params)).items():
         np.testing.assert_allclose(each, whole[path], rtol=1e-13, atol=1e-16)
     for path, each in flat(samplewise.jacobian(system, params)).items():
         np.testing.assert_allclose(each, slopes[path], rtol=1e-13, atol=1e-16)
-    again = record.read(instruments.GradientNoise(every=2), [4])  # another instrument, so that it is compiled anew
-    np.testing.assert_allclose(again["sample_gradient_norm"][0], record["sample_gradient_norm"][4], rtol=1e-13)
+    again = record.read(
+        instruments.GradientNoise(every=2), [4]
+    )  # another instrument, so that it is compiled anew
+    np.testing.assert_allclose(
+        again["sample_gradient_norm"][0], record["sample_gradient_norm"][4], rtol=1e-13
+    )
 
 
-def test_noise_is_the_scatter_of_the_gradients_and_a_batch_of_its_scale_scatters_as_much_as_the_gradient(record):
+def test_noise_is_the_scatter_of_the_gradients_and_a_batch_of_its_scale_scatters_as_much_as_the_gradient(
+    record,
+):
     for step in (0, 4):
-        rows = np.concatenate([each.reshape(7, -1) for each in flat(record.sample_gradients(step)).values()], axis=1)
-        np.testing.assert_allclose(record["sample_gradient_norm"][step], np.linalg.norm(rows, axis=1), rtol=1e-12)
+        rows = np.concatenate(
+            [each.reshape(7, -1) for each in flat(record.sample_gradients(step)).values()], axis=1
+        )
+        np.testing.assert_allclose(
+            record["sample_gradient_norm"][step], np.linalg.norm(rows, axis=1), rtol=1e-12
+        )
         spread = np.trace(np.cov(rows.T))
         np.testing.assert_allclose(record["gradient_noise"][step], spread, rtol=1e-12)
-        np.testing.assert_allclose(record["gradient_noise_scale"][step], spread / np.sum(rows.mean(0) ** 2), rtol=1e-12)
+        np.testing.assert_allclose(
+            record["gradient_noise_scale"][step], spread / np.sum(rows.mean(0) ** 2), rtol=1e-12
+        )
     draws = np.random.default_rng(0).integers(0, 7, (20_000, 3))
     variance = np.sum(np.var(rows[draws].mean(1), axis=0))
     said = 6 / 7 * float(record["gradient_noise"][4]) / 3
-    assert abs(variance / said - 1) < 0.03  # five standard errors of 20,000 draws, sqrt(2/20000) each
+    assert (
+        abs(variance / said - 1) < 0.03
+    )  # five standard errors of 20,000 draws, sqrt(2/20000) each
 
 
 def test_after_an_event_they_are_of_the_landscape_in_force():
-    forked = lm.run(dataclasses.replace(MLP, events=(interventions.Relabel(at=2, shuffle=3),)), ("loss",))
+    forked = lm.run(
+        dataclasses.replace(MLP, events=(interventions.Relabel(at=2, shuffle=3),)), ("loss",)
+    )
     stage = forked.course.systems[1]
     found = flat(forked.sample_gradients(3))
     whole = flat(stage.value_and_gradient(forked.at(3).params)[1])
-    assert all(np.allclose(found[path].mean(0), leaf, rtol=1e-11, atol=1e-14) for path, leaf in whole.items())
+    assert all(
+        np.allclose(found[path].mean(0), leaf, rtol=1e-11, atol=1e-14)
+        for path, leaf in whole.items()
+    )
 
 
 def test_weights_of_samples_and_single_precision_are_kept():
@@ -116,7 +153,9 @@ def test_weights_of_samples_and_single_precision_are_kept():
     params = trees.cast(params, np.float32)
     weight = np.zeros((7, 2), np.float32)
     weight[3] = 2
-    weighted = dataclasses.replace(system, train=dataclasses.replace(system.train, weight=jnp.asarray(weight)))
+    weighted = dataclasses.replace(
+        system, train=dataclasses.replace(system.train, weight=jnp.asarray(weight))
+    )
     bare, found = (flat(samplewise.sample_gradients(one, params)) for one in (system, weighted))
     for path, each in found.items():
         assert each.dtype == np.float32 and not each[[0, 1, 2, 4, 5, 6]].any()
@@ -124,7 +163,9 @@ def test_weights_of_samples_and_single_precision_are_kept():
 
 
 def test_what_has_no_gradient_of_its_own_or_is_asked_amiss_is_refused(record):
-    normed = lm.prepare(dataclasses.replace(MLP, architecture=architectures.Mlp(hidden=(4,), norm="batch")))
+    normed = lm.prepare(
+        dataclasses.replace(MLP, architecture=architectures.Mlp(hidden=(4,), norm="batch"))
+    )
     for ask in (samplewise.sample_gradients, samplewise.jacobian):
         with pytest.raises(Refused, match="treats samples one by one"):
             ask(normed.system, normed.params)
@@ -144,12 +185,18 @@ def test_gradients_and_slopes_are_those_of_pytorch(record):
     X, Y = (torch.tensor(np.asarray(part)) for part in (system.train.X, system.train.Y))
 
     def outputs(p, x):
-        return torch.tanh(x @ p["layer1.weight"].T + p["layer1.bias"]) @ p["layer2.weight"].T + p["layer2.bias"]
+        return (
+            torch.tanh(x @ p["layer1.weight"].T + p["layer1.bias"]) @ p["layer2.weight"].T
+            + p["layer2.bias"]
+        )
 
     def price(p, x, y):
         return 0.5 * ((outputs(p, x) - y) ** 2).sum()
 
-    theirs = func.vmap(func.grad(price), (None, 0, 0))(params, X, Y), func.vmap(func.jacrev(outputs), (None, 0))(params, X)
+    theirs = (
+        func.vmap(func.grad(price), (None, 0, 0))(params, X, Y),
+        func.vmap(func.jacrev(outputs), (None, 0))(params, X),
+    )
     for ours, said in zip((record.sample_gradients(4), record.jacobian(4)), theirs, strict=True):
         for path, each in flat(ours).items():
             np.testing.assert_allclose(each, said[path].numpy(), rtol=1e-11, atol=1e-13)

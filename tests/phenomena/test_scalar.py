@@ -1,4 +1,5 @@
-"""The scalar chain: closed forms against the weights themselves, integrated by scipy or by Taylor series in thirty digits."""
+"""The scalar chain: closed forms against the weights themselves, integrated by scipy or by
+Taylor series in thirty digits."""
 
 import functools
 
@@ -19,7 +20,15 @@ from learnmech.initial import Given
 from learnmech.losses import Squared
 from learnmech.rules import GradientFlow
 from learnmech.theories import ScalarChain
-from learnmech.theories.scalar import balanced_time, chain, infinite_depth_time, logistic, logistic_time, minimum_sharpness, two_layers
+from learnmech.theories.scalar import (
+    balanced_time,
+    chain,
+    infinite_depth_time,
+    logistic,
+    logistic_time,
+    minimum_sharpness,
+    two_layers,
+)
 
 many = settings(max_examples=60, deadline=None, derandomize=True, database=None)
 weight = st.floats(-2, 2).map(lambda w: round(w, 3))
@@ -33,7 +42,15 @@ def slope(w, s, a):
 
 def integrated(w0, s, a, times, floor=1e-15):
     """All weights (t, L) by DOP853 at the smallest relative tolerance it accepts."""
-    solved = scipy.integrate.solve_ivp(lambda t, w: -slope(w, s, a), (0, times[-1]), np.array(w0, float), "DOP853", times, rtol=3e-14, atol=floor)
+    solved = scipy.integrate.solve_ivp(
+        lambda t, w: -slope(w, s, a),
+        (0, times[-1]),
+        np.array(w0, float),
+        "DOP853",
+        times,
+        rtol=3e-14,
+        atol=floor,
+    )
     return solved.y.T
 
 
@@ -47,21 +64,31 @@ def in_thirty_digits(w0, s, a, times):
                 series = [[x] for x in w]
                 for n in range(order):
                     times_of = lambda p, q: [mp.fdot(p[: m + 1], q[m::-1]) for m in range(n + 1)]  # noqa: B023, E731
-                    rest = [functools.reduce(times_of, [x for j, x in enumerate(series) if j != i], [mp.mpf(1)] + [mp.mpf(0)] * n) for i in range(len(w))]
+                    rest = [
+                        functools.reduce(
+                            times_of,
+                            [x for j, x in enumerate(series) if j != i],
+                            [mp.mpf(1)] + [mp.mpf(0)] * n,
+                        )
+                        for i in range(len(w))
+                    ]
                     error = [-x for x in times_of(rest[0], series[0])]
                     error[0] += s
                     for i, x in enumerate(series):
                         x.append(a * times_of(rest[i], error)[n] / (n + 1))
                 # the last terms kept are below 1e-24
                 size = max(abs(x[-1]) for x in series)
-                step = min(end - now, (mp.mpf("1e-24") / size) ** (mp.mpf(1) / order) if size else end)
+                step = min(
+                    end - now, (mp.mpf("1e-24") / size) ** (mp.mpf(1) / order) if size else end
+                )
                 w, now = [mp.polyval(x[::-1], step) for x in series], now + step
             reached.append([float(x) for x in w])
     return np.array(reached)
 
 
 def until(s, a, w):
-    """Marks over six times the fastest rate at the saddle and at the start, so that an unstable direction amplifies round-off by e^12 at most."""
+    """Marks over six times the fastest rate at the saddle and at the start, so that an unstable
+    direction amplifies round-off by e^12 at most."""
     return np.linspace(0, 6 / (a * max(abs(s), np.square(w).max(), 0.1)), 6)
 
 
@@ -72,11 +99,27 @@ def until(s, a, w):
 @given(weight, weight, target, st.sampled_from([0.1, 1.0, 3.0]))
 def test_two_layers_from_any_start_move_as_their_weights_do(w1, w2, s, a):
     times = until(s, a, [w1, w2])
-    # the solver's 3e-14 a step, amplified by e^12 where the start is on the edge between the two signs
-    np.testing.assert_allclose(np.stack(two_layers(w1, w2, s, a, times), 1), integrated([w1, w2], s, a, times), rtol=1e-8, atol=1e-8)
+    # the solver's 3e-14 a step, amplified by e^12 where the start is on the edge between the two
+    # signs
+    np.testing.assert_allclose(
+        np.stack(two_layers(w1, w2, s, a, times), 1),
+        integrated([w1, w2], s, a, times),
+        rtol=1e-8,
+        atol=1e-8,
+    )
 
 
-EDGES = [(0, 0), (1, 0), (0, -1), (0.5, 0.5), (0.5, -0.5), (-0.5, -0.5), (1.5, 1.5), (2, 0.25), (-0.25, 2)]
+EDGES = [
+    (0, 0),
+    (1, 0),
+    (0, -1),
+    (0.5, 0.5),
+    (0.5, -0.5),
+    (-0.5, -0.5),
+    (1.5, 1.5),
+    (2, 0.25),
+    (-0.25, 2),
+]
 
 
 @pytest.mark.parametrize("s", [2.0, -2.0, 0.5, 0.0])
@@ -88,13 +131,18 @@ def test_two_layers_on_the_edges_between_cases_move_as_their_weights_do(w, s):
     np.testing.assert_allclose(said, integrated(w, s, 1.0, times), rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("w", [(1e-8, 5e-9), (1e-8, -5e-9), (1e-8, 0.0), (2e-9, -1e-8), (1e-5, 3e-6)], ids=str)
+@pytest.mark.parametrize(
+    "w", [(1e-8, 5e-9), (1e-8, -5e-9), (1e-8, 0.0), (2e-9, -1e-8), (1e-5, 3e-6)], ids=str
+)
 @pytest.mark.parametrize("s", [2.0, -2.0])
 def test_two_layers_leave_the_saddle_from_a_small_start_along_the_sum_of_their_weights(w, s):
     times = np.array([0, 1, 5, 9, 10, 12, 20.0])
     said = np.stack(two_layers(*w, s, 1.0, times), 1)
-    # a relative error at the start stays through the linear phase: the solver's 3e-14 a step over some 1000 steps
-    np.testing.assert_allclose(said, integrated(w, s, 1.0, times, floor=1e-24), rtol=1e-9, atol=1e-15)
+    # a relative error at the start stays through the linear phase: the solver's 3e-14 a step over
+    # some 1000 steps
+    np.testing.assert_allclose(
+        said, integrated(w, s, 1.0, times, floor=1e-24), rtol=1e-9, atol=1e-15
+    )
 
 
 @pytest.mark.parametrize("gap", [1e-3, 1e-6, 1e-9, 1e-12])
@@ -113,13 +161,17 @@ def test_two_balanced_layers_grow_on_a_logistic_curve_of_rate_2_s_a():
     np.testing.assert_allclose(logistic(u0, s, 2 * s * a, times), seen, rtol=1e-10)
     for share in (0.1, 0.5, 0.99):
         at = logistic_time(u0, s, 2 * s * a, share)
-        assert integrated([0.1, 0.1], s, a, np.array([0, at]))[-1].prod() == pytest.approx(share * s, rel=1e-10)
+        assert integrated([0.1, 0.1], s, a, np.array([0, at]))[-1].prod() == pytest.approx(
+            share * s, rel=1e-10
+        )
 
 
 def test_both_references_agree_on_four_layers():
     w, times = (0.5, -0.4, 0.8, 1.1), np.array([0, 2.0])
     # the solver's 3e-14 a step, with room
-    np.testing.assert_allclose(integrated(w, 1.0, 1.0, times), in_thirty_digits(w, 1.0, 1.0, times), rtol=1e-11)
+    np.testing.assert_allclose(
+        integrated(w, 1.0, 1.0, times), in_thirty_digits(w, 1.0, 1.0, times), rtol=1e-11
+    )
 
 
 def test_a_lazy_start_learns_exponentially_at_rate_a_k():
@@ -139,7 +191,9 @@ def test_a_chain_of_any_depth_from_any_start_moves_as_its_weights_do(w, s, a):
     rate = a * max(1.0, max(map(abs, w))) ** (2 * len(w) - 2) * max(1.0, abs(s))
     times = np.linspace(0, 4 / rate, 5)
     # the solver's tolerance of 1e-12 a step, amplified by e^8 or so where a weight leaves zero
-    np.testing.assert_allclose(chain(np.array(w), s, a, times), integrated(w, s, a, times), rtol=1e-8, atol=1e-8)
+    np.testing.assert_allclose(
+        chain(np.array(w), s, a, times), integrated(w, s, a, times), rtol=1e-8, atol=1e-8
+    )
 
 
 DEEP = [
@@ -163,23 +217,49 @@ def test_a_deep_chain_of_equal_small_or_vanishing_weights_moves_as_its_weights_d
     np.testing.assert_allclose(said, seen, rtol=1e-9, atol=1e-18)
 
 
-@pytest.mark.parametrize("scaling, c", [("half-mean", 1 / 12), ("mean", 1 / 6), ("half-sum", 1 / 2), ("sum", 1.0)])
+@pytest.mark.parametrize(
+    "scaling, c", [("half-mean", 1 / 12), ("mean", 1 / 6), ("half-sum", 1 / 2), ("sum", 1.0)]
+)
 @pytest.mark.parametrize("w0", [(0.4,), (0.5, -0.1), (0.4, 0.6, -0.5)], ids=str)
-def test_the_chain_of_a_data_set_moves_as_its_weights_do_in_every_scaling_of_the_loss(w0, scaling, c):
+def test_the_chain_of_a_data_set_moves_as_its_weights_do_in_every_scaling_of_the_loss(
+    w0, scaling, c
+):
     rng = np.random.default_rng(0)
     x = rng.standard_normal(6)
     y = 1.3 * x + 0.2 * rng.standard_normal(6)
     span = 2 / (2 * c * x @ x)
-    parts = DeepLinear(hidden=(1,) * (len(w0) - 1)), Gaussian(n=6, d=1), GradientFlow(), lm.Clock(time=span, marks=5), Given(np.array(w0))
-    said = ScalarChain().predict(lm.prepare(lm.Experiment(*parts, Squared(scaling=scaling)), Drawn(View(x[:, None], y[:, None]))))
+    parts = (
+        DeepLinear(hidden=(1,) * (len(w0) - 1)),
+        Gaussian(n=6, d=1),
+        GradientFlow(),
+        lm.Clock(time=span, marks=5),
+        Given(np.array(w0)),
+    )
+    said = ScalarChain().predict(
+        lm.prepare(
+            lm.Experiment(*parts, Squared(scaling=scaling)), Drawn(View(x[:, None], y[:, None]))
+        )
+    )
 
     def moving(t, w):
-        return [-2 * c * np.sum((np.prod(w) * x - y) * x) * np.prod(np.delete(w, i)) for i in range(len(w))]
+        return [
+            -2 * c * np.sum((np.prod(w) * x - y) * x) * np.prod(np.delete(w, i))
+            for i in range(len(w))
+        ]
 
-    w = scipy.integrate.solve_ivp(moving, (0, span), w0, "DOP853", np.linspace(0, span, 5), rtol=1e-12, atol=1e-14).y.T
+    w = scipy.integrate.solve_ivp(
+        moving, (0, span), w0, "DOP853", np.linspace(0, span, 5), rtol=1e-12, atol=1e-14
+    ).y.T
     # the solver's tolerance
-    np.testing.assert_allclose(np.stack([said[f"layer{i + 1}.weight"].values[:, 0, 0] for i in range(len(w0))], 1), w, rtol=1e-9, atol=1e-11)
-    np.testing.assert_allclose(said["loss"], [c * np.sum((u * x - y) ** 2) for u in w.prod(1)], rtol=1e-9)
+    np.testing.assert_allclose(
+        np.stack([said[f"layer{i + 1}.weight"].values[:, 0, 0] for i in range(len(w0))], 1),
+        w,
+        rtol=1e-9,
+        atol=1e-11,
+    )
+    np.testing.assert_allclose(
+        said["loss"], [c * np.sum((u * x - y) ** 2) for u in w.prod(1)], rtol=1e-9
+    )
 
 
 # --- times
@@ -219,9 +299,16 @@ def test_the_sharpness_of_a_minimum_is_the_top_of_its_numerical_hessian(depth):
     rng, s, a, step = np.random.default_rng(depth), -1.7, 0.6, 1e-5
     w = rng.uniform(0.5, 1.5, depth)
     w[0] *= s / w.prod()
-    hessian = np.array([(slope(w + step * e, s, a) - slope(w - step * e, s, a)) / (2 * step) for e in np.eye(depth)])
+    hessian = np.array(
+        [
+            (slope(w + step * e, s, a) - slope(w - step * e, s, a)) / (2 * step)
+            for e in np.eye(depth)
+        ]
+    )
     # central differences: step^2 times third derivatives, and round-off over the step
-    assert minimum_sharpness(w, s, a) == pytest.approx(np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1], rel=1e-8)
+    assert minimum_sharpness(w, s, a) == pytest.approx(
+        np.linalg.eigvalsh((hessian + hessian.T) / 2)[-1], rel=1e-8
+    )
 
 
 @pytest.mark.parametrize("depth", [2, 3, 5])

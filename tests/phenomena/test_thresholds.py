@@ -1,4 +1,5 @@
-"""Thresholds: where each rule's steps begin to grow, against steps by hand, against runs, and against the ends of two toys."""
+"""Thresholds: where each rule's steps begin to grow, against steps by hand, against runs, and
+against the ends of two toys."""
 
 import dataclasses
 
@@ -17,7 +18,12 @@ from learnmech.theories.regression import ridge_solution
 from learnmech.theories.scalar import minimum_sharpness, two_layers
 from learnmech.theories.stability import affine_steps, growth, threshold
 
-LINE = lm.Experiment(architectures.DeepLinear(), data.Gaussian(n=12, d=3, k=2, noise=0.3), rules.GradientDescent(), lm.Clock(steps=40, every=1))
+LINE = lm.Experiment(
+    architectures.DeepLinear(),
+    data.Gaussian(n=12, d=3, k=2, noise=0.3),
+    rules.GradientDescent(),
+    lm.Clock(steps=40, every=1),
+)
 START = lm.prepare(LINE)
 X, Y = np.asarray(START.data.train.X), np.asarray(START.data.train.Y)
 H, W_0 = X.T @ X / 12, np.asarray(START.params["layer1"]["weight"])
@@ -28,7 +34,11 @@ LINEAR = [
     rules.GradientDescent(),
     rules.SGD(),
     rules.Langevin(),
-    *(kind(momentum=b) for kind in (rules.HeavyBall, rules.Nesterov, rules.MovingAverage) for b in MOMENTA),
+    *(
+        kind(momentum=b)
+        for kind in (rules.HeavyBall, rules.Nesterov, rules.MovingAverage)
+        for b in MOMENTA
+    ),
 ]
 ADAPTIVE = [rules.RMSProp(), *(kind(b1=b) for kind in (rules.Adam, rules.AdamW) for b in MOMENTA)]
 
@@ -38,7 +48,10 @@ def at(rule, **knobs):
 
 
 def ran(rule, clock=None):
-    return lm.run(dataclasses.replace(LINE, rule=rule, clock=clock or LINE.clock), (instruments.EndToEnd(), instruments.Loss()))
+    return lm.run(
+        dataclasses.replace(LINE, rule=rule, clock=clock or LINE.clock),
+        (instruments.EndToEnd(), instruments.Loss()),
+    )
 
 
 def by_hand(rule, steps):
@@ -62,7 +75,8 @@ REMEMBERING = [
 
 
 def critical(rule):
-    """The rate at which the sharpest direction is at the rule's threshold; decay moves it, and what is coupled bends that direction too."""
+    """The rate at which the sharpest direction is at the rule's threshold; decay moves it, and
+    what is coupled bends that direction too."""
     bent = TOP + (float(rule.decay or 0.0) if rule.coupled else 0.0)
     return optimize.brentq(lambda rate: threshold(at(rule, rate=rate)) - bent, 1e-3, 20, xtol=1e-14)
 
@@ -108,11 +122,20 @@ def test_above_its_threshold_the_loss_grows_by_the_squared_radius_of_a_step(move
     assert said > 1 and (loss[4] / loss[3]) ** (1 / 200) == pytest.approx(said, rel=1e-9)
 
 
-@pytest.mark.parametrize("rule, near", [(rules.Adam(b1=0.9, eps=1e60), 1e-3), (rules.RMSProp(eps=1e60), 1e-2)], ids=["Adam", "RMSProp"])
-def test_adaptive_rules_grow_where_curvature_under_their_preconditioner_passes_the_threshold(rule, near):
+@pytest.mark.parametrize(
+    "rule, near",
+    [(rules.Adam(b1=0.9, eps=1e60), 1e-3), (rules.RMSProp(eps=1e60), 1e-2)],
+    ids=["Adam", "RMSProp"],
+)
+def test_adaptive_rules_grow_where_curvature_under_their_preconditioner_passes_the_threshold(
+    rule, near
+):
     # an eps far above all gradients holds the preconditioner fixed at 1/eps
     edge = 1e60 * threshold(at(rule, rate=1.0)) / TOP
-    below, above = (ran(at(rule, rate=share * edge), lm.Clock(steps=200, every=50))["loss"].values for share in (1 - near, 1 + near))
+    below, above = (
+        ran(at(rule, rate=share * edge), lm.Clock(steps=200, every=50))["loss"].values
+        for share in (1 - near, 1 + near)
+    )
     assert below[4] < below[3] and above[4] > above[3]
 
 
@@ -122,15 +145,22 @@ def test_at_its_threshold_every_rules_step_has_radius_one_and_it_is_the_rate_tha
             one = at(rule, rate=0.3, decay=decay, coupled=coupled)
             h = threshold(one) - (0.2 if coupled else 0.0)
             below, here, above = growth(one, h * np.array([0.99, 1.0, 1.01]))
-            # 2(1+b)/(1-b) is 398 at b = 0.99, times 1e-16, under the root of a nearly double eigenvalue
+            # 2(1+b)/(1-b) is 398 at b = 0.99, times 1e-16, under the root of a nearly double
+            # eigenvalue
             assert below < 1 < above and here == pytest.approx(1, abs=1e-10), one
         if rule in LINEAR:
             words, rate = rule.edge(7.0)
-            assert threshold(at(rule, rate=rate)) == pytest.approx(7.0, rel=1e-14) and "sharpness" in words
+            assert (
+                threshold(at(rule, rate=rate)) == pytest.approx(7.0, rel=1e-14)
+                and "sharpness" in words
+            )
 
 
 def test_adam_at_its_usual_momentum_is_stable_up_to_38_over_its_rate_and_rmsprop_up_to_2():
-    assert threshold(rules.Adam(rate=0.5)) == pytest.approx(76, rel=1e-14) and threshold(rules.RMSProp(rate=0.5)) == 4
+    assert (
+        threshold(rules.Adam(rate=0.5)) == pytest.approx(76, rel=1e-14)
+        and threshold(rules.RMSProp(rate=0.5)) == 4
+    )
     assert threshold(rules.AdamW(rate=0.5, decay=0.1)) == pytest.approx(19 * (4 - 0.1), rel=1e-14)
 
 
@@ -139,13 +169,20 @@ def test_rules_whose_steps_do_not_shrink_with_the_gradient_have_no_threshold_and
         assert threshold(rule) is None and rule.edge(1.0) is None
     W_inf = (np.linalg.pinv(X) @ Y).T
     for rate in (1e-2, 1e2):
-        late = ran(rules.SignDescent(rate=rate), lm.Clock(steps=1000, every=1))["end_to_end"].values[-10:]
-        # each weight within a few steps of the minimum, at any rate, and half a step away from it or more at every other step
+        late = ran(rules.SignDescent(rate=rate), lm.Clock(steps=1000, every=1))[
+            "end_to_end"
+        ].values[-10:]
+        # each weight within a few steps of the minimum, at any rate, and half a step away from it
+        # or more at every other step
         assert 0.5 * rate < np.abs(late - W_inf).max() < 5 * rate
 
 
 def test_regression_tells_descent_and_heavy_ball_alike():
-    for rule in (rules.GradientDescent(rate=0.3), rules.HeavyBall(rate=0.1, momentum=0.9), rules.HeavyBall(rate=2.5 / TOP, momentum=0.2)):
+    for rule in (
+        rules.GradientDescent(rate=0.3),
+        rules.HeavyBall(rate=0.1, momentum=0.9),
+        rules.HeavyBall(rate=2.5 / TOP, momentum=0.2),
+    ):
         start = lm.prepare(dataclasses.replace(LINE, rule=rule))
         ours, theirs = LinearRules().predict(start), Regression().predict(start)
         for name in ("end_to_end", "loss", "outputs"):
@@ -155,11 +192,21 @@ def test_regression_tells_descent_and_heavy_ball_alike():
 def test_decoupled_decay_of_heavy_ball_is_a_ridge_of_what_one_gradient_does_not_undo():
     rule = rules.HeavyBall(rate=0.1, momentum=0.8, decay=0.5)
     start = lm.prepare(dataclasses.replace(LINE, rule=rule, clock=lm.Clock(steps=3000, every=3000)))
-    np.testing.assert_allclose(LinearRules().predict(start)["end_to_end"][-1], ridge_solution(X, Y, 1 / 24, 0.5 * (1 - 0.8)), rtol=1e-11)
+    np.testing.assert_allclose(
+        LinearRules().predict(start)["end_to_end"][-1],
+        ridge_solution(X, Y, 1 / 24, 0.5 * (1 - 0.8)),
+        rtol=1e-11,
+    )
 
 
 def test_the_recursion_speaks_of_linear_rules_at_a_constant_rate_alone():
-    for rule in (rules.Adam(), rules.SGD(batch=3), rules.Nesterov(batch=3), rules.Nesterov(clip=1.0), rules.Nesterov(schedule=schedules.Cosine(steps=9))):
+    for rule in (
+        rules.Adam(),
+        rules.SGD(batch=3),
+        rules.Nesterov(batch=3),
+        rules.Nesterov(clip=1.0),
+        rules.Nesterov(schedule=schedules.Cosine(steps=9)),
+    ):
         start = lm.prepare(dataclasses.replace(LINE, rule=rule))
         assert [c.holds for c in LinearRules().conditions(start)].count(False) == 1
         with pytest.raises(Refused, match="the rule is linear"):
@@ -200,20 +247,34 @@ def test_two_scalars_end_about_as_far_below_their_edge_as_they_began_above():
 
 
 def test_flow_of_scalars_ends_at_the_sharpness_of_what_it_conserves():
-    given, flow = initial.Given(np.array([1.7, 1.7, 0.3, 0.3])), rules.GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8")
+    given, flow = (
+        initial.Given(np.array([1.7, 1.7, 0.3, 0.3])),
+        rules.GradientFlow(rtol=1e-10, atol=1e-12, solver="dopri8"),
+    )
     source = data.Gaussian(n=6, d=1, map=np.array([[1.5]]))
-    made = lm.Experiment(architectures.DeepLinear(hidden=(1, 1, 1)), source, flow, lm.Clock(time=60.0, marks=4), given)
+    made = lm.Experiment(
+        architectures.DeepLinear(hidden=(1, 1, 1)),
+        source,
+        flow,
+        lm.Clock(time=60.0, marks=4),
+        given,
+    )
     comparison = lm.compare(lm.run(made, (instruments.Sharpness(),)), EdgeToy(), 1e-7)
     assert comparison.verdict == "holds", comparison
     # of two: the closed form of the whole course, long after
     end = two_layers(1.7, 0.3, 1.0, 1.0, np.array([50.0]))
-    assert sharpness_at(1.7, 0.3, 2) == pytest.approx(minimum_sharpness(np.ravel(end), 1.0, 1.0), rel=1e-12)
+    assert sharpness_at(1.7, 0.3, 2) == pytest.approx(
+        minimum_sharpness(np.ravel(end), 1.0, 1.0), rel=1e-12
+    )
 
 
 def test_a_toy_says_nothing_of_two_scalars_under_descent_nor_from_below_the_edge():
     good = EdgeToy.example()
     turned = [("rule.rate", 0.05), ("rule.rate", 0.12), ("architecture.hidden", (1,))]
-    turned += [("initial.flat", np.array(w)) for w in ([4.0, 3.9, 0.4, 0.4], [4.0, 4.0, 0.5, 0.5], [4.0, 4.0, -0.4, -0.4])]
+    turned += [
+        ("initial.flat", np.array(w))
+        for w in ([4.0, 3.9, 0.4, 0.4], [4.0, 4.0, 0.5, 0.5], [4.0, 4.0, -0.4, -0.4])
+    ]
     for path, value in turned:
         changed = good.with_value(path, value)
         if path == "architecture.hidden":
@@ -230,16 +291,31 @@ def test_what_is_said_of_edges_keeps_the_contracts_of_theories(kind):
 
 def test_nothing_is_said_of_the_sharpness_of_a_run_that_does_not_come_to_its_edge():
     slow = EdgeOfStability.example().with_value("rule.rate", 0.02)
-    comparison = lm.compare(lm.run(slow, (instruments.Sharpness(), instruments.PreconditionedSharpness())), EdgeOfStability())
-    assert comparison.verdict == "outside domain" and [c.claim[:28] for c in comparison.conditions if not c.holds] == ["the sharpness has come to the"[:28]]
-    for rule in (rules.Lion(), rules.SGD(batch=4), rules.GradientDescent(decay=0.1, coupled=True), rules.Langevin()):
+    comparison = lm.compare(
+        lm.run(slow, (instruments.Sharpness(), instruments.PreconditionedSharpness())),
+        EdgeOfStability(),
+    )
+    assert comparison.verdict == "outside domain" and [
+        c.claim[:28] for c in comparison.conditions if not c.holds
+    ] == ["the sharpness has come to the"[:28]]
+    for rule in (
+        rules.Lion(),
+        rules.SGD(batch=4),
+        rules.GradientDescent(decay=0.1, coupled=True),
+        rules.Langevin(),
+    ):
         with pytest.raises(Refused, match="that has a threshold"):
             EdgeOfStability().predict(lm.prepare(slow.with_value("rule", rule)))
 
 
 def test_under_its_own_preconditioner_alone_a_rule_or_a_scaling_with_rates_of_its_own_comes_to_its_edge():
     network = architectures.Mlp(hidden=(8,), scaling=scalings.MeanField())
-    for rule, architecture in ((rules.RMSProp(rate=0.01), LINE.architecture), (rules.GradientDescent(rate=0.01), network)):
+    for rule, architecture in (
+        (rules.RMSProp(rate=0.01), LINE.architecture),
+        (rules.GradientDescent(rate=0.01), network),
+    ):
         start = lm.prepare(dataclasses.replace(LINE, rule=rule, architecture=architecture))
         said = EdgeOfStability().predict(start)
-        assert set(said.data_vars) == {"preconditioned_sharpness"} and float(said["preconditioned_sharpness"]) == pytest.approx(200, rel=1e-14)
+        assert set(said.data_vars) == {"preconditioned_sharpness"} and float(
+            said["preconditioned_sharpness"]
+        ) == pytest.approx(200, rel=1e-14)

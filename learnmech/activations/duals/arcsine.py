@@ -1,4 +1,5 @@
-"""The arcsine, as one polynomial that a compiler can spread over a processor's lanes, and the angle whose cosine is known by its distance to 1."""
+"""The arcsine, as one polynomial that a compiler can spread over a processor's lanes, and the
+angle whose cosine is known by its distance to 1."""
 
 import functools
 
@@ -28,7 +29,8 @@ def _over_root(x):
 
 
 def arcsine(x: A, cosine: A) -> A:
-    """asin x, given cosine = sqrt(1 - x^2): x P(x^2) up to 1/sqrt 2, pi/2 - cosine P(cosine^2) above. Several times faster than a library's."""
+    """asin x, given cosine = sqrt(1 - x^2): x P(x^2) up to 1/sqrt 2, pi/2 - cosine P(cosine^2)
+    above. Several times faster than a library's."""
     square, rest = x * x, cosine * cosine
     low = square <= rest
     value = _over_root(jnp.minimum(square, rest))
@@ -36,7 +38,8 @@ def arcsine(x: A, cosine: A) -> A:
 
 
 def angle(gap: A, rest: A) -> A:
-    """The angle whose cosine is c, from gap = 1 - c and rest = 1 + c, each as exact as it is known: 2 asin sqrt(gap/2), or pi minus that of the rest.
+    """The angle whose cosine is c, from gap = 1 - c and rest = 1 + c, each as exact as it is known:
+    2 asin sqrt(gap/2), or pi minus that of the rest.
 
     An arc cosine of c would lose half the digits near 0 and pi.
     """

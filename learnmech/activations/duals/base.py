@@ -20,7 +20,8 @@ A = Float[Array, "..."]
 
 
 class Quadrature:
-    """An activation without a closed form, of a name or any smooth function of one number, by Hermite series."""
+    """An activation without a closed form, of a name or any smooth function of one number, by
+    Hermite series."""
 
     def __init__(self, name: str | Callable):
         self.name, self.s = name, name if callable(name) else activation(name)
@@ -36,7 +37,8 @@ class Quadrature:
 
 @functools.cache
 def dual(name: str | Callable) -> Closed | Pieces | Rough | Quadrature:
-    """What the activation of that name, or a smooth function of one number, becomes at infinite width."""
+    """What the activation of that name, or a smooth function of one number, becomes at infinite
+    width."""
     if callable(name):
         return Quadrature(name)
     activation(name)
@@ -47,16 +49,25 @@ def dual(name: str | Callable) -> Closed | Pieces | Rough | Quadrature:
         return Monomial({"square": 2, "cube": 3}.get(base) or int(number))
     if base in ("elu", "selu"):
         return Exponential(*(SELU if base == "selu" else (1.0, 1.0)))
-    closed: dict[str, type[Closed | Pieces]] = {"linear": Linear, "erf": Erf, "gelu": Gelu, "sin": Sin, "cos": Cos, "hardtanh": Clipped}
+    closed: dict[str, type[Closed | Pieces]] = {
+        "linear": Linear,
+        "erf": Erf,
+        "gelu": Gelu,
+        "sin": Sin,
+        "cos": Cos,
+        "hardtanh": Clipped,
+    }
     return closed[base]() if base in closed else Quadrature(name)
 
 
 def product(name: str, a: A, b: A, k: A) -> A:
-    """E s(u)s(v) for (u, v) ~ N(0, [[a, k], [k, b]]); a, b > 0 and |k| <= sqrt(ab), shapes broadcast.
+    """E s(u)s(v) for (u, v) ~ N(0, [[a, k], [k, b]]); a, b > 0 and |k| <= sqrt(ab), shapes
+    broadcast.
 
-    What is made of pieces (elu, selu, hardtanh) is good to 1e-12. Hermite series are too, or refused;
-    traced, where nothing can be refused, up to variance 8 of tanh. The correlation of activations with
-    a kink at 0 (relu, selu) is known to round-off of k here; kernels carry that of relu more exactly.
+    What is made of pieces (elu, selu, hardtanh) is good to 1e-12. Hermite series are too, or
+    refused; traced, where nothing can be refused, up to variance 8 of tanh. The correlation of
+    activations with a kink at 0 (relu, selu) is known to round-off of k here; kernels carry that of
+    relu more exactly.
     """
     return _values(name, a, b, k)[0]
 
@@ -88,7 +99,9 @@ def _values(name, a, b, k):
     if not isinstance(one, Quadrature):
         return _in_closed_form(name, a, b, k)
     terms = hermite.enough(name, one.s, np.maximum(a, b)) if known else hermite.UNSEEN
-    a, b, k = (np if known and not isinstance(k, jax.core.Tracer) else jnp).broadcast_arrays(a, b, k)
+    a, b, k = (np if known and not isinstance(k, jax.core.Tracer) else jnp).broadcast_arrays(
+        a, b, k
+    )
     sides = hermite.matched(*(hermite.series(one.s, side.ravel(), terms) for side in (a, b)))
     return _of_series(*sides, a, b, k)
 
@@ -97,19 +110,36 @@ def _values(name, a, b, k):
 def _in_closed_form(name, a, b, k):
     one = dual(name)
     a, b, k = jnp.broadcast_arrays(a, b, k)
-    return one.pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2] if isinstance(one, Rough) else one.pair(a, b, k)
+    return (
+        one.pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2]
+        if isinstance(one, Rough)
+        else one.pair(a, b, k)
+    )
 
 
 @jax.jit
 def _of_series(here, there, a, b, k):
     size = jnp.sqrt(a * b).ravel()
-    return tuple(value.reshape(k.shape) for value in hermite.pair(here, there, k.ravel() / size, size, outer=False))
+    return tuple(
+        value.reshape(k.shape)
+        for value in hermite.pair(here, there, k.ravel() / size, size, outer=False)
+    )
 
 
 def _check(name, a, b, k):
     who = f"The dual of {name}"
     for variances in (a, b):
         if not (np.isfinite(variances).all() and (variances > 0).all()):
-            raise refused(who, "variances that are positive and finite", float(np.min(variances)), "Give a, b > 0")
+            raise refused(
+                who,
+                "variances that are positive and finite",
+                float(np.min(variances)),
+                "Give a, b > 0",
+            )
     if k is not None and not (np.abs(k) <= np.sqrt(a * b) * (1 + 1e-12)).all():
-        raise refused(who, "|k| <= sqrt(ab)", float(np.max(np.abs(k) / np.sqrt(a * b))), "Give covariances of a positive semidefinite pair")
+        raise refused(
+            who,
+            "|k| <= sqrt(ab)",
+            float(np.max(np.abs(k) / np.sqrt(a * b))),
+            "Give covariances of a positive semidefinite pair",
+        )

@@ -1,6 +1,7 @@
 """Closed forms: Gaussian expectations of activations and of products of two, where they have one.
 
-(u, v) ~ N(0, [[a, k], [k, b]]). Sources: Cho & Saul 2009 (relu), Williams 1997 (erf); the others by Gaussian integration by parts.
+(u, v) ~ N(0, [[a, k], [k, b]]). Sources: Cho & Saul 2009 (relu), Williams 1997 (erf); the others by
+Gaussian integration by parts.
 """
 
 import math
@@ -49,9 +50,11 @@ class Erf(Closed):
 
 
 class Gelu(Closed):
-    """s(z) = z Phi(z), with D = (1+a)(1+b) - k^2 and both = 1/4 + asin(k/sqrt((1+a)(1+b)))/(2 pi) = E Phi(u)Phi(v):
+    """s(z) = z Phi(z), with D = (1+a)(1+b) - k^2 and both = 1/4 + asin(k/sqrt((1+a)(1+b)))/(2 pi) =
+    E Phi(u)Phi(v):
 
-    k both + [ab + k^2 (1/(1+a) + 1/(1+b) - 1)]/(2 pi sqrt D) and both + k (1/(1+a) + 1/(1+b) + 1/D)/(2 pi sqrt D).
+    k both + [ab + k^2 (1/(1+a) + 1/(1+b) - 1)]/(2 pi sqrt D) and both + k (1/(1+a) + 1/(1+b) +
+    1/D)/(2 pi sqrt D).
     """
 
     def mean(self, a):
@@ -85,7 +88,8 @@ class Cos(Closed):
 
 
 def _waves(a, b, k):
-    """The odd and the even one, in exponents that are never positive; for small k by the power series of sinh, since the difference would cancel."""
+    """The odd and the even one, in exponents that are never positive; for small k by the power
+    series of sinh, since the difference would cancel."""
     above, below = jnp.exp(k - (a + b) / 2), jnp.exp(-k - (a + b) / 2)
     square, series = jnp.minimum(k * k, 0.25), 0.0
     for order in range(13, 0, -2):
@@ -95,13 +99,18 @@ def _waves(a, b, k):
 
 
 class Monomial(Closed):
-    """s(z) = z^p: sum over r = p, p-2, ... of C(p,r)^2 r! ((p-r-1)!!)^2 k^r (ab)^{(p-r)/2}, and p^2 times the same of p-1."""
+    """s(z) = z^p: sum over r = p, p-2, ... of C(p,r)^2 r! ((p-r-1)!!)^2 k^r (ab)^{(p-r)/2}, and
+    p^2 times the same of p-1."""
 
     def __init__(self, power: int):
         self.power = power
 
     def mean(self, a):
-        return jnp.zeros_like(a) if self.power % 2 else _odd_factorial(self.power - 1) * a ** (self.power // 2)
+        return (
+            jnp.zeros_like(a)
+            if self.power % 2
+            else _odd_factorial(self.power - 1) * a ** (self.power // 2)
+        )
 
     def pair(self, a, b, k):
         return _moments(self.power, a * b, k), self.power**2 * _moments(self.power - 1, a * b, k)
@@ -116,5 +125,13 @@ def _moments(p, ab, k):
     terms = range(p % 2, p + 1, 2)
     shared = jnp.broadcast_shapes(jnp.shape(ab), jnp.shape(k))
     return sum(
-        (math.comb(p, r) ** 2 * float(math.factorial(r)) * _odd_factorial(p - r - 1) ** 2 * k**r * ab ** ((p - r) // 2) for r in terms), jnp.zeros(shared)
+        (
+            math.comb(p, r) ** 2
+            * float(math.factorial(r))
+            * _odd_factorial(p - r - 1) ** 2
+            * k**r
+            * ab ** ((p - r) // 2)
+            for r in terms
+        ),
+        jnp.zeros(shared),
     )

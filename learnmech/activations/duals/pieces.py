@@ -1,8 +1,10 @@
-"""Activations in pieces: elu and selu, exponential below 0 and straight above, and hardtanh, straight and clipped.
+"""Activations in pieces: elu and selu, exponential below 0 and straight above, and hardtanh,
+straight and clipped.
 
-A kink makes a Hermite series fail, and the closed forms hold the distribution function of two normals,
-which has none. What is left of it is one integral, summed here at places that lie as densely around
-where the pieces meet as any correlation asks: to 1e-12 of the value, whatever the correlation.
+A kink makes a Hermite series fail, and the closed forms hold the distribution function of two
+normals, which has none. What is left of it is one integral, summed here at places that lie as
+densely around where the pieces meet as any correlation asks: to 1e-12 of the value, whatever the
+correlation.
 """
 
 import math
@@ -22,7 +24,8 @@ ROOT_2, ROOT_2PI = math.sqrt(2), math.sqrt(2 * math.pi)
 FAR, DEPTH = 4.0, 32
 # A variance that is left, of the whole, where it may be the round-off of a matrix product.
 ROUNDED = 1e-13
-# And the distance of a correlation to 1, where it may be that of an input and itself some layers on.
+# And the distance of a correlation to 1, where it may be that of an input and itself some layers
+# on.
 SAME = 4e-15
 
 
@@ -61,23 +64,29 @@ def both_ends() -> tuple[np.ndarray, np.ndarray]:
 
 
 def _over(nodes, integrand, like):
-    """sum over the nodes (x, weight) of weight * integrand(x), a tuple of arrays like `like`: one node at a time, so that no array is longer than the pairs."""
+    """sum over the nodes (x, weight) of weight * integrand(x), a tuple of arrays like `like`:
+    one node at a time, so that no array is longer than the pairs."""
 
     def one(sums, node):
         x, weight = node
-        return tuple(total + weight * value for total, value in zip(sums, integrand(x), strict=True)), None
+        return tuple(
+            total + weight * value for total, value in zip(sums, integrand(x), strict=True)
+        ), None
 
     shapes = jax.eval_shape(lambda: integrand(jnp.zeros(())))
-    return jax.lax.scan(one, tuple(jnp.zeros_like(like) for _ in shapes), tuple(map(jnp.asarray, nodes)))[0]
+    return jax.lax.scan(
+        one, tuple(jnp.zeros_like(like) for _ in shapes), tuple(map(jnp.asarray, nodes))
+    )[0]
 
 
 class Pieces:
-    """An activation in pieces. Subclasses give `values`, (E ss', E s's'), and how they grow, `rises`.
+    """An activation in pieces. Subclasses give `values`, (E ss', E s's'), and how they grow,
+    `rises`.
 
     With (u, v) ~ N(0, [[a, k], [k, b]]) and F_ij = E s^(i)(u) s^(j)(v): dF_ij = F_(i+1)(j+1) dk +
-    (F_(i+2)j da + F_i(j+2) db)/2. Parts of it grow without bound, as a kink's towards correlations of 1
-    and -1. Along what stays there they cancel, and are computed alike, so that they do; at the end they
-    are taken to be 0, as for relu.
+    (F_(i+2)j da + F_i(j+2) db)/2. Parts of it grow without bound, as a kink's towards correlations
+    of 1 and -1. Along what stays there they cancel, and are computed alike, so that they do; at the
+    end they are taken to be 0, as for relu.
     """
 
     def mean(self, a: A) -> A:
@@ -129,7 +138,8 @@ class Pieces:
 
 
 class _Given:
-    """What is expected of v once u is known to be `x` of its standard deviations, the normal of mean mu and standard deviation sigma that it then is."""
+    """What is expected of v once u is known to be `x` of its standard deviations, the normal of
+    mean mu and standard deviation sigma that it then is."""
 
     def __init__(self, x, a, b, k):
         square = jnp.maximum(b - k * k / jnp.where(a > 0, a, 1), 0)
@@ -153,7 +163,8 @@ class _Given:
 
     @property
     def decayed(self):
-        """E e^v 1_{v<0} = e^(mu + sigma^2/2) Phi(-z) = phi(r) Phi(-z)/phi(z), z = r + sigma: the second form where the factors of the first lose their size."""
+        """E e^v 1_{v<0} = e^(mu + sigma^2/2) Phi(-z) = phi(r) Phi(-z)/phi(z), z = r + sigma: the
+        second form where the factors of the first lose their size."""
         z = self.r + self.sigma
         far = z > FAR
         near = jnp.where(far, 0, z)
@@ -167,7 +178,8 @@ class _Given:
 
 
 def _mills(z):
-    """(1 - Phi(z))/phi(z) for z >= FAR, 1/(z + 1/(z + 2/(z + 3/(z + ...)))): with 32 terms to round-off."""
+    """(1 - Phi(z))/phi(z) for z >= FAR, 1/(z + 1/(z + 2/(z + 3/(z + ...)))): with 32 terms to
+    round-off."""
     rest = z
     for term in range(DEPTH, 0, -1):
         rest = z + term / rest
@@ -175,10 +187,11 @@ def _mills(z):
 
 
 class Exponential(Pieces):
-    """s(z) = scale z above 0, scale alpha (e^z - 1) below: scale times alpha elu + (1 - alpha) relu.
+    """s(z) = scale z above 0, scale alpha (e^z - 1) below: scale times alpha elu + (1 - alpha)
+    relu.
 
-    Of elu by elu, and of elu by relu, one variable is integrated over and the other known given it; of
-    relu by relu the closed form. So the kink of selu is in no integral.
+    Of elu by elu, and of elu by relu, one variable is integrated over and the other known given it;
+    of relu by relu the closed form. So the kink of selu is in no integral.
     """
 
     def __init__(self, scale: float, alpha: float):
@@ -193,7 +206,9 @@ class Exponential(Pieces):
         x, weight = half_line()
         u = jnp.expand_dims(jnp.sqrt(a), -1) * x
         s, slope = self.alpha * jnp.expm1(-u), self.alpha * jnp.exp(-u)
-        return self.scale**2 * ((u * u + s * s) @ weight), self.scale**2 * ((1 + slope * slope + s * slope) @ weight)
+        return self.scale**2 * ((u * u + s * s) @ weight), self.scale**2 * (
+            (1 + slope * slope + s * slope) @ weight
+        )
 
     def values(self, a, b, k):
         alpha, beta = self.alpha, 1 - self.alpha
@@ -202,8 +217,15 @@ class Exponential(Pieces):
             # by relu of u and elu of v: the other way round
             size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
             # what round-off leaves of a distance is none: its root would be 1e-8
-            apart, joint = (jnp.where(far - uneven <= SAME * size, uneven, far) for far in (a + b - 2 * k, a + b + 2 * k))
-            parts = zip(_sides(b, a, k, 0.0, alpha * beta), Rough(0.0).pair(a, b, apart, joint)[:2], strict=True)
+            apart, joint = (
+                jnp.where(far - uneven <= SAME * size, uneven, far)
+                for far in (a + b - 2 * k, a + b + 2 * k)
+            )
+            parts = zip(
+                _sides(b, a, k, 0.0, alpha * beta),
+                Rough(0.0).pair(a, b, apart, joint)[:2],
+                strict=True,
+            )
             (more, lines), (steeper, steps) = parts
             product, slope = product + more + beta**2 * lines, slope + steeper + beta**2 * steps
         return self.scale**2 * product, self.scale**2 * slope
@@ -216,18 +238,30 @@ class Exponential(Pieces):
             return (jnp.exp(-jnp.sqrt(a) * x) * _Given(-x, a, b, k).decayed,)
 
         (both,) = _over(half_line(), curved, k)
-        kinks = alpha * beta * (_density(0.0, a) * _Given(0.0, a, b, k).decayed + _density(0.0, b) * _Given(0.0, b, a, k).decayed)
+        kinks = (
+            alpha
+            * beta
+            * (
+                _density(0.0, a) * _Given(0.0, a, b, k).decayed
+                + _density(0.0, b) * _Given(0.0, b, a, k).decayed
+            )
+        )
         return f20, f02, self.scale**2 * (alpha**2 * both + kinks) + (one + two) / 2, f31, f13
 
     def _third(self, a, b, k):
-        """(F_20, F_31, what the kinks of both add to F_22), s''/scale = alpha e^u below 0 and 1 - alpha at 0."""
+        """(F_20, F_31, what the kinks of both add to F_22), s''/scale = alpha e^u below 0 and 1
+        - alpha at 0."""
         alpha, beta = self.alpha, 1 - self.alpha
 
         def expected(given):
-            return given.part + alpha * (given.decayed - below(-given.r)), given.positive + alpha * given.decayed
+            return given.part + alpha * (
+                given.decayed - below(-given.r)
+            ), given.positive + alpha * given.decayed
 
         def curved(x):
-            return tuple(jnp.exp(-jnp.sqrt(a) * x) * value for value in expected(_Given(-x, a, b, k)))
+            return tuple(
+                jnp.exp(-jnp.sqrt(a) * x) * value for value in expected(_Given(-x, a, b, k))
+            )
 
         product, slope = (alpha * value for value in _over(half_line(), curved, k))
         at, there = _Given(0.0, a, b, k), _density(0.0, a)
@@ -235,11 +269,16 @@ class Exponential(Pieces):
         kink = beta * at.over(1 / ROOT_2PI)
         bend = k / jnp.where(a > 0, a, 1) * (alpha * at.decayed + kink)
         turned = slope - alpha * there * steep - beta * there * bend
-        return self.scale**2 * (product + beta * there * s), self.scale**2 * turned, self.scale**2 * beta * there * kink
+        return (
+            self.scale**2 * (product + beta * there * s),
+            self.scale**2 * turned,
+            self.scale**2 * beta * there * kink,
+        )
 
 
 def _sides(a, b, k, alpha, beta):
-    """(E f(u)g(v), E f'(u)g'(v)) of f = elu and g = alpha^2 elu + alpha beta relu (alpha = 0: beta relu)."""
+    """(E f(u)g(v), E f'(u)g'(v)) of f = elu and g = alpha^2 elu + alpha beta relu (alpha = 0:
+    beta relu)."""
     curved, straight = (alpha * alpha, alpha * beta) if alpha else (0.0, beta)
 
     def at(x):
@@ -264,10 +303,12 @@ def _density(z, a):
 
 
 class Clipped(Pieces):
-    """hardtanh. With Q(c) = (x^2 - 2 x y c + y^2)/(2 (1 - c^2)), x = 1/sqrt a, y = 1/sqrt b and P(a) = P(|u| < 1):
+    """hardtanh. With Q(c) = (x^2 - 2 x y c + y^2)/(2 (1 - c^2)), x = 1/sqrt a, y = 1/sqrt b and
+    P(a) = P(|u| < 1):
 
-    E s's' = P(a) P(b) + (1/pi) times the integral of e^{-Q(sin t)} - e^{-Q(-sin t)} over t from 0 to asin(k/sqrt(ab)), and E ss' its integral over k
-    from 0, since the derivative of E s's' by k is the density of (u, v) at the four corners, with their signs.  Source: Plackett 1954.
+    E s's' = P(a) P(b) + (1/pi) times the integral of e^{-Q(sin t)} - e^{-Q(-sin t)} over t from 0
+    to asin(k/sqrt(ab)), and E ss' its integral over k from 0, since the derivative of E s's' by k
+    is the density of (u, v) at the four corners, with their signs.  Source: Plackett 1954.
     """
 
     def mean(self, a):
@@ -294,7 +335,11 @@ class Clipped(Pieces):
             far = jnp.where(cosine > 0, (x - y) / jnp.where(cosine > 0, cosine, 1), 0)
             near = jnp.exp(-far * far / 2 - x * y / (1 + sine))
             # cosine^2 may be smaller than any number; what is divided by it is then of no weight
-            density = -near * jnp.expm1(-2 * x * y * sine / jnp.maximum(cosine * cosine, LEAST**2)) / jnp.pi
+            density = (
+                -near
+                * jnp.expm1(-2 * x * y * sine / jnp.maximum(cosine * cosine, LEAST**2))
+                / jnp.pi
+            )
             rise = 2 * jnp.sin(back / 2) * jnp.sin(begun + back / 2)
             return density * end * rise, density * end
 
@@ -307,13 +352,20 @@ class Clipped(Pieces):
         return f20, f02, (one + two) / 2, f31, f13
 
     def _third(self, a, b, k):
-        """(F_20, F_31, F_22: the density of both at the corners, with their signs), s'' = 1 at -1 and -1 at 1."""
+        """(F_20, F_31, F_22: the density of both at the corners, with their signs), s'' = 1 at
+        -1 and -1 at 1."""
         given = _Given(1 / jnp.sqrt(jnp.maximum(a, LEAST**2)), a, b, k)
-        # no finer than round-off has mu: where u and v are one it must be found on the corner itself
+        # no finer than round-off has mu: where u and v are one it must be found on the corner
+        # itself
         sigma = jnp.maximum(given.sigma, jnp.sqrt(ROUNDED * b))
         low, high = ((end - given.mu) / sigma for end in (-1, 1))
         inside = jnp.where(high < 0, below(high) - below(low), below(-low) - below(-high))
-        s = given.mu * inside + given.sigma * (normal(low) - normal(high)) + below(-high) - below(low)
+        s = (
+            given.mu * inside
+            + given.sigma * (normal(low) - normal(high))
+            + below(-high)
+            - below(low)
+        )
         flank, there = given.over(normal(low) - normal(high)), 2 * _density(1.0, a)
         a = jnp.where(a > 0, a, 1)
         return -there * s, -there * (inside / a - k / a * flank), -there * flank

@@ -1,6 +1,8 @@
-"""Rough activations: relu and its leaky kin, whose duals have a kink where two inputs are collinear.
+"""Rough activations: relu and its leaky kin, whose duals have a kink where two inputs are
+collinear.
 
-What is nearly collinear must be known by its distance, not by a correlation near 1, which keeps half the digits of an angle alone.
+What is nearly collinear must be known by its distance, not by a correlation near 1, which keeps
+half the digits of an angle alone.
 """
 
 import jax
@@ -30,15 +32,17 @@ def _turned_jvp(primals, tangents):
 
 
 def _within(x):
-    """x between 0 and 2, which round-off may leave; at the ends the derivative passes whole, where a clip would share it."""
+    """x between 0 and 2, which round-off may leave; at the ends the derivative passes whole,
+    where a clip would share it."""
     return jnp.where(x < 0, 0, jnp.where(x > 2, 2, x))
 
 
 class Rough:
     """s(z) = z above 0, slope z below.
 
-    With cos theta = k/sqrt(ab) and J = cos theta + (sin theta - theta cos theta)/pi:
-    E ss' = sqrt(ab) (slope cos theta + (1-slope)^2 J/2), E s's' = slope + (1-slope)^2 (pi - theta)/(2 pi).  Source: Cho & Saul 2009.
+    With cos theta = k/sqrt(ab) and J = cos theta + (sin theta - theta cos theta)/pi: E ss' =
+    sqrt(ab) (slope cos theta + (1-slope)^2 J/2), E s's' = slope + (1-slope)^2 (pi - theta)/(2 pi).
+    Source: Cho & Saul 2009.
     """
 
     def __init__(self, slope: float):
@@ -53,7 +57,8 @@ class Rough:
         return (1 + self.slope**2) / 2 * a
 
     def pair(self, a: A, b: A, apart: A, joint: A) -> tuple[A, A, A, A]:
-        """(E ss', E s's', E (s-s')^2, E (s+s')^2) from apart = E (u-v)^2 and joint = E (u+v)^2, in sums of positive terms."""
+        """(E ss', E s's', E (s-s')^2, E (s+s')^2) from apart = E (u-v)^2 and joint = E (u+v)^2,
+        in sums of positive terms."""
         size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
         there = size > 0
         scale = 2 * jnp.where(there, size, 1)

@@ -1,4 +1,5 @@
-"""Plain: comparisons, conditions and checks as data that JSON knows; whatever has their names and numbers."""
+"""Plain: comparisons, conditions and checks as data that JSON knows; whatever has their names
+and numbers."""
 
 import numpy as np
 
@@ -11,7 +12,8 @@ def value(one):
 def conditions(found) -> list[dict]:
     """Conditions as plain data."""
     return [
-        {"claim": c.claim, "value": value(c.value), "bound": value(c.bound), "holds": bool(c.holds)} | {"decided": bool(getattr(c, "decided", True))}
+        {"claim": c.claim, "value": value(c.value), "bound": value(c.bound), "holds": bool(c.holds)}
+        | {"decided": bool(getattr(c, "decided", True))}
         for c in found
     ]
 
@@ -28,10 +30,22 @@ def checks(found) -> list[dict]:
     """Checks as plain data."""
     plain = []
     for c in found:
-        numbers = {name: value(getattr(c, name)) for name in ("measured", "predicted", "error", "tolerance")}
+        numbers = {
+            name: value(getattr(c, name))
+            for name in ("measured", "predicted", "error", "tolerance")
+        }
         verdict = getattr(c, "verdict", "holds" if c.holds else "fails")
         words = {"verdict": verdict, "words": getattr(c, "words", verdict)}
-        plain.append({"claim": c.claim, **numbers, "bound": c.bound, "reason": c.reason, "holds": bool(c.holds), **words})
+        plain.append(
+            {
+                "claim": c.claim,
+                **numbers,
+                "bound": c.bound,
+                "reason": c.reason,
+                "holds": bool(c.holds),
+                **words,
+            }
+        )
     return plain
 
 
@@ -44,7 +58,9 @@ def theories(found) -> dict[str, dict]:
             "source": theory.source,
             "applies": all(c.holds for c in held),
             "predicts": list(theory.predicts),
-            "limits": [{"knob": one.knob, "order": one.order, "bound": one.bound} for one in theory.limits],
+            "limits": [
+                {"knob": one.knob, "order": one.order, "bound": one.bound} for one in theory.limits
+            ],
             "over_seeds": bool(theory.over_seeds),
             "conditions": conditions(held),
         }
@@ -53,10 +69,26 @@ def theories(found) -> dict[str, dict]:
 
 def difference(found) -> dict:
     """What two sides differ in, as plain data."""
-    groups = {name: [{"what": o.what, "one": o.one, "other": o.other} for o in getattr(found, name)] for name in DIFFERENT}
+    groups = {
+        name: [{"what": o.what, "one": o.one, "other": o.other} for o in getattr(found, name)]
+        for name in DIFFERENT
+    }
     names = ("quantity", "marks", "differ", "first", "largest", "relative", "words")
     numbers = [{name: value(getattr(one, name)) for name in names} for one in found.numbers]
-    return {"one": found.one, "other": found.other, "same": found.same, **groups, "numbers": numbers}
+    return {
+        "one": found.one,
+        "other": found.other,
+        "same": found.same,
+        **groups,
+        "numbers": numbers,
+    }
 
 
-DIFFERENT = {"knobs": "knob", "data": "data", "code": "own code", "made": "made by", "only": "seen by one", "notes": "note"}
+DIFFERENT = {
+    "knobs": "knob",
+    "data": "data",
+    "code": "own code",
+    "made": "made by",
+    "only": "seen by one",
+    "notes": "note",
+}

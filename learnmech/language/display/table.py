@@ -1,4 +1,5 @@
-"""The table: columns, rows and verdicts as a value, and how it looks as text, in a terminal and in HTML."""
+"""The table: columns, rows and verdicts as a value, and how it looks as text, in a terminal and
+in HTML."""
 
 import html
 import io
@@ -7,15 +8,19 @@ from typing import NamedTuple
 from learnmech.errors import plain
 
 NUMERIC = {
-    "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start", "end", "entries", "every",
-    "local slope", "marks", "strength", "at start", "at 10 %", "at half", "at 90 %", "rise", "plateau from", "to", "loss", "then 5 % in",
+    "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start",
+    "end", "entries", "every", "local slope", "marks", "strength", "at start", "at 10 %", "at half",
+    "at 90 %", "rise", "plateau from", "to", "loss", "then 5 % in",
     "first differs at", "largest difference", "relative",
 }  # fmt: skip
 KINDS = {
-    "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good", "same": "good", "equal to the bit": "good",
+    "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
+    "same": "good", "equal to the bit": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
-    "undecided": "open", "not reached": "open", "not reached within the clock": "open", "different": "open", "differs": "open",
-    "outside domain": "quiet", "does not apply": "quiet", "not run": "quiet", "not claimed": "quiet",
+    "undecided": "open", "not reached": "open", "not reached within the clock": "open",
+    "different": "open", "differs": "open",
+    "outside domain": "quiet", "does not apply": "quiet", "not run": "quiet",
+    "not claimed": "quiet",
 }  # fmt: skip
 SIGNS = {"good": "✓", "bad": "✗", "open": "?", "quiet": "○"}
 STYLES = {"good": "green", "bad": "bold red", "open": "yellow", "quiet": "dim"}
@@ -38,7 +43,8 @@ class Mark(NamedTuple):
 
 
 class Table(NamedTuple):
-    """Rows under columns, with a title, a verdict of the whole, a source and words below it. Cells are texts or marks."""
+    """Rows under columns, with a title, a verdict of the whole, a source and words below it.
+    Cells are texts or marks."""
 
     columns: tuple[str, ...]
     rows: tuple[tuple["str | Mark", ...], ...]
@@ -67,15 +73,25 @@ def printed(table: Table, console) -> None:
     from rich.table import Table as Grid
 
     def styled(cell):
-        return f"[{STYLES[cell.kind]}]{cell.word}[/]" if isinstance(cell, Mark) else escape(plain(cell))
+        return (
+            f"[{STYLES[cell.kind]}]{cell.word}[/]"
+            if isinstance(cell, Mark)
+            else escape(plain(cell))
+        )
 
     title = escape(plain(table.title)) + (f": {styled(table.verdict)}" if table.verdict else "")
     title += f"  [dim]{escape(plain(table.source))}[/]" if table.source else ""
     if table.rows:
-        grid = Grid(title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold")
+        grid = Grid(
+            title=title or None, box=box.SIMPLE_HEAD, title_justify="left", title_style="bold"
+        )
         for column in table.columns:
             # a verdict is one word, whatever the width
-            grid.add_column(escape(column), justify="right" if column in NUMERIC else "left", no_wrap=column == "")
+            grid.add_column(
+                escape(column),
+                justify="right" if column in NUMERIC else "left",
+                no_wrap=column == "",
+            )
         for row in table.rows:
             grid.add_row(*map(styled, row))
         console.print(grid)
@@ -91,7 +107,14 @@ def as_text(*tables: Table, width: int = WIDTH) -> str:
 
     out = io.StringIO()
     # in a notebook rich would display what it is to write here
-    console = Console(file=out, width=width, force_terminal=False, force_jupyter=False, color_system=None, highlight=False)
+    console = Console(
+        file=out,
+        width=width,
+        force_terminal=False,
+        force_jupyter=False,
+        color_system=None,
+        highlight=False,
+    )
     for table in tables:
         printed(table, console)
     return "\n".join(line.rstrip() for line in out.getvalue().splitlines()).strip("\n")
@@ -110,35 +133,62 @@ def _cell(kind: str, cell: "str | Mark") -> str:
     if isinstance(cell, Mark):
         return f"<td {kind}>{marked(cell)}</td>"
     # numbers stay on one line; words that stand in a column of numbers, as a bound may be, do not
-    return f"<td {kind.replace('number', 'number words') if len(cell) > LONG else kind}>{_safe(cell)}</td>"
+    kind = kind.replace("number", "number words") if len(cell) > LONG else kind
+    return f"<td {kind}>{_safe(cell)}</td>"
 
 
 def as_html(table: Table, heading: str = "") -> str:
     """A table in HTML; its colors are those of the style around it."""
     kinds = ['class="number"' if column in NUMERIC else "" for column in table.columns]
-    head = "".join(f"<th {kind}>{_safe(column)}</th>" for kind, column in zip(kinds, table.columns, strict=True))
+    head = "".join(
+        f"<th {kind}>{_safe(column)}</th>"
+        for kind, column in zip(kinds, table.columns, strict=True)
+    )
     body = "".join("<tr>" + "".join(map(_cell, kinds, row)) + "</tr>" for row in table.rows)
     verdict = f": {marked(table.verdict)}" if table.verdict else ""
-    title = f"<{heading or 'strong'}>{_safe(table.title)}{verdict}</{heading or 'strong'}>" if table.title else ""
+    title = (
+        f"<{heading or 'strong'}>{_safe(table.title)}{verdict}</{heading or 'strong'}>"
+        if table.title
+        else ""
+    )
     source = f'<p class="source">{_safe(table.source)}</p>' if table.source else ""
-    grid = f'<div class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>' if table.rows else ""
-    return title + source + grid + "".join(f'<p class="source">{_safe(line)}</p>' for line in table.below)
+    grid = (
+        "<div"
+        f' class="wide"><table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table></div>'
+        if table.rows
+        else ""
+    )
+    return (
+        title
+        + source
+        + grid
+        + "".join(f'<p class="source">{_safe(line)}</p>' for line in table.below)
+    )
 
 
-# Notebooks set their own text color, light or dark, and this keeps to it: lines and quiet words are shares of it.
+# Notebooks set their own text color, light or dark, and this keeps to it: lines and quiet words are
+# shares of it.
 NOTEBOOK = (
     """<style>
 .lm-box { color: inherit; font-size: 13px; line-height: 1.45; margin: .3em 0 .6em }
-.lm-box table { border-collapse: collapse; margin: .35em 0 .5em; background: transparent; color: inherit }
-.lm-box th, .lm-box td { text-align: left !important; padding: .16em 1.1em .16em 0 !important; vertical-align: top; background: transparent !important;
+.lm-box table { border-collapse: collapse; margin: .35em 0 .5em; background: transparent;
+  color: inherit }
+.lm-box th, .lm-box td { text-align: left !important; padding: .16em 1.1em .16em 0 !important;
+  vertical-align: top; background: transparent !important;
   color: inherit; border: 0 !important; max-width: 38em; white-space: normal !important }
 .lm-box th { font-weight: 600; border-bottom: 1px solid currentColor !important }
-.lm-box th.number, .lm-box td.number { text-align: right !important; white-space: nowrap !important; font-variant-numeric: tabular-nums }
+.lm-box th.number, .lm-box td.number { text-align: right !important;
+  white-space: nowrap !important; font-variant-numeric: tabular-nums }
 .lm-box td.words { white-space: normal !important }
-.lm-box p { margin: .15em 0 } .lm-box p.source { opacity: .72 } .lm-box .wide { overflow-x: auto } .lm-box svg, .lm-box img { max-width: 100%; height: auto }
-.lm-box pre { font-size: 12px; line-height: 1.4; background: transparent; color: inherit; overflow-x: auto }
+.lm-box p { margin: .15em 0 } .lm-box p.source { opacity: .72 } .lm-box .wide { overflow-x: auto }
+  .lm-box svg, .lm-box img { max-width: 100%; height: auto }
+.lm-box pre { font-size: 12px; line-height: 1.4; background: transparent; color: inherit;
+  overflow-x: auto }
 """
-    + "\n".join(f".lm-{kind} {{ color: {color}; font-weight: 600; white-space: nowrap }}" for kind, color in COLORS.items())
+    + "\n".join(
+        f".lm-{kind} {{ color: {color}; font-weight: 600; white-space: nowrap }}"
+        for kind, color in COLORS.items()
+    )
     + "\n</style>"
 )
 

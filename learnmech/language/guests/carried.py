@@ -1,4 +1,5 @@
-"""Carried: modules of the user's own from a copy of their source, which stand for themselves in a process that has others of their names."""
+"""Carried: modules of the user's own from a copy of their source, which stand for themselves in
+a process that has others of their names."""
 
 import builtins
 import contextlib
@@ -17,7 +18,8 @@ IMPORTING = threading.RLock()
 
 
 class Carried:
-    """Files {path: source} as modules. What is imported `within` it is theirs; so is what their functions import when they are called, long after."""
+    """Files {path: source} as modules. What is imported `within` it is theirs; so is what their
+    functions import when they are called, long after."""
 
     def __init__(self, files: dict[str, bytes], place: str = "parts"):
         self.files, self.place = files, place
@@ -29,11 +31,18 @@ class Carried:
     @classmethod
     def of(cls, folder: Path) -> "Carried":
         """The Python files below a folder."""
-        return cls({file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(folder.rglob("*.py"))}, str(folder))
+        return cls(
+            {
+                file.relative_to(folder).as_posix(): file.read_bytes()
+                for file in sorted(folder.rglob("*.py"))
+            },
+            str(folder),
+        )
 
     @contextlib.contextmanager
     def within(self) -> Iterator[None]:
-        """Within it, modules of these names are those of these files; the process's own of the same names come back after."""
+        """Within it, modules of these names are those of these files; the process's own of the
+        same names come back after."""
         with IMPORTING:
             if self._open:  # one of them imports another
                 yield
@@ -47,7 +56,11 @@ class Carried:
             finally:
                 self._open = False
                 sys.meta_path.remove(self)
-                found = {name: module for name in self.names if (module := sys.modules.pop(name, None)) is not None}
+                found = {
+                    name: module
+                    for name in self.names
+                    if (module := sys.modules.pop(name, None)) is not None
+                }
                 sys.modules.update(before)
                 self.modules |= found
                 _marked(found.values())
@@ -57,7 +70,8 @@ class Carried:
         stem = name.replace(".", "/")
         for file, package in ((f"{stem}/__init__.py", True), (f"{stem}.py", False)):
             if file in self.files:
-                loader: Any = self  # it finds and loads, without the base class that importlib's stubs ask for
+                # it finds and loads, without the base class that importlib's stubs ask for
+                loader: Any = self
                 spec = ModuleSpec(name, loader, origin=f"{self.place}/{file}", is_package=package)
                 spec.has_location = True
                 return spec
@@ -70,7 +84,12 @@ class Carried:
         """Run its source."""
         vars(module)["__builtins__"] = self.builtins
         origin = str(module.__spec__.origin if module.__spec__ else "")
-        exec(compile(self.files[origin.removeprefix(f"{self.place}/")], origin, "exec", dont_inherit=True), vars(module))
+        exec(
+            compile(
+                self.files[origin.removeprefix(f"{self.place}/")], origin, "exec", dont_inherit=True
+            ),
+            vars(module),
+        )
 
 
 class _Importer:
@@ -99,6 +118,10 @@ def _marked(modules: Iterable[ModuleType]) -> None:
     """A class of a copy is not what its name means in this process."""
     for module in modules:
         for one in list(vars(module).values()):
-            if isinstance(one, type) and issubclass(one, Part) and one.__module__ == module.__name__:
+            if (
+                isinstance(one, type)
+                and issubclass(one, Part)
+                and one.__module__ == module.__name__
+            ):
                 mine: Any = one  # a mark of one class, which parts as such do not have
                 mine.__summoned__ = True

@@ -1,8 +1,10 @@
-"""Guests: a user's own code, what of it an experiment runs, how its source travels and is found again.
+"""Guests: a user's own code, what of it an experiment runs, how its source travels and is found
+again.
 
-A class of the user's own counts by the digest of its bytecode, which comments do not move. It travels as source and never
-pickled by value, which loses the leaves of an Equinox module in silence: files as they are, and of a script or a notebook the
-statements that the class needs. Before anything is run, what travels is imported and held against the class at hand.
+A class of the user's own counts by the digest of its bytecode, which comments do not move. It
+travels as source and never pickled by value, which loses the leaves of an Equinox module in
+silence: files as they are, and of a script or a notebook the statements that the class needs.
+Before anything is run, what travels is imported and held against the class at hand.
 """
 
 import hashlib
@@ -25,7 +27,8 @@ FOLDER = "parts"
 
 
 class Guest(NamedTuple):
-    """A class of the user's own: its family and kind, its name, the digest of its code, the module that defines it."""
+    """A class of the user's own: its family and kind, its name, the digest of its code, the
+    module that defines it."""
 
     family: str
     kind: str
@@ -35,7 +38,8 @@ class Guest(NamedTuple):
 
 
 class Code(NamedTuple):
-    """The user's own code in an experiment, with the source of every file of it, {path: bytes}; `python` reads its bytecode."""
+    """The user's own code in an experiment, with the source of every file of it, {path: bytes};
+    `python` reads its bytecode."""
 
     guests: tuple[Guest, ...] = ()
     files: dict[str, bytes] = {}
@@ -44,8 +48,14 @@ class Code(NamedTuple):
     @property
     def told(self) -> dict:
         """As plain data for a record: every guest, and the sha256 of every file."""
-        files = {path: hashlib.sha256(held).hexdigest() for path, held in sorted(self.files.items())}
-        return {"python": self.python, "guests": [one._asdict() for one in self.guests], "files": files}
+        files = {
+            path: hashlib.sha256(held).hexdigest() for path, held in sorted(self.files.items())
+        }
+        return {
+            "python": self.python,
+            "guests": [one._asdict() for one in self.guests],
+            "files": files,
+        }
 
     def write(self, folder: Path) -> None:
         """Write its files into a folder."""
@@ -68,13 +78,22 @@ def own(classes: Classes) -> Classes:
 
 def digests_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> dict:
     """What `code_of` tells, without the source."""
-    mine = [Guest(family, kind, cls.__name__, code_digest(cls), "") for (family, kind), cls in sorted(own(classes).items())]
+    mine = [
+        Guest(family, kind, cls.__name__, code_digest(cls), "")
+        for (family, kind), cls in sorted(own(classes).items())
+    ]
     used = [(name, modules_named(module)) for name, module in models]
-    return Code((*mine, *(Guest("models", name, "", code_digest(found), "") for name, found in used if found))).told
+    return Code(
+        (
+            *mine,
+            *(Guest("models", name, "", code_digest(found), "") for name, found in used if found),
+        )
+    ).told
 
 
 def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> Code:
-    """The user's own code in these classes, and in `models` {name in the text: the module that makes it}.
+    """The user's own code in these classes, and in `models` {name in the text: the module that
+    makes it}.
 
     Refuses, before anything is run, a class whose source cannot be found again.
     """
@@ -90,7 +109,12 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
         held, used = sources_of(module), modules_named(module)
         sha = hashlib.sha256(held.files[f"{held.module}.py"]).hexdigest()
         if not sha.startswith(name):
-            raise refused("Wrapped", f"the file of its model with sha256 {name}...", f"{sha[:16]}...", "Restore the file")
+            raise refused(
+                "Wrapped",
+                f"the file of its model with sha256 {name}...",
+                f"{sha[:16]}...",
+                "Restore the file",
+            )
         _verified_modules(held, used)
         _merge(files, held.files, held.module)
         guests += [Guest("models", name, "", code_digest(used), "")] if used else []
@@ -100,7 +124,12 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
 def _merge(files, more, who):
     for path, held in more.items():
         if files.setdefault(path, held) != held:
-            raise refused(who, "one file of own code of each name", f"two that are called {path}", "Rename one of them")
+            raise refused(
+                who,
+                "one file of own code of each name",
+                f"two that are called {path}",
+                "Rename one of them",
+            )
 
 
 def _verified(cls, guest, found):
@@ -112,16 +141,22 @@ def _verified(cls, guest, found):
     except Refused as refusal:
         same, got = False, f"source that does not import ({refusal})"
     if not same:
-        remedy = f"Put {cls.__name__} into a file of its own and import it, or start Python anew if that file was edited"
+        remedy = (
+            f"Put {cls.__name__} into a file of its own and import it, or start Python anew if that"
+            " file was edited"
+        )
         raise refused(cls.__name__, "source from which it can be made again", got, remedy)
 
 
 def _verified_modules(held, used):
-    """What a model's file imports must be what travels. What they hold may have changed in use, and is not looked at here."""
+    """What a model's file imports must be what travels. What they hold may have changed in use,
+    and is not looked at here."""
     try:
         with Carried(held.files).within():
             arrived = tuple(importlib.import_module(one.__name__) for one in used)
-        same = digest_of(arrived, lenient=True, held=False) == digest_of(used, lenient=True, held=False)
+        same = digest_of(arrived, lenient=True, held=False) == digest_of(
+            used, lenient=True, held=False
+        )
         got = "files that make other code"
     except Exception as error:
         same, got = False, f"files that do not import ({type(error).__name__}: {error})"
@@ -131,8 +166,11 @@ def _verified_modules(held, used):
 
 
 def summoned(told: dict, source: Path | dict[str, bytes]) -> Classes:
-    """The classes that a record tells of, imported from its own copy of their source; run this only with the user's leave."""
-    key = repr(sorted(told["files"].items())) + repr(sorted((g["family"], g["kind"], g["name"]) for g in told["guests"]))
+    """The classes that a record tells of, imported from its own copy of their source; run this
+    only with the user's leave."""
+    key = repr(sorted(told["files"].items())) + repr(
+        sorted((g["family"], g["kind"], g["name"]) for g in told["guests"])
+    )
     with IMPORTING:
         if key not in _MET:
             held = source if isinstance(source, dict) else _read(told, source)
@@ -145,12 +183,19 @@ def _read(told, folder):
     for path, sha in told["files"].items():
         inside = (folder / path).resolve()
         if not inside.is_relative_to(folder.resolve()) or not inside.is_file():
-            raise refused("The run folder", f"its copy of {path}", "none", "Give the file of your own parts by --with")
+            raise refused(
+                "The run folder",
+                f"its copy of {path}",
+                "none",
+                "Give the file of your own parts by --with",
+            )
         held[path] = inside.read_bytes()
         found = hashlib.sha256(held[path]).hexdigest()
         if found != sha:
             remedy = "Restore it, or give the file of your own parts by --with"
-            raise refused("The run folder", f"{path} with sha256 {sha[:16]}...", f"{found[:16]}...", remedy)
+            raise refused(
+                "The run folder", f"{path} with sha256 {sha[:16]}...", f"{found[:16]}...", remedy
+            )
     return held
 
 
@@ -158,45 +203,82 @@ def _imported(told, held):
     wanted, carried = [guest for guest in told["guests"] if guest["module"]], Carried(held)
     with carried.within():
         try:
-            modules = {guest["module"]: importlib.import_module(guest["module"]) for guest in wanted}
-            found = {(g["family"], g["kind"]): getattr(modules[g["module"]], g["name"]) for g in wanted}
+            modules = {
+                guest["module"]: importlib.import_module(guest["module"]) for guest in wanted
+            }
+            found = {
+                (g["family"], g["kind"]): getattr(modules[g["module"]], g["name"]) for g in wanted
+            }
         except Exception as error:
             said = f"{type(error).__name__}: {error}"
-            raise refused("Own code", "source that can be imported", said, "Mend it, or put it into a file of its own") from error
+            raise refused(
+                "Own code",
+                "source that can be imported",
+                said,
+                "Mend it, or put it into a file of its own",
+            ) from error
     for cls, guest in zip(found.values(), wanted, strict=True):
         cls.__summoned__ = True  # a copy: not what a name means in this process
         _ORIGINS[cls] = Sources(guest["module"], held)
     return found
 
 
-def changed(told: dict, classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> list[str]:
-    """What of the code that a record tells of is other code here, each in words with both digests."""
+def changed(
+    told: dict, classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()
+) -> list[str]:
+    """What of the code that a record tells of is other code here, each in words with both
+    digests."""
     found = []
     mine, modules = own(classes), dict(models)
     for guest in told.get("guests", ()):
         what = f"{guest['family']}: {guest['kind']}" if guest["family"] else guest["name"]
         if guest["family"] == "models":
             if guest["kind"] in modules:
-                found += _differs(what, guest["digest"], code_digest(modules_named(modules[guest["kind"]])), told, None)
+                found += _differs(
+                    what,
+                    guest["digest"],
+                    code_digest(modules_named(modules[guest["kind"]])),
+                    told,
+                    None,
+                )
             continue
         if (guest["family"], guest["kind"]) not in classes:
             continue
         cls = mine.get((guest["family"], guest["kind"]))
         if cls is None:
-            found.append(f"{what} was own code, sha256 {guest['digest'][:16]}, and is learnmech's here")
+            found.append(
+                f"{what} was own code, sha256 {guest['digest'][:16]}, and is learnmech's here"
+            )
             continue
         found += _differs(what, guest["digest"], code_digest(cls), told, cls)
     for (family, kind), cls in mine.items():
         if not any((g["family"], g["kind"]) == (family, kind) for g in told.get("guests", ())):
-            found.append(f"{family}: {kind} is own code here, sha256 {code_digest(cls)[:16]}, and was learnmech's")
+            found.append(
+                f"{family}: {kind} is own code here, sha256 {code_digest(cls)[:16]}, and was"
+                " learnmech's"
+            )
     return found
 
 
 def _differs(what, then, now, told, cls):
     if told["python"] == PYTHON:
-        return [] if then == now else [f"{what} is other code: sha256 {then[:16]} then, {now[:16]} now"]
+        return (
+            []
+            if then == now
+            else [f"{what} is other code: sha256 {then[:16]} then, {now[:16]} now"]
+        )
     # bytecode moves with Python: under another one the sources are held against each other
-    held = None if cls is None else {p: hashlib.sha256(b).hexdigest() for p, b in (_ORIGINS.get(cls) or sources_of(cls)).files.items()}
+    held = (
+        None
+        if cls is None
+        else {
+            p: hashlib.sha256(b).hexdigest()
+            for p, b in (_ORIGINS.get(cls) or sources_of(cls)).files.items()
+        }
+    )
     if held is not None and all(told["files"].get(path) == sha for path, sha in held.items()):
         return []
-    return [f"{what} was read by Python {told['python']}, and its source is another or not at hand under {PYTHON}"]
+    return [
+        f"{what} was read by Python {told['python']}, and its source is another or not at hand"
+        f" under {PYTHON}"
+    ]

@@ -1,7 +1,9 @@
-"""Excerpts: the source of a user's own class or module, as files which can be imported somewhere else.
+"""Excerpts: the source of a user's own class or module, as files which can be imported somewhere
+else.
 
-Of a module it is its file, and every module of the user's own that this imports. Of a script or of a notebook, which would run
-from its first line to its last, it is the definitions that the class needs, directly or through others.
+Of a module it is its file, and every module of the user's own that this imports. Of a script or of
+a notebook, which would run from its first line to its last, it is the definitions that the class
+needs, directly or through others.
 """
 
 import ast
@@ -29,14 +31,19 @@ def sources_of(what: type | ModuleType) -> Sources:
     """The source of a class, or of a module with all it imports of the user's own."""
     module = what if isinstance(what, ModuleType) else sys.modules.get(what.__module__)
     file = getattr(module, "__file__", None)
-    whole = isinstance(what, ModuleType) or (module is not None and what.__module__ != "__main__" and getattr(module, what.__name__, None) is what)
+    whole = isinstance(what, ModuleType) or (
+        module is not None
+        and what.__module__ != "__main__"
+        and getattr(module, what.__name__, None) is what
+    )
     if whole and file is not None and Path(file).is_file():
         return _of_file(module, Path(file))
     return _of_lines(what, module)
 
 
 def _of_file(module, file):
-    # a file that was brought by its path has a name of the catalogue's making: it travels under its own
+    # a file that was brought by its path has a name of the catalogue's making: it travels under its
+    # own
     guest = module.__name__.startswith(("learnmech_guest_", "learnmech_model_"))
     name = file.stem if guest else module.__name__
     files: dict[str, bytes] = {}
@@ -72,7 +79,11 @@ def _gather_named(name, files):
 
 
 def _installed(file):
-    return any(file.resolve().is_relative_to(Path(base).resolve()) for base in (sys.prefix, sys.base_prefix) if base)
+    return any(
+        file.resolve().is_relative_to(Path(base).resolve())
+        for base in (sys.prefix, sys.base_prefix)
+        if base
+    )
 
 
 def _parents(name):
@@ -91,8 +102,16 @@ def _imports(source, name, package):
             above = base[: len(base) - node.level + 1] if node.level else []
             root = ".".join([*above, *([node.module] if node.module else [])])
             found |= {root} | {f"{root}.{one.name}" for one in node.names}
-        elif isinstance(node, ast.Call) and getattr(node.func, "attr", getattr(node.func, "id", "")) in ("import_module", "__import__"):
-            found |= {one.value for one in node.args[:1] if isinstance(one, ast.Constant) and isinstance(one.value, str) and one.value[:1] != "."}
+        elif isinstance(node, ast.Call) and getattr(
+            node.func, "attr", getattr(node.func, "id", "")
+        ) in ("import_module", "__import__"):
+            found |= {
+                one.value
+                for one in node.args[:1]
+                if isinstance(one, ast.Constant)
+                and isinstance(one.value, str)
+                and one.value[:1] != "."
+            }
     return sorted({one for each in found if each for one in (*_parents(each), each)})
 
 
@@ -100,7 +119,9 @@ def _of_lines(cls, module):
     text = _text_of(cls, module)
     if text is None:
         remedy = f"Put {cls.__name__} into a file, and import it or bring it by --with"
-        raise refused(cls.__name__, "source from which it can be made again", "none in any file", remedy)
+        raise refused(
+            cls.__name__, "source from which it can be made again", "none in any file", remedy
+        )
     excerpt = _excerpt(text, cls)
     files = {f"own_{cls.__name__.lower()}.py": excerpt.encode()}
     for imported in _imports(excerpt, "own", False):
@@ -130,7 +151,8 @@ def _parses(text):
 
 
 def _excerpt(text, cls):
-    """The last definition of a class in a text, and of every name at the top of the text that it needs."""
+    """The last definition of a class in a text, and of every name at the top of the text that it
+    needs."""
     lines = text.splitlines()
     body = _unguarded(parsed(text).body)
     defines = {name: index for index, node in enumerate(body) for name in _defined(node)}
@@ -138,7 +160,9 @@ def _excerpt(text, cls):
     nested = None if first is not None else _nested(text, cls)
     if first is None and nested is None:
         remedy = f"Put {cls.__name__} into a file, and import it or bring it by --with"
-        raise refused(cls.__name__, "source from which it can be made again", "none that can be found", remedy)
+        raise refused(
+            cls.__name__, "source from which it can be made again", "none that can be found", remedy
+        )
     chosen, waiting = set(), [nested if first is None else body[first]]
     if first is not None:
         chosen.add(first)
@@ -148,7 +172,9 @@ def _excerpt(text, cls):
             if index is not None and index not in chosen:
                 chosen.add(index)
                 waiting.append(body[index])
-    stars = {i for i, n in enumerate(body) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"}
+    stars = {
+        i for i, n in enumerate(body) if isinstance(n, ast.ImportFrom) and n.names[0].name == "*"
+    }
     shown = [_written(body[index], lines) for index in sorted(chosen | stars)]
     if first is None:
         shown.append(textwrap.dedent(_written(nested, lines)))
@@ -159,7 +185,9 @@ def _unguarded(body):
     """The statements of a text, those under `if __name__ == "__main__":` among them."""
     found = []
     for node in body:
-        guard = isinstance(node, ast.If) and any(isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test))
+        guard = isinstance(node, ast.If) and any(
+            isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
+        )
         found += _unguarded(node.body) if guard else [node]
     return found
 
@@ -171,7 +199,9 @@ def _defined(node):
         return {(one.asname or one.name).split(".")[0] for one in node.names}
     if isinstance(node, (ast.If, ast.Try, ast.With)):
         return {name for inner in ast.iter_child_nodes(node) for name in _defined(inner)}
-    return {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+    return {
+        n.id for n in ast.walk(node) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)
+    }
 
 
 def _needed(node):
@@ -179,10 +209,17 @@ def _needed(node):
 
 
 def _nested(text, cls):
-    """A class that is made within a function: the definition of its name in which the lines of its methods lie."""
-    codes = [inspect.unwrap(one).__code__ for one in vars(cls).values() if hasattr(inspect.unwrap(one), "__code__")]
+    """A class that is made within a function: the definition of its name in which the lines of
+    its methods lie."""
+    codes = [
+        inspect.unwrap(one).__code__
+        for one in vars(cls).values()
+        if hasattr(inspect.unwrap(one), "__code__")
+    ]
     lines = {code.co_firstlineno for code in codes if not code.co_filename.startswith("<")}
-    named = [n for n in ast.walk(parsed(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__]
+    named = [
+        n for n in ast.walk(parsed(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__
+    ]
     within = [n for n in named if any(n.lineno <= line <= n.end_lineno for line in lines)]
     return (within or named or [None])[-1]
 
@@ -192,4 +229,8 @@ def _written(node, lines):
     first = min([node.lineno, *(d.lineno for d in decorated or ())])
     text = "\n".join(lines[first - 1 : node.end_lineno])
     # with another statement on the same line, the line is not the statement's own
-    return text if _parses(textwrap.dedent(text)) and ";" not in lines[first - 1] else ast.unparse(node)
+    return (
+        text
+        if _parses(textwrap.dedent(text)) and ";" not in lines[first - 1]
+        else ast.unparse(node)
+    )

@@ -2,7 +2,16 @@
 
 from learnmech.language.parts.base import KNOBS, Outside, Part, Shorthand, meaning_of, told
 from learnmech.language.parts.checks import SAYS, show_value, unchanged, whole_number
-from learnmech.language.parts.fields import Knob, Numbers, array, is_traced, knob, part, plain, structure
+from learnmech.language.parts.fields import (
+    Knob,
+    Numbers,
+    array,
+    is_traced,
+    knob,
+    part,
+    plain,
+    structure,
+)
 
 __all__ = [
     "KNOBS",

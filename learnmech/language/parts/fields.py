@@ -8,22 +8,33 @@ import jax
 import numpy as np
 
 if typing.TYPE_CHECKING:
-    Knob = float  # what it is given, and what it counts as in formulas: to a checker an array would take no number
+    # what it is given, and what it counts as in formulas: to a checker an array would take no
+    # number
+    Knob = float
     Numbers = typing.Any  # lists and arrays of any library are taken too
 else:
     Knob = Numbers = np.ndarray
-"""`Knob`: a 0-d float64 or int64 array: a leaf of the pytree, so that turning it never recompiles. `Numbers`: an `array` of any shape."""
+"""`Knob`: a 0-d float64 or int64 array: a leaf of the pytree, so that turning it never
+recompiles. `Numbers`: an `array` of any shape."""
 
 
 def is_traced(value) -> bool:
     """Whether it stands for an array that is not there yet, as within a compiled function."""
-    return hasattr(value, "dtype") and (isinstance(value, jax.core.Tracer) or not isinstance(value, (np.ndarray, np.generic, jax.Array)))
+    return hasattr(value, "dtype") and (
+        isinstance(value, jax.core.Tracer)
+        or not isinstance(value, (np.ndarray, np.generic, jax.Array))
+    )
 
 
 def plain(value):
     """A scalar of NumPy's or JAX's as Python's own; anything else as it is."""
     # a random key's type is none of NumPy's
-    scalar = hasattr(value, "dtype") and not is_traced(value) and value.ndim == 0 and isinstance(value.dtype, np.dtype)
+    scalar = (
+        hasattr(value, "dtype")
+        and not is_traced(value)
+        and value.ndim == 0
+        and isinstance(value.dtype, np.dtype)
+    )
     return value.item() if scalar else value
 
 
@@ -32,7 +43,9 @@ def _as_knob(value, dtype):
     if isinstance(value, bool) or not isinstance(value, (int, float, np.floating)):
         return value
     if dtype is np.int64:
-        whole = -(2**63) <= value < 2**63 and value == int(value)  # NaN and infinity fail the first comparison
+        whole = -(2**63) <= value < 2**63 and value == int(
+            value
+        )  # NaN and infinity fail the first comparison
         return np.asarray(int(value), dtype) if whole else value
     try:
         return np.asarray(float(value), dtype)
@@ -64,7 +77,12 @@ def knob(
         converter=lambda value: _as_knob(value, dtype),
         default=default,
         kw_only=kw_only,
-        metadata={"role": "knob", "whole": whole, "bounds": {k: v for k, v in bounds.items() if v is not None}} | _said_of(meaning, since),
+        metadata={
+            "role": "knob",
+            "whole": whole,
+            "bounds": {k: v for k, v in bounds.items() if v is not None},
+        }
+        | _said_of(meaning, since),
     )
 
 
@@ -91,7 +109,8 @@ def structure(
     meaning: str = "",
     since: str = "",
 ):
-    """A field that shapes the computation (a width, a depth, a name): static, so that changing it compiles anew.
+    """A field that shapes the computation (a width, a depth, a name): static, so that changing it
+    compiles anew.
 
     `where`: it says where something lies (a path), not what it is, and is no part of the identity.
     `meaning` and `since` as of `knob`.
@@ -112,8 +131,13 @@ def structure(
 
 
 def array(default=dataclasses.MISSING, *, meaning: str = ""):
-    """A field that holds a numpy array of the user's own (or None); its text form is a file and its sha256. `meaning` as of `knob`."""
-    return eqx.field(converter=_as_array, default=default, metadata={"role": "array", "bounds": {}} | _said_of(meaning, ""))
+    """A field that holds a numpy array of the user's own (or None); its text form is a file and
+    its sha256. `meaning` as of `knob`."""
+    return eqx.field(
+        converter=_as_array,
+        default=default,
+        metadata={"role": "array", "bounds": {}} | _said_of(meaning, ""),
+    )
 
 
 def _as_array(value):
