@@ -32,9 +32,10 @@ def files_of(house: Path = HOUSE) -> dict[str, list[Path]]:
 
 
 def caption(room: str, house: Path = HOUSE) -> str:
-    """The first line of a room's own docstring."""
+    """The first paragraph of a room's own docstring, in one line."""
     path = house / room / "__init__.py" if (house / room).is_dir() else house / f"{room}.py"
-    return (ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or "").partition("\n")[0]
+    told = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))) or ""
+    return " ".join(told.partition("\n\n")[0].split())
 
 
 def arrows(house: Path = HOUSE) -> Arrows:
