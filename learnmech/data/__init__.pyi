@@ -14,6 +14,7 @@ from . import hierarchy as hierarchy
 from . import ids as ids
 from . import modular as modular
 from . import packed as packed
+from . import population as population
 from . import samples as samples
 from . import separated as separated
 from . import teachers as teachers

@@ -1,7 +1,7 @@
 """What every data source promises, the drawn data, and its card."""
 
 import dataclasses
-from typing import ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -13,6 +13,9 @@ from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.parts import Knob, Part, knob, structure
 from learnmech.language.spaces import Space, vector
 from learnmech.language.trees import Array
+
+if TYPE_CHECKING:
+    from learnmech.data.population import Population
 
 
 class View(Part):
@@ -48,7 +51,7 @@ class Drawn:
     they have any, and how the source was understood.
 
     `inputs` and `targets` are the spaces of a sample's sides; None: vectors of real numbers, as the
-    training view has them.
+    training view has them. `population` is what the samples were drawn from, where more can be.
     """
 
     train: View
@@ -57,6 +60,7 @@ class Drawn:
     said: str = ""
     inputs: Space | None = None
     targets: Space | None = None
+    population: "Population | None" = None
 
     @property
     def spaces(self) -> tuple[Space, Space]:

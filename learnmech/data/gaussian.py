@@ -3,6 +3,7 @@
 import numpy as np
 
 from learnmech.data.base import Data, Drawn, View, whiten
+from learnmech.data.population import LinearGaussian
 from learnmech.errors import refused
 from learnmech.language.parts import Knob, Numbers, array, knob, structure
 
@@ -92,7 +93,11 @@ class Gaussian(Data):
             X, transform = whiten(X)
             X_test = X_test @ transform
         train = View(X, X @ B.T + noise)
-        return Drawn(train, View(X_test, X_test @ B.T + noise_test) if self.test else None)
+        test = View(X_test, X_test @ B.T + noise_test) if self.test else None
+        if self.whitened:  # by its own samples: others of the population are not
+            return Drawn(train, test)
+        population = LinearGaussian(root, np.asarray(B), np.asarray(float(self.noise)))
+        return Drawn(train, test, population=population)
 
     def _root(self):
         if self.covariance == "isotropic":

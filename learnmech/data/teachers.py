@@ -5,6 +5,7 @@ import numpy as np
 from learnmech.architectures.base import Architecture
 from learnmech.architectures.mlp import Mlp
 from learnmech.data.base import Data, Drawn, View, whiten
+from learnmech.data.population import LinearGaussian, Taught
 from learnmech.errors import refused
 from learnmech.language.parts import Knob, knob, part, structure
 
@@ -70,8 +71,10 @@ class LinearTeacher(Data):
         noise, noise_test = (
             float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
         )
+        test = View(X_test, X_test @ B.T + noise_test) if self.test else None
+        population = LinearGaussian(np.eye(self.d), B, np.asarray(float(self.noise)))
         return Drawn(
-            View(X, X @ B.T + noise), View(X_test, X_test @ B.T + noise_test) if self.test else None
+            View(X, X @ B.T + noise), test, population=None if self.whitened else population
         )
 
     @classmethod
@@ -105,9 +108,8 @@ class NetworkTeacher(Data):
     def draw(self, rng):
         params = self.teacher.init(rng, self.d, self.k)
         X, X_test = _inputs("NetworkTeacher", rng, self.n, self.d, self.test, self.whitened)
-        teacher = self.teacher.anchored(
-            params
-        )  # one that holds an anchor refuses what does not fit
+        # one that holds an anchor refuses what does not fit
+        teacher = self.teacher.anchored(params)
         Y, Y_test = (np.asarray(teacher.forward(params, view), np.float64) for view in (X, X_test))
         size = np.sqrt(np.mean(Y**2))
         if size == 0:
@@ -121,7 +123,12 @@ class NetworkTeacher(Data):
         noise, noise_test = (
             float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
         )
-        return Drawn(View(X, Y + noise), View(X_test, Y_test + noise_test) if self.test else None)
+        test = View(X_test, Y_test + noise_test) if self.test else None
+        if self.whitened or teacher.draws or teacher.mixes_samples:
+            return Drawn(View(X, Y + noise), test)
+        scale = np.asarray(np.sqrt(float(self.power)) / size)
+        population = Taught(teacher, params, scale, np.asarray(float(self.noise)), self.d)
+        return Drawn(View(X, Y + noise), test, population=population)
 
     @classmethod
     def example(cls):

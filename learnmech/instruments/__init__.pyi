@@ -37,6 +37,8 @@ from .losses import Accuracy as Accuracy
 from .losses import BatchLoss as BatchLoss
 from .losses import Loss as Loss
 from .losses import Outputs as Outputs
+from .losses import PopulationLoss as PopulationLoss
+from .losses import ProbeLoss as ProbeLoss
 from .losses import TestLoss as TestLoss
 from .modes import EndToEnd as EndToEnd
 from .modes import ModeFractions as ModeFractions

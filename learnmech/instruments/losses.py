@@ -39,6 +39,46 @@ class BatchLoss(Instrument):
         return {"batch_loss": moment.loss}
 
 
+class ProbeLoss(Instrument):
+    """The loss of the samples that were drawn once, ridge included, where every step draws others.
+
+    Under sampling = `fresh` no step sees them: it is an estimate of the population's loss.
+    """
+
+    def quantities(self, system, params):
+        return (Quantity("probe_loss", (), "loss", "L_probe", "loss of samples that no step sees"),)
+
+    def rests_on(self, quantity):
+        return "itself"
+
+    def read(self, moment):
+        return {"probe_loss": moment.system.loss(moment.state.params)}
+
+
+class PopulationLoss(Instrument):
+    """The loss of all samples that there could be, ridge included, where it is known in closed form
+    (`System.population_loss`): a mean of squares, of a linear network on Gaussian inputs."""
+
+    def check(self, system):
+        if not system.knows_its_population:
+            raise refused(
+                "PopulationLoss",
+                "a mean squared loss of a linear network on Gaussian inputs and linear targets",
+                f"{system.loss_function!r} of {system.architecture!r}",
+                "Watch ProbeLoss, the loss of samples that were drawn once",
+            )
+
+    def quantities(self, system, params):
+        meaning = "loss of all samples that there could be"
+        return (Quantity("population_loss", (), "loss", "E L", meaning),)
+
+    def rests_on(self, quantity):
+        return "itself"
+
+    def read(self, moment):
+        return {"population_loss": moment.system.population_loss(moment.state.params)}
+
+
 class TestLoss(Instrument):
     """The loss on the test view, without ridge."""
 

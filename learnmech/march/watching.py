@@ -10,7 +10,7 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Start
 from learnmech.experiment.tables import laid_out
 from learnmech.instruments.base import Instrument
-from learnmech.instruments.losses import Loss, TestLoss
+from learnmech.instruments.losses import Loss, PopulationLoss, ProbeLoss, TestLoss
 from learnmech.instruments.signals import Watch
 from learnmech.language import catalog, text
 from learnmech.language.quantity import Quantity
@@ -36,9 +36,19 @@ def watched(
 ) -> tuple[Instrument, ...]:
     """What is watched: what is asked for, else the loss, and the test loss where there is a test
     view. It must exist at `later` starts, after events, too."""
+    fresh = getattr(start.rule, "sampling", "") == "fresh"
     if watch is None:
-        return (Loss(),) if start.system.test is None else (Loss(), TestLoss())
+        known = PopulationLoss() if start.system.knows_its_population else ProbeLoss()
+        first = known if fresh else Loss()
+        return (first,) if start.system.test is None else (first, TestLoss())
     chosen = tuple(asked(one) for one in watch)
+    if fresh and any(isinstance(one, Loss) for one in chosen):
+        raise refused(
+            "Loss",
+            "samples to which steps come back",
+            "sampling=fresh, under which each is seen once",
+            "Watch batch-loss, the step's own, population-loss, or probe-loss",
+        )
     names: set[str] = set()
     for instrument in chosen:
         instrument.check(start.system)

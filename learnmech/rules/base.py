@@ -1,6 +1,7 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
 import math
+import zlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -186,7 +187,8 @@ class BatchedRule(SteppingRule):
 
     `batch` = 0 sees every sample. `sampling`: `replacement` draws independently, `subset` draws
     distinct samples anew each step, `epoch` goes through a fresh shuffle of all n once every n //
-    batch steps (a remainder of n is left out of that epoch).
+    batch steps (a remainder of n is left out of that epoch). `fresh` draws samples that no step saw
+    before, from the population of a source that has one; the finite draw then is a probe.
     """
 
     batch: int = structure(
@@ -194,15 +196,18 @@ class BatchedRule(SteppingRule):
     )
     sampling: str = structure(
         default="replacement",
-        choices=("replacement", "subset", "epoch"),
+        choices=("replacement", "subset", "epoch", "fresh"),
         kw_only=True,
         meaning=(
-            "how a batch is drawn: independently, distinct samples anew each step, or along a"
-            " shuffle of all"
+            "how a batch is drawn: independently, distinct samples anew each step, along a"
+            " shuffle of all, or samples that no step saw before"
         ),
     )
 
     def check(self, system):
+        if self.sampling == "fresh":
+            self._check_population(system)
+            return
         n = system.train.X.shape[0]
         if self.batch > n:
             raise refused(
@@ -214,7 +219,19 @@ class BatchedRule(SteppingRule):
         if self.batch:
             system.architecture.check(system.train.X[: self.batch])
 
+    def _check_population(self, system):
+        who, what = type(self).__name__, "for sampling=fresh"
+        if system.population is None:
+            got = "a source that has none, or is whitened by its own samples"
+            remedy = "Use data.Gaussian or a teacher, not whitened, or another sampling"
+            raise refused(who, f"data with a population to draw from {what}", got, remedy)
+        if not self.batch:
+            raise refused(who, f"a batch {what}", "batch=0", "Give rule.batch")
+
     def view(self, system, state):
+        if self.sampling == "fresh":
+            key = jax.random.fold_in(state.key, zlib.crc32(b"fresh") & 0x7FFFFFFF)
+            return system.fresh(jax.random.fold_in(key, state.step), self.batch)
         return system.at(self.indices(system.train.X.shape[0], state)) if self.batch else system
 
     def indices(self, n: int, state: State) -> Int[Array, " b"]:

@@ -147,6 +147,7 @@ class Narrowed(System):
             system.reduced,
             system.modes,
             system.entries,
+            system.population,
         )
         return cls(narrow, *parts, system, params, frozen)
 
@@ -169,6 +170,12 @@ class Narrowed(System):
 
     def at(self, indices):
         return Narrowed.of(self.whole.at(indices), self.held, self.frozen)
+
+    def fresh(self, key, count):
+        return Narrowed.of(self.whole.fresh(key, count), self.held, self.frozen)
+
+    def population_loss(self, params):
+        return self.whole.population_loss(self._full(params))
 
     def at_step(self, key, step):
         return (

@@ -14,6 +14,7 @@ from jaxtyping import Float, Int, Shaped
 
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn, View, is_ids, singular_modes
+from learnmech.data.population import LinearGaussian, Population
 from learnmech.errors import refused
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.language import trees
@@ -67,6 +68,7 @@ class System(eqx.Module):
     reduced: Reduced | None
     modes: Modes | None
     entries: Float[Array, ""] | None
+    population: Population | None
 
     def outputs(self, params: Params, X: Shaped[Array, "n ..."]) -> Float[Array, "n ..."]:
         """f on a batch; of a network that mixes samples, mixed as among the training samples, or
@@ -130,6 +132,23 @@ class System(eqx.Module):
             )
         price = self.loss_function.value(outputs, view.Y, weight)
         return price if self.entries is None else price / self.entries
+
+    @property
+    def knows_its_population(self) -> bool:
+        """Whether the loss of all samples that there could be is known in closed form: a mean of
+        squares, of a linear network on Gaussian inputs whose targets are linear in them."""
+        linear = self.architecture.is_linear and isinstance(self.population, LinearGaussian)
+        return linear and isinstance(self.loss_function, Squared) and self.loss_function.is_mean
+
+    def population_loss(self, params: Params) -> Float[Array, ""]:
+        """c n E |f(x) - y|^2 over the population, ridge included: what the training loss goes to as
+        n grows. c n is 1/2 for `half-mean` and 1 for `mean`."""
+        error = self.population.squared_error(self.architecture.matrix(params))
+        return self.loss_function.constant(1) * error + self.penalty(params)
+
+    def fresh(self, key: Array, count: int) -> "System":
+        """The same landscape on so many samples of the population, drawn by this key."""
+        return dataclasses.replace(self, train=self.population.sample(key, count), reduced=None)
 
     def test_loss(self, params: Params) -> Float[Array, ""]:
         """The loss on the test view, without ridge."""
@@ -197,7 +216,8 @@ def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> Sys
     modes = Modes(*singular_modes(data.train)) if data.of_vectors else None
     entries = _entries(loss, data)
     train, test = (None if view is None else _on_device(view) for view in (data.train, data.test))
-    return System(architecture, *trees.cast((loss, train, test, reduced, modes, entries), dtype))
+    held = (loss, train, test, reduced, modes, entries, data.population)
+    return System(architecture, *trees.cast(held, dtype))
 
 
 def _entries(loss, data):

@@ -150,11 +150,17 @@ class Theory(Part):
             if network.draws
             else ()
         )
+        fresh = (
+            (Condition("steps come back to the training samples", "fresh", "not fresh", False),)
+            if getattr(start.rule, "sampling", "") == "fresh"
+            else ()
+        )
         whole = type(self).domain is not Theory.domain
         known = (
             *_asked(lambda: self.domain(start) if whole else self.known(start)),
             *undisturbed,
             *same,
+            *fresh,
             *self._by_gradients(start),
         )
         if whole or not all(condition.holds for condition in known):
