@@ -364,8 +364,11 @@ def test_a_damaged_checkpoint_is_not_saved_and_a_damaged_record_is_refused(whole
 
 
 def live(folder, rule):
-    """A run that computes and writes and takes its time, in an interpreter of its own."""
+    """A run that computes and writes and takes its time, in an interpreter of its own; it begins
+    when it is told to, so that it is not over while another is looked at."""
     cut_small(setattr)
+    while not Path(f"{folder}.go").exists():
+        time.sleep(0.01)
     lm.run(experiment(rule), WATCH, folder=folder, progress=lambda _: time.sleep(0.1))
 
 
@@ -394,6 +397,7 @@ def test_an_interpreter_killed_at_any_time_leaves_a_run_that_ends_as_if_it_had_n
             )
         )
     for rule, folder, process in killed:
+        Path(f"{folder}.go").touch()
         while not folder.exists() and process.poll() is None:
             time.sleep(0.01)
         time.sleep(rng.random() * 0.7)
