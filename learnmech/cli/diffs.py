@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from learnmech.cli.works import changed_experiment, ready, whole
+from learnmech.cli.subjects import changed_experiment
+from learnmech.cli.works import ready, whole
 from learnmech.comparison.differences import diff as between
 from learnmech.errors import refused
 from learnmech.language import catalog

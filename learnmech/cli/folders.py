@@ -1,4 +1,4 @@
-"""Folders: where runs and compiled programs are kept, and tables as CSV."""
+"""Folders: where runs and compiled programs are kept, and tables as files: NetCDF and CSV."""
 
 import contextlib
 import csv
@@ -227,3 +227,32 @@ def write_csv(dataset, path: Path) -> None:
         writer = csv.writer(file)
         writer.writerow(columns)
         writer.writerows(zip(*(column.tolist() for column in columns.values()), strict=True))
+
+
+def dataset_out(dataset, file: Path) -> None:
+    """A Dataset as .nc or .csv, which must not exist yet."""
+    if file.exists():
+        raise refused(
+            "export",
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
+    if file.suffix not in (".nc", ".csv"):
+        raise refused("export", "a file ending in .nc or .csv", str(file), "Choose one of them")
+    try:
+        sealed.appear(
+            lambda part: (
+                dataset.to_netcdf(part, engine="netcdf4")
+                if file.suffix == ".nc"
+                else write_csv(dataset, part)
+            ),
+            file,
+        )
+    except (OSError, RuntimeError) as error:  # netCDF says what fails below it as a RuntimeError
+        raise refused(
+            "export",
+            f"a place to write {file}",
+            getattr(error, "strerror", None) or str(error),
+            "Choose another place",
+        ) from None

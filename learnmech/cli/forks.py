@@ -9,8 +9,10 @@ import numpy as np
 
 from learnmech import interventions, report
 from learnmech.cli import folders
+from learnmech.cli.folders import dataset_out
+from learnmech.cli.foretelling import brief
 from learnmech.cli.phases import phases
-from learnmech.cli.works import brief, comparison_of, dataset_out, quantities_of, ready, whole
+from learnmech.cli.works import comparison_of, quantities_of, ready, whole
 from learnmech.comparison import divergence
 from learnmech.comparison.domains import applying, survey
 from learnmech.comparison.verdicts import compare

@@ -11,10 +11,12 @@ import numpy as np
 
 from learnmech import report, sweeps
 from learnmech.cli import folders
+from learnmech.cli.folders import dataset_out
 from learnmech.cli.phases import phases
-from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
+from learnmech.cli.subjects import assignment, changed_experiment
+from learnmech.cli.works import ready
 from learnmech.errors import refused
-from learnmech.figures.grid import diverged, last_values
+from learnmech.figures.swept import diverged, last_values
 from learnmech.language import catalog, text
 from learnmech.machine.logs import LOG
 from learnmech.record import sealed

@@ -5,10 +5,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from learnmech.cli import folders
+from learnmech.cli.folders import dataset_out
 from learnmech.cli.forks import DRAWN, drawn_out
 from learnmech.cli.grids import axis_values
 from learnmech.cli.phases import phases
-from learnmech.cli.works import assignment, changed_experiment, dataset_out, ready
+from learnmech.cli.subjects import assignment, changed_experiment
+from learnmech.cli.works import ready
 from learnmech.comparison.orders import (
     ON_AVERAGE,
     RULE,

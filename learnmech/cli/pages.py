@@ -4,9 +4,10 @@ import dataclasses
 from pathlib import Path
 
 from learnmech import report
-from learnmech.cli.works import applying, ready, whole
+from learnmech.cli.works import ready, whole
 from learnmech.comparison import verdicts as comparison
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
+from learnmech.comparison.domains import applying
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.language import catalog, text
 from learnmech.record.base import Record

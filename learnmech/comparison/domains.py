@@ -1,6 +1,6 @@
 """Domains: which theories apply to an experiment, and of the others which are nearest."""
 
-from learnmech.comparison import verdicts as comparison
+from learnmech.comparison.readers import foretold
 from learnmech.experiment.recipe import Start
 from learnmech.instruments.base import Instrument
 from learnmech.language import catalog
@@ -55,7 +55,5 @@ def speaking(
 ) -> tuple[Theory, ...]:
     """Those of the theories that predict something of what is watched."""
     return tuple(
-        theory
-        for theory in theories
-        if any(comparison.foretold(theory, one, start) for one in watch)
+        theory for theory in theories if any(foretold(theory, one, start) for one in watch)
     )

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from learnmech.comparison.verdicts import compare, watching
+from learnmech.comparison.readers import watching
+from learnmech.comparison.verdicts import compare
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.instruments.base import Instrument

@@ -2,17 +2,22 @@
 stated rule."""
 
 import dataclasses
-import fnmatch
-import math
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
 import numpy as np
 
+from learnmech.comparison.alignment import gone
+from learnmech.comparison.alignment import matched as matched
+from learnmech.comparison.alignment import relative_error as relative_error
+from learnmech.comparison.checks import Check as Check
+from learnmech.comparison.checks import by_conditions
+from learnmech.comparison.decided import decided, went_on
+from learnmech.comparison.readers import foretold as foretold
+from learnmech.comparison.readers import watching as watching
 from learnmech.errors import Refused, nearest, refused
-from learnmech.experiment.recipe import Start, prepare
-from learnmech.instruments.base import Instrument
+from learnmech.experiment.recipe import prepare
 from learnmech.language import catalog, doors, text
 from learnmech.language.display import plain, results
 from learnmech.language.display.table import Table, as_html, as_text, boxed
@@ -35,82 +40,6 @@ RULE = (
     " domain: a condition does not hold; undecided: it could not be decided whether one holds, or"
     " there was nothing to compare."
 )
-# a size at which squares are about to overflow: where what is said has grown beyond it, it says
-# that the run diverges
-FARTHEST = 1e150
-
-
-@dataclasses.dataclass(frozen=True)
-class Check:
-    """One number measured against one predicted.
-
-    `bound` says how: `within` the tolerance (relative to predicted, absolute where that is 0),
-    `below` or `above` predicted. `premises` are what it takes for the claim to be one here;
-    `reached` is whether the run came as far as it looks.
-    """
-
-    claim: str
-    measured: float
-    predicted: float
-    tolerance: float
-    reason: str
-    bound: str = "within"
-    premises: tuple[Condition, ...] = ()
-    reached: bool = True
-
-    @property
-    def error(self) -> float:
-        """|measured - predicted| / |predicted|."""
-        gap = abs(self.measured - self.predicted)
-        return gap / abs(self.predicted) if self.predicted else gap
-
-    @property
-    def verdict(self) -> str:
-        """`outside domain` or `undecided` where a premise does not hold or is not known to, `not
-        reached` within the clock, else `holds` or `fails`; `undecided` where a number is none."""
-        judged = _by_conditions(self.premises)
-        if judged is not None:
-            return judged
-        if not self.reached:
-            return "not reached"
-        if any(math.isnan(x) for x in (self.measured, self.predicted, self.tolerance)):
-            return "undecided"
-        return "holds" if self._met() else "fails"
-
-    def _met(self):
-        if self.bound == "below":
-            return self.measured < self.predicted
-        if self.bound == "above":
-            return self.measured > self.predicted
-        return self.error <= self.tolerance
-
-    @property
-    def holds(self) -> bool:
-        """Whether the number is where the claim puts it, and the claim is one here."""
-        return self.verdict == "holds"
-
-    @property
-    def words(self) -> str:
-        """The verdict in words, with the premise that is missing: `outside domain: two layers: 4
-        (bound 2)`, `not reached within the clock`."""
-        verdict = self.verdict
-        if verdict == "not reached":
-            return "not reached within the clock"
-        missing = [
-            one.words
-            for one in self.premises
-            if not one.holds and one.decided == (verdict == "outside domain")
-        ]
-        return f"{verdict}: {missing[0]}" if missing else verdict
-
-
-def _by_conditions(conditions) -> str | None:
-    """The verdict where conditions alone give it: outside domain where one is decided not to
-    hold, undecided where one is not known to."""
-    missing = [condition for condition in conditions if not condition.holds]
-    if not missing:
-        return None
-    return "outside domain" if any(condition.decided for condition in missing) else "undecided"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -142,7 +71,7 @@ class Comparison:
     @property
     def verdict(self) -> str:
         """`holds`, `fails`, `outside domain` or `undecided`, by RULE."""
-        judged = _by_conditions(self.conditions)
+        judged = by_conditions(self.conditions)
         if judged is not None:
             return judged
         found = {row.verdict for row in self.rows}
@@ -230,18 +159,12 @@ def compare(
         return doors.through("compare_grid", record, other, tolerance)
     if not isinstance(record, Record):
         remedy = "Give what lm.run or lm.sweep give, or the folder of either"
-        raise refused(
-            "compare",
-            "a record, a sweep's grid, or the folder of either",
-            type(record).__name__,
-            remedy,
-        )
+        wanted = "a record, a sweep's grid, or the folder of either"
+        raise refused("compare", wanted, type(record).__name__, remedy)
     # float32 keeps 1e-7, which growth out of a saddle amplifies: a hundred times that is what it
     # can show; a flow no more than its solver keeps
-    rule = record.experiment.rule
-    resolution = 100 * max(
-        float(np.finfo(record.experiment.precision).eps), float(rule.rtol) if rule.flows else 0.0
-    )
+    rule, kept = record.experiment.rule, float(np.finfo(record.experiment.precision).eps)
+    resolution = 100 * max(kept, float(rule.rtol) if rule.flows else 0.0)
     if isinstance(other, Record):
         conditions: tuple[Condition, ...] = ()
         said, name, source = other.dataset, "another run", other.provenance["fingerprint"][:12]
@@ -255,7 +178,7 @@ def compare(
             raise refused(type(other).__name__, "a mean over many seeds", "one run", remedy)
         LOG.info("laying %s", catalog.kebab(type(other).__name__))
         start = record.prepared[0].start if record.prepared else prepare(record.experiment)
-        conditions = tuple(_decided(c, record) for c in other.conditions(start))
+        conditions = tuple(decided(c, record) for c in other.conditions(start))
         name, source, default = type(other).__name__, other.source, max(other.tolerance, resolution)
         if other.dear and not all(c.holds for c in conditions):
             return Comparison(name, source, (), conditions, {}, xr.Dataset())
@@ -275,18 +198,15 @@ def compare(
         )
     rows, seen, lost = [], {}, any(note.startswith("diverged") for note in record.notes)
     for quantity in common:
-        bound = (
-            tolerance.get(quantity, default)
-            if isinstance(tolerance, dict)
-            else (default if tolerance is None else tolerance)
-        )
-        seen[quantity] = (
-            other.beside(record[quantity]) if isinstance(other, Theory) else record[quantity]
-        )
-        rows.append(
-            _row(quantity, _gone(seen[quantity]) if lost else seen[quantity], said[quantity], bound)
-        )
-    conditions += _went_on(record, said, common)
+        if isinstance(tolerance, dict):
+            bound = tolerance.get(quantity, default)
+        else:
+            bound = default if tolerance is None else tolerance
+        values = record[quantity]
+        seen[quantity] = other.beside(values) if isinstance(other, Theory) else values
+        met = gone(seen[quantity]) if lost else seen[quantity]
+        rows.append(_row(quantity, met, said[quantity], bound))
+    conditions += went_on(record, said, common)
     return Comparison(name, source, tuple(rows), conditions, seen, said)
 
 
@@ -342,157 +262,6 @@ def told_of(theory: Theory, laid) -> Comparison:
         said = f"{type(surprise).__name__}: {' '.join(str(surprise).split())}"
     missing = Condition("it can be laid over this run", said, "so", False, decided=False)
     return Comparison(type(theory).__name__, theory.source, (), (missing,), {}, xr.Dataset())
-
-
-def _went_on(record, said, common) -> tuple[Condition, ...]:
-    """That the run, and what was read of it, went on beyond the mark at which both sides begin,
-    unless what is said is of the start alone."""
-    if all(said[q].sizes.get("time", 2) < 2 for q in common):
-        return ()
-    reached = max(_known_marks(record[q]) for q in common if said[q].sizes.get("time", 2) > 1)
-    marks = len(record.course.places)
-    if marks < 2:
-        return (
-            Condition(
-                "the run went on beyond its first mark", marks, "2 marks", False, decided=False
-            ),
-        )
-    return (
-        ()
-        if reached >= 2
-        else (
-            Condition(
-                "the run went on beyond its first mark", reached, f"2 of {marks} marks", False
-            ),
-        )
-    )
-
-
-def _seen_at(values: "xr.DataArray") -> np.ndarray:
-    """At which marks there is a number; also of none."""
-    return np.isfinite(values.values).any(axis=tuple(range(1, values.ndim)))
-
-
-def _known_marks(one) -> int:
-    if "time" not in one.dims:
-        return 2
-    return int(_seen_at(one).sum())
-
-
-def _gone(seen: "xr.DataArray") -> "xr.DataArray":
-    """Of a run that diverged: what is read as NaN behind the last mark with a number counts as
-    infinite there, not as unread."""
-    if "time" not in seen.dims:
-        return seen
-    known = _seen_at(seen)
-    last = int(np.flatnonzero(known)[-1]) if known.any() else -1
-    values = seen.values.copy()
-    values[last + 1 :][np.isnan(values[last + 1 :])] = np.inf
-    return seen.copy(data=values)
-
-
-def foretold(theory: Theory, instrument: Instrument, start: Start) -> bool:
-    """Whether a theory predicts a quantity that this instrument reads here."""
-    names = [q.name for q in instrument.quantities(start.system, start.state.params)]
-    return any(fnmatch.fnmatch(name, said) for name in names for said in theory.predicts)
-
-
-def watching(theories: Iterable[Theory], start: Start) -> tuple[Instrument, ...]:
-    """The instruments of the catalogue, at their defaults, that read what these theories predict
-    here."""
-    chosen, theories = [], tuple(theories)
-    for kind in catalog.members("instruments"):
-        instrument = catalog.find("instruments", kind)()
-        try:
-            instrument.check(start.system)
-            if any(foretold(theory, instrument, start) for theory in theories):
-                chosen.append(instrument)
-        except Refused:  # it cannot look at this system
-            continue
-    return tuple(chosen)
-
-
-def _decided(condition: Condition, record: Record) -> Condition:
-    value: object
-    holds: Any
-    if condition.seen is None or not condition.holds:
-        return condition
-    try:
-        with np.errstate(all="ignore"):
-            value, holds = condition.seen(record.dataset)
-    except (
-        KeyError,
-        ArithmeticError,
-        ValueError,
-        IndexError,
-    ) as missing:  # a reading that the record lacks, or has nothing in
-        value, holds = (
-            f"could not be decided from the record: {type(missing).__name__}: {missing}",
-            None,
-        )
-    return condition._replace(value=value, holds=holds).settled()
-
-
-def matched(
-    seen: "xr.DataArray", said: "xr.DataArray"
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """(times, seen, said) at the times and labels both sides have; a prediction that stands
-    still is held against the last mark seen."""
-    if "time" not in said.dims:
-        last = seen.isel(time=-1) if "time" in seen.dims else seen
-        return np.atleast_1d(float(last["time"]))[:1], last.values[None], said.values[None]
-    bare = [
-        d for d in {*seen.dims, *said.dims} if d not in seen.coords or d not in said.coords
-    ]  # axes without labels are held to one shape below
-    seen, said = xr.align(seen, said, join="inner", exclude=["time", *bare])
-    here, there = _common(seen, said)
-    if len(here) < min(2, seen.sizes["time"], said.sizes["time"]):
-        found = f"{len(here) or 'none'} of {seen.sizes['time']} in common"
-        raise refused(
-            "compare",
-            "marks both sides have, and more than one",
-            found,
-            "Run both on the same clock, and at one rate where it counts steps",
-        )
-    return seen["time"].values[here], seen.values[here], said.values[there]
-
-
-def _common(seen, said):
-    """Where the marks are that both sides have: by step where the same steps are at the same
-    times, since time may stand still; by time otherwise."""
-    if "step" in seen.coords and "step" in said.coords:
-        _, here, there = np.intersect1d(
-            seen["step"].values, said["step"].values, return_indices=True
-        )
-        if np.array_equal(seen["time"].values[here], said["time"].values[there]):
-            return here, there
-    return np.intersect1d(seen["time"].values, said["time"].values, return_indices=True)[1:]
-
-
-def relative_error(seen: np.ndarray, said: np.ndarray) -> tuple[float, tuple[int, ...]]:
-    """(max |seen - said| / max |said|, where it is largest): relative to the quantity's own scale,
-    |seen - said| itself where that is 0.
-
-    Entries NaN on either side are left out; NaN where nothing else is there. One that is infinite
-    on one side alone is infinitely far off, unless what is said has grown so large that the other
-    side must overflow.
-    """
-    with np.errstate(all="ignore"):
-        both = np.isfinite(seen) & np.isfinite(said)
-        agree = (np.isinf(seen) & ((seen == said) | (np.abs(said) > FARTHEST))) | (
-            np.isinf(said) & (np.abs(seen) > FARTHEST)
-        )
-        apart = ~both & ~np.isnan(seen) & ~np.isnan(said) & ~agree
-    if not (both | apart).any():
-        return float("nan"), (0,) * seen.ndim
-    gap = np.full(seen.shape, -1.0)
-    gap[both] = np.abs(seen[both] - said[both])
-    gap[apart] = np.inf
-    where = np.unravel_index(int(np.argmax(gap)), gap.shape)
-    scale = np.abs(said[both]).max(initial=0.0)
-    return float(gap[where] / scale) if scale > 0 else float(gap[where]), tuple(
-        int(i) for i in where
-    )
 
 
 def verdict_of(error, tolerance) -> str:

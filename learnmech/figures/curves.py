@@ -9,10 +9,11 @@ import numpy as np
 from learnmech.comparison.verdicts import Comparison
 from learnmech.errors import refused
 from learnmech.figures.apart import apart
-from learnmech.figures.grid import draw, is_grid
+from learnmech.figures.grid import draw
 from learnmech.figures.overlay import overlay
 from learnmech.figures.panels import band_of, curve_panel, in_order
 from learnmech.figures.style import sheet, titled
+from learnmech.figures.swept import is_grid
 from learnmech.machine.late import late
 from learnmech.record.base import Record
 

@@ -8,118 +8,25 @@ import numpy as np
 from learnmech.errors import nearest, refused
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label, sheet, titled
+from learnmech.figures.swept import (
+    SEM,
+    diverged_words,
+    knobs_of,
+    last_values,
+    moving_axis,
+    over_seeds,
+    scalars_of,
+    words_of_note,
+)
+from learnmech.figures.swept import diverged as diverged
+from learnmech.figures.swept import is_grid as is_grid
 from learnmech.figures.symbols import plain
 
 if TYPE_CHECKING:
     import xarray as xr
     from matplotlib.figure import Figure
 
-MOVING = ("time", "mark")
 LINES, QUANTITIES, ENTRIES = 8, 4, 6
-SEM = "_sem"
-
-
-def is_grid(dataset: "xr.Dataset") -> bool:
-    """Whether a Dataset is a sweep's: whether something stands before its axis of time."""
-    return any(
-        _moving(one) is not None and one.dims[0] not in MOVING for one in dataset.data_vars.values()
-    )
-
-
-def _moving(variable) -> str | None:
-    return next((dim for dim in variable.dims if dim in MOVING), None)
-
-
-def knobs_of(grid: "xr.Dataset") -> list[str]:
-    """The knobs swept, in order: the dims before the axis of time, without `seed`."""
-    found = []
-    for variable in grid.data_vars.values():
-        axis = _moving(variable)
-        if axis is not None:
-            found += [
-                str(dim)
-                for dim in variable.dims[: variable.dims.index(axis)]
-                if dim != "seed" and dim not in found
-            ]
-    return found
-
-
-def scalars_of(grid: "xr.Dataset") -> list[str]:
-    """The quantities with one number at each mark, the loss first."""
-    names = [
-        str(name)
-        for name in grid.data_vars
-        if not str(name).endswith(SEM) and _moving(grid[name]) is not None
-    ]
-    found = [name for name in names if grid[name].dims[-1] in MOVING]
-    return sorted(found, key=lambda name: name != "loss")
-
-
-def last_values(grid: "xr.Dataset", name: str) -> "xr.DataArray":
-    """What each run ended at: at its own last mark where clocks differ. NaN where it came to no
-    number, as where it diverged before the end, and where a point of the sweep is not there."""
-    values = grid[name]
-    axis = _moving(values)
-    if not values.sizes[axis]:
-        return values.sum(axis) * np.nan
-    if "reached" in grid.coords and set(grid["reached"].dims) <= set(values.dims):
-        reached = grid["reached"]
-        ends = (
-            values.isel({axis: np.maximum(reached, 1) - 1})
-            .reset_coords(drop=True)
-            .where(reached.variable > 0)
-        )
-        return (
-            ends
-            if "diverged_at" not in grid.coords
-            else ends.where(np.isnan(grid["diverged_at"].variable))
-        )
-    times = grid.coords.get("time")
-    if times is None or axis == "time" or axis not in times.dims or times.ndim == 1:
-        return values.isel({axis: -1}, drop=True)
-    # marks that a shorter clock does not have are filled up with NaN, in the times too
-    last = np.maximum(np.isfinite(times).sum(axis) - 1, 0)
-    return values.isel({axis: last}).reset_coords(drop=True)
-
-
-def diverged(grid: "xr.Dataset") -> "xr.DataArray | None":
-    """Where each run that diverged was first seen to, as a step (for flows a time), NaN for the
-    others; None where none did."""
-    return (
-        grid["diverged_at"]
-        if "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values).any()
-        else None
-    )
-
-
-def diverged_words(grid: "xr.Dataset") -> str:
-    """How many of the points diverged, and where the first did; empty where none did."""
-    ends = diverged(grid)
-    if ends is None:
-        return ""
-    gone = ends.values[np.isfinite(ends.values)]
-    unit = "step" if "step" in grid.coords else "time"
-    return f"{gone.size} of {ends.size} points diverged, seen from {unit} {gone.min():g} on"
-
-
-def words_of_note(grid: "xr.Dataset") -> str:
-    """What is to be said of a grid that is not whole: which points are missing or damaged; empty
-    of one that is."""
-    return str(grid.attrs.get("note", ""))
-
-
-def over_seeds(grid: "xr.Dataset", quantity: str) -> "tuple[xr.DataArray, xr.DataArray | None]":
-    """(mean over seeds, standard error of the mean or None where there is one seed)."""
-    values = grid[quantity]
-    if "seed" in values.dims:
-        count = values.sizes["seed"]
-        with np.errstate(all="ignore"):  # runs that are about to diverge have squares that overflow
-            mean = values.mean("seed", keep_attrs=True, skipna=False)
-            return mean, values.std("seed", ddof=1, skipna=False) / np.sqrt(
-                count
-            ) if count > 1 else None
-    bar = grid[f"{quantity}{SEM}"] if f"{quantity}{SEM}" in grid else None
-    return values, None if bar is None or not np.isfinite(bar.values).any() else bar
 
 
 def draw(
@@ -154,7 +61,7 @@ def draw(
 def _asked(grid, quantity, knobs):
     swept = knobs_of(grid)
     scalars = scalars_of(grid)
-    known = [str(name) for name in grid.data_vars if _moving(grid[name]) is not None]
+    known = [str(name) for name in grid.data_vars if moving_axis(grid[name]) is not None]
     if quantity is None:
         quantities = scalars[:QUANTITIES] or known[:1]
     else:
@@ -183,7 +90,7 @@ def _asked(grid, quantity, knobs):
 def _entries(grid, name) -> list:
     """None for a scalar; for a quantity with axes a Dataset for each of the entries that move
     most, named by its entry."""
-    values, axis = grid[name], _moving(grid[name])
+    values, axis = grid[name], moving_axis(grid[name])
     own = values.dims[values.dims.index(axis) + 1 :]
     if not own:
         return [None]
@@ -236,7 +143,7 @@ def _curves(axis, grid, name) -> None:
     """One curve per point, its band the standard error over seeds: at most eight, evenly chosen,
     each with its knobs' values."""
     mean, bar = over_seeds(grid, name)
-    moving = _moving(mean)
+    moving = moving_axis(mean)
     swept = [dim for dim in mean.dims if dim != moving]
     points = list(np.ndindex(*(mean.sizes[dim] for dim in swept)))
     shown = [

@@ -4,7 +4,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from learnmech.comparison.verdicts import Comparison, matched
+from learnmech.comparison.alignment import matched
+from learnmech.comparison.verdicts import Comparison
 from learnmech.figures.panels import entry_names, moving_most, noted
 from learnmech.figures.style import (
     COLORS,

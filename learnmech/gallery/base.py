@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learnmech.comparison.verdicts import Check, Comparison, compare_each, told_of
+from learnmech.comparison.checks import Check
+from learnmech.comparison.verdicts import Comparison, compare_each, told_of
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.figures.curves import curves

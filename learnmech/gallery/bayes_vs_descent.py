@@ -5,7 +5,7 @@ import numpy as np
 
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

@@ -5,7 +5,8 @@ import numpy as np
 
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
-from learnmech.comparison.verdicts import Check, compare
+from learnmech.comparison.checks import Check
+from learnmech.comparison.verdicts import compare
 from learnmech.data.curves import Chebyshev
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

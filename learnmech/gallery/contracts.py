@@ -13,8 +13,10 @@ from learnmech.architectures.base import Architecture
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import ON_AVERAGE, approach, judged, measured_order, quantity_of
-from learnmech.comparison.verdicts import Check, compare, watching
+from learnmech.comparison.readers import watching
+from learnmech.comparison.verdicts import compare
 from learnmech.data.base import Data
 from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian

@@ -15,7 +15,7 @@ from learnmech.architectures.scalings import (
     contributions,
     movement,
 )
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.curves import Chebyshev
 from learnmech.experiment.clock import Clock

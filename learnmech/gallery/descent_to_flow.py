@@ -1,8 +1,8 @@
 """Descent and flow: Euler's method, and its first correction."""
 
 from learnmech.architectures.mlp import Mlp
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import measured_order
-from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

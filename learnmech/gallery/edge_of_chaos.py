@@ -9,7 +9,7 @@ import numpy as np
 
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.base import Drawn, View
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock

@@ -2,7 +2,7 @@
 twenty points and on digits."""
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.curves import Chebyshev
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock

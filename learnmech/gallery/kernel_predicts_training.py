@@ -4,8 +4,9 @@ import numpy as np
 
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order, judged
-from learnmech.comparison.verdicts import Check, compare
+from learnmech.comparison.verdicts import compare
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -6,9 +6,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
+from learnmech.comparison.checks import Check
 from learnmech.comparison.divergence import twins
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

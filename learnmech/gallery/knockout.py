@@ -6,7 +6,7 @@ import dataclasses
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

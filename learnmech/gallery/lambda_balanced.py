@@ -3,7 +3,8 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check, compare
+from learnmech.comparison.checks import Check
+from learnmech.comparison.verdicts import compare
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

@@ -11,8 +11,9 @@ from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
+from learnmech.comparison.alignment import relative_error
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check, relative_error
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -8,8 +8,9 @@ import numpy as np
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check, Comparison, compare
+from learnmech.comparison.verdicts import Comparison, compare
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -3,8 +3,9 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
+from learnmech.comparison.alignment import relative_error
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check, relative_error
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -1,7 +1,7 @@
 """Low-rank bias: depth and a small start complete a matrix."""
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.completion import Completion
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

@@ -6,8 +6,9 @@ import numpy as np
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.scalings import MeanField
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order, judged
-from learnmech.comparison.verdicts import Check, compare
+from learnmech.comparison.verdicts import compare
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

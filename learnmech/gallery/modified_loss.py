@@ -5,8 +5,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, RATE, sheet, titled

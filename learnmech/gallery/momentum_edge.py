@@ -4,7 +4,7 @@ as its recursion on a quadratic says."""
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

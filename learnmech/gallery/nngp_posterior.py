@@ -7,7 +7,7 @@ import numpy as np
 from learnmech.activations.functions import activation
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, stream_of

@@ -9,8 +9,8 @@ import numpy as np
 
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import Order, fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -7,7 +7,7 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.architectures.mlp import Mlp
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment

@@ -5,7 +5,7 @@ import math
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.teachers import LinearTeacher
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -3,7 +3,8 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check, relative_error
+from learnmech.comparison.alignment import relative_error
+from learnmech.comparison.checks import Check
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock

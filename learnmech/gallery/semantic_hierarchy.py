@@ -3,7 +3,7 @@
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.data.base import singular_modes
 from learnmech.data.hierarchy import Hierarchy
 from learnmech.experiment.clock import Clock

@@ -4,8 +4,8 @@ pace, and throws it from minima that are too sharp."""
 import numpy as np
 
 from learnmech.architectures.linear import DeepLinear
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.data.gaussian import Gaussian
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

@@ -3,8 +3,8 @@
 import numpy as np
 
 from learnmech.architectures.mlp import Mlp
+from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import fitted_order
-from learnmech.comparison.verdicts import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare

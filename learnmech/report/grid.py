@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnmech.figures.grid import (
+from learnmech.figures.grid import draw
+from learnmech.figures.style import svg
+from learnmech.figures.swept import (
     diverged,
     diverged_words,
-    draw,
     knobs_of,
     last_values,
     scalars_of,
     words_of_note,
 )
-from learnmech.figures.style import svg
 from learnmech.language.display.table import Table, as_html, number
 from learnmech.record.sealed import put, said_if_it_fails
 from learnmech.report.frame import figure_of, folded, page_of, provenance_of, safe, untitled

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from learnmech.comparison.domains import applying, survey
 from learnmech.comparison.verdicts import compare
 from learnmech.errors import refused
-from learnmech.figures.grid import is_grid
+from learnmech.figures.swept import is_grid
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.machine.late import late
 from learnmech.record.base import Record

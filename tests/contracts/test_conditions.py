@@ -10,9 +10,12 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules, theories
-from learnmech.cli import works
+from learnmech.cli import foretelling
 from learnmech.comparison import verdicts as comparison
-from learnmech.comparison.verdicts import Check, Comparison, Row, relative_error
+from learnmech.comparison.alignment import relative_error
+from learnmech.comparison.checks import Check
+from learnmech.comparison.readers import watching
+from learnmech.comparison.verdicts import Comparison, Row
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import stream_of
 from learnmech.language import catalog
@@ -289,7 +292,7 @@ def test_one_theory_that_raises_does_not_end_the_others(tmp_path, odd_theory, mo
             .text,
             encoding="utf-8",
         )
-        said = works.theories(str(file), [], False)["theories"]
+        said = foretelling.theories(str(file), [], False)["theories"]
         assert set(said) == set(catalog.members("theories")) and all(
             one["conditions"] for one in said.values()
         )
@@ -300,7 +303,7 @@ def test_one_theory_that_raises_does_not_end_the_others(tmp_path, odd_theory, mo
         .with_value("initial", {"kind": "gaussian", "scale": 0.0})
     )
     file.write_text(flat.text, encoding="utf-8")
-    said = works.theories(str(file), [], False)["theories"]
+    said = foretelling.theories(str(file), [], False)["theories"]
     conditions = {c["claim"]: c for c in said["sgd-flatness"]["conditions"]}
     assert (
         conditions["the loss is curved across it: directions that are not flat"]["value"] == 0
@@ -442,7 +445,7 @@ def test_beside_a_figure_there_is_no_error_of_a_theory_that_does_not_speak_of_th
 
 def test_what_is_watched_is_chosen_though_a_theory_cannot_be_laid(odd_theory):
     theory = odd_theory(raising(ZeroDivisionError()))[0]
-    chosen = comparison.watching((theory, theories.Flow()), lm.prepare(LINE))
+    chosen = watching((theory, theories.Flow()), lm.prepare(LINE))
     assert instruments.Loss in {type(one) for one in chosen}
 
 

@@ -12,7 +12,7 @@ import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules
 from learnmech.architectures import models
 from learnmech.cli.app import call
-from learnmech.comparison.verdicts import Check
+from learnmech.comparison.checks import Check
 from learnmech.errors import Refused
 from learnmech.gallery import pages
 from learnmech.gallery.base import Exhibit, perform

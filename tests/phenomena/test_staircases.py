@@ -12,7 +12,8 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, initial, instruments, losses, rules
 from learnmech.cli.app import call
-from learnmech.comparison.staircases import plateaus, staircase, stairs
+from learnmech.comparison.plateaus import plateaus
+from learnmech.comparison.staircases import staircase, stairs
 from learnmech.errors import Refused
 
 S = np.array([4.0, 2.0, 1.0])

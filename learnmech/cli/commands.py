@@ -1,0 +1,218 @@
+"""The commands and what they accept."""
+
+import argparse
+from pathlib import Path
+
+from learnmech.cli.run_commands import keep_data, of_runs
+from learnmech.errors import refused
+from learnmech.machine.version import VERSION
+
+VERBOSE = (
+    "tell on stderr what is logged: runs begun, gone on with and ended, points of sweeps that were"
+    " kept, notes"
+)
+TRACEBACK = (
+    "where learnmech fails by a fault of its own, show where (LEARNMECH_TRACEBACK=1 does so too)"
+)
+TRUST = "run the Python code that a text names, as mine.py:model; look at it first"
+
+
+class _Parser(argparse.ArgumentParser):
+    """A parser whose complaints have the shape of every other error."""
+
+    def error(self, message):
+        raise refused(
+            "The command line", f"what {self.prog} accepts", message, f"See {self.prog} --help"
+        )
+
+
+def parser() -> argparse.ArgumentParser:
+    """Every command with its arguments."""
+    whole = _Parser(
+        prog="learnmech",
+        description="A laboratory for learning mechanics: run an experiment, lay theory over it.",
+    )
+    whole.add_argument(
+        "--with",
+        dest="guests",
+        metavar="FILE.py",
+        action="append",
+        default=[],
+        help="a Python file of your own parts; repeatable",
+    )
+    whole.add_argument("--trust", action="store_true", help=TRUST)
+    whole.add_argument("--version", action="version", version=f"learnmech {VERSION}")
+    whole.add_argument("--verbose", action="store_true", help=VERBOSE)
+    whole.add_argument("--traceback", action="store_true", help=TRACEBACK)
+    commands = whole.add_subparsers(
+        dest="command", metavar="COMMAND", required=True, parser_class=_Parser
+    )
+
+    def command(name, says, subject=False, changes=None):
+        one = commands.add_parser(name, help=says, description=says)
+        if subject:
+            one.add_argument(
+                "subject",
+                metavar="NAME|FILE.toml",
+                help="an exhibit of the gallery, or an experiment",
+            )
+        if changes:
+            one.add_argument("changes", metavar="PATH=VALUE", nargs="*", help=changes)
+            one.add_argument(
+                "--small", action="store_true", help="the seconds-long twin of an exhibit"
+            )
+        one.add_argument(
+            "--with",
+            dest="more_guests",
+            metavar="FILE.py",
+            action="append",
+            default=[],
+            help="a Python file of your own parts; repeatable",
+        )
+        one.add_argument("--trust", dest="more_trust", action="store_true", help=TRUST)
+        one.add_argument(
+            "--json", action="store_true", help="give the result as one JSON document on stdout"
+        )
+        one.add_argument("--quiet", action="store_true", help="no progress bar")
+        one.add_argument("--verbose", dest="more_verbose", action="store_true", help=VERBOSE)
+        one.add_argument("--traceback", dest="more_traceback", action="store_true", help=TRACEBACK)
+        return one
+
+    listed = command("list", "everything in the catalogue, one line each")
+    listed.add_argument("family", nargs="?", help="one family, or gallery (exhibits)")
+    listed.add_argument(
+        "kind",
+        nargs="?",
+        help="one member of the family with its knobs, or the page of one exhibit",
+    )
+
+    ran = command(
+        "run",
+        "run an exhibit or an experiment, lay theory over it and write a run folder",
+        True,
+        "knobs to change, as rule.rate=0.1",
+    )
+    ran.add_argument(
+        "--until",
+        metavar="QUANTITY<BOUND",
+        help='stop at the first mark where this holds, as in "loss<1e-6"',
+    )
+    ran.add_argument(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="the run folder to write; it must not exist (default: a new one in runs/)",
+    )
+
+    keep_data(ran)
+
+    said = command("predict", "what theory says, without running", True, "knobs to change")
+    said.add_argument(
+        "--theory",
+        action="append",
+        default=[],
+        help="a theory by name; repeatable (default: the exhibit's, or all that apply)",
+    )
+    said.add_argument(
+        "--out", type=Path, metavar="FILE", help="write the predictions to this .nc or .csv file"
+    )
+
+    swept = command(
+        "sweep",
+        "a grid over knobs and seeds, gathered in one Dataset",
+        True,
+        "axes as rule.rate=0.1,0.2 or lin(0,1,5) or geom(0.01,1,5); one value changes a knob",
+    )
+    swept.add_argument("--seeds", type=int, default=1, metavar="N", help="how many seeds")
+    swept.add_argument("--backend", default="map", help="map, vmap or fastest")
+    swept.add_argument(
+        "--shard",
+        metavar="i/n",
+        help=(
+            "run the i-th of n parts of the points, counted from 1, as the tasks of an array"
+            " job are"
+        ),
+    )
+    swept.add_argument(
+        "--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on"
+    )
+
+    near = command(
+        "limit",
+        "how fast a theory that is a limit becomes exact, held against the order it declares; exit"
+        " status 1 if it is not that",
+    )
+    near.add_argument("theory", metavar="THEORY", help="a theory by name")
+    near.add_argument(
+        "words",
+        metavar="[SUBJECT] PATH=VALUE",
+        nargs="*",
+        help="an exhibit or experiment (default: the theory's example); knobs to change",
+    )
+    near.add_argument(
+        "--along",
+        metavar="PATH=VALUES",
+        help="the knob, as rule.rate=0.1,0.05 or geom(64,1024,5) (default: from its own value on)",
+    )
+    near.add_argument(
+        "--seeds",
+        type=int,
+        metavar="N",
+        help="how many seeds (default: 4, and 32 where the knob goes to infinity, as a width)",
+    )
+    near.add_argument(
+        "--quantity", help="whose error (default: that of the declared limit, else the loss)"
+    )
+    near.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
+    near.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help=(
+            "the .png, .svg or .pdf file of the plot, or .nc or .csv (default:"
+            " runs/limit-THEORY.png)"
+        ),
+    )
+
+    of_runs(command)
+
+    which = command(
+        "theories",
+        "which theories apply here, and which of the others are nearest",
+        True,
+        "knobs to change",
+    )
+    which.add_argument(
+        "--all",
+        "--long",
+        dest="long",
+        action="store_true",
+        help="every theory, condition by condition",
+    )
+
+    checked = command("check", "run exhibits, or a user's own parts; exit status 1 if one fails")
+    checked.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME|mine.py",
+        help="exhibits, or Python files of your own parts (default: every exhibit)",
+    )
+    checked.add_argument("--small", action="store_true", help="the seconds-long twins")
+    return whole
+
+
+def understood(argv: list[str]) -> argparse.Namespace:
+    """What was typed, by the names of its arguments."""
+    arguments, rest = parser().parse_known_args(argv)
+    options = [word for word in rest if word.startswith("-")]
+    many = next((name for name in ("changes", "names", "words") if hasattr(arguments, name)), None)
+    if options or (rest and many is None):
+        raise refused(
+            f"learnmech {arguments.command}",
+            "arguments it knows",
+            repr((options or rest)[0]),
+            f"See learnmech {arguments.command} --help",
+        )
+    if rest and many is not None:
+        setattr(arguments, many, [*getattr(arguments, many), *rest])
+    return arguments

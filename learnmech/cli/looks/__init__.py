@@ -1,0 +1,38 @@
+"""How results look in a terminal."""
+
+from learnmech.cli.looks.catalogue import description, exhibit
+from learnmech.cli.looks.domains import predict, theories
+from learnmech.cli.looks.records import (
+    check,
+    comparison,
+    diff,
+    reading,
+    run,
+    runs,
+    show,
+    staircase,
+    twins,
+    written,
+)
+from learnmech.cli.looks.sweeps import grid, grid_comparison, limit, sweep
+
+__all__ = [
+    "check",
+    "comparison",
+    "description",
+    "diff",
+    "exhibit",
+    "grid",
+    "grid_comparison",
+    "limit",
+    "predict",
+    "reading",
+    "run",
+    "runs",
+    "show",
+    "staircase",
+    "sweep",
+    "theories",
+    "twins",
+    "written",
+]
