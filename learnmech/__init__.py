@@ -44,11 +44,11 @@ if TYPE_CHECKING:
     from learnmech.record import Record as Record
     from learnmech.record import load as load
     from learnmech.rules import schedules as schedules
+    from learnmech.runs.blocks import stream as stream
     from learnmech.runs.pace import estimate as estimate
     from learnmech.runs.running import fork as fork
     from learnmech.runs.running import resume as resume
     from learnmech.runs.running import run as run
-    from learnmech.runs.running import stream as stream
     from learnmech.sweeps import compare_grid as compare_grid
     from learnmech.sweeps import compare_means as compare_means
     from learnmech.sweeps import error_bars as error_bars
@@ -64,7 +64,7 @@ _FACE = {
     "Clock": "experiment.clock",
     "prepare": "experiment.recipe",
     "run": "runs.running",
-    "stream": "runs.running",
+    "stream": "runs.blocks",
     "fork": "runs.running",
     "resume": "runs.running",
     "estimate": "runs.pace",

@@ -1,6 +1,7 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import base as base
 from . import conv as conv
+from . import dense as dense
 from . import diagonal as diagonal
 from . import dialed as dialed
 from . import dropout as dropout

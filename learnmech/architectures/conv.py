@@ -7,7 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.activations.functions import activation
-from learnmech.architectures.base import Normed, dense, drawn_layer, keep, layer_scales
+from learnmech.architectures.base import keep
+from learnmech.architectures.dense import Normed, dense, drawn_layer, layer_scales
 from learnmech.architectures.grids import Centers, Convolve, Pool, Positions, Read, Windows
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms

@@ -4,7 +4,8 @@ import dataclasses
 
 import jax
 
-from learnmech.architectures.base import Around, keep, multiplied, refuse_running
+from learnmech.architectures.base import Around, keep, refuse_running
+from learnmech.architectures.dense import multiplied
 from learnmech.architectures.mlp import Mlp
 from learnmech.errors import refused
 from learnmech.language.parts import Knob, Numbers, array, knob, structure

@@ -3,7 +3,8 @@
 import jax.numpy as jnp
 
 from learnmech.activations.functions import activation
-from learnmech.architectures.base import Architecture, dense, drawn_layer, keep, multiplied
+from learnmech.architectures.base import Architecture, keep
+from learnmech.architectures.dense import dense, drawn_layer, multiplied
 from learnmech.architectures.scalings import SP, LayerScale, Scaling
 from learnmech.errors import refused
 from learnmech.language.parts import Shorthand, part, structure

@@ -9,7 +9,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from learnmech.architectures.base import Normed
+from learnmech.architectures.dense import Normed
 from learnmech.architectures.scalings import Scaling
 from learnmech.errors import refused
 

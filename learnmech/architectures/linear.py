@@ -2,7 +2,8 @@
 
 from typing import ClassVar
 
-from learnmech.architectures.base import Dense, dense, draw_dense, keep, layer_scales, multiplied
+from learnmech.architectures.base import keep
+from learnmech.architectures.dense import Dense, dense, draw_dense, layer_scales, multiplied
 from learnmech.architectures.limits import dense_limit
 from learnmech.language.parts import Shorthand, structure
 

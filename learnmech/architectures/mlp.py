@@ -1,7 +1,8 @@
 """Multilayer perceptrons: linear maps with a nonlinearity between them."""
 
 from learnmech.activations.functions import activation
-from learnmech.architectures.base import Normed, dense, draw_dense, keep, layer_scales
+from learnmech.architectures.base import keep
+from learnmech.architectures.dense import Normed, dense, draw_dense, layer_scales
 from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.language.parts import Shorthand, structure

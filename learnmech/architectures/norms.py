@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.architectures.base import Normed, Tap, multiplied
+from learnmech.architectures.base import Tap
+from learnmech.architectures.dense import Normed, multiplied
 from learnmech.architectures.scalings import LayerScale
 from learnmech.errors import refused
 from learnmech.language.trees import Array

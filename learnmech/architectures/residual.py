@@ -1,7 +1,8 @@
 """Residual networks: each layer adds to what came before."""
 
 from learnmech.activations.functions import activation
-from learnmech.architectures.base import Normed, dense, draw_dense, keep, layer_scales, multiplied
+from learnmech.architectures.base import keep
+from learnmech.architectures.dense import Normed, dense, draw_dense, layer_scales, multiplied
 from learnmech.architectures.limits import Skip, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.language.parts import Knob, knob, structure

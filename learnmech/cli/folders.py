@@ -12,7 +12,7 @@ from pathlib import Path, PurePath
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.record import forms, sealed
+from learnmech.record import bounds, forms, locks, sealed
 from learnmech.record.folder import SWEEP, is_sweep
 
 RUNS = Path("runs")
@@ -142,7 +142,7 @@ def _parent_of(entry: dict, entries: list[dict]) -> str | None:
 def delete(folder: Path) -> None:
     """Delete a run folder: one whose run.json agrees with its checksum, that holds nothing but
     what a run writes, and that no process is using."""
-    if sealed.kind_of(folder) == "link":
+    if bounds.kind_of(folder) == "link":
         raise refused(
             "runs",
             "a run folder to delete",
@@ -162,7 +162,7 @@ def delete(folder: Path) -> None:
             f"{folder}, whose run.json is of another make or damaged",
             "Delete it by hand",
         )
-    sealed.check_own(folder)
+    bounds.check_own(folder)
     take_away(folder, next(_foreign(folder, said), None), "a run")
 
 
@@ -177,7 +177,7 @@ def take_away(folder: Path, foreign: Path | None, what: str) -> None:
         )
     with sealed.said_if_it_fails(f"deleted: {folder}", "Give permission, or delete it by hand"):
         gone = folder.with_name(f".{folder.name[:40]}-{secrets.token_hex(4)}")
-        with sealed.lock(folder) as held:
+        with locks.lock(folder) as held:
             if os.name == "nt":
                 held.__exit__()  # a folder with an open file in it cannot be renamed there
             os.replace(folder, gone)

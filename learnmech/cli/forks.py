@@ -26,8 +26,9 @@ from learnmech.language import text, trees
 from learnmech.language.addresses import Address
 from learnmech.language.display.results import ends
 from learnmech.record.base import Record
-from learnmech.record.folder import conclude, facts, load
+from learnmech.record.folder import facts, load
 from learnmech.record.sealed import check_new
+from learnmech.record.writing import conclude
 from learnmech.runs.running import fork as forked
 from learnmech.runs.running import resume as resumed
 from learnmech.system.state import arrays_of

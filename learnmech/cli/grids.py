@@ -19,7 +19,7 @@ from learnmech.errors import refused
 from learnmech.figures.swept import diverged, last_values
 from learnmech.language import catalog, text
 from learnmech.machine.logs import LOG
-from learnmech.record import sealed
+from learnmech.record import bounds, locks, sealed
 from learnmech.record.folder import is_sweep
 from learnmech.sweeps.asked import shard_of
 from learnmech.sweeps.folder import alone, described
@@ -146,7 +146,7 @@ def _gathered_into(target, grid, title) -> Path:
     ):
         before = sealed.read(target, GATHERED) or {}
         mine = before.get("identity") == identity and OWN.fullmatch(str(before.get("file")))
-        file = sealed.inside(target, before["file"]) if mine else moved
+        file = bounds.inside(target, before["file"]) if mine else moved
         # the name first: who is killed in between finds it again, and leaves no second file
         sealed.write(target, GATHERED, {"identity": identity, "file": file.name})
         sealed.appear(
@@ -274,10 +274,10 @@ def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> d
     stored = packed(laid.dataset, found.said["identity"])
     with (
         sealed.said_if_it_fails(str(folder), "Free some space, and give the same command again"),
-        sealed.shared(folder),
+        locks.shared(folder),
         alone(folder),
     ):
-        sealed.inside(folder, LAID).mkdir(exist_ok=True)
+        bounds.inside(folder, LAID).mkdir(exist_ok=True)
         sealed.put(folder, f"{LAID}/{catalog.kebab(type(theory).__name__)}{SEALED}", stored)
         _page(folder)
     return laid.plain() | {"folder": str(folder), "file": str(folder / "report.html")}
@@ -292,7 +292,7 @@ def page_again(folder: Path, out: Path | None) -> dict:
         with sealed.said_if_it_fails(str(out), "Choose another place"):
             sealed.appear(lambda part: part.write_text(written, encoding="utf-8"), out)
     else:
-        with sealed.shared(folder), alone(folder):
+        with locks.shared(folder), alone(folder):
             out = _page(folder)
     return {"file": str(out), "bytes": out.stat().st_size}
 

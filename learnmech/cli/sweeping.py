@@ -5,7 +5,7 @@ from pathlib import Path, PurePath
 
 from learnmech.cli import folders
 from learnmech.errors import Refused, refused
-from learnmech.record import sealed
+from learnmech.record import bounds, sealed
 from learnmech.record.folder import SWEEP
 from learnmech.sweeps.folder import POINTS, described
 
@@ -52,7 +52,7 @@ def entry(folder: Path) -> dict:
 def delete(folder: Path) -> None:
     """Delete the folder of a sweep: one whose sweep.json agrees with its checksum, that holds
     nothing but what a sweep writes, and in which no process is working."""
-    if sealed.kind_of(folder) == "link":
+    if bounds.kind_of(folder) == "link":
         raise refused(
             "runs",
             "the folder of a sweep to delete",
@@ -67,7 +67,7 @@ def delete(folder: Path) -> None:
         raise refused(
             "runs", "the folder of a sweep of learnmech to delete", got, "Delete it by hand"
         ) from None
-    sealed.check_own(folder)
+    bounds.check_own(folder)
     folders.take_away(folder, next(_foreign(folder, said), None), "a sweep")
 
 

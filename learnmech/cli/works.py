@@ -27,9 +27,10 @@ from learnmech.language.parts import SAYS, meaning_of, show_value
 from learnmech.language.parts import told as without_knobs
 from learnmech.machine.backend import relieve, remember_compilations
 from learnmech.record.base import Record
-from learnmech.record.folder import conclude, is_sweep, load
+from learnmech.record.folder import is_sweep, load
 from learnmech.record.sealed import check_new
-from learnmech.runs import running
+from learnmech.record.writing import conclude
+from learnmech.runs import blocks
 
 
 def ready() -> None:
@@ -81,7 +82,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
         name, exhibit, knobs = subject_of(subject, changes_of(changes), small)
         start = prepare(exhibit.changed(knobs))
         if until is not None:
-            running.parse_until(until, exhibit.watch, start)
+            blocks.parse_until(until, exhibit.watch, start)
         target = (
             folders.free(folders.RUNS / f"{name}-{start.experiment.fingerprint[:8]}")
             if out is None

@@ -16,7 +16,8 @@ from learnmech.instruments.base import Instrument
 from learnmech.language import text
 from learnmech.record.base import Record
 from learnmech.rules.flow import GradientFlow
-from learnmech.runs.running import Progress, run
+from learnmech.runs.blocks import Progress
+from learnmech.runs.running import run
 from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Condition, Theory
 

@@ -1,57 +1,43 @@
 """Contracts: what every part promises, put to the test on a user's own parts."""
 
-import contextlib
 import dataclasses
 import fnmatch
 
 import equinox as eqx
-import jax
 import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.base import Architecture
-from learnmech.architectures.linear import DeepLinear
-from learnmech.architectures.mlp import Mlp
-from learnmech.architectures.scalings import NTK
 from learnmech.comparison.checks import Check
 from learnmech.comparison.orders import ON_AVERAGE, approach, judged, measured_order, quantity_of
 from learnmech.comparison.readers import watching
 from learnmech.comparison.verdicts import compare
 from learnmech.data.base import Data
-from learnmech.data.digits import Digits
-from learnmech.data.gaussian import Gaussian
-from learnmech.data.ids import Ids
-from learnmech.data.modular import ModularArithmetic
-from learnmech.errors import Refused, refused
+from learnmech.errors import refused
 from learnmech.experiment.clock import Clock
-from learnmech.experiment.recipe import Experiment, prepare, stream_of
+from learnmech.experiment.recipe import prepare, stream_of
+from learnmech.gallery.trials import (
+    gradient_error,
+    mapped_by,
+    numbers_of_none,
+    priced_by,
+    tiny,
+    visible_to,
+)
 from learnmech.initial.base import InitialCondition
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss
 from learnmech.interventions.base import Intervention
-from learnmech.language import catalog, text, trees
+from learnmech.language import catalog, text
 from learnmech.language.parts import Part
 from learnmech.language.quantity import exponent
-from learnmech.losses import CrossEntropy, Squared
 from learnmech.losses import Loss as LossFunction
+from learnmech.losses import Squared
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
-from learnmech.runs.running import fork, run, stream
+from learnmech.runs.running import fork, run
 from learnmech.sweeps import compare_means, sweep
-from learnmech.system.state import replaced
 from learnmech.theories.base import Theory
-
-
-def _plain(**changes) -> Experiment:
-    """A tiny experiment into which one part is put."""
-    parts = {
-        "architecture": DeepLinear.example(),
-        "data": Gaussian.example(),
-        "rule": GradientDescent.example(),
-        "clock": Clock(steps=20, marks=5),
-    }
-    return Experiment(**(parts | changes))
-
 
 # The seeds of a mean, whose bounds are in their errors.
 MEAN_SEEDS = 200
@@ -113,31 +99,6 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
     return first + tuple(by_family[member.family](example))
 
 
-def gradient_error(experiment: Experiment) -> float:
-    """Largest difference between the gradient along three random directions and central
-    differences, relative to the gradient's norm."""
-    start = prepare(experiment)
-    _, gradient = eqx.filter_jit(lambda s, p: s.value_and_gradient(p))(
-        start.system, start.state.params
-    )
-    loss = eqx.filter_jit(lambda s, p: s.loss(p))
-    worst, step = 0.0, 1e-5
-    for seed in range(3):
-        rng = np.random.default_rng(seed)
-        direction = jax.tree.map(
-            lambda w, r=rng: jnp.asarray(r.standard_normal(w.shape)), start.state.params
-        )
-        direction = trees.scale(1 / trees.norm(direction), direction)
-        ahead, behind = (
-            loss(start.system, trees.add(start.state.params, trees.scale(sign * step, direction)))
-            for sign in (1, -1)
-        )
-        worst = max(
-            worst, abs(float((ahead - behind) / (2 * step) - trees.dot(gradient, direction)))
-        )
-    return worst / max(float(trees.norm(gradient)), 1e-12)
-
-
 DIFFERENCES = (
     "central differences of step 1e-5 in float64 are good to about 1e-10 of the loss over the step,"
     " 1e-6 with a margin for curvature"
@@ -174,24 +135,6 @@ def _architecture(example):
     )
 
 
-def mapped_by(example) -> Experiment:
-    """The tiny experiment an architecture is tried on: vectors, or ids with one answer to a
-    sample or to each position."""
-    on_ids = (
-        {"data": one, "loss": CrossEntropy()}
-        for one in (ModularArithmetic.example(), Ids.example())
-    )
-    tried = ({"data": dataclasses.replace(Gaussian.example(), k=1)}, *on_ids)
-    for changes in tried:
-        plain = _plain(architecture=example, **changes)
-        try:
-            prepare(plain)
-            return plain
-        except Refused as error:
-            refusal = error
-    raise refusal
-
-
 def _data(example):
     one, two = (example.draw(stream_of(example.seed, "data")) for _ in range(2))
     yield _exact(
@@ -214,40 +157,23 @@ def _data(example):
 
 
 def _initial(example):
-    one, two = (prepare(_plain(initial=example)).params for _ in range(2))
+    one, two = (prepare(tiny(initial=example)).params for _ in range(2))
     yield _exact("the same seed draws the same start", bool(eqx.tree_equal(one, two)))
 
 
 def _loss(example):
     yield Check(
         "the gradient is that of the loss",
-        gradient_error(_priced_by(example)),
+        gradient_error(priced_by(example)),
         0.0,
         1e-6,
         DIFFERENCES,
     )
 
 
-def _priced_by(example) -> Experiment:
-    """The tiny experiment a loss is tried on: any targets, or classes, one-hot or signs, for
-    what has a price for those alone."""
-    for targets in ("one-hot", "signs"):
-        for source in (Gaussian.example(), dataclasses.replace(Digits.example(), targets=targets)):
-            with contextlib.suppress(Refused):
-                plain = _plain(loss=example, data=source)
-                prepare(plain)
-                return plain
-    raise refused(
-        "check",
-        "a loss with a price for numbers, one-hot targets or signs",
-        repr(example),
-        "Change what it refuses",
-    )
-
-
 def _rule(example):
     clock = Clock(time=1.0, marks=5) if example.flows else Clock(steps=20, marks=5)
-    once, twice = (run(_plain(rule=example, clock=clock)) for _ in range(2))
+    once, twice = (run(tiny(rule=example, clock=clock)) for _ in range(2))
     yield _exact(
         "two runs end in the same bits",
         all(np.array_equal(once.final[p], twice.final[p]) for p in once.final),
@@ -263,7 +189,7 @@ def _rule(example):
 
 
 def _intervention(example):
-    plain = _plain()
+    plain = tiny()
     bare, touched = run(plain), run(dataclasses.replace(plain, events=(example,)))
     before, behind = int(float(example.at)) - 1, int(float(example.at)) + 2
     yield _exact(
@@ -280,30 +206,10 @@ def _intervention(example):
     )
 
 
-def _visible_to(example) -> Experiment:
-    """The tiny experiment an instrument is tried on: a deep linear network, or a multilayer one
-    in ntk scaling or classes for what cannot look at that."""
-    for changes in (
-        {},
-        {"architecture": Mlp(hidden=(4,), scaling=NTK())},
-        {"data": dataclasses.replace(Digits.example(), targets="one-hot")},
-    ):
-        plain = _plain(**changes)
-        try:
-            example.check(prepare(plain).system)
-        except Refused as error:
-            refusal = error
-            continue
-        return plain
-    raise refusal
-
-
 def _instrument(example):
-    plain = _visible_to(example)
-    bare, watched = (
-        run(plain),
-        run(plain, watch=(Loss(), example) if not isinstance(example, Loss) else (example,)),
-    )
+    plain = visible_to(example)
+    watch = (example,) if isinstance(example, Loss) else (Loss(), example)
+    bare, watched = run(plain), run(plain, watch=watch)
     yield _exact(
         "watching does not move the learner by a bit",
         all(np.array_equal(bare.final[p], watched.final[p]) for p in bare.final),
@@ -320,14 +226,9 @@ def _instrument(example):
         yield _exact(
             f"{quantity.name} says its units, symbol and meaning", all(quantity.attributes.values())
         )
-    claim = (
-        "what it reads of a state that is no number is none either (arrays are shown as they are)"
-    )
     yield _exact(
-        claim,
-        not _numbers_of_none(
-            start, (Loss(), example) if not isinstance(example, Loss) else (example,), example
-        ),
+        "what it reads of a state that is no number is none either (arrays are shown as they are)",
+        not numbers_of_none(start, watch, example),
     )
     if not isinstance(example, Loss):
         half = GradientDescent(rate=float(plain.rule.rate) / 2)
@@ -347,34 +248,6 @@ def _instrument(example):
                 1e-9,
                 "round-off over 20 steps in float64",
             )
-
-
-def _numbers_of_none(start, watch, example) -> set[str]:
-    """The readings of an instrument that are numbers although a weight, of each array in turn,
-    or every one is NaN or infinite."""
-    leaves = trees.leaves_by_path(start.state.params)
-    spoiled = [{path: np.asarray(leaf).copy()} for path, leaf in leaves.items()] + [
-        {path: np.asarray(leaf).copy() for path, leaf in leaves.items()}
-    ]
-    found = set()
-    for arrays in spoiled:
-        for value in (np.nan, np.inf):
-            for array in arrays.values():
-                array[(slice(None) if len(arrays) > 1 else 0,) * array.ndim] = value
-            at = dataclasses.replace(
-                start,
-                state=replaced(
-                    start.state, {path: jnp.asarray(array) for path, array in arrays.items()}
-                ),
-            )
-            read = next(stream(at, watch)).readings.get(example.every, {})
-            names = [
-                q.name
-                for q in example.quantities(start.system, start.state.params)
-                if example.rests_on(q.name) != "nothing"
-            ]
-            found |= {name for name in names if np.isfinite(read[name][0]).any()}
-    return found
 
 
 def _theory(cls, experiment):
@@ -421,10 +294,8 @@ def _limit(experiment, theory, limit):
         quantity,
         seeds,
     )
-    said, verdict = (
-        f"the error of {quantity} goes as {limit.knob}^{limit.order:g}",
-        judged(found, limit),
-    )
+    said = f"the error of {quantity} goes as {limit.knob}^{limit.order:g}"
+    verdict = judged(found, limit)
     reason = "the next order of the limit over a range of 10, or three standard errors"
     if limit.bound:
         edge = limit.order - np.sign(limit.order) * verdict.allowed

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.architectures.base import flat_of, shaped
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
@@ -23,6 +22,7 @@ from learnmech.instruments.kernels import KernelDrift
 from learnmech.instruments.laziness import FeatureMovement, LinearizationError
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.weights import Distance
+from learnmech.language.trees import flat_of, shaped
 from learnmech.rules.flow import GradientFlow
 from learnmech.runs.running import run
 from learnmech.sweeps import sweep

@@ -3,7 +3,8 @@ flow."""
 
 import numpy as np
 
-from learnmech.architectures.base import Architecture, layer_scales
+from learnmech.architectures.base import Architecture
+from learnmech.architectures.dense import layer_scales
 from learnmech.data.base import Drawn, singular_modes
 from learnmech.errors import refused
 from learnmech.initial.base import InitialCondition, template

@@ -4,7 +4,7 @@ layers are aligned."""
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.architectures.base import Dense
+from learnmech.architectures.dense import Dense
 from learnmech.errors import refused
 from learnmech.instruments.base import Instrument, refuse_without_modes
 from learnmech.instruments.weights import layer_quantity, per_layer

@@ -30,6 +30,9 @@ FAMILIES = {
     "instruments": "Instrument",
     "theories": "Theory",
 }
+ABSTRACT = {"architectures": ("base", "dense")}
+"""{family: its files of what members descend from}, of a family that has more of them than
+base.py."""
 WITHIN = {"scalings": "architectures.scalings", "schedules": "rules.schedules"}
 """{family: its one file, of another room}."""
 
@@ -75,12 +78,16 @@ def _classes(path: Path):
             )
 
 
+def _abstract(family: str) -> tuple[str, ...]:
+    return ABSTRACT.get(family, ("base",))
+
+
 @functools.cache
 def _bases(family: str) -> frozenset[str]:
-    root = HOUSE / family / "base.py"
     names = {FAMILIES[family]}
-    if root.exists():
-        for node, bases in _classes(root):
+    for stem in _abstract(family):
+        root = HOUSE / family / f"{stem}.py"
+        for node, bases in _classes(root) if root.exists() else ():
             if bases & names:
                 names.add(node.name)
     return frozenset(names)
@@ -122,7 +129,7 @@ def own(family: str) -> tuple[Member, ...]:
         return tuple(_members_of(path, f"learnmech.{WITHIN[family]}", {family: _bases(family)}))
     found = []
     for path in sorted((HOUSE / family).glob("*.py")):
-        if path.stem not in ("__init__", "base"):
+        if path.stem not in ("__init__", *_abstract(family)):
             found += _members_of(path, f"learnmech.{family}.{path.stem}", {family: _bases(family)})
     return tuple(found)
 

@@ -1,36 +1,29 @@
 """Digests: what a Python object is, as sha256 of its content, so that an equal one made in
 another process has the same."""
 
-import builtins
 import contextlib
 import dataclasses
 import enum
 import functools
 import hashlib
-import importlib.util
 import inspect
 import io
 import pickle
-import sys
-import sysconfig
 import types
 import weakref
-from pathlib import Path
 from types import ModuleType
 
 import jax
 import numpy as np
 
 from learnmech.errors import refused
+from learnmech.language.origins import imported, in_library, library_name, taken, whole_of
 from learnmech.machine import backend
 from learnmech.machine.bytecode import globals_of, imports_of, steps_of
 
 PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
 # What a dataclass writes into its class by itself, or says nothing of what a model computes.
 UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__reduce__")
-LIBRARIES = tuple(
-    Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
 
 
 def digest_of(value, lenient: bool = False, held: bool = True) -> str:
@@ -72,117 +65,6 @@ def code_digest(what: type | tuple[ModuleType, ...]) -> str:
         _LAST[first][key] = found
         backend.forget()
     return found
-
-
-@functools.cache
-def in_library(module: str) -> bool:
-    """Whether the Python module of that name belongs to learnmech, to Python or to an installed
-    package, and is no user's own."""
-    if module.split(".")[0] in ("learnmech", "builtins"):
-        return True
-    file = getattr(sys.modules.get(module), "__file__", None)
-    if module == "__main__" or module not in sys.modules or file is None:
-        return module in sys.builtin_module_names
-    return _installed(file)
-
-
-def library_name(value) -> str | None:
-    """`jax.numpy.tanh` of what a library holds under that name, None of all else."""
-    module, name = (
-        getattr(value, "__module__", None),
-        getattr(value, "__qualname__", None) or getattr(value, "__name__", None),
-    )
-    if not isinstance(module, str) or not isinstance(name, str) or not in_library(module):
-        return None
-    found = sys.modules.get(module)
-    for word in name.split("."):
-        found = getattr(found, word, None)
-    return f"{module}.{name}" if found is value else None
-
-
-def modules_named(module: ModuleType) -> tuple[ModuleType, ...]:
-    """The modules of the user's own that a module imports, wherever in it; its own code, where
-    it has some, is its `__code__`."""
-    found = [one for one in vars(module).values() if isinstance(one, ModuleType)]
-    makers = (
-        sys.modules.get(getattr(one, "__module__", None) or "") for one in vars(module).values()
-    )
-    found += [one for one in makers if one is not None]
-    code = getattr(module, "__code__", None)
-    for name, words in imports_of(code) if code is not None else ():
-        found += _modules_of(name, words, vars(module))
-    mine = {
-        one.__name__: one
-        for one in found
-        if one is not None and one is not module and not in_library(one.__name__)
-    }
-    return tuple(one for name, one in sorted(mine.items()) if name != "__main__")
-
-
-def _modules_of(name, words, within):
-    """The user's own module of that name, and those among the words taken from it."""
-    found = _imported(name, within, words is None)
-    return (
-        []
-        if found is None
-        else [
-            found,
-            *(
-                one
-                for word in words or ()
-                if isinstance(one := _taken(found, word, within), ModuleType)
-            ),
-        ]
-    )
-
-
-def _imported(name, within, plainly=False):
-    """A module of the user's own as code with these globals imports it (`plainly`: by
-    `import_module`, which knows no globals): what runs that code would import it too. None of
-    all else."""
-    said = within.get("__builtins__")
-    importer = said["__import__"] if isinstance(said, dict) and not plainly else builtins.__import__
-    try:
-        package = within.get("__package__") or str(within.get("__name__", "")).rpartition(".")[0]
-        whole = importlib.util.resolve_name(name, package)
-        root = whole.partition(".")[0]
-        if not (getattr(importer, "carries", lambda _: False)(root) or _is_mine(root)):
-            return None
-        return importer(whole, {}, None, ("__name__",), 0)
-    except Exception:  # it is not there, which the code may be ready for
-        return None
-
-
-def _is_mine(root):
-    if root in sys.modules:
-        return not in_library(root)
-    spec = importlib.util.find_spec(root)
-    places = (
-        []
-        if spec is None
-        else [
-            *(spec.submodule_search_locations or ()),
-            *([spec.origin] if spec.has_location else ()),
-        ]
-    )
-    return (
-        bool(places)
-        and root not in sys.stdlib_module_names
-        and not any(_installed(place) for place in places)
-    )
-
-
-def _installed(place):
-    return any(Path(place).resolve().is_relative_to(root.resolve()) for root in LIBRARIES)
-
-
-def _taken(module, word, within):
-    """What `from module import word` takes."""
-    return (
-        getattr(module, word)
-        if hasattr(module, word)
-        else _imported(f"{module.__name__}.{word}", within)
-    )
 
 
 class _Pickled(pickle.Pickler):
@@ -258,14 +140,12 @@ class _Told:
             self.say("again", self._met[id(value)])
             return
         self._met[id(value)] = len(self._met)
-        tell = (
-            self._module
-            if isinstance(value, ModuleType)
-            else self._function
-            if isinstance(value, types.FunctionType)
-            else self._class
-        )
-        tell(value)
+        if isinstance(value, ModuleType):
+            self._module(value)
+        elif isinstance(value, types.FunctionType):
+            self._function(value)
+        else:
+            self._class(value)
 
     def _module(self, module):
         """A user's own module by what it defines and imports, not by its name or its comments.
@@ -306,13 +186,13 @@ class _Told:
             if name in f.__globals__ and self._counts(f.__globals__[name]):
                 self.tell(f.__globals__[name])
         for name, words in () if in_library(f.__module__ or "") else imports_of(f.__code__):
-            module = _imported(name, f.__globals__, words is None)
+            module = imported(name, f.__globals__, words is None)
             if module is not None:
                 self.say("imports", name, *(words or ()))
                 self.tell(
-                    [_taken(module, word, f.__globals__) for word in words]
+                    [taken(module, word, f.__globals__) for word in words]
                     if words
-                    else _root(module, name, f.__globals__)
+                    else whole_of(module, name, f.__globals__)
                 )
         held = {name: one for name, one in vars(f).items() if not name.startswith("__")}
         if held and not in_library(f.__module__ or ""):
@@ -377,15 +257,11 @@ class _Told:
         except Exception:
             if self._lenient:
                 return self.tell(pickled.own) if pickled.own else None
-            what, remedy = (
-                "a model whose every field can be told by its content",
-                "Keep it in a file and give Wrapped.of('mine.py:model')",
-            )
             raise refused(
                 "Wrapped",
-                what,
+                "a model whose every field can be told by its content",
                 f"a {type(value).__module__}.{type(value).__qualname__} in it",
-                remedy,
+                "Keep it in a file and give Wrapped.of('mine.py:model')",
             ) from None
         self.say(stored.getvalue())
         if pickled.own:
@@ -411,8 +287,3 @@ def _defined(value) -> bool:
     return (
         isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
     )
-
-
-def _root(module, name, within):
-    """What `import a.b` may be used for: all of a."""
-    return module if "." not in name else _imported(module.__name__.partition(".")[0], within)

@@ -167,3 +167,21 @@ def axes_among(shapes: dict[str, tuple[int, ...]]) -> dict[str, tuple[str, ...]]
 def layers_of(params: Params) -> dict[str, PyTree]:
     """{layer name: its parameters} in natural order; the top level of the tree."""
     return dict(sorted(params.items(), key=lambda pair: natural(pair[0])))
+
+
+def flat_of(params: Params) -> Float[np.ndarray, " p"]:
+    """Every parameter in float64, each array raveled, in the natural order of paths."""
+    return np.concatenate(
+        [np.ravel(np.asarray(leaf, np.float64)) for leaf in leaves_by_path(params).values()]
+    )
+
+
+def shaped(flat: Float[Array, " p"], like: Params) -> Params:
+    """The flat array as a tree of the shapes and precision of `like`."""
+    cut, offset = {}, 0
+    for path, leaf in leaves_by_path(like).items():
+        cut[path] = jnp.asarray(
+            flat[offset : offset + np.size(leaf)], jnp.result_type(leaf)
+        ).reshape(np.shape(leaf))
+        offset += np.size(leaf)
+    return jax.tree_util.tree_map_with_path(lambda keys, _: cut[path_of(keys)], like)

@@ -211,7 +211,7 @@ class Record(Mapping[str, "xr.DataArray"]):
         """Write the run folder, as a run that streamed to it would have: killed under way it
         says how far it is, and `resume` goes on. `keep_data` as of `Experiment.save`. Refuses a
         record of which something is damaged: in the copy nothing would tell what is missing."""
-        from learnmech.record import folder as folders
+        from learnmech.record import writing
 
         if self.damaged:
             broken = next(note for note in self.notes if note.startswith("damaged: ")).split("; ")[
@@ -223,7 +223,7 @@ class Record(Mapping[str, "xr.DataArray"]):
                 broken,
                 f"Run learnmech resume {self.folder}, which reads it again, and load it",
             )
-        return folders.save(self, folder, keep_data)
+        return writing.save(self, folder, keep_data)
 
 
 def tabulated(

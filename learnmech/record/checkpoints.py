@@ -13,7 +13,7 @@ import numpy as np
 
 from learnmech.language import trees
 from learnmech.march.stages import Checkpoint, Course
-from learnmech.record import sealed
+from learnmech.record import bounds, sealed
 
 BUDGET = 2**30
 # One checkpoint is kept after twenty times the time it takes to keep one has passed: at most 5% of
@@ -129,7 +129,7 @@ class OnDisk:
     def keep(self, checkpoint: Checkpoint) -> None:
         """Write one; it is there whole or not at all."""
         stored = packed(checkpoint, self.run)
-        sealed.inside(self.folder.parent, self.folder.name).mkdir(exist_ok=True)
+        bounds.inside(self.folder.parent, self.folder.name).mkdir(exist_ok=True)
         sealed.put(
             self.folder,
             f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz",

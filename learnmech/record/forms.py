@@ -6,7 +6,7 @@ A form is a type, a set of words, a tuple of forms of which one has to fit, `[fo
 keys (with `?` may have them) among others.
 """
 
-from learnmech.record.sealed import is_inside
+from learnmech.record.bounds import is_inside
 
 # More marks than any run of ours has; what counts rows must not be asked for more.
 MARKS = 10**9

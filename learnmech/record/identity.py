@@ -9,7 +9,7 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import KEPT_BYTES, Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.language import catalog, guests, text
-from learnmech.language.digest import in_library
+from learnmech.language.origins import in_library
 from learnmech.language.parts import Part
 
 

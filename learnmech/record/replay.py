@@ -10,7 +10,6 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.architectures.base import flat_of
 from learnmech.architectures.linearized import Linearized
 from learnmech.curvature import samplewise
 from learnmech.errors import refused
@@ -20,6 +19,7 @@ from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
+from learnmech.language.trees import flat_of
 from learnmech.march.stages import Checkpoint, Course, Stage, Stretch, marched
 from learnmech.march.watching import asked, quantities_in
 from learnmech.record import identity

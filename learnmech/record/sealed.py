@@ -1,8 +1,8 @@
-"""Sealed files: small facts written twice with a checksum, a folder that only one process writes,
-and one that appears whole or not at all.
+"""Sealed files: small facts written twice with a checksum, and folders and files that appear whole
+or not at all.
 
-All that is written to or deleted from a run folder goes through here: never outside of it, never
-through a link, and what is said to be written is on the disk.
+All that is written to a run folder goes through here: never outside of it, never through a link,
+and what is said to be written is on the disk.
 """
 
 import contextlib
@@ -11,24 +11,19 @@ import json
 import os
 import secrets
 import shutil
-import stat
 import time
 import zlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path
 
 from learnmech.errors import refused
-from learnmech.machine.logs import LOG
+from learnmech.record.bounds import inside
 
 try:
     import fcntl
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]  # a module that is not there
-try:
-    import msvcrt
-except ImportError:  # every other system
-    msvcrt = None  # type: ignore[assignment]  # a module that is not there
 
 COPIES = ("{name}", ".{name}.copy")
 # Facts are small: a file of more bytes than this was not written here, and is not read.
@@ -44,88 +39,7 @@ NEW = (
     | getattr(os, "O_NOFOLLOW", 0)
     | getattr(os, "O_BINARY", 0)
 )
-BUSY = (errno.EWOULDBLOCK, errno.EAGAIN, errno.EACCES, errno.EDEADLK)
 SPACE = "Choose another --out with space and permission"
-
-
-# --- inside
-
-
-def kind_of(path: Path) -> str | None:
-    """`file`, `folder`, `link` (also what Windows calls a junction) or `device` (pipes and
-    sockets too); None where nothing is."""
-    try:
-        found = os.lstat(path)
-    except (FileNotFoundError, NotADirectoryError):
-        return None
-    reparse = getattr(found, "st_file_attributes", 0) & getattr(
-        stat, "FILE_ATTRIBUTE_REPARSE_POINT", 0
-    )
-    if stat.S_ISLNK(found.st_mode) or reparse:
-        return "link"
-    return (
-        "file"
-        if stat.S_ISREG(found.st_mode)
-        else "folder"
-        if stat.S_ISDIR(found.st_mode)
-        else "device"
-    )
-
-
-def is_inside(name: str) -> bool:
-    """Whether a name, as a text from elsewhere gives it, says something below a folder on every
-    system."""
-    elsewhere = (
-        PurePosixPath(name).is_absolute()
-        or PureWindowsPath(name).drive
-        or "\\" in name
-        or "\0" in name
-    )
-    return not elsewhere and not {"", ".", ".."} & set(name.split("/"))
-
-
-def inside(folder: str | Path, *names: str) -> Path:
-    """Where something of a run folder is to be written or deleted: refused outside of the
-    folder, and where a link or a device stands on the way."""
-    path = Path(folder)
-    for part in "/".join(names).split("/"):
-        if not is_inside(part):
-            raise refused(
-                "The run folder", "names of its own", "/".join(names), "Delete what was put there"
-            )
-        path = path / part
-        found = kind_of(path)
-        if found in ("link", "device"):
-            raise refused(
-                "The run folder",
-                "files and folders of its own",
-                f"{path}, a {found}",
-                "Put in its place what it stands for",
-            )
-    return path
-
-
-def strangers(folder: Path) -> Iterator[Path]:
-    """Whatever below a folder is neither a file nor a folder: links, pipes, devices."""
-    with os.scandir(folder) as entries:
-        for entry in sorted(entries, key=lambda entry: entry.name):
-            found = kind_of(Path(entry.path))
-            if found == "folder":
-                yield from strangers(Path(entry.path))
-            elif found in ("link", "device"):
-                yield Path(entry.path)
-
-
-def check_own(folder: Path) -> None:
-    """Refuse to write to a folder in which something is a link or a device."""
-    odd = next(strangers(folder), None)
-    if odd is not None:
-        raise refused(
-            "The run folder",
-            "files and folders of its own",
-            f"{odd}, a {kind_of(odd)}",
-            "Put in its place what it stands for",
-        )
 
 
 # --- brought to the disk
@@ -192,9 +106,8 @@ def put(folder: Path, name: str, stored: bytes | memoryview, lasting: bool = Tru
             left = left[os.write(handle, left) :]
         if lasting:
             os.fsync(handle)
-        if lasting and hasattr(
-            fcntl, "F_FULLFSYNC"
-        ):  # macOS: to the disk itself, and what was brought before with it
+        # macOS: to the disk itself, and what was brought before with it
+        if lasting and hasattr(fcntl, "F_FULLFSYNC"):
             with contextlib.suppress(OSError):
                 fcntl.fcntl(handle, fcntl.F_FULLFSYNC)
     finally:
@@ -282,90 +195,6 @@ def crc_of(file: Path) -> str:
     return f"{crc:08x}"
 
 
-# --- one at a time
-
-
-class claim:
-    """A file that one process at a time may hold: `with claim(path) as held:`, and `held` says
-    whether it is this one.
-
-    The system drops the claim with the process, however that ends. It is a lock of the whole file
-    (flock) or, on Windows, of its first byte. On a disk that knows no locks everybody is let in,
-    and the log says so.
-    """
-
-    def __init__(self, path: Path):
-        self.path = path
-
-    def __enter__(self) -> bool:
-        self.file = self.path.open("a+b")
-        try:
-            if fcntl is not None:
-                fcntl.flock(self.file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            elif msvcrt is not None:
-                self.file.seek(0)
-                msvcrt.locking(self.file.fileno(), msvcrt.LK_NBLCK, 1)
-        except OSError as error:
-            if error.errno in BUSY:
-                self.file.close()
-                return False
-            LOG.warning(
-                "%s: this disk knows no locks (%s): see that one process at a time writes here",
-                self.path,
-                error.strerror,
-            )
-        return True
-
-    def __exit__(self, *_):
-        self.file.close()
-
-
-class lock:
-    """The right to write a run folder, held by one process and dropped by the system with it:
-    `with lock(folder):`."""
-
-    def __init__(self, folder: Path):
-        self.folder = Path(folder)
-
-    def __enter__(self):
-        with said_if_it_fails(str(self.folder), "Give it space and permission"):
-            self._claim = claim(inside(self.folder, ".lock"))
-            if not self._claim.__enter__():
-                raise refused(
-                    "The run folder",
-                    "to be written by one process at a time",
-                    f"{self.folder} in use",
-                    "Wait for the other, or stop it",
-                )
-        return self
-
-    def __exit__(self, *_):
-        self._claim.__exit__()
-
-
-@contextlib.contextmanager
-def shared(folder: Path) -> Iterator[None]:
-    """The right to work in a folder beside others that do, while nobody holds its lock: so it is
-    not deleted under way."""
-    path = inside(folder, ".lock")
-    with path.open(
-        "a+b"
-    ) as file:  # on Windows a folder in which a file is open can be neither renamed nor deleted
-        try:
-            if fcntl is not None:
-                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
-        except OSError as error:
-            if error.errno in BUSY:
-                raise refused(
-                    "The run folder",
-                    "to be left alone by others",
-                    f"{folder} in use",
-                    "Wait for the other, or stop it",
-                ) from None
-            LOG.warning("%s: this disk knows no locks (%s)", path, error.strerror)
-        yield
-
-
 # --- new
 
 
@@ -385,9 +214,8 @@ def _why_not_new(folder: Path) -> str | None:
     if not os.access(above, os.W_OK | os.X_OK):
         return os.strerror(errno.EACCES)
     try:
-        if (
-            above != Path(os.path.abspath(folder)).parent
-        ):  # whether folders can be made there is no matter of permission alone (/proc)
+        # whether folders can be made there is no matter of permission alone (/proc)
+        if above != Path(os.path.abspath(folder)).parent:
             probe = above / f".{secrets.token_hex(8)}"
             probe.mkdir()
             probe.rmdir()

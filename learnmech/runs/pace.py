@@ -16,8 +16,8 @@ from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import BUDGET
+from learnmech.runs.blocks import block_size, parse_until
 from learnmech.runs.estimates import Estimate, room
-from learnmech.runs.running import block_size, parse_until
 
 # A measurement goes on for at least so long, so that a clock's grain and a busy machine do not
 # decide it.

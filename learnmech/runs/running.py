@@ -6,64 +6,32 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import NamedTuple
 
 import numpy as np
 
-from learnmech.errors import nearest as close
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.machine.logs import LOG
-from learnmech.march.loop import Until
-from learnmech.march.stages import Checkpoint, Course, laid, marched
-from learnmech.march.watching import mark_bytes, shapes_in, watched
+from learnmech.march.stages import Course
+from learnmech.march.watching import shapes_in, watched
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
 from learnmech.record.finished import finished_before
-from learnmech.record.folder import Writer, facts, load
+from learnmech.record.folder import facts, load
 from learnmech.record.given import recorded
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way, checkpoint_at, place_of, walk
+from learnmech.record.writing import Writer
 from learnmech.runs import bars
+from learnmech.runs.blocks import Progress, block_size, parse_until, stream
 from learnmech.runs.endings import climbing, ending
-from learnmech.runs.estimates import check_room, room, seconds_of
+from learnmech.runs.estimates import check_room, room
 from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory
-from learnmech.system.state import State
 
-BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
 SURELY_FITS = 2**26
-ROUNDED = 256
-"""Marks of a block up to which they are rounded up to a power of two."""
-
-
-class Progress(NamedTuple):
-    """How far a run is: marks reached of all, the last step and time, and the last training loss
-    where it is watched."""
-
-    reached: int
-    marks: int
-    step: int | None
-    time: float
-    loss: float | None
-
-
-class Flush(NamedTuple):
-    """One block of a run: its readings by cadence from mark `first` on, where the run can go on
-    after it, whether it stopped here, and how far it is."""
-
-    first: int
-    readings: dict[int, dict[str, np.ndarray]]
-    checkpoint: Checkpoint
-    halted: bool
-    progress: Progress
-
-    @property
-    def state(self) -> State:
-        """The state after the block."""
-        return self.checkpoint.state
 
 
 _HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar(
@@ -82,112 +50,6 @@ def heard(progress: Callable[[Progress], None]) -> Iterator[None]:
         _HEARD.reset(token)
 
 
-def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until:
-    """`loss<1e-6` as a stopping rule on a scalar quantity that is watched at every mark."""
-    for sign in "<>":
-        name, found, bound = text.partition(sign)
-        if found:
-            scalars = [
-                q.name
-                for i in watch
-                if i.every == 1
-                for q in i.quantities(start.system, start.state.params)
-                if not q.axes
-            ]
-            if name.strip() not in scalars:
-                raise refused(
-                    "until",
-                    "a scalar quantity watched at every mark",
-                    repr(name.strip()),
-                    close(name.strip(), scalars),
-                )
-            try:
-                if np.isnan(float(bound)):
-                    raise ValueError
-                return Until(name.strip(), sign == "<", np.asarray(float(bound)))
-            except ValueError:
-                raise refused(
-                    "until", "a number to compare with", repr(bound), "Write for example loss<1e-6"
-                ) from None
-    raise refused("until", "a comparison", repr(text), "Write for example loss<1e-6")
-
-
-def stream(
-    start: Start | Course,
-    watch: tuple[Instrument | str, ...] | None = None,
-    until: str | None = None,
-    seconds: float = SECONDS,
-    room: int = BLOCK_BYTES,
-    after: Checkpoint | None = None,
-) -> Iterator[Flush]:
-    """The run as blocks, each of about so many seconds and at most so many bytes, yielded as
-    soon as it is whole; from a checkpoint where one is given."""
-    course = start if isinstance(start, Course) else Course(start)
-    start = course.start
-    watch = watched(watch, start, course.later())
-    stop = parse_until(until, watch, start) if until else None
-    stage = course.begin() if after is None else course.resumed(after)
-    place, state = (0, start.state) if after is None else (after.place, after.state)
-    size = _block_size(course, watch, seconds, room)
-    stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
-    while True:
-        while stage.done < len(course.events) and course.end_of(stage) == place:
-            stage, state = course.enter(stage, state)
-            if stage.done == len(course.events) or course.end_of(stage) != place:
-                yield Flush(
-                    mark,
-                    {},
-                    Checkpoint(place, stage.done, stage.anchors, state),
-                    False,
-                    _progress(course, mark, {}),
-                )
-        if stop is None:
-            course.programs[stage.done] = watch, size
-        end = min(course.end_of(stage), place + stride)
-        began = time.perf_counter()
-        stretch = laid(course, stage, place, end, mark, size)
-        block = marched(course, stage, state, watch, stretch, stop)
-        state, here, halted = block.state, int(block.reached), bool(block.halted)
-        readings = {}
-        for every, values in block.readings.items():
-            due = (
-                -(-(mark + here) // every) + -mark // every
-            )  # multiples of `every` from mark to mark + here - 1
-            readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
-        first, mark, place = mark, mark + here, stretch.end
-        yield Flush(
-            first,
-            readings,
-            Checkpoint(place, stage.done, stage.anchors, state),
-            halted,
-            _progress(course, mark, readings),
-        )
-        if halted or mark == len(course.places):
-            return
-        # the first block compiles; from then on a block is made as long as its time was planned
-        if first:
-            stride = int(
-                np.clip(
-                    stride * seconds / max(time.perf_counter() - began, 1e-9),
-                    max(stride // 4, 1),
-                    stride * 4,
-                )
-            )
-
-
-def _progress(course, mark, readings):
-    last, marks = max(mark - 1, 0), course.marks
-    loss = readings.get(1, {}).get("loss", ())
-    step = None if marks.steps is None else int(marks.steps[last])
-    return Progress(
-        mark,
-        len(course.places),
-        step,
-        float(marks.times[last]),
-        float(loss[-1]) if len(loss) else None,
-    )
-
-
 def _on_bar(progress: Progress) -> tuple[int, int, str]:
     """How far a run is, as a bar shows it."""
     where = f"time {progress.time:.4g}" if progress.step is None else f"step {progress.step}"
@@ -196,39 +58,6 @@ def _on_bar(progress: Progress) -> tuple[int, int, str]:
         progress.marks,
         where + ("" if progress.loss is None else f", loss {progress.loss:.4g}"),
     )
-
-
-def gaps_of(start: Start) -> np.ndarray:
-    """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the
-    last."""
-    return np.append(
-        np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0
-    )
-
-
-def _stride(course, size):
-    """Places in a first block that holds about `size` marks."""
-    return max(1, -(-course.last * size // len(course.places)))
-
-
-def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
-    """Marks of the program that a run compiles: as many as it walks between two blocks."""
-    return _block_size(course, watch)
-
-
-def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
-    """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings.
-
-    Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met
-    half way, not at the end.
-    """
-    blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
-    wanted = int(np.ceil(len(course.places) / blocks))
-    if (
-        wanted <= ROUNDED
-    ):  # so that runs on clocks that are somewhat longer or finer share a program
-        wanted = 1 << (wanted - 1).bit_length()
-    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, wanted))
 
 
 def run(
@@ -408,7 +237,7 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
         )
     if folder is None:
         return _streamed(course, watch, until, progress, None, budget, after, made)
-    shapes, size = shapes_in(course.start, watch), _block_size(course, watch)
+    shapes, size = shapes_in(course.start, watch), block_size(course, watch)
     with Writer.create(
         folder, course, watch, shapes, made, until, first, size, keep_data, after
     ) as writer:

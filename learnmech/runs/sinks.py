@@ -5,7 +5,7 @@ import numpy as np
 from learnmech.march.stages import Checkpoint, Course
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
-from learnmech.record.folder import Writer
+from learnmech.record.writing import Writer
 
 
 class Memory:

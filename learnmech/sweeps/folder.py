@@ -2,10 +2,12 @@
 processes may work in one.
 
 sweep.json (and its copy)          the experiment's text, knobs, values, seeds, what is watched, and
-the identity of every point experiment.toml, *.npy, data/      the experiment as a file, for
-`learnmech run`, with what it reads parts/                             a copy of the user's own code
-points/                            the finished points, one sealed file each .lock, .writing.lock
-held while a process works here, and while one writes sweep.json or gathers
+                                   the identity of every point
+experiment.toml, *.npy, data/      the experiment as a file, for `learnmech run`, with what it reads
+parts/                             a copy of the user's own code
+points/                            the finished points, one sealed file each
+.lock, .writing.lock               held while a process works here, and while one writes sweep.json
+                                   or gathers
 """
 
 import contextlib
@@ -25,7 +27,7 @@ from learnmech.experiment.recipe import Experiment, marks_of
 from learnmech.language import guests
 from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
-from learnmech.record import forms, identity, sealed
+from learnmech.record import bounds, forms, identity, locks, sealed
 from learnmech.record.folder import SWEEP, is_sweep
 from learnmech.record.provenance import surroundings
 from learnmech.sweeps.asked import Asked, digest_of, labels_of
@@ -94,7 +96,7 @@ def begun(
             "sweep", f"a place to write {folder}", error.strerror, "Choose another --out"
         ) from None
     said = _said(asked, points)
-    with sealed.shared(folder):
+    with locks.shared(folder):
         with (
             sealed.said_if_it_fails(str(folder), "Free some space, and give the same sweep again"),
             alone(folder),
@@ -109,7 +111,7 @@ def alone(folder: Path) -> Iterator[None]:
     others wait for it."""
     until = time.monotonic() + PATIENCE
     while True:
-        with sealed.claim(sealed.inside(folder, ".writing.lock")) as held:
+        with locks.claim(bounds.inside(folder, ".writing.lock")) as held:
             if held:
                 yield
                 return
@@ -177,7 +179,7 @@ def _written(folder, asked, said, code, shard):
         files = sorted(file for file in work.rglob("*") if file.is_file())
         for file in files:
             name = file.relative_to(work).as_posix()
-            sealed.inside(folder, name).parent.mkdir(parents=True, exist_ok=True)
+            bounds.inside(folder, name).parent.mkdir(parents=True, exist_ok=True)
             sealed.put(folder, name, file.read_bytes())
         said |= {
             "experiment": (work / "experiment.toml").read_text(encoding="utf-8"),

@@ -21,7 +21,7 @@ from learnmech.march.stages import Course
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import bars
-from learnmech.runs.running import gaps_of
+from learnmech.runs.blocks import gaps_of
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told

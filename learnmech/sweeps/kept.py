@@ -22,7 +22,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.language import text
 from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
-from learnmech.record import sealed
+from learnmech.record import bounds, locks, sealed
 from learnmech.record.provenance import DECISIVE, surroundings
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ class Kept:
         )
 
     def _file(self, index: int, backend: str) -> Path:
-        return sealed.inside(self.folder, f"{self.identities[backend][index][:32]}.point")
+        return bounds.inside(self.folder, f"{self.identities[backend][index][:32]}.point")
 
     def named(self, index: int) -> bool:
         """Whether there is a file of this point, which is not opened."""
@@ -149,10 +149,10 @@ class Kept:
         """Whether this process is the one that computes a point now; a claim dies with the
         process that holds it."""
         name = f".{self.identities['map'][index][:32]}.lock"
-        with sealed.claim(sealed.inside(self.folder, name)) as held:
+        with locks.claim(bounds.inside(self.folder, name)) as held:
             yield held
         if held:
-            sealed.inside(self.folder, name).unlink(missing_ok=True)
+            bounds.inside(self.folder, name).unlink(missing_ok=True)
 
 
 def _made_again(file, why):

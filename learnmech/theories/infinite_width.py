@@ -5,7 +5,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from learnmech.architectures.base import Around, Dense
+from learnmech.architectures.base import Around
+from learnmech.architectures.dense import Dense
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK, classified

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.architectures.base import flat_of
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.scalings import MeanField
@@ -16,6 +15,7 @@ from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.initial.gaussian import SmallGaussian, ZeroReadout
 from learnmech.initial.layers import GaussianPerLayer
+from learnmech.language.trees import flat_of
 from learnmech.machine.late import late
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow

@@ -8,7 +8,7 @@ import jax
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.architectures.base import Dense
+from learnmech.architectures.dense import Dense
 from learnmech.architectures.dialed import Dialed
 from learnmech.architectures.grids import on_grid
 from learnmech.architectures.limits import Activate, Affine

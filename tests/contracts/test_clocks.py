@@ -9,7 +9,7 @@ from learnmech import architectures, data, instruments, rules, schedules, theori
 from learnmech.comparison.orders import measured_order
 from learnmech.errors import Refused
 from learnmech.language import text
-from learnmech.runs import running as runs
+from learnmech.runs import blocks
 
 NET, DATA = architectures.DeepLinear(hidden=(3,)), data.Gaussian(n=8, d=3, k=2)
 DESCENT, FLOW = rules.GradientDescent(rate=0.1), rules.GradientFlow(rtol=1e-9, atol=1e-11)
@@ -72,7 +72,7 @@ def test_a_flow_at_moments_of_its_own_and_the_theory_of_it_agree():
 def test_a_run_at_moments_of_its_own_is_stopped_and_gone_on_with_to_the_bit(tmp_path, monkeypatch):
     experiment = made(at=(1, 5, 25, 125, 625))
     whole = lm.run(experiment, (instruments.Loss(),))
-    monkeypatch.setattr(runs, "_block_size", lambda *_: 2)
+    monkeypatch.setattr(blocks, "_block_size", lambda *_: 2)
 
     def stop(progress):
         if progress.reached == 4:

@@ -21,6 +21,7 @@ from learnmech import architectures, data, instruments, interventions, rules
 from learnmech.errors import Refused
 from learnmech.record import checkpoints, sealed, tables
 from learnmech.record.base import due_marks
+from learnmech.runs import blocks
 from learnmech.runs import running as runs
 
 pytestmark = [
@@ -54,7 +55,7 @@ def experiment(rule):
 def cut_small(patch):
     """Blocks of 4 marks, a checkpoint after each, chunks of 8 marks and fewer: files are written
     all the time, also within a chunk."""
-    patch(runs, "_block_size", lambda *_: 4)
+    patch(blocks, "_block_size", lambda *_: 4)
     patch(tables, "CHUNK_BYTES", 64)
     patch(checkpoints, "PATIENCE", 0)
 
@@ -75,10 +76,10 @@ class Whole:
         self.record = lm.run(self.start, WATCH, folder=self.folder)
         self.course, self._states = self.record.course, {}
         self.blocks = [
-            flush._replace(
-                checkpoint=flush.checkpoint._replace(state=jax.tree.map(np.asarray, flush.state))
+            block._replace(
+                checkpoint=block.checkpoint._replace(state=jax.tree.map(np.asarray, block.state))
             )
-            for flush in runs.stream(self.course, WATCH)
+            for block in runs.stream(self.course, WATCH)
         ]
 
     def state(self, step):

@@ -18,7 +18,7 @@ from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.machine.version import VERSION
 from learnmech.record import checkpoints, sealed
-from learnmech.runs import running as runs
+from learnmech.runs import blocks
 
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 FAILING = {"folder": "/nowhere/", "left": 0, "error": errno.ENOSPC, "opened": 0}
@@ -51,7 +51,7 @@ def experiment():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """A commit and a checkpoint every few marks."""
-    monkeypatch.setattr(runs, "_block_size", lambda *_: 3)
+    monkeypatch.setattr(blocks, "_block_size", lambda *_: 3)
     monkeypatch.setattr(checkpoints, "PATIENCE", 0)
 
 
@@ -129,8 +129,8 @@ def test_what_is_finished_is_on_the_disk_and_no_mark_before_what_it_commits(
     experiment, tmp_path, monkeypatch, small_blocks
 ):
     brought, commits, fsync, place = set(), [], os.fsync, sealed.place
-    monkeypatch.setattr("learnmech.record.folder.FIRST_WAIT", 0)
-    monkeypatch.setattr("learnmech.record.folder.PATIENCE", 0)
+    monkeypatch.setattr("learnmech.record.writing.FIRST_WAIT", 0)
+    monkeypatch.setattr("learnmech.record.writing.PATIENCE", 0)
 
     def number(path):
         return path.stat().st_ino
@@ -162,7 +162,7 @@ def test_what_is_finished_is_on_the_disk_and_no_mark_before_what_it_commits(
 def test_a_mark_that_a_power_cut_tore_is_read_from_the_copy_that_lasts(
     experiment, tmp_path, monkeypatch, small_blocks
 ):
-    monkeypatch.setattr("learnmech.record.folder.FIRST_WAIT", 0)
+    monkeypatch.setattr("learnmech.record.writing.FIRST_WAIT", 0)
 
     class Cut(Exception):
         pass

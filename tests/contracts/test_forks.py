@@ -13,6 +13,7 @@ from learnmech import interventions as events
 from learnmech import report, rules
 from learnmech.cli.app import call
 from learnmech.errors import Refused
+from learnmech.runs import blocks
 from learnmech.runs import running as runs
 from learnmech.system import state as states
 
@@ -306,7 +307,7 @@ def test_a_fork_cut_short_is_resumed_to_the_same_bits(fork, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "stream", interrupted)
-        patch.setattr(runs, "_block_size", lambda *_: 2)
+        patch.setattr(blocks, "_block_size", lambda *_: 2)
         cut = fork("--perturb layer1=*2", status=130)
     assert cut.reached < whole.reached and not ask(f"resume {cut.folder}")["interrupted"]
     assert lm.load(cut.folder).dataset.identical(whole.dataset) and same(
@@ -326,18 +327,18 @@ def test_a_fork_of_a_flow_goes_on_from_its_time_on_marks_of_its_own(home, fork, 
     )
 
 
-def cut(monkeypatch, blocks):
+def cut(monkeypatch, count):
     """Ctrl-C comes after so many blocks of two marks."""
     whole = runs.stream
 
     def stopped(*args, **kwargs):
         flow = whole(*args, **kwargs)
-        for _ in range(blocks):
+        for _ in range(count):
             yield next(flow)
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "stream", stopped)
-    monkeypatch.setattr(runs, "_block_size", lambda *_: 2)
+    monkeypatch.setattr(blocks, "_block_size", lambda *_: 2)
 
 
 def test_a_fork_that_was_stopped_and_resumed_is_said_to_be_whole(home, tmp_path, monkeypatch):

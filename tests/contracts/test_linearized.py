@@ -12,10 +12,10 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, initial, instruments, interventions, rules
 from learnmech.architectures import DeepLinear, Diagonal, Dialed, Linearized, Mlp, Residual
-from learnmech.architectures.base import flat_of, shaped
 from learnmech.errors import Refused
 from learnmech.gallery.contracts import gradient_error
 from learnmech.language import trees
+from learnmech.language.trees import flat_of, shaped
 from learnmech.sweeps import sweep
 from learnmech.theories.deep_linear import plain_layers
 

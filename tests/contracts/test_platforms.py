@@ -16,7 +16,7 @@ from learnmech import architectures, data, rules
 from learnmech.cli import folders
 from learnmech.errors import Refused
 from learnmech.machine import memory
-from learnmech.record import sealed
+from learnmech.record import locks, sealed
 from learnmech.record.tables import stored_as
 
 # What Windows has not: these modules and functions are taken away before anything of learnmech is
@@ -78,25 +78,25 @@ def test_a_disk_that_knows_no_locks_lets_everybody_in_and_says_so(tmp_path, monk
     def flock(*_):
         raise OSError(errno.ENOLCK, "No locks available")
 
-    monkeypatch.setattr(sealed, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
-    with sealed.lock(tmp_path):
+    monkeypatch.setattr(locks, "fcntl", SimpleNamespace(flock=flock, LOCK_EX=2, LOCK_NB=4))
+    with locks.lock(tmp_path):
         assert "knows no locks" in caplog.text
 
 
 def test_a_lock_dies_with_the_process_that_holds_it(tmp_path):
     holding = "import sys; from pathlib import Path; "
     holding += (
-        "from learnmech.record import sealed; held = sealed.lock(Path(sys.argv[1])).__enter__();"
+        "from learnmech.record import locks; held = locks.lock(Path(sys.argv[1])).__enter__();"
         " print(flush=True); input()"
     )
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen([sys.executable, "-c", holding, str(tmp_path)], **pipes) as other:
         other.stdout.readline()
-        with pytest.raises(Refused, match="one process at a time"), sealed.lock(tmp_path):
+        with pytest.raises(Refused, match="one process at a time"), locks.lock(tmp_path):
             pass
         other.kill()
         other.wait()
-    with sealed.lock(tmp_path):
+    with locks.lock(tmp_path):
         pass
 
 

@@ -17,7 +17,7 @@ from learnmech import architectures, data, rules
 from learnmech.cli import folders
 from learnmech.cli.app import call
 from learnmech.errors import Refused, plain, refused
-from learnmech.record import forms, sealed
+from learnmech.record import bounds, forms, locks, sealed
 
 TEXT = """
 theories = []
@@ -200,9 +200,9 @@ def test_a_hard_link_to_a_file_elsewhere_is_replaced_and_not_written_into(run):
     "name", ["..", "../x", "/etc/x", "C:/x", "c:x", "a/../../x", "a\\b", "", "a//b", "./a", "a\0"]
 )
 def test_a_name_that_leads_out_of_a_folder_is_none(tmp_path, name):
-    assert not sealed.is_inside(name)
+    assert not bounds.is_inside(name)
     with pytest.raises(Refused):
-        sealed.inside(tmp_path, name)
+        bounds.inside(tmp_path, name)
 
 
 def test_sums_of_files_elsewhere_are_not_looked_at(run, capsys):
@@ -246,7 +246,7 @@ def test_only_a_run_folder_of_ours_is_deleted_and_only_whole(run, capsys):
 
 @posix
 def test_a_run_that_is_in_use_or_a_link_to_one_is_not_deleted(run, capsys):
-    with sealed.lock(run):
+    with locks.lock(run):
         status, out = words(capsys, "runs", "--delete", run)
         assert status == 2 and "one process at a time" in out and (run / "run.json").exists()
     (run.parent / "latest").symlink_to(run)

@@ -13,7 +13,7 @@ import learnmech as lm
 from learnmech import architectures, data, initial, rules, theories
 from learnmech.cli.app import call
 from learnmech.errors import Refused
-from learnmech.record import sealed
+from learnmech.record import locks, sealed
 from learnmech.sweeps import by_mark, error_bars
 
 AXES = {
@@ -289,7 +289,7 @@ def test_the_command_gathers_when_all_is_kept_lists_compares_and_deletes(
     assert "a link" in said("runs", ".", "--delete", "link", status=2)["error"]
     assert "mine.txt" in said("runs", ".", "--delete", "s", status=2)["error"]
     (tmp_path / "s" / "mine.txt").unlink()
-    with sealed.shared(tmp_path / "s"):
+    with locks.shared(tmp_path / "s"):
         assert "in use" in said("runs", ".", "--delete", "s", status=2)["error"]
     said("runs", ".", "--delete", "s")
     assert not (tmp_path / "s").exists() and (tmp_path / "e.toml").exists()

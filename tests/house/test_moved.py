@@ -40,8 +40,8 @@ def test_own_code_of_04_is_imported_in_a_process_that_knows_nothing_yet(tmp_path
         "from learnmech.parts import Knob, knob\nfrom learnmech.parts.fields import structure\nfrom"
         " learnmech.quantity import Quantity\nfrom learnmech import trees\nfrom"
         " learnmech.experiment import Experiment\nimport learnmech.adapters.tangents as nt\nimport"
-        " learnmech.language.parts\nassert knob is learnmech.language.parts.knob and nt.__name__ =="
-        " 'learnmech_tangents'\n"
+        " learnmech.language.parts\nfrom learnmech.architectures.base import Dense, draw_dense, keep\n"
+        "assert knob is learnmech.language.parts.knob and nt.__name__ == 'learnmech_tangents'\n"
     )
     done = subprocess.run([sys.executable, str(mine)], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr

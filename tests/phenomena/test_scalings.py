@@ -6,7 +6,7 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, rules
-from learnmech.architectures.base import draw_dense
+from learnmech.architectures.dense import draw_dense
 from learnmech.architectures.scalings import (
     NTK,
     SP,

@@ -17,9 +17,10 @@ from types import ModuleType
 from typing import NamedTuple
 
 from learnmech.errors import Refused, refused
-from learnmech.language.digest import code_digest, digest_of, in_library, modules_named
+from learnmech.language.digest import code_digest, digest_of
 from learnmech.language.guests.carried import IMPORTING, Carried
 from learnmech.language.guests.excerpts import Sources, sources_of
+from learnmech.language.origins import in_library, modules_named
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
 FOLDER = "parts"

@@ -16,7 +16,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from learnmech.errors import refused
-from learnmech.language.digest import in_library
+from learnmech.language.origins import in_library
 from learnmech.machine.syntax import parsed
 
 
