@@ -99,6 +99,16 @@ def flattened(product: Product, like: Params) -> Callable[[Float[Array, " p"]], 
     return lambda v: flatten_util.ravel_pytree(product(unflatten(v)))[0]
 
 
+def count_of(params: Params) -> int:
+    """How long a flat vector of these parameters is."""
+    return sum(np.size(leaf) for leaf in jax.tree.leaves(params))
+
+
+def precision_of(params: Params):
+    """The precision they are in."""
+    return jax.tree.leaves(params)[0].dtype
+
+
 def balanced(product: Product, multipliers: Params) -> Product:
     """D^(1/2) C D^(1/2) for a tree of positive multipliers D = P^-1: symmetric, with the
     eigenvalues of P^-1 C; v its eigenvector, D^(1/2) v that of P^-1 C."""

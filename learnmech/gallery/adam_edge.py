@@ -11,8 +11,8 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
-from learnmech.instruments.curvature import PreconditionedSharpness
 from learnmech.instruments.losses import Loss
+from learnmech.instruments.sharpness import PreconditionedSharpness
 from learnmech.losses import Squared
 from learnmech.rules.adaptive import Adam, RMSProp
 from learnmech.runs.running import run

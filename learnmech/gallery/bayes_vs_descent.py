@@ -12,7 +12,8 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Outputs
-from learnmech.kernels.learner import KernelLearner, posterior
+from learnmech.kernels.learner import KernelLearner
+from learnmech.kernels.posterior import posterior
 from learnmech.rules.descent import HeavyBall
 from learnmech.sweeps import sweep
 from learnmech.theories.base import constant

@@ -12,13 +12,14 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
-from learnmech.instruments.curvature import PreconditionedSharpness, Sharpness
 from learnmech.instruments.losses import Loss
+from learnmech.instruments.sharpness import PreconditionedSharpness, Sharpness
 from learnmech.losses import Squared
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs.running import run
-from learnmech.theories.central_flow import CentralFlow, course
+from learnmech.theories.central_course import course
+from learnmech.theories.central_flow import CentralFlow
 
 THEORY = CentralFlow()
 CURVATURES = {"descent": "hessian_eigenvalue", "RMSProp": "preconditioned_sharpness"}

@@ -11,8 +11,8 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
-from learnmech.instruments.curvature import Sharpness
 from learnmech.instruments.losses import Loss
+from learnmech.instruments.sharpness import Sharpness
 from learnmech.losses import Squared
 from learnmech.rules.descent import HeavyBall, MovingAverage, Nesterov
 from learnmech.runs.running import run

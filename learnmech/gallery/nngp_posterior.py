@@ -18,7 +18,8 @@ from learnmech.interventions.freezing import Freeze
 from learnmech.kernels import decay
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.kernels.infinite import kernel, variances
-from learnmech.kernels.learner import KernelLearner, posterior
+from learnmech.kernels.learner import KernelLearner
+from learnmech.kernels.posterior import posterior
 from learnmech.rules.descent import HeavyBall
 from learnmech.theories.base import constant
 

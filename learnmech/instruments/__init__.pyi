@@ -11,6 +11,7 @@ from . import noise as noise
 from . import participation as participation
 from . import products as products
 from . import propagation as propagation
+from . import sharpness as sharpness
 from . import signals as signals
 from . import similarity as similarity
 from . import spectra as spectra
@@ -21,9 +22,6 @@ from .conserved import Turning as Turning
 from .coupling import Coupling as Coupling
 from .coupling import GradientChange as GradientChange
 from .coupling import KickResponse as KickResponse
-from .curvature import LayerSharpness as LayerSharpness
-from .curvature import PreconditionedSharpness as PreconditionedSharpness
-from .curvature import Sharpness as Sharpness
 from .curvature import SpectrumDensity as SpectrumDensity
 from .curvature import Trace as Trace
 from .kernels import InfiniteKernel as InfiniteKernel
@@ -50,6 +48,9 @@ from .participation import KernelParticipation as KernelParticipation
 from .participation import Participation as Participation
 from .products import LayerProducts as LayerProducts
 from .propagation import Propagation as Propagation
+from .sharpness import LayerSharpness as LayerSharpness
+from .sharpness import PreconditionedSharpness as PreconditionedSharpness
+from .sharpness import Sharpness as Sharpness
 from .signals import Watch as Watch
 from .similarity import LayerSimilarity as LayerSimilarity
 from .spectra import Alignment as Alignment

@@ -9,8 +9,9 @@ from learnmech.instruments.base import Instrument
 from learnmech.language import trees
 from learnmech.language.quantity import Quantity
 from learnmech.language.trees import Params
+from learnmech.system.charges import Symmetry, Term
 from learnmech.system.landscape import System
-from learnmech.system.symmetries import KNOWN, Symmetry, Term, bare, symmetries
+from learnmech.system.symmetries import KNOWN, bare, symmetries
 
 
 class Balance(Instrument):
@@ -133,10 +134,8 @@ class Charges(Instrument):
 
     def read(self, moment):
         system, params = moment.system, moment.state.params
-        found, factors = (
-            symmetries(system.architecture, system.loss_function, params),
-            system.architecture.rate_factors(params, "sgd"),
-        )
+        found = symmetries(system.architecture, system.loss_function, params)
+        factors = system.architecture.rate_factors(params, "sgd")
         gradient = without_ridge(system, moment.gradient, params)
         seen = {f"charge_{one.name}": one.charge(params, factors) for one in found}
         seen |= {
@@ -205,18 +204,14 @@ class Turning(Instrument):
         def each(measure):
             return jnp.concatenate([jnp.atleast_1d(measure(one)) for one in groups])
 
-        square, size = (
-            each(lambda one: one.charge(params, factors)),
-            each(lambda one: one.charge(update, factors)),
-        )
+        square = each(lambda one: one.charge(params, factors))
+        size = each(lambda one: one.charge(update, factors))
         between = each(lambda one: one.product(params, update, factors))
         pull = each(
             lambda one: one.breaking(without_ridge(system, moment.gradient, params), factors)
         )
-        across, ahead = (
-            jnp.sqrt(jnp.maximum(square * size - between**2, 0)),
-            square if moment.rule.flows else square + between,
-        )
+        across = jnp.sqrt(jnp.maximum(square * size - between**2, 0))
+        ahead = square if moment.rule.flows else square + between
         angle = across / ahead if moment.rule.flows else jnp.arctan2(across, ahead)
         turning = jnp.log1p((across / ahead) ** 2) / 2
         return {

@@ -155,8 +155,8 @@ class KernelSpectrum(OfKernel):
 
 
 class InfiniteKernel(OfKernel):
-    """How far the tangent kernel is from that of the infinitely wide network: |T -
-    T_inf|_F/|T_inf|_F, and their centered alignment (CKA).
+    """How far the tangent kernel is from that of the infinitely wide network:
+    |T - T_inf|_F/|T_inf|_F, and their centered alignment (CKA).
 
     `debiased` alignment has no bias from few samples.
     """

@@ -75,12 +75,10 @@ class LinearizationError(Instrument):
     """
 
     def quantities(self, system, params):
-        symbol, meaning = (
-            "|f - f_lin|/|f - f_0|",
-            (
-                "distance of the outputs from those of the tangent at the start, over how far they"
-                " moved"
-            ),
+        symbol = "|f - f_lin|/|f - f_0|"
+        meaning = (
+            "distance of the outputs from those of the tangent at the start, over how far they"
+            " moved"
         )
         train = Quantity("linearization_error", (), "1", symbol, meaning)
         test = Quantity(

@@ -112,10 +112,8 @@ class Accuracy(Instrument):
     """
 
     def check(self, system):
-        what, remedy = (
-            "targets that are classes",
-            "Give one-hot targets or +1 and -1, or do not watch accuracy",
-        )
+        what = "targets that are classes"
+        remedy = "Give one-hot targets or +1 and -1, or do not watch accuracy"
         for side, view in (("train", system.train), ("test", system.test)):
             if view is not None and not is_ids(view.Y):
                 refuse_where(

@@ -50,9 +50,8 @@ class Participation(Instrument):
             h = h.reshape(h.shape[0], -1)
             h = leveled(h)
             h = h - jnp.mean(h, axis=0)
-            return participation_ratio(
-                h @ h.T if h.shape[0] < h.shape[1] else h.T @ h
-            )  # the eigenvalues but zeros are the same
+            # the eigenvalues but zeros are the same
+            return participation_ratio(h @ h.T if h.shape[0] < h.shape[1] else h.T @ h)
 
         return {
             "feature_participation": jnp.stack(

@@ -25,8 +25,8 @@ def _varying(center, kernel):
 
 
 def u_centered(kernel: Square) -> Square:
-    """K with its diagonal left out and its rows centered so that they sum to 0: K_ij - (r_i +
-    r_j)/(n - 2) + r/((n - 1)(n - 2)) off the diagonal, 0 on it.
+    """K with its diagonal left out and its rows centered so that they sum to 0:
+    K_ij - (r_i + r_j)/(n - 2) + r/((n - 1)(n - 2)) off the diagonal, 0 on it.
 
     r_i is the sum of row i without its diagonal, r that of all; n >= 4. Inner products of such
     matrices have no bias.  Source: Székely & Rizzo 2014, sec. 3.
@@ -43,8 +43,8 @@ def u_centered(kernel: Square) -> Square:
 
 
 def hsic(one: Square, two: Square, debiased: bool = False) -> Float[Array, ""]:
-    """Hilbert-Schmidt independence criterion of two symmetric kernels on n paired samples: HSIC_0 =
-    tr(K H L H)/(n - 1)^2, H = I - 11'/n.
+    """Hilbert-Schmidt independence criterion of two symmetric kernels on n paired samples:
+    HSIC_0 = tr(K H L H)/(n - 1)^2, H = I - 11'/n.
 
     `debiased`: HSIC_1, whose mean over draws of the samples is the criterion itself, 0 where what
     the kernels are made of is independent, and which can be negative. With K~ = K and L~ = L

@@ -67,8 +67,8 @@ def pairs_of(
 
 
 class Series(NamedTuple):
-    """Both kernels as sums over j of coefficients (2, degree) times x^j (`powers`) or T_j(x), x
-    = 2 angle/pi - 1."""
+    """Both kernels as sums over j of coefficients (2, degree) times x^j (`powers`) or T_j(x),
+    x = 2 angle/pi - 1."""
 
     coefficients: Float[np.ndarray, "2 degree"]
     powers: bool
@@ -91,13 +91,11 @@ def series_of(steps: tuple, variance: float) -> Series | None:
         found[:, 0] /= 2
         noise = np.abs(found[:, -degree // 4 :]).max(axis=1, keepdims=True)
         if (noise <= SETTLED * np.abs(found).max(axis=1, keepdims=True)).all():
-            seen = np.flatnonzero(
-                (np.abs(found) > 2 * noise).any(axis=0)
-            )  # what lies in the noise of the values says nothing
+            # what lies in the noise of the values says nothing
+            seen = np.flatnonzero((np.abs(found) > 2 * noise).any(axis=0))
             length = int(seen[-1]) + 1 if len(seen) else 1  # none where the signals are 0
-            found = found[
-                :, : -(-length // STRIDE) * STRIDE
-            ]  # lengths of few kinds share their compiled programs
+            # lengths of few kinds share their compiled programs
+            found = found[:, : -(-length // STRIDE) * STRIDE]
             powers = np.zeros_like(found)
             for row, one in zip(powers, map(np.polynomial.chebyshev.cheb2poly, found), strict=True):
                 row[: len(one)] = one  # without the zeros at its end

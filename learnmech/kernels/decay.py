@@ -41,12 +41,10 @@ def momentum_decay(h: Rates, rate: float, momentum: float, steps: Float[np.ndarr
     squaring: defective cases need no care.
     """
     step = np.zeros((len(h), 2, 2))
-    step[:, 0, 0], step[:, 0, 1], step[:, 1, 0], step[:, 1, 1] = (
-        1 - rate * h,
-        -rate * momentum,
-        h,
-        momentum,
-    )
+    step[:, 0, 0] = 1 - rate * h
+    step[:, 0, 1] = -rate * momentum
+    step[:, 1, 0] = h
+    step[:, 1, 1] = momentum
     return np.stack([np.linalg.matrix_power(step, int(k))[:, 0, 0] for k in steps])
 
 

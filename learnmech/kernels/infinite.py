@@ -46,15 +46,15 @@ def kernel(
     """The kernels of the infinitely wide network between the rows of X1 (n1, d) and of X2 (n2, d;
     None: X1), each (n1, n2), in float64.
 
-    NNGP: K = E f(x)f(x') of an output over random starts. NTK: T = sum over parameters of rate
-    factor * df(x)/dw df(x')/dw, the same for every output; for the ntk scaling, whose factors are
-    1, the tangent kernel as usual. With (u, v) ~ N(0, K^l) of the pair, sw and sb of the ntk
-    scaling: K^1 = sw^2 x.x'/d + sb^2, K^{l+1} = sw^2 E s(u)s(v) + sb^2, T^1 = K^1, T^{l+1} =
-    K^{l+1} + sw^2 T^l E s'(u)s'(v). `get` names one or both; one named alone, "ntk", comes as an
-    array. Closed forms are exact to round-off, other activations to 1e-12. Coincident and antipodal
-    inputs are exact. Given traced inputs or knobs it can be differentiated. Refuses an architecture
-    without a limit, inputs of unlike dimensions, and more pairs than fit into memory.  Source:
-    Jacot et al. 2018; Lee et al. 2019.
+    NNGP: K = E f(x)f(x') of an output over random starts. NTK: T = sum over parameters of
+    rate factor * df(x)/dw df(x')/dw, the same for every output; for the ntk scaling, whose
+    factors are 1, the tangent kernel as usual. With (u, v) ~ N(0, K^l) of the pair, sw and sb
+    of the ntk scaling: K^1 = sw^2 x.x'/d + sb^2, K^{l+1} = sw^2 E s(u)s(v) + sb^2, T^1 = K^1,
+    T^{l+1} = K^{l+1} + sw^2 T^l E s'(u)s'(v). `get` names one or both; one named alone, "ntk",
+    comes as an array. Closed forms are exact to round-off, other activations to 1e-12. Coincident
+    and antipodal inputs are exact. Given traced inputs or knobs it can be differentiated. Refuses
+    an architecture without a limit, inputs of unlike dimensions, and more pairs than fit into
+    memory.  Source: Jacot et al. 2018; Lee et al. 2019.
     """
     wanted = (get,) if isinstance(get, str) else tuple(get)
     if not wanted or not set(wanted) <= set(Kernels._fields) or len(set(wanted)) < len(wanted):

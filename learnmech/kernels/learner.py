@@ -9,6 +9,7 @@ from jaxtyping import Float
 
 from learnmech.errors import refused
 from learnmech.kernels.decay import Decay
+from learnmech.kernels.resolution import resolved_eigenvalue
 from learnmech.machine.late import late
 
 if TYPE_CHECKING:
@@ -19,24 +20,6 @@ else:
 Square = Float[np.ndarray, "n n"]
 Outputs = Float[np.ndarray, "n k"]
 Cross = Float[np.ndarray, "m n"]
-
-# Of eigenvalues that are 0 round-off leaves up to 0.4 n eps of the largest (of the kernels of
-# thousands of repeated inputs, through four layers)
-MARGIN = 10
-
-
-def resolved_eigenvalue(
-    values: Float[np.ndarray, " n"], precision: np.dtype | type = np.float64
-) -> float:
-    """The size up to which an eigenvalue is 0 to round-off, 10 n eps of the largest in size, eps
-    that of the precision the kernel came in.
-
-    The rank of a kernel is how many are larger: what is decided by it does not hang on whether a
-    factorization happens to pass.
-    """
-    kind = np.dtype(precision)
-    eps = float(np.finfo(kind if kind.kind == "f" else np.float64).eps)
-    return MARGIN * len(values) * eps * float(np.abs(values).max(initial=0.0))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -64,10 +47,8 @@ class KernelLearner:
         """From the kernel between the training inputs (None: outputs that start at 0)."""
         precision = np.asarray(kernel).dtype
         kernel, Y = np.asarray(kernel, np.float64), np.asarray(Y, np.float64)
-        begun, n = (
-            np.zeros_like(Y) if start is None else np.asarray(start, np.float64),
-            len(Y) if Y.ndim else 0,
-        )
+        begun = np.zeros_like(Y) if start is None else np.asarray(start, np.float64)
+        n = len(Y) if Y.ndim else 0
         if kernel.shape != (n, n) or Y.ndim != 2 or not Y.size:
             raise refused(
                 "KernelLearner",
@@ -175,13 +156,9 @@ class KernelLearner:
     ) -> Float[np.ndarray, "m q k"]:
         """f at other inputs, from the kernel between them and the training inputs and from where
         f starts there."""
-        return start + 2 * self.c * np.einsum(
-            "qj,tj,jk->tqk",
-            self._seen(cross),
-            decay.gain,
-            self.vectors.T @ (self.Y - self.start),
-            optimize=True,
-        )
+        seen, gap = self._seen(cross), self.vectors.T @ (self.Y - self.start)
+        moved = np.einsum("qj,tj,jk->tqk", seen, decay.gain, gap, optimize=True)
+        return start + 2 * self.c * moved
 
     def limit(
         self,
@@ -208,8 +185,8 @@ class KernelLearner:
         )
 
     def leverages(self, ridge: float = 0.0) -> Float[np.ndarray, " n"]:
-        """How much each output on the training inputs follows its own target: the diagonal of T (T
-        + ridge I)^{-1}, between 0 and 1.
+        """How much each output on the training inputs follows its own target: the diagonal of
+        T (T + ridge I)^{-1}, between 0 and 1.
 
         Their sum is the effective number of parameters. Without a ridge the diagonal of the
         projection on the range of T: 1 throughout where T is invertible, and of least squares where
@@ -224,12 +201,12 @@ class KernelLearner:
         return (self.vectors**2) @ share
 
     def leave_one_out(self, ridge: float = 0.0) -> Outputs:
-        """What kernel regression on all training inputs but one says at that one, for each: y_i -
-        a_i/B_ii, B = (T + ridge I)^{-1}, a = B (Y - f_0).
+        """What kernel regression on all training inputs but one says at that one, for each:
+        y_i - a_i/B_ii, B = (T + ridge I)^{-1}, a = B (Y - f_0).
 
-        Without a ridge on a singular T that of least squares (of least norm), y_i - r_i/(1 -
-        leverage_i), r the residual; an input whose direction no other has is told by the others'
-        fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
+        Without a ridge on a singular T that of least squares (of least norm),
+        y_i - r_i/(1 - leverage_i), r the residual; an input whose direction no other has is told by
+        the others' fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
         """
         self._check_ridge(ridge)
         gap = self.Y - self.start
@@ -238,25 +215,18 @@ class KernelLearner:
             weights = (self.vectors * inverse) @ (self.vectors.T @ gap)
             return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
         null = self.values == 0
-        residual, free = (
-            self.vectors[:, null] @ (self.vectors[:, null].T @ gap),
-            (self.vectors[:, null] ** 2).sum(axis=1),
-        )
+        outside = self.vectors[:, null]
+        residual, free = outside @ (outside.T @ gap), (outside**2).sum(axis=1)
         kernel, told = (self.vectors * self.values) @ self.vectors.T, np.empty_like(gap)
         for i in range(len(gap)):
             if free[i] > np.sqrt(np.finfo(float).eps):
                 told[i] = gap[i] - residual[i] / free[i]
             else:
                 others = np.arange(len(gap)) != i
-                part = kernel[np.ix_(others, others)]
-                cut = resolved_eigenvalue(self.values) / max(
-                    float(self.values[-1]), np.finfo(float).tiny
-                )
-                told[i] = (
-                    kernel[i, others]
-                    @ np.linalg.pinv(part, rcond=cut, hermitian=True)
-                    @ gap[others]
-                )
+                part, largest = kernel[np.ix_(others, others)], float(self.values[-1])
+                cut = resolved_eigenvalue(self.values) / max(largest, np.finfo(float).tiny)
+                inverse = np.linalg.pinv(part, rcond=cut, hermitian=True)
+                told[i] = kernel[i, others] @ inverse @ gap[others]
         return self.start + told
 
     def log_marginal_likelihood(self, noise: float = 0.0) -> Float[np.ndarray, " k"]:
@@ -357,58 +327,3 @@ class Ensemble:
     train_cov: Float[np.ndarray, "m n n"]
     mean: Float[np.ndarray, "m q k"]
     cov: Float[np.ndarray, "m q q"]
-
-
-@dataclasses.dataclass(frozen=True)
-class Posterior:
-    """Mean (q, k) and covariance (q, q) of a Gaussian process given data, the condition number
-    of what was inverted, and ln p(Y) of each output."""
-
-    mean: Float[np.ndarray, "q k"]
-    cov: Float[np.ndarray, "q q"]
-    condition_number: float
-    log_marginal_likelihood: Float[np.ndarray, " k"]
-
-
-def posterior(
-    nngp: Square,
-    Y: Outputs,
-    cross: Float[np.ndarray, "q n"],
-    own: Float[np.ndarray, "q q"],
-    noise: float = 0.0,
-) -> Posterior:
-    """The posterior of f ~ GP(0, K) at other inputs given y = f + noise: mean = K_x (K + s I)^{-1}
-    Y, cov = K_xx - K_x (K + s I)^{-1} K_x', s = noise^2.
-
-    Refuses a matrix that is singular to round-off; nothing is added to it beyond the noise.
-    Source: Lee et al. 2018.
-    """
-    own, nngp = np.asarray(own, np.float64), np.asarray(nngp)
-    if not 0 <= noise < np.inf:
-        raise refused(
-            "The posterior", "noise >= 0", noise, "Give the standard deviation of the noise"
-        )
-    if nngp.ndim != 2 or nngp.shape[0] != nngp.shape[1] or own.shape != 2 * np.shape(cross)[:1]:
-        got = f"shapes {nngp.shape}, {np.shape(cross)} and {own.shape}"
-        raise refused(
-            "The posterior",
-            "kernels (n, n), (q, n) and (q, q)",
-            got,
-            "Give them between and among the training and the other inputs",
-        )
-    learner = KernelLearner.of(nngp + (noise**2 * np.eye(len(nngp))).astype(nngp.dtype), Y, 0.5)
-    if not learner.values[0] > 0:
-        remedy = "Give a noise, or drop repeated inputs"
-        raise refused(
-            "The posterior",
-            "an invertible kernel",
-            f"one of rank {learner.rank} of {len(learner.values)}, condition number inf",
-            remedy,
-        )
-    mean, half = (
-        learner.limit(cross),
-        (np.asarray(cross) @ learner.vectors) / np.sqrt(learner.values),
-    )
-    return Posterior(
-        mean, own - half @ half.T, learner.condition_number, learner.log_marginal_likelihood()
-    )

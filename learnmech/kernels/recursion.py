@@ -189,10 +189,8 @@ def _through_norm(a, b, eps, pair):
     if eps is None:
         size = jnp.where(size > 0, size, 1)
     else:
-        size, left = (
-            jnp.sqrt((a + eps) * (b + eps)),
-            (jnp.sqrt(a / (a + eps)) - jnp.sqrt(b / (b + eps))) ** 2,
-        )
+        size = jnp.sqrt((a + eps) * (b + eps))
+        left = (jnp.sqrt(a / (a + eps)) - jnp.sqrt(b / (b + eps))) ** 2
     apart, joint = (
         None if one is None else jnp.maximum(one - uneven, 0) / size + left
         for one in (pair.apart, pair.joint)

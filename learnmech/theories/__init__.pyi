@@ -1,7 +1,9 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import base as base
 from . import catapult as catapult
+from . import central_course as central_course
 from . import central_flow as central_flow
+from . import central_omissions as central_omissions
 from . import conserved as conserved
 from . import deep_linear as deep_linear
 from . import diagonal as diagonal

@@ -271,10 +271,8 @@ def no_ridge(start: Start) -> Condition:
 def rule_is(start: Start, *kinds: type) -> Condition:
     """The condition of one of these learning rules, at a constant rate, without decay or
     clipping."""
-    names, plain = (
-        " or ".join(kind.__name__ for kind in kinds),
-        start.rule.flows or start.rule.plain,
-    )
+    names = " or ".join(kind.__name__ for kind in kinds)
+    plain = start.rule.flows or start.rule.plain
     found = (
         type(start.rule).__name__
         if plain

@@ -31,8 +31,8 @@ Course = Float[np.ndarray, " m"]
 def recursion(
     f: float, kernel: float, y: float, share: float, rate: float, steps: int
 ) -> tuple[Course, Course]:
-    """Output f_t and tangent kernel l_t, (steps + 1,) each, of f = p q x u.v by descent on (f -
-    y)^2/2.
+    """Output f_t and tangent kernel l_t, (steps + 1,) each, of f = p q x u.v by descent
+    on (f - y)^2/2.
 
     With r = f - y and share = p^2 q^2 x^2: f+ = f - rate r l + rate^2 r^2 share f,   l+ = l + share
     (rate^2 r^2 l - 4 rate r f). At y = 0: lazy for rate l_0 < 2; between 2 and 4 the loss grows

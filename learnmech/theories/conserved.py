@@ -32,10 +32,8 @@ class Conservation(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start)[:2])
-        marks, quantity = (
-            start.marked(clock),
-            Balance().quantities(start.system, start.state.params)[-1],
-        )
+        marks = start.marked(clock)
+        quantity = Balance().quantities(start.system, start.state.params)[-1]
         return table(
             (quantity,), {quantity.name: np.zeros((len(marks.times), len(start.params) - 1))}, marks
         )

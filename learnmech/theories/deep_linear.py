@@ -112,10 +112,8 @@ def _gap(before, after, lam):
 
 def balanced(start: Start) -> Condition:
     """The condition W_{l+1}'W_{l+1} = W_l W_l' at t = 0."""
-    claim, tolerance = (
-        "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative",
-        resolved(start, 1e-9),
-    )
+    claim = "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative"
+    tolerance = resolved(start, 1e-9)
     if not plain_layers(start).holds:
         return Condition(claim, "of no deep linear network", tolerance, False)
     off = imbalance(weights(start))

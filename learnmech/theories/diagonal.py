@@ -88,8 +88,8 @@ def minimum_l1(X: Float[np.ndarray, "n d"], y: Float[np.ndarray, " n"]) -> Vecto
 def l1_excess_bound(w: Vector, sparsest: Vector, a: float) -> float:
     """What sum |w_i| can be above the least l1 norm, for w of least potential at a < e^{-1/2}.
 
-    With the potential written as Lam |w|_1 + rho(w), Lam = ln(1/a^2) - 1, and potential(w) <=
-    potential(sparsest): |w|_1 - |sparsest|_1 <= (rho(sparsest) - rho(w))/Lam.
+    With the potential written as Lam |w|_1 + rho(w), Lam = ln(1/a^2) - 1, and
+    potential(w) <= potential(sparsest): |w|_1 - |sparsest|_1 <= (rho(sparsest) - rho(w))/Lam.
     """
     lam = np.log(1 / a**2) - 1
     rest = [potential(v, a) - lam * np.abs(v).sum() for v in (sparsest, w)]
@@ -97,8 +97,8 @@ def l1_excess_bound(w: Vector, sparsest: Vector, a: float) -> float:
 
 
 class DiagonalBias(Theory):
-    """Diagonal network w = u^2 - v^2 under flow from u = v = a in every entry: among all w with Xw
-    = y, the one of least a^2 sum q(w_i/a^2).
+    """Diagonal network w = u^2 - v^2 under flow from u = v = a in every entry: among all w with
+    Xw = y, the one of least a^2 sum q(w_i/a^2).
 
     l2-like for large a, l1-like for small. It speaks of the end of the run alone, where the loss is
     0.

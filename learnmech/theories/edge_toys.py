@@ -12,7 +12,7 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
 from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
-from learnmech.instruments.curvature import Sharpness
+from learnmech.instruments.sharpness import Sharpness
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
 from learnmech.theories.base import Condition, Theory, need, no_ridge, rule_is, squared_loss
@@ -52,12 +52,13 @@ def edge_end(rate: float) -> float:
     """The sharpness at which descent on (1 - x^2 y^2)^2/4 ends, wherever it begins some rates above
     2/rate: 2/rate - rate/2, up to O(rate^3).
 
-    With xy = 1 + e and sharpness 2/rate + s, in the mean over two steps, E = e^2 obeys dE/dt = 2
-    (rate s - 8 E) E, and ds/dt = -8 rate E. As a function of s that is dE/ds = 2E/rate - s/4: as s
-    falls, E comes to (rate/8)(s + rate/2) whatever it was, up to e^{2s/rate}, which is 0 at s =
-    -rate/2. On (1 - xy)^2/2 it is dE/dt = 2 (rate s - rate^2 E) E and ds/dt = -2 rate E: what E was
-    is remembered over all of s, and descent ends about as far below 2/rate as it began above.
-    Source: Zhu et al. 2023 for a bound on the gap; its size is derived here.
+    With xy = 1 + e and sharpness 2/rate + s, in the mean over two steps, E = e^2 obeys
+    dE/dt = 2 (rate s - 8 E) E, and ds/dt = -8 rate E. As a function of s that is
+    dE/ds = 2E/rate - s/4: as s falls, E comes to (rate/8)(s + rate/2) whatever it was, up to
+    e^{2s/rate}, which is 0 at s = -rate/2. On (1 - xy)^2/2 it is dE/dt = 2 (rate s - rate^2 E) E
+    and ds/dt = -2 rate E: what E was is remembered over all of s, and descent ends about as far
+    below 2/rate as it began above.  Source: Zhu et al. 2023 for a bound on the gap; its size is
+    derived here.
     """
     return 2 / rate - rate / 2
 
@@ -112,11 +113,9 @@ class EdgeToy(Theory):
         """Where descent is known to come close under the edge: tried on a grid of starts, and
         far enough above for the start to be forgotten."""
         x, y, rate, layers = self._problem(start)
-        u, begun, bound = (
-            (x * y) ** (layers / 2),
-            float(sharpness_at(x, y, layers)),
-            2 / rate + 4 * rate,
-        )
+        u = (x * y) ** (layers / 2)
+        begun = float(sharpness_at(x, y, layers))
+        bound = 2 / rate + 4 * rate
         return (
             Condition("four layers under descent", layers, 4, layers == 4),
             Condition(
@@ -152,10 +151,8 @@ class EdgeToy(Theory):
     def _problem(self, start):
         """(x, y, rate, layers) in units where the target and the curvature's factor are 1."""
         (s, a), w = scalar_problem(start), [layer.item() for layer in weights(start)]
-        size, rate = (
-            s ** (1 / len(w)),
-            float(getattr(start.rule, "rate", 1.0)) * a * s ** (2 - 2 / len(w)),
-        )
+        size = s ** (1 / len(w))
+        rate = float(getattr(start.rule, "rate", 1.0)) * a * s ** (2 - 2 / len(w))
         return w[0] / size, w[-1] / size, rate, len(w)
 
     @classmethod

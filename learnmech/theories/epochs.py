@@ -78,13 +78,10 @@ def _velocity(system, unflatten, flat, rate, spread):
 def mean_of_samples(start: Start) -> Condition:
     """The condition that the loss is the mean of the samples' own losses, so that the gradient
     of a batch is the mean of its samples'."""
-    params = trees.scale(
-        1.1, start.state.params
-    )  # where samples that are fitted cost something too
-    whole, mean = (
-        float(start.system.loss(params)),
-        float(np.mean(sample_losses(start.system, params))),
-    )
+    # where samples that are fitted cost something too
+    params = trees.scale(1.1, start.state.params)
+    whole = float(start.system.loss(params))
+    mean = float(np.mean(sample_losses(start.system, params)))
     gap = abs(mean - whole) / max(abs(whole), np.finfo(float).tiny)
     return Condition("the loss is the mean over samples of a loss of each", gap, 1e-5, gap <= 1e-5)
 
@@ -122,11 +119,8 @@ class ModifiedEpochs(Theory):
     predicts: ClassVar[tuple[str, ...]] = ("loss", "test_loss", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 2.0),)
     over_seeds: ClassVar[bool] = True
-    tolerance: ClassVar[float] = (
-        # in standard errors of the mean, which a limit meets where seeds are few enough for its
-        # rate
-        4.0
-    )
+    # in standard errors of the mean, which a limit meets where seeds are few enough for its rate
+    tolerance: ClassVar[float] = 4.0
 
     def known(self, start):
         return rule_is(start, SGD), _whole_epochs(start)
@@ -137,10 +131,8 @@ class ModifiedEpochs(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, rule_is(start, SGD), _whole_epochs(start))
-        rate, spread = (
-            float(start.rule.rate),
-            spread_of_batches(start.data.train.X.shape[0], int(start.rule.batch)),
-        )
+        rate = float(start.rule.rate)
+        spread = spread_of_batches(start.data.train.X.shape[0], int(start.rule.batch))
 
         def velocity(system, flat, back):
             return _velocity(system, back, flat, jnp.asarray(rate), jnp.asarray(spread))

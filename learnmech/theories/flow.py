@@ -87,10 +87,8 @@ def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Pa
 
     def field(t, y):
         if next(looks) > most:
-            got, remedy = (
-                f"as many by t = {t:.4g} of {times[-1]:.4g}",
-                "Raise the rule's eps (what divides by less is stiff), or shorten the clock",
-            )
+            got = f"as many by t = {t:.4g} of {times[-1]:.4g}"
+            remedy = "Raise the rule's eps (what divides by less is stiff), or shorten the clock"
             raise refused("The flow", f"to be solved in {most} looks at its velocity", got, remedy)
         return np.asarray(velocity(system, jnp.asarray(y), back))
 

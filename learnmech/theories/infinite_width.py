@@ -17,7 +17,8 @@ from learnmech.experiment.recipe import Experiment, Start
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.kernels.decay import forever
 from learnmech.kernels.infinite import Kernels, kernel
-from learnmech.kernels.learner import Ensemble, KernelLearner, Posterior, posterior
+from learnmech.kernels.learner import Ensemble, KernelLearner
+from learnmech.kernels.posterior import Posterior, posterior
 from learnmech.machine.late import late
 from learnmech.machine.memory import check_memory
 from learnmech.rules.descent import GradientDescent
@@ -70,10 +71,8 @@ def has_limit(start: Start) -> Condition:
 def stands_still(start: Start) -> Condition:
     """The condition that the limiting kernel does not move: the scaling is in the kernel class,
     or the network is linearized."""
-    claim, architecture = (
-        "the limiting kernel stands still (kernel class, or linearized)",
-        start.experiment.architecture,
-    )
+    claim = "the limiting kernel stands still (kernel class, or linearized)"
+    architecture = start.experiment.architecture
     inner = architecture
     while isinstance(inner, Around):
         if isinstance(inner, Linearized):
@@ -179,9 +178,8 @@ def _learner(start, begun):
 
 
 def _cross(start) -> Kernels:
-    both: Any = kernel(
-        start.experiment.architecture, start.data.test.X, start.data.train.X
-    )  # both are asked for
+    # both are asked for
+    both: Any = kernel(start.experiment.architecture, start.data.test.X, start.data.train.X)
     return both
 
 
@@ -234,9 +232,9 @@ class EnsembleMean(Theory):
     """The mean of outputs and losses over random starts at infinite width: (I - e^{-2cTt}) Y on the
     training inputs, T_x T^{-1} (I - e^{-2cTt}) Y elsewhere.
 
-    A mean loss is that of the mean outputs, and the variance of the outputs beside it: c [|mean -
-    Y|^2 + k tr cov]. For the covariance see `ensemble`. A finite network's means are off by
-    O(1/width).
+    A mean loss is that of the mean outputs, and the variance of the outputs beside it:
+    c [|mean - Y|^2 + k tr cov]. For the covariance see `ensemble`. A finite network's means are off
+    by O(1/width).
     """
 
     source: ClassVar[str] = "Lee et al. 2019"

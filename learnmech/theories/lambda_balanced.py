@@ -38,9 +38,9 @@ Matrix = Float[np.ndarray, "rows columns"]
 def riccati_step(Q: Matrix, P: Matrix, f: Float[np.ndarray, " N"], span: float) -> Matrix:
     """A factor of QQ' after `span` of time, for F = P diag(f) P'.
 
-    QQ'(t) = e^{Ft}Q_0 [I + Q_0' (int_0^t e^{2Fs}ds) Q_0]^{-1} Q_0' e^{Ft}. With G = (e^{2ft} -
-    1)/(2f) (t where f = 0) and K = G^{1/2} P'Q_0 = Y diag(k) Z': QQ' = P E Y diag(k^2/(1 + k^2)) Y'
-    E P', E = e^{ft} G^{-1/2}, whose entries stay bounded.
+    QQ'(t) = e^{Ft}Q_0 [I + Q_0' (int_0^t e^{2Fs}ds) Q_0]^{-1} Q_0' e^{Ft}. With
+    G = (e^{2ft} - 1)/(2f) (t where f = 0) and K = G^{1/2} P'Q_0 = Y diag(k) Z':
+    QQ' = P E Y diag(k^2/(1 + k^2)) Y' E P', E = e^{ft} G^{-1/2}, whose entries stay bounded.
     """
     safe = np.where(f == 0, 1.0, f)
     G = np.where(f == 0, span, np.expm1(2 * safe * span) / (2 * safe))

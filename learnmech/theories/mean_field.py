@@ -74,8 +74,8 @@ def stepped(moments: Moments, g: Vector, rate: float) -> Moments:
     """The moments after a step of descent: a_i <- a_i + rate w_i.g, w_i <- w_i + rate a_i g, exact
     at any width and rate.
 
-    b+ = b + rate (A + M) g + rate^2 (b.g) g;  A+ = A + 2 rate b.g + rate^2 g'Mg;  M+ = M + rate (b
-    g' + g b') + rate^2 A g g'.
+    b+ = b + rate (A + M) g + rate^2 (b.g) g;  A+ = A + 2 rate b.g + rate^2 g'Mg;
+    M+ = M + rate (b g' + g b') + rate^2 A g g'.
     """
     A, b, M = moments
     moved = M @ g
@@ -174,11 +174,9 @@ def _network(start) -> tuple[DeepLinear | None, Dialed | None]:
 
 def _pull(start) -> Pull:
     dial = _network(start)[1]
-    alpha, (S_xx, S_yx), own = (
-        1.0 if dial is None else float(dial.factor),
-        correlations(start.data.train),
-        moments_of(start).b,
-    )
+    alpha = 1.0 if dial is None else float(dial.factor)
+    S_xx, S_yx = correlations(start.data.train)
+    own = moments_of(start).b
     whole = np.asarray(start.system.architecture.matrix(start.params), np.float64)[0]
     return Pull(S_xx, S_yx[0], time_factor(start), alpha, own - whole / alpha)
 

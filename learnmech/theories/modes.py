@@ -113,8 +113,8 @@ def decoupled_inputs(start: Start) -> Condition:
 def flow_strengths(
     a0: Vector, s: Vector, g: Vector, depth: int, times: Float[np.ndarray, " t"]
 ) -> Float[np.ndarray, "t m"]:
-    """Strengths a(t) of aligned balanced modes under flow: da/dt = L a^(2-2/L) (s - g a), at c =
-    1/(2n).
+    """Strengths a(t) of aligned balanced modes under flow: da/dt = L a^(2-2/L) (s - g a), at
+    c = 1/(2n).
 
     L = 2 is the logistic a_0/(e^(-2st) + a_0 g (1 - e^(-2st))/s). For other L, y = ln(a/|s - g a|)
     gives dy/dt = L s a^(1-2/L), which is never stiff. A mode that starts at a < 0 is the mirror
@@ -160,8 +160,8 @@ def _one_strength(a0, s, g, depth, times):
 
 
 def _shrinking(a0, s, g, depth, times):
-    """A mode whose target is far below it or of the other sign: with p = a^(2/L-1), dp/dt = (L -
-    2)(g a - s), which never blows up."""
+    """A mode whose target is far below it or of the other sign: with p = a^(2/L-1),
+    dp/dt = (L - 2)(g a - s), which never blows up."""
     power = 2 / depth - 1
     solved = integrate.solve_ivp(
         lambda t, p: (depth - 2) * (g * p ** (1 / power) - s),
@@ -178,8 +178,8 @@ def _shrinking(a0, s, g, depth, times):
 def descent_strengths(
     a0: Vector, s: Vector, g: Vector, depth: int, rate: float, steps: np.ndarray
 ) -> Float[np.ndarray, "t m"]:
-    """Strengths of aligned balanced modes under descent, exactly: every layer carries w =
-    a^(1/L), w <- w + rate (s - g w^L) w^(L-1), at c = 1/(2n)."""
+    """Strengths of aligned balanced modes under descent, exactly: every layer carries w = a^(1/L),
+    w <- w + rate (s - g w^L) w^(L-1), at c = 1/(2n)."""
     sign = np.where(a0 < 0, -1.0, 1.0)
     w, target, reached, step = np.abs(a0) ** (1 / depth), sign * s, [], 0
     with np.errstate(
@@ -193,8 +193,8 @@ def descent_strengths(
 
 
 def half_time(a0: float, s: float, depth: int) -> float:
-    """When a mode of whitened inputs reaches s/2 from a_0, at c = 1/(2n): ln(s/a_0 - 1)/(2s) for L
-    = 2; in general the integral of da/(L a^(2-2/L)(s - a)).
+    """When a mode of whitened inputs reaches s/2 from a_0, at c = 1/(2n): ln(s/a_0 - 1)/(2s) for
+    L = 2; in general the integral of da/(L a^(2-2/L)(s - a)).
 
     For L > 2 and small a_0 it grows as a_0^(2/L-1)/(s(L-2)): a plateau, where L = 2 waits only for
     a logarithm.
@@ -264,12 +264,10 @@ class Decoupled(Theory):
             no_ridge(start),
             rule_is(start, GradientFlow, GradientDescent),
         )
-        marks, modes, depth, factor = (
-            start.marked(clock),
-            modes_of(start),
-            len(start.params),
-            time_factor(start),
-        )
+        marks = start.marked(clock)
+        modes = modes_of(start)
+        depth = len(start.params)
+        factor = time_factor(start)
         if start.rule.flows:
             strengths = flow_strengths(modes.a0, modes.s, modes.g, depth, factor * marks.times)
         else:

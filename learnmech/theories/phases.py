@@ -217,8 +217,8 @@ def chi_1(activation: str, sw: float, sb: float, start: float = 1.0) -> float:
 
 
 def phase(activation: str, sw: float, sb: float, start: float = 1.0) -> str:
-    """ordered (chi_1 < 1: inputs come together, gradients vanish), critical, or chaotic (chi_1 >
-    1: they part, gradients explode)."""
+    """ordered (chi_1 < 1: inputs come together, gradients vanish), critical, or chaotic (chi_1 > 1:
+    they part, gradients explode)."""
     chi = chi_1(activation, sw, sb, start)
     return "critical" if abs(chi - 1) <= EDGE else "ordered" if chi < 1 else "chaotic"
 
@@ -236,8 +236,8 @@ def _alive(activation, sw, sb, start):
 
 
 def correlation_map(activation: str, sw: float, sb: float, c: A, start: float = 1.0) -> A:
-    """The correlation of two inputs one layer on, at the fixed variance: (sw^2 E s(u)s(v) +
-    sb^2)/q*, (u, v) ~ N(0, q* [[1, c], [c, 1]]), |c| <= 1."""
+    """The correlation of two inputs one layer on, at the fixed variance:
+    (sw^2 E s(u)s(v) + sb^2)/q*, (u, v) ~ N(0, q* [[1, c], [c, 1]]), |c| <= 1."""
     q = _alive(activation, sw, sb, start)
     return (sw**2 * _pair(activation, q, c)[0] + sb**2) / q
 
@@ -314,9 +314,9 @@ def edge(activation: str, sb: float) -> float:
     """The sw at which signals go to a variance with chi_1 = 1, for this sb; where there are
     several, that of the smallest variance.
 
-    At sb = 0 it is 1/|s'(0)|, where s(0) = 0 (tanh 1), sqrt 2 for relu. Refuses where signals go to
-    no such variance: relu with a bias, or gelu, at whose critical line they would grow (E s s'' >
-    0).
+    At sb = 0 it is 1/|s'(0)|, where s(0) = 0 (tanh 1), sqrt 2 for relu. Refuses where signals
+    go to no such variance: relu with a bias, or gelu, at whose critical line they would grow
+    (E s s'' > 0).
     """
     _sane(activation, 1.0, sb)
     still = moments(activation, 0.0)
@@ -333,9 +333,8 @@ def edge(activation: str, sb: float) -> float:
         return np.asarray(q - there.square / there.slope, float) - sb**2
 
     q = 2.0 ** (np.arange(-80, 41) / 4)
-    free = isinstance(
-        duals.dual(activation), (Rough, Linear)
-    )  # chi_1 is that of every variance, and none is fixed where it is 1
+    # whether chi_1 is that of every variance, and none is fixed where it is 1
+    free = isinstance(duals.dual(activation), (Rough, Linear))
     for low in () if free else np.flatnonzero(np.diff(np.sign(excess(q)))):
         there = optimize.brentq(
             lambda x: float(excess(x)), q[low], q[low + 1], xtol=1e-300, rtol=1e-15

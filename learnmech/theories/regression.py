@@ -79,8 +79,8 @@ def leverages(X: Matrix, c: float = 0.5, rho: float = 0.0) -> Float[np.ndarray, 
 
 
 def leave_one_out(X: Matrix, Y: Matrix, c: float = 0.5, rho: float = 0.0) -> Matrix:
-    """What the fit to all samples but one says at that one (n, k), for each: y_i - r_i/(1 -
-    leverage_i), r the residual; rho and c as in `ridge_solution`.
+    """What the fit to all samples but one says at that one (n, k), for each:
+    y_i - r_i/(1 - leverage_i), r the residual; rho and c as in `ridge_solution`.
 
     The ridge per sample stays as it is when one is left out: rho/(2c) beside X'X. At rho = 0 the
     fit is that of least norm.
@@ -125,8 +125,8 @@ def ridge_filter(h: Vector, rho: float) -> Vector:
 
 
 class Regression(Theory):
-    """One linear layer: w(t) = w_inf + (what is left) (w_0 - w_inf), in each eigendirection of H =
-    2c X'X.
+    """One linear layer: w(t) = w_inf + (what is left) (w_0 - w_inf), in each eigendirection of
+    H = 2c X'X.
 
     What is left is e^{-ht} under flow, (1 - eta h)^k under descent, a two-by-two matrix power under
     heavy ball; h + ridge in place of h with a ridge. w_inf = X^+ y + (I - X^+X) w_0: from zero the

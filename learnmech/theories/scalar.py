@@ -45,11 +45,12 @@ def logistic_time(u0: float, s: float, rate: float, share: float) -> float:
 def two_layers(w1: float, w2: float, s: float, a: float, times: Times) -> tuple[Times, Times]:
     """(w_1(t), w_2(t)) of L = (a/2)(w_1 w_2 - s)^2 under flow from any start, s of any sign.
 
-    P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M, so K = PM = w_1^2 - w_2^2
-    is conserved. With R = sqrt(K^2 + 4s^2), e = exp(-aRt) and p = P^2, for s >= 0 (else change the
-    sign of w_2): p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 -
-    e)/(2R)], and M = K/P: sums of positive terms, exact to round-off from the saddle to the
-    minimum. K = 0 is the logistic curve.
+    P = w_1 + w_2 and M = w_1 - w_2 obey P' = a(s - u)P, M' = -a(s - u)M,
+    so K = PM = w_1^2 - w_2^2 is conserved. With R = sqrt(K^2 + 4s^2),
+    e = exp(-aRt) and p = P^2, for s >= 0 (else change the sign of w_2):
+    p(t) = [p_0 (1 + e)/2 + (2s p_0 + K^2)(1 - e)/(2R)]/[e + (p_0 + K^2/(R + 2s))(1 - e)/(2R)], and
+    M = K/P: sums of positive terms, exact to round-off from the saddle to the minimum. K = 0 is the
+    logistic curve.
     """
     if s < 0:
         one, two = two_layers(w1, -w2, -s, a, times)
@@ -77,8 +78,8 @@ def chain(
     """All weights of a chain of any depth under flow, from any start.
 
     Every w_i^2 - w_j^2 is conserved, so one weight tells all: with w the smallest, w_i = sign_i
-    sqrt(w^2 + K_i) and dw/dt = a (s - u) u/w, integrated by DOP853 at relative tolerance 1e-12. L =
-    1 and L = 2 in closed form.
+    sqrt(w^2 + K_i) and dw/dt = a (s - u) u/w, integrated by DOP853 at relative tolerance 1e-12.
+    L = 1 and L = 2 in closed form.
     """
     if len(w0) == 1:
         return (s + (w0 - s) * np.exp(-a * times))[:, None]

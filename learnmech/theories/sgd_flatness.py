@@ -17,8 +17,9 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, Start, stream_of
 from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
-from learnmech.instruments.curvature import Sharpness, Trace
+from learnmech.instruments.curvature import Trace
 from learnmech.instruments.losses import Loss
+from learnmech.instruments.sharpness import Sharpness
 from learnmech.instruments.weights import Weights
 from learnmech.language import trees
 from learnmech.language.trees import Params, leaves_by_path
@@ -147,25 +148,23 @@ class SgdFlatness(Theory):
     """SGD among minima that do not fit every sample drifts to flatter ones: down the trace of the
     Hessian, where the noise's covariance is as the Hessian.
 
-    Across a manifold of minima it is blurred by the second moment C of `second_moment_map`, from 0
-    at t = 0, and along it, P the projection on the manifold, dw/dt = -P grad tr(H C)/2, C settled
-    and held fixed: for noise S = s^2 H and small rates -(rate s^2/(4B)) P grad tr H. Mean loss: L +
-    tr(HC)/2; `sharpness`, `hessian_trace` and weights: those at w. At a fixed slow time rate * t,
-    off by O(rate). C is infinite where SGD is not stable in mean square: it is thrown from there.
-    Without noise at the minimum (every sample fitted) there is no drift, but this threshold stands.
-    Source: Blanc et al. 2020; Damian, Ma & Lee 2021; Li, Wang & Arora 2022; with the batches' own
-    growth of noise (Wu et al. 2018).
+    Across a manifold of minima it is blurred by the second moment C of `second_moment_map`,
+    from 0 at t = 0, and along it, P the projection on the manifold, dw/dt = -P grad tr(H C)/2, C
+    settled and held fixed: for noise S = s^2 H and small rates -(rate s^2/(4B)) P grad tr H. Mean
+    loss: L + tr(HC)/2; `sharpness`, `hessian_trace` and weights: those at w. At a fixed slow time
+    rate * t, off by O(rate). C is infinite where SGD is not stable in mean square: it is thrown
+    from there. Without noise at the minimum (every sample fitted) there is no drift, but this
+    threshold stands.  Source: Blanc et al. 2020; Damian, Ma & Lee 2021; Li, Wang & Arora 2022; with
+    the batches' own growth of noise (Wu et al. 2018).
     """
 
     source: ClassVar[str] = "Damian, Ma & Lee 2021; Li, Wang & Arora 2022"
     predicts: ClassVar[tuple[str, ...]] = ("loss", "sharpness", "hessian_trace", "layer*")
     limits: ClassVar[tuple[Limit, ...]] = (Limit("rule.rate", 1.0, quantity="hessian_trace"),)
     over_seeds: ClassVar[bool] = True
-    tolerance: ClassVar[float] = (
-        # in standard errors of the mean, which a limit meets where seeds are few enough for its
-        # rate and noise
-        4.0
-    )
+    # in standard errors of the mean, which a limit meets where seeds are few enough for its rate
+    # and noise
+    tolerance: ClassVar[float] = 4.0
 
     def known(self, start):
         return rule_is(start, SGD), _fresh_batches(start), _small(start), _one_rate(start)
@@ -231,9 +230,9 @@ def drifting_chain(start: Start, times: Float[np.ndarray, " m"]) -> Float[np.nda
     """The trace of the Hessian of a chain w_1 w_2 among its minima under SGD, as the rate vanishes
     at a fixed rate * t: in closed form.
 
-    With q a sample's slope in u = w_1 w_2, each step keeps w_1^2 - w_2^2 but for the factor 1 -
-    rate^2 q^2, so that K(t) = K_0 e^{-rate t E q^2/B}; the trace is a sqrt(K^2 + 4 u^2), a = mean
-    x^2.  Half-mean loss, batches with replacement.
+    With q a sample's slope in u = w_1 w_2, each step keeps w_1^2 - w_2^2 but for the factor
+    1 - rate^2 q^2, so that K(t) = K_0 e^{-rate t E q^2/B}; the trace is a sqrt(K^2 + 4 u^2),
+    a = mean x^2. Half-mean loss, batches with replacement.
     """
     X, Y = start.data.train.X[:, 0], start.data.train.Y[:, 0]
     (first,), (second,) = (start.params[name]["weight"].ravel() for name in ("layer1", "layer2"))
@@ -298,16 +297,12 @@ def _small(start):
 
 
 def _at_a_minimum(start):
-    system, rate, spread = (
-        trees.cast(start.system, jnp.float64),
-        float(start.rule.rate),
-        _spread(start),
-    )
+    system = trees.cast(start.system, jnp.float64)
+    rate = float(start.rule.rate)
+    spread = _spread(start)
     place = basin(system, start.params)
-    size, lowest = (
-        float(np.linalg.norm(place.hessian, 2)),
-        float(np.linalg.eigvalsh(place.hessian)[0]),
-    )
+    size = float(np.linalg.norm(place.hessian, 2))
+    lowest = float(np.linalg.eigvalsh(place.hessian)[0])
     values, N = place.normal
     curved = Condition(
         "the loss is curved across it: directions that are not flat",

@@ -49,9 +49,9 @@ def second_moment_step(
     """(M, m) one step later, M = E ee', m = E e, e = w - w* for one output, r_i = y_i - x_i'w* at a
     least-squares solution w*.
 
-    The step is -rate * factor * mean over the batch of x_i (x_i'w - y_i), drawn with replacement; S
-    = factor X'X/n: m+ = (I - rate S) m, M+ = (I - rate S) M (I - rate S) + (rate^2/batch) [factor^2
-    (1/n) sum_i x_i x_i' (x_i'M x_i - 2 r_i x_i'm + r_i^2) - S M S].
+    The step is -rate * factor * mean over the batch of x_i (x_i'w - y_i), drawn with replacement;
+    S = factor X'X/n: m+ = (I - rate S) m, M+ = (I - rate S) M (I - rate S)
+    + (rate^2/batch) [factor^2 (1/n) sum_i x_i x_i' (x_i'M x_i - 2 r_i x_i'm + r_i^2) - S M S].
     """
     n, d = X.shape
     S = factor * X.T @ X / n
@@ -192,10 +192,11 @@ def stationary(start: Start) -> Stationary:
     """The covariance and the mean loss at which SGD with replacement settles on one linear layer,
     exact at any rate, the batches' own noise included.
 
-    C = (I - rate H) C (I - rate H) + (rate^2/batch) [(2cn)^2 (1/n) sum_i x_i x_i' (x_i'C x_i +
-    r_i^2) - H C H], solved as one linear system in the entries of C within the span of the inputs;
-    outside it nothing moves. For small rates HC + CH = (rate/batch) (2cn)^2 (1/n) sum_i r_i^2 x_i
-    x_i'. Refuses a rate at or above `mean_square_threshold`, where second moments do not settle.
+    C = (I - rate H) C (I - rate H)
+    + (rate^2/batch) [(2cn)^2 (1/n) sum_i x_i x_i' (x_i'C x_i + r_i^2) - H C H],
+    solved as one linear system in the entries of C within the span of the inputs; outside it
+    nothing moves. For small rates HC + CH = (rate/batch) (2cn)^2 (1/n) sum_i r_i^2 x_i x_i'.
+    Refuses a rate at or above `mean_square_threshold`, where second moments do not settle.
     Source: textbook; Ziyin et al. 2022.
     """
     need(SgdMoments(), start, *SgdMoments().domain(start))

@@ -62,8 +62,8 @@ def spectral_strengths(
     eps: float,
     factor: float,
 ) -> Float[np.ndarray, "t m"]:
-    """Strengths of aligned balanced modes under spectral descent, exactly: every layer carries w
-    = |a|^(1/L), w <- w + rate * pull."""
+    """Strengths of aligned balanced modes under spectral descent, exactly: every layer carries
+    w = |a|^(1/L), w <- w + rate * pull."""
     sign = np.where(a0 < 0, -1.0, 1.0)
     w, reached, step = np.abs(a0) ** (1 / depth), [], 0
     for mark in steps:
@@ -88,9 +88,9 @@ def amplified(
     target into which a mode leaks.
 
     A leak c of a mode into such a direction of power `beside` is pulled by w^(2L-2) beside c,
-    normed with the mode's own pull |G|, so that c <- c (1 - rate factor w^(2L-2) beside/(|G| +
-    eps)). About its end a mode flutters from |G| to |G'|; where one of them is small enough, c
-    grows.
+    normed with the mode's own pull |G|, so that
+    c <- c (1 - rate factor w^(2L-2) beside/(|G| + eps)). About its end a mode flutters from |G| to
+    |G'|; where one of them is small enough, c grows.
     """
     w, target, grown = np.abs(a0) ** (1 / depth), np.where(a0 < 0, -s, s), np.ones_like(s)
     with np.errstate(over="ignore", invalid="ignore", divide="ignore"):

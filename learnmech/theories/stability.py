@@ -13,8 +13,8 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
 from learnmech.experiment.tables import table
 from learnmech.initial.given import Given
-from learnmech.instruments.curvature import PreconditionedSharpness, Sharpness
 from learnmech.instruments.losses import Outputs
+from learnmech.instruments.sharpness import PreconditionedSharpness, Sharpness
 from learnmech.language import trees
 from learnmech.language.trees import leaves_by_path
 from learnmech.rules.adaptive import Adam, RMSProp
@@ -74,13 +74,14 @@ def threshold(rule: Rule) -> float | None:
     """The curvature above which this rule's steps on a quadratic grow; None where the rule has
     none.
 
-    gain (2/rate - decay), gain = 1 for plain descent and RMSProp, 1 + b for heavy ball, (1 + b)/(1
-    + 2b) for Nesterov, (1 + b)/(1 - b) for the moving average and Adam (38/rate at b1 = 0.9): where
-    -1 is an eigenvalue of the step (z - 1 + rate decay = -rate h (p c z/(z - b) + q) at z = -1).
-    The curvature is lambda_max(P^-1 H), P held fixed, of the H that the rule sees: with coupled
-    decay that of the loss and of decay |w|^2/2. Decoupled decay is one for all weights; where it is
-    scaled (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it
-    is the mean that grows there. Source: Cohen et al. 2021, 2022; decay by us.
+    gain (2/rate - decay), gain = 1 for plain descent and RMSProp, 1 + b for heavy ball,
+    (1 + b)/(1 + 2b) for Nesterov, (1 + b)/(1 - b) for the moving average and Adam
+    (38/rate at b1 = 0.9): where -1 is an eigenvalue of the step
+    (z - 1 + rate decay = -rate h (p c z/(z - b) + q) at z = -1). The curvature is
+    lambda_max(P^-1 H), P held fixed, of the H that the rule sees: with coupled decay that of the
+    loss and of decay |w|^2/2. Decoupled decay is one for all weights; where it is scaled
+    (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it is the
+    mean that grows there.  Source: Cohen et al. 2021, 2022; decay by us.
     """
     known = recurrence(rule)
     if known is None:
@@ -90,16 +91,14 @@ def threshold(rule: Rule) -> float | None:
 
 
 def affine_steps(rule: Rule, h: Curvatures) -> Steps:
-    """(w, v, 1) one step on, in directions of curvature h pulled by a unit force: g = (h +
-    coupled decay) w - 1."""
+    """(w, v, 1) one step on, in directions of curvature h pulled by a unit force:
+    g = (h + coupled decay) w - 1."""
     known: Any = recurrence(rule)
     b, c, p, q = known
     (coupled, decoupled), rate, h = decays(rule), float(rule.rate), np.asarray(h, float)
-    one, zero, g = (
-        np.ones_like(h),
-        np.zeros_like(h),
-        np.stack([h + coupled, 0 * h, -np.ones_like(h)], axis=-1),
-    )
+    one = np.ones_like(h)
+    zero = np.zeros_like(h)
+    g = np.stack([h + coupled, 0 * h, -np.ones_like(h)], axis=-1)
     v = b * np.stack([zero, one, zero], axis=-1) + c * g
     w = np.stack([(1 - rate * decoupled) * one, zero, zero], axis=-1) - rate * (p * v + q * g)
     return np.stack([w, v, np.stack([zero, zero, one], axis=-1)], axis=-2)
@@ -213,10 +212,8 @@ class EdgeOfStability(Theory):
     source: ClassVar[str] = "Cohen et al. 2021, 2022"
     of_ids: ClassVar[bool] = True
     predicts: ClassVar[tuple[str, ...]] = ("sharpness", "preconditioned_sharpness")
-    tolerance: ClassVar[float] = (
-        # it hovers: some percent above while the loss still oscillates, some below after a burst
-        0.1
-    )
+    # it hovers: some percent above while the loss still oscillates, some below after a burst
+    tolerance: ClassVar[float] = 0.1
 
     def known(self, start):
         rule = start.rule
@@ -323,10 +320,8 @@ class EdgeOfStability(Theory):
 
     @classmethod
     def example(cls):
-        data, start = (
-            Gaussian(n=10, d=1, k=1, map=np.array([[2.0]])),
-            Given(np.array([4.0, 4.0, 0.2, 0.2])),
-        )
+        data = Gaussian(n=10, d=1, k=1, map=np.array([[2.0]]))
+        start = Given(np.array([4.0, 4.0, 0.2, 0.2]))
         return Experiment(
             DeepLinear(hidden=(1, 1, 1)),
             data,

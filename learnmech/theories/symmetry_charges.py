@@ -21,8 +21,9 @@ from learnmech.language import trees
 from learnmech.rules.descent import GradientDescent
 from learnmech.rules.flow import GradientFlow
 from learnmech.rules.schedules import Constant
+from learnmech.system.charges import Symmetry
 from learnmech.system.landscape import System
-from learnmech.system.symmetries import Symmetry, symmetries
+from learnmech.system.symmetries import symmetries
 from learnmech.theories.base import Condition, Limit, Theory, need, resolved, ridge_of, rule_is
 
 # of the classical Runge-Kutta method: where the slope before is followed to, and the share of the
@@ -109,10 +110,8 @@ class ChargeDrift(Theory):
         marks, rate, (found, factors) = start.marked(clock), float(start.rule.rate), charged(start)
         breaking, courses = _along_modified_flow(start, rate, int(marks.steps[-1])), []
         for one in found:
-            share, begun = (
-                rate * fading(start, one.factor(factors)),
-                one.charge(start.params, factors),
-            )
+            share = rate * fading(start, one.factor(factors))
+            begun = one.charge(start.params, factors)
             if one.order == 1:
                 courses.append(np.multiply.outer((1 - share) ** marks.steps, begun))
             else:
@@ -150,11 +149,9 @@ def _along_modified_flow(start, rate, last):
     system = dataclasses.replace(
         system, loss_function=dataclasses.replace(system.loss_function, ridge=jnp.asarray(ridge))
     )
-    params, blocks, free = (
-        jax.tree.map(jnp.asarray, start.params),
-        [],
-        jnp.asarray(fading(start) - ridge),
-    )
+    params = jax.tree.map(jnp.asarray, start.params)
+    blocks = []
+    free = jnp.asarray(fading(start) - ridge)
     for _ in range(last // BLOCK + 1):
         params, found = _block(system, params, jnp.asarray(rate), free)
         blocks.append(jax.tree.map(np.asarray, found))
@@ -165,10 +162,8 @@ def _along_modified_flow(start, rate, last):
 def _block(system: System, params, rate, free):
     """The parameters BLOCK steps of the rule later, and b of each quadratic charge at every step
     before, by the classical Runge-Kutta method at that step."""
-    factors, listed = (
-        system.architecture.rate_factors(params, "sgd"),
-        symmetries(system.architecture, system.loss_function, params),
-    )
+    factors = system.architecture.rate_factors(params, "sgd")
+    listed = symmetries(system.architecture, system.loss_function, params)
 
     def descent(at):
         return jax.tree.map(
@@ -250,10 +245,8 @@ def symmetric(start: Start, r: float) -> tuple[Condition, ...]:
 def still_along(start: Start) -> Condition:
     """The condition that the loss does not move along the symmetries at the start."""
     found = charged(start)[0]
-    gradient, bound = (
-        jax.tree.map(np.asarray, _gradient(start.system, start.state.params)),
-        resolved(start, 1e-9),
-    )
+    gradient = jax.tree.map(np.asarray, _gradient(start.system, start.state.params))
+    bound = resolved(start, 1e-9)
     lengths = [
         np.sqrt(sum(float((leaf**2).sum()) for leaf in jax.tree.leaves(tree)))
         for tree in (gradient, start.params)

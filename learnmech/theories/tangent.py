@@ -287,10 +287,8 @@ class Lazy(Theory):
         )
 
     def _kernel(self, start, X1, X2):
-        params, system = (
-            jax.tree.map(jnp.asarray, start.params),
-            trees.cast(start.system, jnp.float64),
-        )
+        params = jax.tree.map(jnp.asarray, start.params)
+        system = trees.cast(start.system, jnp.float64)
         return full_kernel(
             system.architecture, params, jnp.asarray(X1), None if X2 is None else jnp.asarray(X2)
         )

@@ -96,18 +96,16 @@ def padded(x, found):
 
 
 class Conv(OfWindows):
-    """z(p) = W_std/sqrt(fan_in) sum over offsets of W_o h(s p + o) + b_std b, fan_in = channels
-    x offsets; as Dense else."""
+    """z(p) = W_std/sqrt(fan_in) sum over offsets of W_o h(s p + o) + b_std b,
+    fan_in = channels x offsets; as Dense else."""
 
     def __init__(self, out_chan, sizes, strides, padding, W_std, b_std, parameterization, s):
         super().__init__(sizes, strides, padding)
-        self.out_chan, self.W_std, self.b_std, self.standard, self.s = (
-            out_chan,
-            W_std,
-            b_std,
-            parameterization == "standard",
-            s,
-        )
+        self.out_chan = out_chan
+        self.W_std = W_std
+        self.b_std = b_std
+        self.standard = parameterization == "standard"
+        self.s = s
 
     @property
     def made(self):

@@ -41,11 +41,11 @@ def gradient_descent(
     """predict_fn(t=None, fx_train_or_state_0=0., fx_test_0=None, k_test_train=None): outputs at
     step t under loss(f_train, y_train), by an ODE.
 
-    Without momentum df/ds = -K grad loss at s = learning_rate t; with it d^2f/ds^2 = -(1 -
-    momentum)/sqrt(learning_rate) df/ds - K grad loss at s = sqrt(learning_rate) t, of which
-    heavy-ball descent is the discretization. An ODEState in place of fx_train_0 comes back as an
-    ODEState. t must increase. By Dormand-Prince 8(7) to 1e-10 (there 5(4) to 1.4e-8). t=None
-    integrates until nothing moves and refuses what never rests (there: NaN).
+    Without momentum df/ds = -K grad loss at s = learning_rate t; with it
+    d^2f/ds^2 = -(1 - momentum)/sqrt(learning_rate) df/ds - K grad loss at s = sqrt(learning_rate)
+    t, of which heavy-ball descent is the discretization. An ODEState in place of fx_train_0 comes
+    back as an ODEState. t must increase. By Dormand-Prince 8(7) to 1e-10 (there 5(4) to 1.4e-8).
+    t=None integrates until nothing moves and refuses what never rests (there: NaN).
     """
     y = jnp.asarray(y_train, float)
     outputs = Outputs.of(y, trace_axes)

@@ -35,8 +35,8 @@ def linearize(f, params: Params):
 
 
 def taylor_expand(f, params: Params, degree: int):
-    """f_tayl(w, ...) = sum over j up to degree of (d/ds)^j f(w_0 + s (w - w_0), ...)/j! at s =
-    0, w_0 = params. Arguments after w pass on to f."""
+    """f_tayl(w, ...) = sum over j up to degree of (d/ds)^j f(w_0 + s (w - w_0), ...)/j! at s = 0,
+    w_0 = params. Arguments after w pass on to f."""
     if degree < 0 or int(degree) != degree:
         raise refused(
             "taylor_expand", "a whole degree >= 0", degree, "Give 1 for the linearized function"
@@ -103,10 +103,8 @@ def _per_output(parts, shapes, trace_axes, diagonal_axes, who):
     products add."""
     kernels = []
     for pairs, shape in zip(parts, shapes, strict=True):
-        traced, diagonal = (
-            axes_of(trace_axes, len(shape), who),
-            axes_of(diagonal_axes, len(shape), who),
-        )
+        traced = axes_of(trace_axes, len(shape), who)
+        diagonal = axes_of(diagonal_axes, len(shape), who)
         if set(traced) & set(diagonal):
             raise refused(
                 who,

@@ -11,7 +11,10 @@ import numpy as np
 from learnmech.architectures.grids import Centers, Pool, Positions, on_grid
 from learnmech.errors import refused
 from learnmech.kernels import positions
+from learnmech.kernels.frames import Frame
 from learnmech.kernels.infinite import kernel, variances
+from learnmech.kernels.own import OWN, of_inputs, own_of, own_walked
+from learnmech.kernels.pairs import pair_of
 from learnmech.kernels.recursion import tables
 from learnmech_tangents.blocks import count, in_blocks, is_kernel
 from learnmech_tangents.kernel import READABLE, Kernel, as_inputs, given, shown, wanted
@@ -203,13 +206,13 @@ def _own(line, steps, x, start, traced):
     if isinstance(line, Line):
         return jnp.asarray(tables(steps, variances(x))[-1].after.variance)
     first, *rest = line.limit(x.shape[1])
-    frame = positions.Frame().after(first)
-    size = len(x) if traced else max(1, positions.OWN // frame.entries)
+    frame = Frame().after(first)
+    size = len(x) if traced else max(1, OWN // frame.entries)
     parts = [
         (
-            positions.own_walked(rest, positions.own_of(x, frame), frame)
+            own_walked(rest, own_of(x, frame), frame)
             if traced
-            else positions.of_inputs(rest, x[at : at + size], frame)
+            else of_inputs(rest, x[at : at + size], frame)
         )[1]
         for at in range(0, len(x), size)
     ]
@@ -221,9 +224,9 @@ def _unseen(x1, x2):
     return [None if x is None else np.full(len(x), np.nan) for x in (x1, x2)]
 
 
-def start_frame(law: Law) -> positions.Frame:
+def start_frame(law: Law) -> Frame:
     """Where the inputs are."""
-    return positions.Frame(law.grid, law.full)
+    return Frame(law.grid, law.full)
 
 
 def _law_of(x, layer):
@@ -254,12 +257,10 @@ def _begun(x1, x2, law):
         ]
     x1 = jnp.asarray(x1, float)
     if law.grid:
-        frame, flat = (
-            start_frame(law),
-            [None if x is None else jnp.asarray(x, float).reshape(len(x), -1) for x in (x1, x2)],
-        )
-        pair = positions.pair_of(flat[0], flat[0] if x2 is None else flat[1], frame, True, True)
-        owns = [None if x is None else positions.own_of(x, frame) for x in flat]
+        frame = start_frame(law)
+        flat = [None if x is None else jnp.asarray(x, float).reshape(len(x), -1) for x in (x1, x2)]
+        pair = pair_of(flat[0], flat[0] if x2 is None else flat[1], frame, True, True)
+        owns = [None if x is None else own_of(x, frame) for x in flat]
         return Signals(pair.k, pair.t, *owns, x2 is None, law, pair.apart, pair.joint)
     other, d = x1 if x2 is None else jnp.asarray(x2, float), x1.shape[1]
     k = x1 @ other.T / d

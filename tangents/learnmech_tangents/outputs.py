@@ -11,7 +11,7 @@ import scipy.linalg
 from jaxtyping import Float
 
 from learnmech.errors import refused
-from learnmech.kernels.learner import MARGIN
+from learnmech.kernels.resolution import MARGIN
 from learnmech.language.trees import Array
 from learnmech_tangents.empirical import axes_of
 

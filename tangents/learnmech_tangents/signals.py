@@ -9,7 +9,9 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.architectures.grids import on_grid
-from learnmech.kernels import positions
+from learnmech.kernels.frames import Frame, alone, laid
+from learnmech.kernels.own import own_walked
+from learnmech.kernels.pairs import walked as walked_at
 from learnmech.kernels.recursion import Pair, rough, tables, walked
 from learnmech.language.trees import Array
 
@@ -31,9 +33,9 @@ class Signals(eqx.Module):
     """The kernels of signals of infinite width between the rows of x1 (n1) and of x2 (n2), as
     layers hand them on.
 
-    k = E h(x)h(x') of one unit, t = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2); own1
-    = E h(x)^2 over x1, own2 over x2 (None: x1 again). Of signals at positions k and t lie as in
-    `kernels.positions`, own1 is (n1, positions), of full kernels (n1, positions, positions).
+    k = E h(x)h(x') of one unit, t = sum over parameters of dh(x)/dw dh(x')/dw, both (n1, n2);
+    own1 = E h(x)^2 over x1, own2 over x2 (None: x1 again). Of signals at positions k and t lie
+    as in `kernels.frames`, own1 is (n1, positions), of full kernels (n1, positions, positions).
     `apart` and `joint` are E (h(x) -+ h(x'))^2, where they are known better than by difference.
     """
 
@@ -47,9 +49,9 @@ class Signals(eqx.Module):
     joint: Float[Array, "..."] | None = None
 
     @property
-    def frame(self) -> positions.Frame:
+    def frame(self) -> Frame:
         """Where they are."""
-        return positions.Frame(self.law.grid, self.law.full)
+        return Frame(self.law.grid, self.law.full)
 
     @property
     def counts(self) -> tuple[int, int]:
@@ -81,22 +83,18 @@ def through(steps: tuple, signals: Signals, law: Law) -> Signals:
     rows: Any = tables(steps, signals.own1)
     columns: Any = tables(steps, signals.other)
     pair = _walked(steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint))
-    own1, own2 = (
-        jnp.asarray(rows[-1].after.variance),
-        None if signals.own2 is None else jnp.asarray(columns[-1].after.variance),
-    )
+    own1 = jnp.asarray(rows[-1].after.variance)
+    own2 = None if signals.own2 is None else jnp.asarray(columns[-1].after.variance)
     return Signals(pair.k, pair.t, own1, own2, signals.same, law, pair.apart, pair.joint)
 
 
-_walked_positions = eqx.filter_jit(positions.walked)
+_walked_positions = eqx.filter_jit(walked_at)
 
 
 def _through_positions(steps, signals, law):
     frame = signals.frame
-    rows, own1 = positions.own_walked(steps, signals.own1, frame)
-    columns, own2 = (
-        (rows, None) if signals.own2 is None else positions.own_walked(steps, signals.own2, frame)
-    )
+    rows, own1 = own_walked(steps, signals.own1, frame)
+    columns, own2 = (rows, None) if signals.own2 is None else own_walked(steps, signals.own2, frame)
     pair = _walked_positions(
         steps, rows, columns, Pair(signals.k, signals.t, signals.apart, signals.joint), frame
     )
@@ -109,8 +107,7 @@ def with_distances(signals: Signals) -> Signals:
     """E (h -+ h')^2 = E h^2 + E h'^2 -+ 2 E hh', to round-off of E h^2; 0 of an input and
     itself."""
     one, two = (
-        positions.laid(positions.alone(own, signals.frame), signals.frame)
-        for own in (signals.own1, signals.other)
+        laid(alone(own, signals.frame), signals.frame) for own in (signals.own1, signals.other)
     )
     whole = one[..., :, None] + two[..., None, :]
     apart = jnp.maximum(whole - 2 * signals.k, 0)

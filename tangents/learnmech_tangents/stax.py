@@ -17,7 +17,7 @@ import jax.numpy as jnp
 
 from learnmech.activations.functions import activation
 from learnmech.errors import refused
-from learnmech_tangents import convolutions, layers
+from learnmech_tangents import composition, convolutions, layers
 from learnmech_tangents.infinite import KernelFn
 
 ELSEWHERE = (
@@ -139,7 +139,7 @@ def Dense(
 def serial(*layers_: Triple) -> Triple:
     """Layers one after another; params a list with an entry for each. Layer i draws by the
     second half of the i-th split of the key, as there."""
-    return _triple(layers.Serial([_layer(one) for one in layers_]))
+    return _triple(composition.Serial([_layer(one) for one in layers_]))
 
 
 def repeat(layer: Triple, n: int) -> Triple:
@@ -150,17 +150,17 @@ def repeat(layer: Triple, n: int) -> Triple:
     """
     if n < 1 or int(n) != n:
         raise refused("repeat", "a whole n >= 1", n, "Give how many times")
-    return _triple(layers.Repeat(_layer(layer), int(n)))
+    return _triple(composition.Repeat(_layer(layer), int(n)))
 
 
 def parallel(*layers_: Triple) -> Triple:
     """Layers side by side, on a list of inputs; params a tuple with an entry for each."""
-    return _triple(layers.Parallel([_layer(one) for one in layers_]))
+    return _triple(composition.Parallel([_layer(one) for one in layers_]))
 
 
 def FanOut(num: int) -> Triple:
     """num copies of a signal, for the layers of `parallel`."""
-    return _triple(layers.FanOut(num))
+    return _triple(composition.FanOut(num))
 
 
 def FanInSum() -> Triple:
@@ -170,7 +170,7 @@ def FanInSum() -> Triple:
     does not end in a Dense layer of its own: then all cross-covariances vanish. More are refused.
     There they must all be Gaussian, and that they are independent is not looked at.
     """
-    return _triple(layers.FanInSum())
+    return _triple(composition.FanInSum())
 
 
 def Identity() -> Triple:
@@ -209,9 +209,9 @@ def Conv(
     """A convolution on (n, *positions, channels); params (W, b), W (*filter_shape, channels,
     out_chan), b (1, ..., 1, out_chan) or None.
 
-    z(p) = W_std/sqrt(fan_in) sum over offsets o of W_o h(s p + o) + b_std b, fan_in = channels x
-    offsets: K -> W_std^2 mean over o of K(s p + o, s p' + o) + b_std^2, T likewise. padding VALID,
-    SAME (by 0) or CIRCULAR. Parameterizations are those of Dense.
+    z(p) = W_std/sqrt(fan_in) sum over offsets o of W_o h(s p + o) + b_std b,
+    fan_in = channels x offsets: K -> W_std^2 mean over o of K(s p + o, s p' + o) + b_std^2, T
+    likewise. padding VALID, SAME (by 0) or CIRCULAR. Parameterizations are those of Dense.
     """
     letters = "HWDEFG"[: len(filter_shape)]
     if dimension_numbers is not None and tuple(dimension_numbers) != (

@@ -11,15 +11,8 @@ from learnmech import architectures, data, instruments, losses, rules, scalings
 from learnmech.curvature.complementarity import complementary, symmetric_basis
 from learnmech.errors import Refused
 from learnmech.theories import CentralFlow
-from learnmech.theories.central_flow import (
-    Told,
-    bends,
-    course,
-    lacked,
-    mean_about,
-    overshot,
-    stepped,
-)
+from learnmech.theories.central_course import Told, bends, course
+from learnmech.theories.central_omissions import lacked, mean_about, overshot, stepped
 
 RNG = np.random.default_rng(5)
 # biases that do not begin at 0: else the network is odd as the cubic is, and along even directions

@@ -13,7 +13,7 @@ from learnmech import theories
 from learnmech.architectures import Conv
 from learnmech.architectures.scalings import NTK, SP, MuP
 from learnmech.errors import Refused
-from learnmech.kernels import positions
+from learnmech.kernels import own, positions
 from learnmech.theories.infinite_width import kernel
 
 SW, SB = 1.3, 0.2
@@ -162,8 +162,8 @@ def test_tiles_do_not_show(monkeypatch):
     X = inputs(one, n=7)
     whole, across = kernel(one, X), kernel(one, X[:4], X[3:])
     monkeypatch.setattr(positions, "TILE", 4 * 36)
-    monkeypatch.setattr(positions, "OWN", 3 * 36)
-    monkeypatch.setattr(positions, "SERIES", 10)
+    monkeypatch.setattr(own, "OWN", 3 * 36)
+    monkeypatch.setattr(own, "SERIES", 10)
     for a, b in zip((*whole, *across), (*kernel(one, X), *kernel(one, X[:4], X[3:]))):
         np.testing.assert_allclose(b, a, rtol=1e-14)
     series = Conv(

@@ -20,7 +20,8 @@ from learnmech.errors import Refused
 from learnmech.initial import Gaussian as GaussianStart
 from learnmech.instruments import Loss, Outputs, TestLoss
 from learnmech.kernels import decay
-from learnmech.kernels.learner import KernelLearner, posterior
+from learnmech.kernels.learner import KernelLearner
+from learnmech.kernels.posterior import posterior
 from learnmech.losses import Squared
 from learnmech.sweeps import sweep
 from learnmech.theories.infinite_width import EnsembleMean, InfiniteWidth, ensemble, kernel

@@ -12,7 +12,8 @@ from sklearn.gaussian_process.kernels import RBF, WhiteKernel
 import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules, theories
 from learnmech.errors import Refused
-from learnmech.kernels.learner import KernelLearner, posterior
+from learnmech.kernels.learner import KernelLearner
+from learnmech.kernels.posterior import posterior
 from learnmech.theories import regression
 from learnmech.theories.sgd_moments import (
     mean_square_threshold,
