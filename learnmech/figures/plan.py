@@ -88,7 +88,7 @@ def shown(drawn: Arrows) -> Arrows:
     """The arrows without those that a longer way leads along as well."""
 
     beyond: Arrows = {}
-    for room in sorted(drawn, key=floors(drawn).get):
+    for room in sorted(drawn, key=floors(drawn).__getitem__):
         beyond[room] = drawn[room].union(*(beyond[there] for there in drawn[room]))
     return {
         room: {there for there in lower if not any(there in beyond[other] for other in lower)}
@@ -106,7 +106,7 @@ def plan(drawn: Arrows) -> str:
     figure, (axis,) = sheet(width=6.4, height=0.72 * (top + 1))
     axis.set(xlim=(-2.1, 1.75), ylim=(-0.5, top + 0.5))
     axis.axis("off")
-    at = {}
+    at: dict[str, tuple[float, float]] = {}
     for level in range(top + 1):
         rooms = sorted(room for room in drawn if height[room] == level)
         at |= {
@@ -129,19 +129,16 @@ def plan(drawn: Arrows) -> str:
                 )
             )
     for room, (x, y) in at.items():
-        own = {
-            "linewidth": 2.6 if room in NOTES else 1.2,
-            "facecolor": "white",
-            "edgecolor": "black",
-            "zorder": 2,
-        }
         axis.add_patch(
             FancyBboxPatch(
                 (x - HALF_WIDTH, y - HALF_HEIGHT),
                 2 * HALF_WIDTH,
                 2 * HALF_HEIGHT,
                 boxstyle="round,pad=0,rounding_size=0.06",
-                **own,
+                linewidth=2.6 if room in NOTES else 1.2,
+                facecolor="white",
+                edgecolor="black",
+                zorder=2,
             )
         )
         axis.text(x, y, room, fontsize=13, ha="center", va="center", zorder=3)

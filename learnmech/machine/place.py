@@ -24,7 +24,7 @@ def products() -> str:
 
     Recent cards multiply float32 in TF32 by themselves, of which three digits are right.
     """
-    return str(jax.config.jax_default_matmul_precision)
+    return str(getattr(jax.config, "jax_default_matmul_precision", "of the device"))
 
 
 def told() -> str:

@@ -143,11 +143,13 @@ class System(eqx.Module):
     def population_loss(self, params: Params) -> Float[Array, ""]:
         """c n E |f(x) - y|^2 over the population, ridge included: what the training loss goes to as
         n grows. c n is 1/2 for `half-mean` and 1 for `mean`."""
+        assert isinstance(self.population, LinearGaussian)  # as PopulationLoss has seen to
         error = self.population.squared_error(self.architecture.matrix(params))
         return self.loss_function.constant(1) * error + self.penalty(params)
 
     def fresh(self, key: Array, count: int) -> "System":
         """The same landscape on so many samples of the population, drawn by this key."""
+        assert self.population is not None  # as the rule has seen to
         return dataclasses.replace(self, train=self.population.sample(key, count), reduced=None)
 
     def test_loss(self, params: Params) -> Float[Array, ""]:
