@@ -172,6 +172,24 @@ main()
 """
 
 
+@pytest.mark.parametrize("broken", [b"def share(:\n", b"def share(x):\n", b"\x00\xfd\xff"])
+def test_a_module_that_was_broken_after_it_was_imported_is_named_in_a_sentence(
+    tmp_path, monkeypatch, broken
+):
+    name = f"sharing_{len(broken)}"
+    (tmp_path / f"{name}.py").write_text("def share(x):\n    return 0.5 * x\n")
+    owner = f"owner_{len(broken)}"
+    own = OWN.replace("FACTOR * u", f"{name}.share(u)").replace("FACTOR = 0.5", f"import {name}")
+    (tmp_path / f"{owner}.py").write_text(own)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    halved = __import__(owner).Halved
+    experiment = on(data.Gaussian(n=8, d=2), halved(rate=0.1))
+    (tmp_path / f"{name}.py").write_bytes(broken)
+    with pytest.raises(Refused, match=f"Own code needs Python files that parse, but got {name}.py"):
+        lm.run(experiment, folder=tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_part_defined_in_a_script_is_read_back_in_another_process_by_the_source_that_the_folder_carries(
     tmp_path,
 ):

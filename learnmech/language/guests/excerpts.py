@@ -92,10 +92,19 @@ def _parents(name):
 
 
 def _imports(source, name, package):
-    """Every module that a source imports, wherever in it."""
+    """Every module that a source imports, wherever in it. Refuses one that no longer parses: a
+    file that was edited after its module had been imported."""
     found = set()
     base = name.split(".") if package else name.split(".")[:-1]
-    for node in ast.walk(parsed(source)):
+    try:
+        tree = parsed(source)
+    except SyntaxError as error:
+        file = f"{name.rpartition('.')[2]}.py"
+        got = (
+            f"{file}, line {error.lineno}: {error.msg}" if error.lineno else f"{file}: {error.msg}"
+        )
+        raise refused("Own code", "Python files that parse", got, f"Mend {file}") from None
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {one.name for one in node.names}
         elif isinstance(node, ast.ImportFrom):
