@@ -195,7 +195,7 @@ exhibit = Exhibit(
     ),
     source="Yang & Hu 2021; Yang & Littwin 2023 for Adam",
     experiment=_experiment,
-    twin={"architecture.hidden": (1024, 1024)},
+    twin={"architecture.hidden": (512, 512)},
     watch=(Loss(), *(Watch(signal) for signal in SIGNALS.values())),
     verify=_verify,
     draw=_draw,

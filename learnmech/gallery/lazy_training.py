@@ -195,7 +195,7 @@ exhibit = Exhibit(
         "a limit, at its widest here: what counts is the order, which is measured; at 5% one curve"
         " lies on the other by eye"
     ),
-    twin={"architecture.of.hidden": (256, 256)},
+    twin={"architecture.of.hidden": (128, 128)},
     verify=_verify,
     draw=_draw,
 )

@@ -109,7 +109,7 @@ def test_ids_cost_what_one_hot_targets_do():
 
 def test_the_mean_gradient_of_all_batches_is_that_of_all_samples_however_many_answers_each_asks_for():
     start = lm.prepare(each_position(mask=ASKED))
-    whole = start.system.value_and_gradient(start.state.params)
+    whole = eqx.filter_jit(lambda: start.system.value_and_gradient(start.state.params))()
     of_batch = eqx.filter_jit(
         lambda indices: start.system.at(indices).value_and_gradient(start.state.params)
     )
