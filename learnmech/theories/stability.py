@@ -246,7 +246,7 @@ class EdgeOfStability(Theory):
             *(
                 (
                     Condition(
-                        "the sharpness begins below the threshold",
+                        "the sharpness comes to the threshold from below",
                         "not known before the run",
                         "so",
                         True,
@@ -312,9 +312,15 @@ class EdgeOfStability(Theory):
             # gradients in it one that is not yet its own
             if isinstance(start.rule, ADAPTIVE):
                 return "of a preconditioner that has to form", True
+            early, edge = seen[: len(seen) // 2 + 1], threshold(start.rule)
             if not len(seen) or not np.isfinite(seen[0]):
                 return "not read there", None
-            return float(seen[0]), bool(seen[0] < threshold(start.rule))
+            # from random weights it may begin above, fall within some steps, and only then rise
+            (under,) = np.nonzero(early < edge)
+            if not len(under):
+                return float(np.nanmin(early)), False
+            risen = bool(np.nanmax(early[under[0] :]) >= NEAR * edge)
+            return float(early[under[0]]), risen
 
         return below
 

@@ -391,8 +391,14 @@ def test_nothing_is_said_of_the_edge_of_a_run_that_is_at_rest_or_that_begins_abo
     laid = lm.compare(lm.run(above, ("loss", "sharpness")), theories.EdgeOfStability())
     assert (
         laid.verdict == "outside domain"
-        and "the sharpness begins below the threshold" in laid.words
+        and "the sharpness comes to the threshold from below" in laid.words
     )
+    # tanh on 20 points begins at 33, falls below 2/rate = 20 within some steps, and rises to it
+    fallen = catalog.exhibit("edge-of-stability").experiment()
+    fallen = fallen.with_value("clock", lm.Clock(steps=3000, every=60))
+    record = lm.run(fallen, ("loss", "sharpness"))
+    assert record["sharpness"][0] > 20 > record["sharpness"][1]
+    assert lm.compare(record, theories.EdgeOfStability()).verdict == "holds"
     unwatched = lm.compare(lm.run(above, ("sharpness",)), theories.EdgeOfStability())
     assert unwatched.verdict == "outside domain"
 
