@@ -319,8 +319,9 @@ class EdgeOfStability(Theory):
             (under,) = np.nonzero(early < edge)
             if not len(under):
                 return float(np.nanmin(early)), False
-            risen = bool(np.nanmax(early[under[0] :]) >= NEAR * edge)
-            return float(early[under[0]]), risen
+            came = np.nanmax(early) >= NEAR * edge  # of one that never does another condition tells
+            risen = np.nanmax(early[under[0] :]) >= NEAR * edge
+            return float(early[under[0]]), bool(risen or not came)
 
         return below
 
