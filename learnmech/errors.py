@@ -76,3 +76,9 @@ def nearest(name: str, names) -> str:
     if close:
         return "Did you mean " + " or ".join(close) + "?"
     return "Choose from " + ", ".join(names) if names else "There is none to choose from"
+
+
+def unwritten(part: object, method: str) -> Refused:
+    """What a part of one's own is told that lacks a method which its family asks for."""
+    who = type(part).__name__
+    return refused(who, f"a `{method}` of its own", "none", f"Write {method} in the class {who}")

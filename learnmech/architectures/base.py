@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language import doors, trees
 from learnmech.language.parts import Part, Shorthand, part
 from learnmech.language.spaces import Space
@@ -58,7 +58,7 @@ class Architecture(Part):
     def init(self, rng: np.random.Generator, d: int, k: int) -> dict:
         """Parameters for d inputs and k outputs drawn in float64 as the scaling prescribes:
         {layer: {name: array}}."""
-        raise NotImplementedError
+        raise unwritten(self, "init")
 
     def begun(self, rng: np.random.Generator, inputs: Space, outputs: Space) -> dict:
         """Parameters for samples of these spaces, drawn in float64. Refuses spaces that it does
@@ -92,7 +92,7 @@ class Architecture(Part):
         self, params: Params, X: Shaped[Array, "n ..."], tap: Tap = keep
     ) -> Float[Array, "n ..."]:
         """Outputs on a batch."""
-        raise NotImplementedError
+        raise unwritten(self, "forward")
 
     def elsewhere(
         self,
@@ -159,7 +159,7 @@ class Architecture(Part):
 
     def matrix(self, params: Params) -> Float[Array, "k d"]:
         """The end-to-end map W of a network that is linear in its inputs, f = W x."""
-        raise NotImplementedError
+        raise unwritten(self, "matrix")
 
     def rate_factors(self, params: Params, family: str = "sgd") -> dict:
         """Factors on the base rate, a tree like params, for `sgd`-like, `adam`-like or

@@ -6,7 +6,7 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language.parts import Knob, Part, knob, structure
 
 
@@ -65,7 +65,7 @@ class Scaling(Part):
 
     def layer(self, index: int, depth: int, fan_in: int, fan_out: int) -> LayerScale:
         """The scale of layer `index` (1 to depth)."""
-        raise NotImplementedError
+        raise unwritten(self, "layer")
 
     def exponents(self, hidden_layers: int) -> tuple[Powers, ...]:
         """The Powers of every layer, input first and readout last, of a net with so many hidden

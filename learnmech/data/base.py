@@ -8,7 +8,7 @@ from jaxtyping import Bool, Float, Shaped
 
 from learnmech.data import samples
 from learnmech.data.samples import Samples, brief, counted
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.parts import Knob, Part, knob, structure
 from learnmech.language.spaces import Space, vector
@@ -111,7 +111,7 @@ class Data(Part):
 
     def draw(self, rng: np.random.Generator) -> Drawn:
         """The samples, as float64 numpy arrays."""
-        raise NotImplementedError
+        raise unwritten(self, "draw")
 
     def described(self) -> str:
         """How the source is understood, in a line: what was found in a file, what is left out;
@@ -200,7 +200,7 @@ class Given(Data):
 
     def samples(self) -> tuple[Samples, Samples | None]:
         """The samples as they were given, and a test set of their own or None."""
-        raise NotImplementedError
+        raise unwritten(self, "samples")
 
     def described(self):
         own = (one for one in self._coded() if one is not None)

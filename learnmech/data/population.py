@@ -7,6 +7,7 @@ from jaxtyping import Float
 
 from learnmech.architectures.base import Architecture
 from learnmech.data.base import View
+from learnmech.errors import unwritten
 from learnmech.language.trees import Array, Params
 
 
@@ -15,7 +16,7 @@ class Population(eqx.Module):
 
     def sample(self, key: Array, count: int) -> View:
         """So many samples, a function of the key alone."""
-        raise NotImplementedError
+        raise unwritten(self, "sample")
 
 
 class LinearGaussian(Population):

@@ -7,6 +7,7 @@ import numpy as np
 
 from learnmech.architectures.base import RUNNING, Architecture
 from learnmech.data.base import Drawn
+from learnmech.errors import unwritten
 from learnmech.language.parts import Part
 
 
@@ -16,7 +17,7 @@ class InitialCondition(Part):
 
     def draw(self, architecture: Architecture, data: Drawn, rng: np.random.Generator) -> dict:
         """{layer: {name: float64 array}}."""
-        raise NotImplementedError
+        raise unwritten(self, "draw")
 
 
 def drawn_anew(params: dict, draw: Callable) -> dict:

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float
 
 from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language import trees
 from learnmech.language.parts import Part, structure
 from learnmech.language.quantity import Quantity
@@ -83,11 +83,11 @@ class Instrument(Part):
 
     def quantities(self, system: System, params: Params) -> tuple[Quantity, ...]:
         """What is read on this system; params serve for their shapes alone."""
-        raise NotImplementedError
+        raise unwritten(self, "quantities")
 
     def read(self, moment: Moment) -> dict[str, Array]:
         """{quantity name: array of its axes' shape}."""
-        raise NotImplementedError
+        raise unwritten(self, "read")
 
     def rests_on(self, quantity: str) -> str:
         """What must be made of numbers for this reading to be one.

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Shaped
 
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language import trees
 from learnmech.language.parts import Knob, Part, knob, structure
 from learnmech.language.trees import Array
@@ -46,7 +46,7 @@ class Loss(Part):
     ) -> Float[Array, ""]:
         """The price of these outputs; a weight is (n,) for whole samples, (n, ...) for the
         entries of a target, or of the shape of the prices."""
-        raise NotImplementedError
+        raise unwritten(self, "value")
 
     def penalty(self, params: trees.Params) -> Float[Array, ""] | float:
         """The price of these parameters."""
@@ -91,7 +91,7 @@ class Scaled(Loss):
     ) -> Float[Array, "n ..."]:
         """What each output of each sample costs, in units of c; of ids what each entry of a
         target does."""
-        raise NotImplementedError
+        raise unwritten(self, "prices")
 
     def value(self, outputs, Y, weight=None):
         prices = self.prices(outputs, Y)

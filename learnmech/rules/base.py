@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.architectures.base import refuse_running
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language.parts import Knob, Part, knob, part, structure
 from learnmech.language.trees import Array, Params
 from learnmech.machine.late import late
@@ -139,7 +139,7 @@ class SteppingRule(Rule):
         self, system: System, gradient: Params, memory: PyTree, params: Params
     ) -> tuple[Params, PyTree]:
         """(what is added to params, the new memory)."""
-        raise NotImplementedError
+        raise unwritten(self, "update")
 
     def moved(self, system: System, gradient: Params, state: State) -> tuple[Params, PyTree]:
         """(what is added to params, the new memory) with clipping, decay and schedule: the step
@@ -253,7 +253,7 @@ class OptaxRule(BatchedRule):
 
     def transformation(self) -> "optax.GradientTransformation":
         """The transformation at this rule's knobs."""
-        raise NotImplementedError
+        raise unwritten(self, "transformation")
 
     def init(self, params):
         return self.transformation().init(params)
@@ -302,11 +302,11 @@ class FlowRule(Rule):
 
     def velocity(self, system: System, params: Params, memory: PyTree = ()) -> Params:
         """d(params)/dt."""
-        raise NotImplementedError
+        raise unwritten(self, "velocity")
 
     def velocities(self, system: System, params: Params, memory: PyTree) -> tuple[Params, PyTree]:
         """(d(params)/dt, d(memory)/dt), for a flow that has a memory."""
-        raise NotImplementedError
+        raise unwritten(self, "velocities")
 
     def advance(
         self, system: System, state: State, span: Float[Array, ""]

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, Int
 
-from learnmech.errors import refused
+from learnmech.errors import refused, unwritten
 from learnmech.language.parts import Knob, Part, knob
 from learnmech.language.trees import Array
 
@@ -20,11 +20,11 @@ class Schedule(Part):
 
     def factor(self, step: Steps) -> Factors:
         """The factor at these steps, counted from 0."""
-        raise NotImplementedError
+        raise unwritten(self, "factor")
 
     def total(self, step: Steps) -> Factors:
         """The sum of the factors of all steps before these, in closed form."""
-        raise NotImplementedError
+        raise unwritten(self, "total")
 
 
 class Constant(Schedule):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, ClassVar, NamedTuple
 
 import numpy as np
 
-from learnmech.errors import Refused, refused
+from learnmech.errors import Refused, refused, unwritten
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.language.parts import Part
@@ -107,7 +107,7 @@ class Theory(Part):
 
     def known(self, start: Start) -> Iterable[Condition]:
         """The conditions that are known at once, from what the experiment is."""
-        raise NotImplementedError
+        raise unwritten(self, "known")
 
     def further(self, start: Start) -> Iterable[Condition]:
         """Those that take work (an eigenvalue, a kernel, a whole course), each asked only where
@@ -185,7 +185,7 @@ class Theory(Part):
     def predict(self, start: Start, clock: Clock | None = None) -> "xr.Dataset":
         """The quantities at the clock's marks (None: the experiment's own), without running.
         Refuses a start it cannot speak of."""
-        raise NotImplementedError
+        raise unwritten(self, "predict")
 
     def beside(self, seen: "xr.DataArray") -> "xr.DataArray":
         """What of a reading along a run is laid beside the prediction: the reading itself; a

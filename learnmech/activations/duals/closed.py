@@ -11,6 +11,7 @@ import jax.numpy as jnp
 from jaxtyping import Float
 
 from learnmech.activations.duals.arcsine import arcsine
+from learnmech.errors import unwritten
 from learnmech.language.trees import Array
 
 A = Float[Array, "..."]
@@ -29,7 +30,7 @@ class Closed:
 
     def pair(self, a: A, b: A, k: A) -> tuple[A, A]:
         """(E s(u)s(v), E s'(u)s'(v))."""
-        raise NotImplementedError
+        raise unwritten(self, "pair")
 
 
 class Linear(Closed):

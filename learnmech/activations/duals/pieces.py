@@ -15,6 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.activations.duals.rough import Rough
+from learnmech.errors import unwritten
 from learnmech.language.trees import Array
 
 A = Float[Array, "..."]
@@ -91,19 +92,19 @@ class Pieces:
 
     def mean(self, a: A) -> A:
         """E s(u)."""
-        raise NotImplementedError
+        raise unwritten(self, "mean")
 
     def values(self, a: A, b: A, k: A) -> tuple[A, A]:
         """(F_00, F_11)."""
-        raise NotImplementedError
+        raise unwritten(self, "values")
 
     def rises(self, a: A, b: A, k: A) -> tuple[A, A, A, A, A]:
         """(F_20, F_02, F_22, F_31, F_13)."""
-        raise NotImplementedError
+        raise unwritten(self, "rises")
 
     def squares(self, a: A) -> tuple[A, A]:
         """E s(u)^2, and its derivative by a, E s'^2 + E s s''."""
-        raise NotImplementedError
+        raise unwritten(self, "squares")
 
     def variance(self, a: A) -> A:
         """E s(u)^2."""
