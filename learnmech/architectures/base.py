@@ -212,6 +212,39 @@ def _signals(architecture, params, X):
     return architecture.signals(params, X)
 
 
+class Seen(Architecture):
+    """An architecture as something else sees it: `inner`, of which a subclass changes a part.
+
+    Made within a run, never written: its fields are no knobs, and nothing of it is checked.
+    """
+
+    inner: Architecture
+
+    @property
+    def mixes_samples(self):
+        return self.inner.mixes_samples
+
+    @property
+    def draws(self):
+        return self.inner.draws
+
+    @property
+    def running_momentum(self):
+        return self.inner.running_momentum
+
+    def drawn(self, key):
+        return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
+
+    def rate_factors(self, params, family="sgd"):
+        return self.inner.rate_factors(params, family)
+
+    def signal_axes(self, name, rank):
+        return self.inner.signal_axes(name, rank)
+
+    def __check_init__(self):
+        pass
+
+
 class Around(Architecture):
     """An architecture made of another, `of`, whose parameters it has; it may hold on to an
     anchor, parameters as one flat array (None: the start's own)."""

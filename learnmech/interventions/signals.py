@@ -8,7 +8,7 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.architectures.base import Architecture, Around, keep
+from learnmech.architectures.base import Architecture, Around, Seen, keep
 from learnmech.architectures.linearized import Linearized
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention
@@ -17,28 +17,12 @@ from learnmech.language.parts import Knob, Numbers, array, knob, structure
 from learnmech.system.landscape import System
 
 
-class _Patched(Architecture):
+class _Patched(Seen):
     """An architecture in which what is at an address of a signal is replaced before it goes on."""
 
-    inner: Architecture
     name: str = eqx.field(static=True)
     index: str = eqx.field(static=True)
     values: np.ndarray
-
-    @property
-    def mixes_samples(self):
-        return self.inner.mixes_samples
-
-    @property
-    def draws(self):
-        return self.inner.draws
-
-    @property
-    def running_momentum(self):
-        return self.inner.running_momentum
-
-    def drawn(self, key):
-        return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
 
     def forward(self, params, X, tap=keep):
         def patched(name, signal):
@@ -50,15 +34,6 @@ class _Patched(Architecture):
             return tap(name, signal)
 
         return self.inner.forward(params, X, patched)
-
-    def rate_factors(self, params, family="sgd"):
-        return self.inner.rate_factors(params, family)
-
-    def signal_axes(self, name, rank):
-        return self.inner.signal_axes(name, rank)
-
-    def __check_init__(self):
-        pass
 
 
 def _is_tangent(architecture: Architecture) -> bool:

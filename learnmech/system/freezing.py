@@ -7,7 +7,7 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Bool, Float, PyTree
 
-from learnmech.architectures.base import Architecture, keep
+from learnmech.architectures.base import Seen, keep
 from learnmech.language import trees
 from learnmech.language.trees import Array, Params
 from learnmech.system.landscape import System
@@ -85,24 +85,11 @@ def _without(directions, tree):
     return unflatten(flat - rows.T @ (rows @ flat))
 
 
-class _Narrowed(Architecture):
+class _Narrowed(Seen):
     """An architecture whose frozen arrays are no parameters."""
 
-    inner: Architecture
     held: Params
     frozen: Frozen
-
-    @property
-    def mixes_samples(self):
-        return self.inner.mixes_samples
-
-    @property
-    def draws(self):
-        return self.inner.draws
-
-    @property
-    def running_momentum(self):
-        return self.inner.running_momentum
 
     def forward(self, params, X, tap=keep):
         return self.inner.forward(self.frozen.combined(params, self.held), X, tap)
@@ -120,12 +107,6 @@ class _Narrowed(Architecture):
         return self.frozen.free(
             self.inner.rate_factors(self.frozen.combined(params, self.held), family)
         )
-
-    def signal_axes(self, name, rank):
-        return self.inner.signal_axes(name, rank)
-
-    def __check_init__(self):
-        pass
 
 
 class Narrowed(System):
