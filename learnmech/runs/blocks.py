@@ -18,7 +18,7 @@ from learnmech.system.state import State
 
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
 ROUNDED = 256
-"""Marks of a block up to which they are rounded up to a power of two."""
+"""Marks of a block up to which they are rounded down to a power of two."""
 
 
 class Progress(NamedTuple):
@@ -181,5 +181,5 @@ def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
     wanted = int(np.ceil(len(course.places) / blocks))
     # so that runs on clocks that are somewhat longer or finer share a program
     if wanted <= ROUNDED:
-        wanted = 1 << (wanted - 1).bit_length()
+        wanted = 1 << wanted.bit_length() >> 1
     return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, wanted))
