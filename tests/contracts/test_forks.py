@@ -17,6 +17,7 @@ from learnmech.runs import blocks
 from learnmech.runs import running as runs
 from learnmech.system import state as states
 
+pytestmark = pytest.mark.exact
 MINE = """
 watch = ["loss"]
 architecture = {kind = "mlp", hidden = [4, 3], activation = "relu", bias = true}
@@ -161,7 +162,6 @@ def test_a_fork_begins_at_its_parents_state_with_what_was_typed_changed_in_order
     assert made["loss"]["step"].values.tolist() == [12, 16, 20, 24]
 
 
-@pytest.mark.exact
 @pytest.mark.parametrize("typed", MEANT)
 def test_a_fork_is_that_of_python_to_the_bit(home, fork, typed):
     made, python = fork(typed), lm.fork(lm.load(home / "first"), 12, MEANT[typed])
@@ -297,7 +297,6 @@ def test_what_was_not_watched_is_read_and_twins_are_told_written_and_drawn(home,
     ].tolist()
 
 
-@pytest.mark.exact
 def test_a_fork_cut_short_is_resumed_to_the_same_bits(fork, monkeypatch):
     whole, stream = fork("--perturb layer1=*2"), runs.stream
 

@@ -60,6 +60,7 @@ WITHOUT = """
 """
 
 
+@pytest.mark.exact
 @pytest.mark.skipif(os.name == "nt", reason="takes away what Windows has not")
 @pytest.mark.parametrize("locks", ["msvcrt", "none"])
 def test_all_goes_without_what_windows_has_not(tmp_path, locks):
