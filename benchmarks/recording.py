@@ -69,7 +69,7 @@ def benchmarks() -> list[Benchmark]:
         repetitions=41,
         timed=lambda call: seconds if call is the_run_itself else wall(call),
         says=lambda ours, peer: (
-            f"of a run of {seconds:.1f} s with {len(kept.kept.places())} checkpoints"
+            f"of a run of {seconds:.1f} s with {len(kept.kept.positions())} checkpoints"
         ),
     )
     return [

@@ -17,6 +17,7 @@ from . import residual as residual
 from . import scalings as scalings
 from . import skeletons as skeletons
 from . import wrapped as wrapped
+from . import wrapper as wrapper
 from .conv import Conv as Conv
 from .diagonal import Diagonal as Diagonal
 from .dialed import Dialed as Dialed

@@ -1,10 +1,8 @@
-"""What every architecture promises, and what one that is made of another has from it."""
+"""What every architecture promises."""
 
-import dataclasses
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
-import equinox as eqx
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,9 +10,9 @@ from jaxtyping import Float, Shaped
 
 from learnmech.errors import refused, unwritten
 from learnmech.language import doors, trees
-from learnmech.language.parts import Part, Shorthand, part
+from learnmech.language.parts import Part
 from learnmech.language.spaces import Space
-from learnmech.language.trees import Array, Params, flat_of, shaped
+from learnmech.language.trees import Array, Params
 
 Tap = Callable[[str, Array], Array]
 # Signals in which samples are mixed: away from the training inputs they are replaced by those of
@@ -43,11 +41,17 @@ class Architecture(Part):
 
     mixes_samples: ClassVar[bool] = False
     is_linear: ClassVar[bool] = False
-    draws: ClassVar[bool] = False
+    stochastic: ClassVar[bool] = False
     """Whether a step sees another network than the next, as with dropout."""
     # of those that keep running statistics a knob, the share of a step's batch in them; without a
     # type, or the knob would come first among the fields of those
     running_momentum = None
+
+    def __init_subclass__(cls, **named):
+        super().__init_subclass__(**named)
+        for old, new in (("draws", "stochastic"), ("drawn", "sample")):
+            if old in cls.__dict__:  # else its steps would all see one network, and nothing say so
+                raise refused(cls.__name__, f"`{new}`", f"`{old}`, its name up to 0.4", "Rename it")
 
     if TYPE_CHECKING:
 
@@ -115,9 +119,9 @@ class Architecture(Part):
             lambda name, value: tap(name, seen[name] if name.endswith(STATISTICS) else value),
         )
 
-    def drawn(self, key: Array) -> "Architecture":
-        """The architecture as one step sees it, what it `draws` drawn by this key; itself where
-        it draws nothing."""
+    def sample(self, key: Array) -> "Architecture":
+        """The architecture as one step sees it, what is `stochastic` of it drawn by this key;
+        itself where nothing is."""
         return self
 
     def learned(self, params: Params) -> Params:
@@ -210,132 +214,6 @@ class Architecture(Part):
 
 def _signals(architecture, params, X):
     return architecture.signals(params, X)
-
-
-class Seen(Architecture):
-    """An architecture as something else sees it: `inner`, of which a subclass changes a part.
-
-    Made within a run, never written: its fields are no knobs, and nothing of it is checked.
-    """
-
-    inner: Architecture
-
-    @property
-    def mixes_samples(self):
-        return self.inner.mixes_samples
-
-    @property
-    def draws(self):
-        return self.inner.draws
-
-    @property
-    def running_momentum(self):
-        return self.inner.running_momentum
-
-    def drawn(self, key):
-        return eqx.tree_at(lambda one: one.inner, self, self.inner.drawn(key))
-
-    def rate_factors(self, params, family="sgd"):
-        return self.inner.rate_factors(params, family)
-
-    def signal_axes(self, name, rank):
-        return self.inner.signal_axes(name, rank)
-
-    def __check_init__(self):
-        pass
-
-
-class Around(Architecture):
-    """An architecture made of another, `of`, whose parameters it has; it may hold on to an
-    anchor, parameters as one flat array (None: the start's own)."""
-
-    of: Architecture = part(meaning="the architecture that it is made of, whose parameters it has")
-
-    @property
-    def mixes_samples(self):
-        return self.of.mixes_samples
-
-    @property
-    def is_linear(self):
-        return self.of.is_linear
-
-    @property
-    def draws(self):
-        return self.of.draws
-
-    @property
-    def running_momentum(self):
-        return self.of.running_momentum
-
-    @property
-    def scaling(self):
-        """The scaling of what it is made of, where that has one."""
-        return self.of.scaling
-
-    def shorthands(self):
-        """Those of what it is made of (`width`)."""
-
-        def turned(one):
-            return lambda value: dataclasses.replace(self.of, **{one.field: one.turned(value)})
-
-        own = {
-            name: Shorthand("of", one.value, turned(one))
-            for name, one in self.of.shorthands().items()
-        }
-        if "width" in {field.name for field in dataclasses.fields(self.of)}:
-            own["width"] = Shorthand(
-                "of", self.of.width, lambda width: dataclasses.replace(self.of, width=width)
-            )
-        return own
-
-    def begun(self, rng, inputs, outputs):
-        return self.of.begun(rng, inputs, outputs)
-
-    def init(self, rng, d, k):
-        return self.of.init(rng, d, k)
-
-    def signal_axes(self, name, rank):
-        return self.of.signal_axes(name, rank)
-
-    def check(self, X):
-        self.of.check(X)
-
-    def drawn(self, key):
-        return eqx.tree_at(lambda one: one.of, self, self.of.drawn(key)) if self.draws else self
-
-    def limit(self, d, tangent=True):
-        return self.of.limit(d, tangent)
-
-    def rate_factors(self, params, family="sgd"):
-        return self.of.rate_factors(params, family)
-
-    def anchored(self, params):
-        """Bound to the start, and so is what it is made of; an anchor that was given is kept."""
-        own, size = flat_of(params), sum(np.size(leaf) for leaf in jax.tree.leaves(params))
-        if self.anchor is not None and self.anchor.shape != (size,):
-            raise refused(
-                type(self).__name__,
-                f"an anchor of {size} numbers, one for each parameter",
-                f"shape {self.anchor.shape}",
-                "Ravel each array in natural order",
-            )
-        return eqx.tree_at(
-            lambda one: (one.of, one.anchor),
-            self,
-            (self.of.anchored(params), own if self.anchor is None else self.anchor),
-            is_leaf=lambda leaf: leaf is None,
-        )
-
-    def held(self, params: Params) -> Params:
-        """The anchor in the shape and precision of params."""
-        if self.anchor is None:
-            raise refused(
-                type(self).__name__,
-                "the parameters it is anchored to",
-                "none",
-                "Prepare an experiment with it, or give its anchor",
-            )
-        return shaped(self.anchor, params)
 
 
 def statistics(params: Params) -> dict[str, Array]:

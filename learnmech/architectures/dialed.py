@@ -4,14 +4,15 @@ import dataclasses
 
 import jax
 
-from learnmech.architectures.base import Around, keep, refuse_running
+from learnmech.architectures.base import keep, refuse_running
 from learnmech.architectures.dense import multiplied
 from learnmech.architectures.mlp import Mlp
+from learnmech.architectures.wrapper import Anchored
 from learnmech.errors import refused
 from learnmech.language.parts import Knob, Numbers, array, knob, structure
 
 
-class Dialed(Around):
+class Dialed(Anchored):
     """F = alpha (f(params) - f(params_0)) with the rate divided by alpha^2: lazy as alpha ->
     infinity, rich as alpha -> 0.
 
@@ -50,11 +51,6 @@ class Dialed(Around):
         if self.gamma is not None:
             return 1 / self.gamma
         return 1.0 if self.alpha is None else self.alpha
-
-    @property
-    def activation(self):
-        """The activation of what it is made of, where that has one."""
-        return self.of.activation
 
     def rate_factors(self, params, family="sgd"):
         compensation = self.factor ** (2 if family == "sgd" else 1)

@@ -2,13 +2,14 @@
 
 import jax
 
-from learnmech.architectures.base import Around, keep, refuse_running
+from learnmech.architectures.base import keep, refuse_running
 from learnmech.architectures.mlp import Mlp
+from learnmech.architectures.wrapper import Anchored
 from learnmech.language import trees
 from learnmech.language.parts import Numbers, array
 
 
-class Linearized(Around):
+class Linearized(Anchored):
     """The tangent of an architecture: f(anchor) + J(anchor) (params - anchor), and so every signal;
     linear in the parameters, J fixed.
 

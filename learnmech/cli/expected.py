@@ -10,7 +10,7 @@ from learnmech.figures.panels import in_order
 from learnmech.gallery.base import Exhibit, fitting
 from learnmech.gallery.costs import COSTS
 from learnmech.machine.logs import LOG
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.runs.estimates import Estimate, check_room, room
 from learnmech.runs.pace import measured
 
@@ -44,9 +44,9 @@ def expected(
     running is measured by a few steps and readings, and the rest is what it took elsewhere, as much
     longer as loading took here.
     """
-    course = Course(start)
+    timeline = Timeline(start)
     watch = fitting(exhibit.watch, start) if knobs else exhibit.watch
-    space = room(course, watch)
+    space = room(timeline, watch)
     check_room("run", space[0] + space[2], target)
     told.settle()
     if start.data.said:
@@ -58,10 +58,10 @@ def expected(
     for module in NEEDED:
         importlib.import_module(module)
     told.enter("compiling")
-    pace = measured(course, watch, until)
+    pace = measured(timeline, watch, until)
     told.leave()
     slow = min(max(told.spent["loading"] / LOADING, 0.5), 4.0) if fresh else 1.0
-    ahead = pace.parts(course)
+    ahead = pace.parts(timeline)
     # the programs of later stages, after an event, are compiled when they come
     parts = dict(told.spent) | {
         "compiling": told.spent["compiling"] + ahead["compiling"] - pace.compiling

@@ -215,9 +215,9 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
         if events
         else f"{target.name}, gone on"
     )
-    surveyed = survey(made.course.start)
+    surveyed = survey(made.start)
     comparisons = tuple(
-        compare(made, theory) for theory in applying(made.course.start, made.watch, surveyed)
+        compare(made, theory) for theory in applying(made.start, made.watch, surveyed)
     )
     drawn: dict[str, Any] = {}
     result: dict[str, Any] = {
@@ -318,7 +318,9 @@ def read(folder, what, when, out) -> dict:
 def steps_of(written: str | None, record: Record) -> list[float]:
     """The steps of `10,20,30`, of `0:100:10` (its end included), or the last one."""
     if written is None:
-        return [record.course.time_at(record.place) if record.course.flows else record.place]
+        return [
+            record.timeline.time_at(record.position) if record.timeline.flows else record.position
+        ]
     steps: list[float] = []
     for part in written.split(","):
         try:

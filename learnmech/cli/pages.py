@@ -40,8 +40,7 @@ def shown_of(record: Record, name: str) -> Shown:
         compared = [compared_again(record, one) for one in said["comparisons"]]
     else:
         compared = [
-            comparison.compare(record, theory)
-            for theory in applying(record.course.start, record.watch)
+            comparison.compare(record, theory) for theory in applying(record.start, record.watch)
         ]
     fields = {field.name for field in dataclasses.fields(Check)}
     checks = tuple(

@@ -9,7 +9,7 @@ from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.gallery.base import Exhibit
 from learnmech.language import catalog, text
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.runs.estimates import check_room, room
 from learnmech.theories.base import Theory
@@ -76,8 +76,8 @@ def _from_file(path: Path, changes: dict) -> Exhibit:
     if watch is not None:
         # before theories look at it: the sharpness alone of a network of 9 million weights took
         # 25 s
-        course, seen = Course(start), watched(tuple(watch), start)
-        check_room("run", room(course, seen)[0], Path("."))
+        timeline, seen = Timeline(start), watched(tuple(watch), start)
+        check_room("run", room(timeline, seen)[0], Path("."))
     chosen = (
         applying(start)
         if theories is None

@@ -102,7 +102,7 @@ def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
             keep_data=keep_data,
         )
         told.enter("looking which theories apply", "which theories apply")
-        surveyed = survey(shown.record.course.start)
+        surveyed = survey(shown.record.start)
         result = {
             "name": name,
             "claim": exhibit.claim,

@@ -15,7 +15,7 @@ def went_on(record, said, common) -> tuple[Condition, ...]:
     if all(said[q].sizes.get("time", 2) < 2 for q in common):
         return ()
     reached = max(known_marks(record[q]) for q in common if said[q].sizes.get("time", 2) > 1)
-    marks = len(record.course.places)
+    marks = len(record.timeline.positions)
     claim = "the run went on beyond its first mark"
     if marks < 2:
         return (Condition(claim, marks, "2 marks", False, decided=False),)

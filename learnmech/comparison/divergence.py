@@ -18,7 +18,7 @@ from learnmech.language.quantity import Quantity
 from learnmech.machine.late import late
 from learnmech.record.base import Record
 from learnmech.record.given import recorded
-from learnmech.record.replay import place_of, stages_at
+from learnmech.record.replay import position_of, stages_at
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -45,25 +45,27 @@ def twins(
     """
     one, other = recorded("twins", one), recorded("twins", other)
     _check(one, other)
-    places = _places(one, other, when)
+    positions = _positions(one, other, when)
     seen = []
     for (here, state), (there, twin) in zip(
-        stages_at(one, places), stages_at(other, places), strict=True
+        stages_at(one, positions), stages_at(other, positions), strict=True
     ):
         seen.append(
             jax.tree.map(np.asarray, _apart(here.system, state.params, there.system, twin.params))
         )
     values = {name: np.stack([at[name] for at in seen]) for name in seen[0]}
-    course = one.course
+    timeline = one.timeline
     marks = Marks(
-        np.array([course.time_at(place) for place in places]),
-        None if course.flows else np.asarray(places),
+        np.array([timeline.time_at(position) for position in positions]),
+        None if timeline.flows else np.asarray(positions),
     )
     values["growth_rate"] = _growth(
-        values["distance"], marks.times if course.flows else np.asarray(places, np.float64)
+        values["distance"], marks.times if timeline.flows else np.asarray(positions, np.float64)
     )
     return table(
-        _quantities(tuple(trees.layers_of(course.start.state.params)), _signals(one), course.flows),
+        _quantities(
+            tuple(trees.layers_of(timeline.start.state.params)), _signals(one), timeline.flows
+        ),
         values,
         marks,
     )
@@ -112,13 +114,13 @@ def _quantities(layers, signals, flows):
 
 
 def _check(one, other):
-    ours, theirs = one.course, other.course
+    ours, theirs = one.timeline, other.timeline
     shapes = [
         [
             (path, np.shape(leaf))
-            for path, leaf in trees.leaves_by_path(course.start.state.params).items()
+            for path, leaf in trees.leaves_by_path(timeline.start.state.params).items()
         ]
-        for course in (ours, theirs)
+        for timeline in (ours, theirs)
     ]
     if shapes[0] != shapes[1]:
         raise refused(
@@ -136,22 +138,28 @@ def _check(one, other):
         )
 
 
-def _places(one, other, when):
-    ours, theirs = one.course, other.course
+def _positions(one, other, when):
+    ours, theirs = one.timeline, other.timeline
     if when is not None:
-        places = sorted(
-            {place_of(record, at) for at in np.atleast_1d(when) for record in (one, other)}
+        positions = sorted(
+            {position_of(record, at) for at in np.atleast_1d(when) for record in (one, other)}
         )
-        if ours.flows and any(ours.time_at(place) != theirs.time_at(place) for place in places):
+        if ours.flows and any(
+            ours.time_at(position) != theirs.time_at(position) for position in positions
+        ):
             raise refused(
                 "twins", "times of marks that both have", f"{when}", "Run both on one clock"
             )
-        return places
+        return positions
     begun = max(int((r.provenance.get("parent") or {}).get("place", 0)) for r in (one, other))
-    reached = min(one.place, other.place)
-    common = [int(p) for p in np.intersect1d(ours.places, theirs.places) if begun <= p <= reached]
+    reached = min(one.position, other.position)
+    common = [
+        int(p) for p in np.intersect1d(ours.positions, theirs.positions) if begun <= p <= reached
+    ]
     if ours.flows:
-        common = [place for place in common if ours.time_at(place) == theirs.time_at(place)]
+        common = [
+            position for position in common if ours.time_at(position) == theirs.time_at(position)
+        ]
     if not common:
         raise refused(
             "twins",
@@ -168,7 +176,7 @@ def _places(one, other, when):
 
 
 def _signals(record):
-    start = record.course.start
+    start = record.start
     return _forward(
         start.system.architecture.signal_shapes(start.state.params, start.system.train.X)
     )

@@ -128,7 +128,7 @@ def staircase(record: Record | str | Path, count: int = 0) -> Staircase:
             "none that is not 0",
             "Give targets that vary with the inputs",
         )
-    system: Any = record.course.start.system
+    system: Any = record.start.system
     strengths = np.asarray(system.modes.s, float)[kept]
     found = stairs(
         fractions["time"].values,
@@ -150,7 +150,7 @@ def _read(record, name, instrument):
     """What was watched of a quantity, or what is replayed of it at up to MARKS marks."""
     if name in record:
         return record[name]
-    marks = record.course.marks.times if record.course.flows else record.course.places
+    marks = record.timeline.marks.times if record.timeline.flows else record.timeline.positions
     count = min(record.reached - record.first, MARKS)
     chosen = np.linspace(record.first, record.reached - 1, count).round().astype(int)
     return record.read(instrument, marks[np.unique(chosen)])[name]

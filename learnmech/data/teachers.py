@@ -124,7 +124,7 @@ class NetworkTeacher(Data):
             float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
         )
         test = View(X_test, Y_test + noise_test) if self.test else None
-        if self.whitened or teacher.draws or teacher.mixes_samples:
+        if self.whitened or teacher.stochastic or teacher.mixes_samples:
             return Drawn(View(X, Y + noise), test)
         scale = np.asarray(np.sqrt(float(self.power)) / size)
         population = Taught(teacher, params, scale, np.asarray(float(self.noise)), self.d)

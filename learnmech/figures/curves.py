@@ -48,7 +48,7 @@ def curves(
     all_names = drawn_names(record)
     shown = all_names[:PANELS] if names is None else list(names)
     known = record.names if isinstance(record, Record) else list(map(str, record.data_vars))
-    start = record.course.start if isinstance(record, Record) else None
+    start = record.start if isinstance(record, Record) else None
     columns = 1 if len(shown) < 2 else 2
     figure, axes = sheet(max(1, -(-len(shown) // columns)), columns)
     for axis, name in zip(axes, shown, strict=False):
@@ -86,7 +86,7 @@ def show(
     if isinstance(what, xr.Dataset) and is_grid(what):
         return draw(what, paths or None, title=title)
     if isinstance(what, Record) and paths:
-        marks = what.course.marks.times if what.course.flows else what.course.places
+        marks = what.timeline.marks.times if what.timeline.flows else what.timeline.positions
         chosen = np.unique(
             np.linspace(what.first, what.reached - 1, min(what.reached - what.first, MARKS))
             .round()

@@ -10,7 +10,7 @@ from learnmech.figures.style import COLORS, DASHES, TIME, drawable, label
 from learnmech.figures.symbols import plain
 from learnmech.language.trees import leaves_by_path
 from learnmech.rules.schedules import Constant
-from learnmech.theories.stability import ADAPTIVE, decays, threshold
+from learnmech.theories.stability import decays, threshold
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -191,7 +191,7 @@ def edge_of(start: Start | None, name: str) -> float | None:
         return None
     found = start.system.architecture.rate_factors(start.params, start.rule.family)
     alike = {float(factor) for factor in leaves_by_path(found).values()} == {1.0}
-    bare = alike and not isinstance(start.rule, ADAPTIVE)
+    bare = alike and not start.rule.divides
     return (
         threshold(start.rule)
         if start.rule.clip is None and (bare or name == "preconditioned_sharpness")

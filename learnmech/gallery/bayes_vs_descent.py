@@ -69,7 +69,7 @@ def _wider(samples, cov, said):
 
 
 def _verify(shown):
-    start = shown.record.course.start
+    start = shown.record.start
     grid = sweep(shown.experiment, {}, SEEDS, shown.exhibit.watch, backend="vmap")
     trained = grid["test_outputs"].values[:, -1, :, 0]
     said, (end, bayes) = ensemble(start), _ends(start, start.data.test.X)
@@ -148,7 +148,7 @@ def _verify(shown):
 
 def _draw(shown):
     figure, (left, right) = sheet(columns=2, height=4.4, width=11.5)
-    data, fine = shown.record.course.start.data, shown.extra["fine"]
+    data, fine = shown.record.start.data, shown.extra["fine"]
     order = np.argsort(data.test.X[:, 0])
     x, trained = data.test.X[order, 0], shown.extra["trained"][:, order]
     for place, (name, key) in enumerate(

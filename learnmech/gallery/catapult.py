@@ -66,7 +66,7 @@ def _verify(shown):
         share * lazy * (4 - lazy) * problem(start)[0] ** 2 / kernel**2 / (1 - (1 - lazy) ** 2)
     )
     finite = np.isfinite(courses[SHARES[3]][0]).all() and len(courses[SHARES[3]][0]) == len(
-        shown.record.course.places
+        shown.record.timeline.positions
     )
     return (
         Check(

@@ -51,11 +51,11 @@ def by_the_hessian(system, params, path: str) -> np.ndarray:
 
 def _verify(shown):
     parent = shown.record
-    said = by_the_hessian(parent.course.start.system, parent.at(AT).params, WEIGHT)
+    said = by_the_hessian(parent.start.system, parent.at(AT).params, WEIGHT)
     seen, errors = [], []
     for size in KICKS:
         kicked = fork(parent, AT, (Perturb(WEIGHT, value=size, at=AT),))
-        apart = twins(parent, kicked, range(AT, parent.place + 1) if size == KICKS[0] else [AT])
+        apart = twins(parent, kicked, range(AT, parent.position + 1) if size == KICKS[0] else [AT])
         after = apart if size == KICKS[0] else after
         seen.append(apart["gradient_distance"].values[0] / size)
         errors.append(float(np.abs(seen[-1] / said - 1).max()))

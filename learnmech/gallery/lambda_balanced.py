@@ -70,7 +70,7 @@ def _verify(shown):
         for lam, (times, loss, _) in losses.items()
     }
     reached = all(losses[lam][1].min() <= 0.5 * losses[lam][1][0] for lam in (0.0, 8.0))
-    small = (begins_small(shown.record.course.start),)
+    small = (begins_small(shown.record.start),)
     return (
         Check(
             "loss and end-to-end map at five values of lambda (largest relative error)",

@@ -105,7 +105,9 @@ def _verify(shown):
         )
     )
     windows = range(
-        SETTLED, int(parents[CHAOS].place) - STEPS, (int(parents[CHAOS].place) - SETTLED) // WINDOWS
+        SETTLED,
+        int(parents[CHAOS].position) - STEPS,
+        (int(parents[CHAOS].position) - SETTLED) // WINDOWS,
     )
     means = [_apart(parents[CHAOS], at, KICK[CHAOS])[2][-1] for at in windows]
     bound = 4 * np.sqrt(2 * np.pi**2 / 12) / STEPS / np.sqrt(len(means)) / np.log(3)

@@ -78,7 +78,7 @@ def _verify(shown):
                 worst[name], *(row.error for row in compare(record, MeanFieldMoments()).rows)
             )
             if name == "flow":
-                said = MeanFieldLinear().predict(record.course.start)
+                said = MeanFieldLinear().predict(record.start)
                 curves[alpha] = [
                     (one["time"].values / half, one["mode_strength"].values[:, 0])
                     for one in (record, said)

@@ -142,7 +142,7 @@ def _kurtoses(experiment, x):
 def _run_apart(shown):
     """How far the run with a frozen hidden layer is from kernel regression with its own readout
     kernel, at most over time."""
-    start = shown.record.course.start
+    start = shown.record.start
     X, Y = start.data.train.X, start.data.train.Y
     params, marks = start.params, start.marks
     learner = KernelLearner.of(
@@ -160,13 +160,13 @@ def _run_apart(shown):
 
 
 def _verify(shown):
-    experiment, data = shown.experiment, shown.record.course.start.data
+    experiment, data = shown.experiment, shown.record.start.data
     X, Y, test = data.train.X, data.train.Y, data.test.X
     everywhere, n = np.concatenate([X, test]), len(X)
     K = kernel(experiment.architecture, everywhere, get="nngp")
     said = posterior(K[:n, :n], Y, K[n:, :n], K[n:, n:])
     starts, kernels = _networks(experiment, everywhere)
-    trained = _trained(starts, kernels, Y, constant(shown.record.course.start))
+    trained = _trained(starts, kernels, Y, constant(shown.record.start))
     before, after = _apart(starts, 0.0, K), _apart(trained, said.mean[:, 0], said.cov)
     x = X[:1]
     kurtoses, excess = _kurtoses(experiment, x), _excess(experiment.architecture, x)
@@ -289,7 +289,7 @@ def _band(axis, x, samples, fine, said):
 
 def _draw(shown):
     figure, (left, middle, right) = sheet(columns=3, height=4.2, width=13.5)
-    data, extra = shown.record.course.start.data, shown.extra
+    data, extra = shown.record.start.data, shown.extra
     x, fine = data.test.X[:, 0], extra["fine"]
     _band(left, x, extra["starts"], fine["x"], fine["before"])
     left.set(ylabel="output, f [output]", title="at the start")

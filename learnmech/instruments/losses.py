@@ -22,7 +22,9 @@ class Loss(Instrument):
         return "itself"
 
     def read(self, moment):
-        whole_view = not getattr(moment.rule, "batch", 0) and not moment.system.architecture.draws
+        whole_view = (
+            not getattr(moment.rule, "batch", 0) and not moment.system.architecture.stochastic
+        )
         return {"loss": moment.loss if whole_view else moment.system.loss(moment.state.params)}
 
 

@@ -8,8 +8,9 @@ import equinox as eqx
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.architectures.base import Architecture, Around, Seen, keep
+from learnmech.architectures.base import Architecture, keep
 from learnmech.architectures.linearized import Linearized
+from learnmech.architectures.wrapper import Seen, Wrapper
 from learnmech.errors import refused
 from learnmech.interventions.base import Intervention
 from learnmech.language.addresses import Address
@@ -28,17 +29,17 @@ class _Patched(Seen):
         def patched(name, signal):
             if name == self.name:
                 where = Address(self.name, self.index).selection(
-                    signal.shape, self.inner.signal_axes(name, signal.ndim)
+                    signal.shape, self.of.signal_axes(name, signal.ndim)
                 )
                 signal = signal.at[where].set(jnp.asarray(self.values, signal.dtype))
             return tap(name, signal)
 
-        return self.inner.forward(params, X, patched)
+        return self.of.forward(params, X, patched)
 
 
 def _is_tangent(architecture: Architecture) -> bool:
     return isinstance(architecture, Linearized) or (
-        isinstance(architecture, Around) and _is_tangent(architecture.of)
+        isinstance(architecture, Wrapper) and _is_tangent(architecture.of)
     )
 
 

@@ -30,7 +30,7 @@ FAMILIES = {
     "instruments": "Instrument",
     "theories": "Theory",
 }
-ABSTRACT = {"architectures": ("base", "dense")}
+ABSTRACT = {"architectures": ("base", "dense", "wrapper")}
 """{family: its files of what members descend from}, of a family that has more of them than
 base.py."""
 WITHIN = {"scalings": "architectures.scalings", "schedules": "rules.schedules"}

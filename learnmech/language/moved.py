@@ -26,7 +26,7 @@ ROOMS = {
     "curvature": ("samplewise",),
     "experiment": ("clock", "tables"),
     "gallery": ("contracts",),
-    "march": ("stages", "tracking", "watching"),
+    "march": ("tracking", "watching"),
     "rules": ("schedules",),
     "runs": ("endings", "estimates", "pace"),
     "system": ("freezing", "state", "symmetries"),
@@ -36,7 +36,7 @@ MOVED = {
     f"learnmech.{name}": f"learnmech.{room}.{name}"
     for room, names in ROOMS.items()
     for name in names
-}
+} | {"learnmech.stages": "learnmech.march.timeline"}
 
 
 class OldPaths(importlib.abc.MetaPathFinder, importlib.abc.Loader):

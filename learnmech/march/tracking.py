@@ -18,7 +18,8 @@ from learnmech.language.parts import whole_number
 from learnmech.language.quantity import TIME_UNITS, powers
 from learnmech.language.trees import Params
 from learnmech.machine.late import late
-from learnmech.march.stages import Course, Stretch, marched
+from learnmech.march.segments import without_marks
+from learnmech.march.timeline import Timeline
 from learnmech.system.landscape import System
 
 if TYPE_CHECKING:
@@ -128,23 +129,27 @@ def tracked(
             "tracked", "a rule that steps", type(start.rule).__name__, "Watch Sharpness instead"
         )
     every = whole_number("tracked", "every", every, 1)
-    tracker, course = tracker or Tracker(), Course(start)
-    stage, place, state, seen = course.begin(), 0, start.state, []
+    tracker, timeline = tracker or Tracker(), Timeline(start)
+    stage, position, state, seen = timeline.begin(), 0, start.state, []
     while True:
-        while stage.done < len(course.events) and course.end_of(stage) == place:
-            stage, state = course.enter(stage, state)
-        if place % every == 0 or place == course.last:
+        while stage.done < len(timeline.events) and timeline.end_of(stage) == position:
+            stage, state = timeline.enter(stage, state)
+        if position % every == 0 or position == timeline.last:
             found = tracker.read(stage.system, state.params)
             seen.append(
-                (place, course.time_at(place), found.values, found.residuals, found.products)
+                (
+                    position,
+                    timeline.time_at(position),
+                    found.values,
+                    found.residuals,
+                    found.products,
+                )
             )
-        if place == course.last or not np.isfinite(seen[-1][3]).all():
+        if position == timeline.last or not np.isfinite(seen[-1][3]).all():
             break
-        end = min(place + every - place % every, course.end_of(stage), course.last)
-        state, place = (
-            marched(course, stage, state, (), Stretch(0, end - place, np.asarray([-1]), end)).state,
-            end,
-        )
+        end = min(position + every - position % every, timeline.end_of(stage), timeline.last)
+        segment = without_marks(position, end, 1)
+        state, position = timeline.march(stage, state, (), segment).state, end
     steps, times, values, residuals, products = map(np.array, zip(*seen, strict=True))
     units, axes = (
         powers("loss^2/param^2" if tracker.of == "empirical-fisher" else "loss/param^2"),

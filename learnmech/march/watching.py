@@ -14,7 +14,7 @@ from learnmech.instruments.losses import Loss, PopulationLoss, ProbeLoss, TestLo
 from learnmech.instruments.signals import Watch
 from learnmech.language import catalog, text
 from learnmech.language.quantity import Quantity
-from learnmech.march.loop import shapes_of
+from learnmech.march.reading import shapes_of
 
 
 def asked(one: Instrument | str | dict) -> Instrument:

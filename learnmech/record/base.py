@@ -10,14 +10,14 @@ import numpy as np
 
 from learnmech.errors import RefusedKey, nearest, refused
 from learnmech.experiment.clock import Marks
-from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.experiment.tables import joined, table
 from learnmech.instruments.base import Instrument
 from learnmech.language import catalog, doors, trees
 from learnmech.language.display import results
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.machine.late import late
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import quantities_in
 from learnmech.record import identity
 from learnmech.record.checkpoints import InMemory, OnDisk
@@ -82,11 +82,11 @@ class Record(Mapping[str, "xr.DataArray"]):
     @property
     def dataset(self) -> "xr.Dataset":
         """All tables on one time axis; marks at which a quantity was not read are NaN."""
-        # a model that is not at hand has no course, and is not needed for what was read
+        # a model that is not at hand has no timeline, and is not needed for what was read
         return (
             joined(self.tables.values())
             if self.tables
-            else dataset_of(self.course, self.tables, self.first, self.reached)
+            else dataset_of(self.timeline, self.tables, self.first, self.reached)
         )
 
     @property
@@ -99,29 +99,34 @@ class Record(Mapping[str, "xr.DataArray"]):
         return tree
 
     @property
-    def course(self) -> Course:
+    def timeline(self) -> Timeline:
         """The run as it was laid out: its marks, events and stages."""
         identity.check_code(
             self.provenance, self.experiment
         )  # each time: code may be edited while a record is in hand
         if not self.prepared:
-            self.prepared.append(Course(prepare(self.experiment)))
+            self.prepared.append(Timeline(prepare(self.experiment)))
         return self.prepared[0]
+
+    @property
+    def start(self) -> Start:
+        """What the run began with: its drawn data, landscape, state at t = 0 and marks."""
+        return self.timeline.start
 
     @property
     def first(self) -> int:
         """The first mark that was read: 0, or for a fork the first at or after where it left."""
         return int(
             np.searchsorted(
-                self.course.places, (self.provenance.get("parent") or {}).get("place", 0)
+                self.timeline.positions, (self.provenance.get("parent") or {}).get("place", 0)
             )
         )
 
     @property
-    def place(self) -> int:
+    def position(self) -> int:
         """How far the run came: the step; for flows the index of the mark."""
         begun = (self.provenance.get("parent") or {}).get("place", 0)
-        return max(begun, int(self.course.places[max(self.reached, 1) - 1]))
+        return max(begun, int(self.timeline.positions[max(self.reached, 1) - 1]))
 
     @property
     def damaged(self) -> bool:
@@ -227,15 +232,15 @@ class Record(Mapping[str, "xr.DataArray"]):
 
 
 def tabulated(
-    course: Course, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int
+    timeline: Timeline, watch: tuple[Instrument, ...], readings: dict, first: int, reached: int
 ) -> "dict[int, xr.Dataset]":
     """The readings of marks `first` to `reached` - 1 as one Dataset per cadence."""
-    tables, marks = {}, course.marks
+    tables, marks = {}, timeline.marks
     for every, values in readings.items():
         due = due_marks(every, first, reached)
         at = Marks(marks.times[due], None if marks.steps is None else marks.steps[due])
         tables[every] = table(
-            quantities_of(course, watch, every),
+            quantities_of(timeline, watch, every),
             {name: np.asarray(value)[: len(due)] for name, value in values.items()},
             at,
         )
@@ -243,7 +248,7 @@ def tabulated(
 
 
 def dataset_of(
-    course: Course, tables: "dict[int, xr.Dataset]", first: int, reached: int
+    timeline: Timeline, tables: "dict[int, xr.Dataset]", first: int, reached: int
 ) -> "xr.Dataset":
     """Tables of several cadences on one time axis; where nothing was watched, the marks `first`
     to `reached` - 1 alone."""
@@ -254,7 +259,8 @@ def dataset_of(
         (),
         {},
         Marks(
-            course.marks.times[due], None if course.marks.steps is None else course.marks.steps[due]
+            timeline.marks.times[due],
+            None if timeline.marks.steps is None else timeline.marks.steps[due],
         ),
     )
 
@@ -264,15 +270,15 @@ def due_marks(every: int, first: int, reached: int) -> np.ndarray:
     return np.arange(-(-first // every) * every, reached, every)
 
 
-def quantities_of(course: Course, watch: tuple[Instrument, ...], every: int) -> tuple:
+def quantities_of(timeline: Timeline, watch: tuple[Instrument, ...], every: int) -> tuple:
     """What a cadence reads, on axes that do not clash with those of any other."""
     read = {
         q.name
         for i in watch
         if i.every == every
-        for q in i.quantities(course.start.system, course.start.state.params)
+        for q in i.quantities(timeline.start.system, timeline.start.state.params)
     }
-    return tuple(q for q in quantities_in(course.start, watch) if q.name in read)
+    return tuple(q for q in quantities_in(timeline.start, watch) if q.name in read)
 
 
 def final_of(state: State) -> dict[str, np.ndarray]:

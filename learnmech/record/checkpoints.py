@@ -12,7 +12,7 @@ import jax
 import numpy as np
 
 from learnmech.language import trees
-from learnmech.march.stages import Checkpoint, Course
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.record import bounds, sealed
 
 BUDGET = 2**30
@@ -21,15 +21,17 @@ BUDGET = 2**30
 PATIENCE = 20
 
 
-def size_of(course: Course) -> int:
+def size_of(timeline: Timeline) -> int:
     """Bytes of one checkpoint."""
-    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(course.start.state))
+    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(timeline.start.state))
 
 
-def interval(course: Course, budget: int = BUDGET) -> int:
-    """Places between checkpoints: about sqrt(all), or as many more as keep them within the
+def interval(timeline: Timeline, budget: int = BUDGET) -> int:
+    """Positions between checkpoints: about sqrt(all), or as many more as keep them within the
     budget."""
-    return max(1, math.isqrt(course.last), -(-course.last * size_of(course) // max(budget, 1)))
+    return max(
+        1, math.isqrt(timeline.last), -(-timeline.last * size_of(timeline) // max(budget, 1))
+    )
 
 
 def packed(checkpoint: Checkpoint, run: str = "") -> bytes:
@@ -42,7 +44,7 @@ def packed(checkpoint: Checkpoint, run: str = "") -> bytes:
     )
     buffer = io.BytesIO()
     arrays: dict[str, Any] = {name: np.asarray(leaf) for name, leaf in held.items()}
-    np.savez(buffer, run=run, place=checkpoint.place, done=checkpoint.done, **arrays)
+    np.savez(buffer, run=run, place=checkpoint.position, done=checkpoint.done, **arrays)
     return buffer.getvalue()
 
 
@@ -50,13 +52,13 @@ def _leaves(tree):
     return {str(index): leaf for index, leaf in enumerate(jax.tree.leaves(tree))}
 
 
-def unpacked(stored: bytes, course: Course, run: str = "") -> Checkpoint | None:
-    """The checkpoint in an npz file of this course; None where it is that of another run."""
+def unpacked(stored: bytes, timeline: Timeline, run: str = "") -> Checkpoint | None:
+    """The checkpoint in an npz file of this run; None where it is that of another run."""
     with np.load(io.BytesIO(stored), allow_pickle=False) as file:
         if "run" in file.files and str(file["run"]) != run:  # those of 0.4 do not say
             return None
         done = int(file["done"])
-        like = course.state_like(done)
+        like = timeline.state_like(done)
         state = _filled(like, "state", file)
         count = len({name.split(".")[1] for name in file.files if name.startswith("anchors.")})
         anchors = tuple(_filled(like.params, f"anchors.{i}", file) for i in range(count))
@@ -76,21 +78,21 @@ class InMemory:
     def __init__(self):
         self._kept: dict[tuple[int, int], Checkpoint] = {}
 
-    def places(self) -> list[tuple[int, int]]:
-        """(place, events behind) of every checkpoint, in order."""
+    def positions(self) -> list[tuple[int, int]]:
+        """(position, events behind) of every checkpoint, in order."""
         return sorted(self._kept)
 
-    def read(self, key: tuple[int, int], course: Course) -> Checkpoint | None:
+    def read(self, key: tuple[int, int], timeline: Timeline) -> Checkpoint | None:
         """The checkpoint there."""
         return self._kept.get(key)
 
     def keep(self, checkpoint: Checkpoint) -> None:
         """Keep one."""
-        self._kept[checkpoint.place, checkpoint.done] = checkpoint
+        self._kept[checkpoint.position, checkpoint.done] = checkpoint
 
 
 class OnDisk:
-    """Checkpoints as files `place-done-crc32.npz` of a folder; one whose bytes are not those its
+    """Checkpoints as files `position-done-crc32.npz` of a folder; one whose bytes are not those its
     name says, or which is that of another `run`, is as if it were not there."""
 
     def __init__(self, folder: Path, run: str = ""):
@@ -99,16 +101,16 @@ class OnDisk:
     def _files(self):
         found = {}
         for file in self.folder.glob("*-*-*.npz"):
-            place, done, crc = file.stem.split("-", 2)
-            if place.isdecimal() and done.isdecimal() and len(place + done) < 30:
-                found[int(place), int(done)] = file, crc
+            position, done, crc = file.stem.split("-", 2)
+            if position.isdecimal() and done.isdecimal() and len(position + done) < 30:
+                found[int(position), int(done)] = file, crc
         return found
 
-    def places(self) -> list[tuple[int, int]]:
-        """(place, events behind) of every checkpoint, in order."""
+    def positions(self) -> list[tuple[int, int]]:
+        """(position, events behind) of every checkpoint, in order."""
         return sorted(self._files())
 
-    def read(self, key: tuple[int, int], course: Course) -> Checkpoint | None:
+    def read(self, key: tuple[int, int], timeline: Timeline) -> Checkpoint | None:
         """The checkpoint there, None where it is damaged."""
         file, crc = self._files().get(key, (None, ""))
         try:
@@ -117,12 +119,12 @@ class OnDisk:
             stored = file.read_bytes()
             if f"{zlib.crc32(stored):08x}" != crc:
                 return None
-            checkpoint = unpacked(stored, course, self.run)
+            checkpoint = unpacked(stored, timeline, self.run)
         except (OSError, KeyError, TypeError, ValueError, EOFError, zipfile.BadZipFile):
             return None  # whole, and yet none of this run
         return (
             checkpoint
-            if checkpoint is not None and (checkpoint.place, checkpoint.done) == key
+            if checkpoint is not None and (checkpoint.position, checkpoint.done) == key
             else None
         )
 
@@ -132,16 +134,18 @@ class OnDisk:
         bounds.inside(self.folder.parent, self.folder.name).mkdir(exist_ok=True)
         sealed.put(
             self.folder,
-            f"{checkpoint.place}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz",
+            f"{checkpoint.position}-{checkpoint.done}-{zlib.crc32(stored):08x}.npz",
             stored,
         )
         sealed.bring_all([self.folder, self.folder.parent])
 
 
-def nearest(kept: InMemory | OnDisk, place: int, done: int, course: Course) -> Checkpoint | None:
-    """The last whole checkpoint at or before a place, with at most so many events behind."""
-    for key in reversed([key for key in kept.places() if key[0] <= place and key[1] <= done]):
-        checkpoint = kept.read(key, course)
+def nearest(
+    kept: InMemory | OnDisk, position: int, done: int, timeline: Timeline
+) -> Checkpoint | None:
+    """The last whole checkpoint at or before a position, with at most so many events behind."""
+    for key in reversed([key for key in kept.positions() if key[0] <= position and key[1] <= done]):
+        checkpoint = kept.read(key, timeline)
         if checkpoint is not None:
             return checkpoint
     return None
@@ -149,16 +153,16 @@ def nearest(kept: InMemory | OnDisk, place: int, done: int, course: Course) -> C
 
 class Schedule:
     """Which checkpoints of a run are kept: at its events and its end, and between them every
-    `interval` places or seldomer where keeping takes long."""
+    `interval` positions or seldomer where keeping takes long."""
 
-    def __init__(self, course: Course, budget: int, clock: Callable[[], float]):
-        self.course, self.clock, self.interval = course, clock, interval(course, budget)
-        self._place, self._done, self._wait, self._since = 0, 0, 0.0, clock()
+    def __init__(self, timeline: Timeline, budget: int, clock: Callable[[], float]):
+        self.timeline, self.clock, self.interval = timeline, clock, interval(timeline, budget)
+        self._position, self._done, self._wait, self._since = 0, 0, 0.0, clock()
 
     def keep(self, checkpoint: Checkpoint, ends: bool, kept: InMemory | OnDisk) -> bool:
         """Keep this one where it is due, and say whether it was."""
         due = (
-            checkpoint.place - self._place >= self.interval
+            checkpoint.position - self._position >= self.interval
             and self.clock() - self._since >= self._wait
         )
         if not (due or ends or checkpoint.done != self._done):
@@ -166,8 +170,8 @@ class Schedule:
         began = self.clock()
         kept.keep(checkpoint)
         now = self.clock()
-        self._place, self._done, self._wait, self._since = (
-            checkpoint.place,
+        self._position, self._done, self._wait, self._since = (
+            checkpoint.position,
             checkpoint.done,
             PATIENCE * (now - began),
             now,

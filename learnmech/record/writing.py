@@ -12,7 +12,7 @@ import numpy as np
 
 from learnmech.instruments.base import Instrument
 from learnmech.language import guests, text
-from learnmech.march.stages import Checkpoint, Course
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.record import identity, sealed
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.record.bounds import check_own
@@ -30,8 +30,8 @@ class Writer:
     """A run folder being written, under its lock: `with Writer.create(...) as writer:` or, to
     go on with one, `Writer(...)`."""
 
-    def __init__(self, folder: Path, said: dict, course: Course, watch: tuple[Instrument, ...]):
-        self.folder, self.said, self.course, self.watch = folder, said, course, watch
+    def __init__(self, folder: Path, said: dict, timeline: Timeline, watch: tuple[Instrument, ...]):
+        self.folder, self.said, self.timeline, self.watch = folder, said, timeline, watch
         self.kept = OnDisk(folder / "checkpoints", run_of(said))
         self.progress = progress_of(folder, said)
         self._began, self._before = time.perf_counter(), self.progress["wall_seconds"]
@@ -43,7 +43,7 @@ class Writer:
     def create(
         cls,
         folder: str | Path,
-        course: Course,
+        timeline: Timeline,
         watch: tuple[Instrument, ...],
         shapes: dict,
         provenance: dict,
@@ -56,19 +56,19 @@ class Writer:
         """A new run folder; `shapes` {every: {name: shape and type of one reading}}, `first` the
         first mark, `block` how many come at once, `keep_data` whether data files are copied into
         it (None: small ones), `after` where it begins, unless at the start."""
-        experiment = course.start.experiment
+        experiment = timeline.start.experiment
         code = identity.code_of(experiment, watch)  # refuses what could not be read back
         with sealed.whole_folder(folder) as work:
             experiment.save(work, keep_data)
             code.write(work / guests.FOLDER)
             (work / "record").mkdir()
             for every, readings in shapes.items():
-                due = due_marks(every, first, len(course.places))
+                due = due_marks(every, first, len(timeline.positions))
                 Table.create(
                     work / "record" / f"every-{every}.zarr",
-                    quantities_of(course, watch, every),
+                    quantities_of(timeline, watch, every),
                     readings,
-                    course.marks,
+                    timeline.marks,
                     due,
                     -(-block // every),
                 )
@@ -85,7 +85,8 @@ class Writer:
                 "experiment": (work / "experiment.toml").read_text(encoding="utf-8"),
                 "watch": [one for one, _ in written],
                 "names": {
-                    every: [q.name for q in quantities_of(course, watch, every)] for every in shapes
+                    every: [q.name for q in quantities_of(timeline, watch, every)]
+                    for every in shapes
                 },
                 "until": until,
                 "first": first,
@@ -95,7 +96,7 @@ class Writer:
             sealed.write(work, "run.json", said)
             if after is not None:  # of a fork that is killed at once
                 OnDisk(work / "checkpoints", run_of(said)).keep(after)
-        return cls(Path(folder), json.loads(json.dumps(said)), course, watch)
+        return cls(Path(folder), json.loads(json.dumps(said)), timeline, watch)
 
     def __enter__(self) -> "Writer":
         check_own(self.folder)
@@ -183,7 +184,7 @@ class Writer:
         tables: dict[int, list[tuple[int, Path]] | None] = {}
         for every, readings in shapes.items():
             path = self.folder / "record" / f"every-{every}.zarr"
-            due = due_marks(every, self.said["first"], len(self.course.places))
+            due = due_marks(every, self.said["first"], len(self.timeline.positions))
             if any((self.folder / name).is_relative_to(path) for name in found.damaged):
                 tables[every], sound = None, self.said["first"]
                 continue
@@ -208,16 +209,16 @@ class Writer:
             sealed.put(self.folder, "experiment.toml", self.said["experiment"].encode())
         for every, broken in tables.items():
             path = self.folder / "record" / f"every-{every}.zarr"
-            due = due_marks(every, self.said["first"], len(self.course.places))
+            due = due_marks(every, self.said["first"], len(self.timeline.positions))
             for _, chunk in broken or ():
                 chunk.unlink(missing_ok=True)
             if broken is None:
                 shutil.rmtree(path, ignore_errors=True)
                 Table.create(
                     path,
-                    quantities_of(self.course, self.watch, every),
+                    quantities_of(self.timeline, self.watch, every),
                     shapes[every],
-                    self.course.marks,
+                    self.timeline.marks,
                     due,
                     -(-self.said["block"] // every),
                 )
@@ -231,7 +232,9 @@ class Writer:
         if status == "interrupted":
             for every, table in self._tables.items():
                 table.cut(len(due_marks(every, self.said["first"], marks)))
-        notes = list(dict.fromkeys([*notes, *identity.in_hand_alone(self.course.start.experiment)]))
+        notes = list(
+            dict.fromkeys([*notes, *identity.in_hand_alone(self.timeline.start.experiment)])
+        )
         packed = io.BytesIO()
         arrays: dict[str, Any] = final
         np.savez(packed, **arrays)
@@ -260,7 +263,7 @@ def conclude(folder: Path, result: dict) -> None:
 
 def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> Path:
     """Write a whole record, as a run that streamed to this folder would have."""
-    course = record.course
+    timeline = record.timeline
     readings = {
         every: {str(name): table[name].values for name in table.data_vars}
         for every, table in record.tables.items()
@@ -271,12 +274,14 @@ def save(record: Record, folder: str | Path, keep_data: bool | None = None) -> P
     }
     first = record.first
     whole = (
-        kept for key in record.kept.places() if (kept := record.kept.read(key, course)) is not None
+        kept
+        for key in record.kept.positions()
+        if (kept := record.kept.read(key, timeline)) is not None
     )
     block = max(record.reached - first, 1)
     with Writer.create(
         folder,
-        course,
+        timeline,
         record.watch,
         shapes,
         record.provenance,

@@ -72,7 +72,7 @@ def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
 def conventions(shown: Shown) -> str:
     """The loss's constant, the time axis and the scaling as they were in this run."""
     experiment = shown.experiment
-    n = shown.record.course.start.data.train.X.shape[0]
+    n = shown.record.start.data.train.X.shape[0]
     loss = experiment.loss
     said = [loss.formula(n)]
     if getattr(loss, "ridge", None) is not None:
@@ -107,7 +107,7 @@ def _domain(shown, theories) -> str:
     """Why no theory is laid over a run of one's own, and which are nearest."""
     if shown.comparisons or shown.checks:
         return ""
-    said = survey(shown.record.course.start) if theories is None else theories
+    said = survey(shown.record.start) if theories is None else theories
     applies = [kind for kind, one in said.items() if one["applies"]]
     if applies:
         why = (
@@ -163,6 +163,6 @@ def _data_read(shown) -> str:
 
 def _data_card(shown) -> str:
     try:
-        return "".join(map(as_html, described(shown.record.course.start.data)))
+        return "".join(map(as_html, described(shown.record.start.data)))
     except (Refused, ValueError, TypeError) as error:  # data that have no spectra
         return f'<p class="dim">{safe(error)}</p>'

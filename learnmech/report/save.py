@@ -92,7 +92,7 @@ def shown_of(
 ) -> tuple[Shown, dict | None]:
     """(a record with theories laid over it, as an exhibit of its own; what was found of every
     theory's conditions, where it was asked)."""
-    start, surveyed = record.course.start, None
+    start, surveyed = record.start, None
     if theories is None:
         surveyed = survey(start)
         theories = applying(start, record.watch, surveyed)

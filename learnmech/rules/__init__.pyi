@@ -3,6 +3,7 @@ from . import adaptive as adaptive
 from . import base as base
 from . import descent as descent
 from . import flow as flow
+from . import recurrence as recurrence
 from . import schedules as schedules
 from . import spectral as spectral
 from .adaptive import Adam as Adam
@@ -10,6 +11,7 @@ from .adaptive import AdamW as AdamW
 from .adaptive import Lion as Lion
 from .adaptive import RMSProp as RMSProp
 from .adaptive import SignDescent as SignDescent
+from .adaptive import SignFlow as SignFlow
 from .descent import SGD as SGD
 from .descent import GradientDescent as GradientDescent
 from .descent import HeavyBall as HeavyBall
@@ -18,8 +20,7 @@ from .descent import MovingAverage as MovingAverage
 from .descent import Nesterov as Nesterov
 from .flow import GradientFlow as GradientFlow
 from .flow import MomentumFlow as MomentumFlow
-from .flow import MuonFlow as MuonFlow
-from .flow import SignFlow as SignFlow
-from .flow import SpectralFlow as SpectralFlow
 from .spectral import Muon as Muon
+from .spectral import MuonFlow as MuonFlow
 from .spectral import SpectralDescent as SpectralDescent
+from .spectral import SpectralFlow as SpectralFlow

@@ -8,7 +8,8 @@ import jax.numpy as jnp
 
 from learnmech.language.parts import Knob, knob
 from learnmech.machine.late import late
-from learnmech.rules.base import BatchedRule, OptaxRule
+from learnmech.rules.base import BatchedRule, FlowRule, OptaxRule
+from learnmech.rules.recurrence import PLAIN, averaging
 
 if TYPE_CHECKING:
     import optax
@@ -20,6 +21,8 @@ class Adam(OptaxRule):
     """Adam with bias correction.  Source: Kingma & Ba 2015."""
 
     family: ClassVar[str] = "adam"
+    divides: ClassVar[bool] = True
+    averages: ClassVar = ("b1", "b2")
     rate: Knob = knob(
         default=1e-3,
         above=0,
@@ -42,6 +45,13 @@ class Adam(OptaxRule):
         at_least=0,
         meaning="what is added to the size of the gradients that divides, in loss/param",
     )
+
+    @property
+    def recurrence(self):
+        return averaging(float(self.b1), "b1")  # once its bias is corrected away
+
+    def limit(self):
+        return softened_limit(self)
 
     def transformation(self):
         return optax.adam(self.rate, self.b1, self.b2, self.eps)
@@ -81,6 +91,8 @@ class RMSProp(OptaxRule):
     without bias correction.  Source: Tieleman & Hinton 2012."""
 
     family: ClassVar[str] = "adam"
+    divides: ClassVar[bool] = True
+    averages: ClassVar = ("b2",)
     rate: Knob = knob(
         default=1e-3,
         above=0,
@@ -97,6 +109,13 @@ class RMSProp(OptaxRule):
         at_least=0,
         meaning="what is added to the size of the gradients that divides, in loss/param",
     )
+
+    @property
+    def recurrence(self):
+        return PLAIN
+
+    def limit(self):
+        return softened_limit(self)
 
     def transformation(self):
         return optax.rmsprop(self.rate, decay=self.b2, eps=self.eps, eps_in_sqrt=False)
@@ -140,6 +159,8 @@ class Lion(OptaxRule):
         meaning="share of the average of gradients that is kept at each step",
     )
 
+    averages: ClassVar = ("b1", "b2")
+
     def transformation(self):
         return optax.lion(self.rate, self.b1, self.b2, weight_decay=0.0)
 
@@ -171,12 +192,43 @@ class SignDescent(BatchedRule):
             params,
         ), memory
 
+    def limit(self):
+        return softened_limit(self)
+
     @classmethod
     def example(cls):
         return cls(rate=0.01)
+
+
+def softened_limit(rule: "Adam | RMSProp | SignDescent") -> "tuple[FlowRule, float] | None":
+    """Sign flow at the rule's eps, whatever its averages remember; none where eps is 0."""
+    return (SignFlow(eps=rule.eps), 1.0) if rule.eps > 0 else None
 
 
 def softened_sign(g, eps):
     """g/(|g| + eps), which is sign(g) at eps = 0, and 0 at g = 0."""
     size = jnp.abs(g) + jnp.asarray(eps, g.dtype)
     return jnp.where(size > 0, g / jnp.where(size > 0, size, 1), 0)
+
+
+class SignFlow(FlowRule):
+    """d(params)/dt = -gradient/(|gradient| + eps), for each weight: the limit of sign descent,
+    RMSProp and Adam at the same eps.
+
+    Without eps the velocity jumps where a gradient changes sign, which no adaptive solver gets
+    past.
+    """
+
+    family: ClassVar[str] = "adam"
+    eps: Knob = knob(
+        default=1e-2,
+        above=0,
+        kw_only=True,
+        meaning="size of gradients below which a weight moves slower than 1, in loss/param",
+    )
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        return self.scaled(
+            system, jax.tree.map(lambda g: -softened_sign(g, self.eps), gradient), params
+        )

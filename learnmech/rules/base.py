@@ -13,6 +13,7 @@ from learnmech.errors import refused, unwritten
 from learnmech.language.parts import Knob, Part, knob, part, structure
 from learnmech.language.trees import Array, Params
 from learnmech.machine.late import late
+from learnmech.rules.recurrence import Recurrence
 from learnmech.rules.schedules import Constant, Factors, Schedule, Steps
 from learnmech.system.landscape import System
 from learnmech.system.state import State
@@ -27,10 +28,17 @@ else:
 
 class Rule(Part):
     """How parameters move. A rule that flows gives `velocity`; one that steps gives `init` and
-    `update`."""
+    `update`.
+
+    A kind of rule says once what it is, and theories ask it: its `recurrence`, from which the edge
+    of stability follows; whether it `divides` the gradient by sizes that its memory holds; its
+    `limit`; and in `averages` the knobs that are shares it keeps of what it remembers.
+    """
 
     flows: ClassVar[bool] = False
     family: ClassVar[str] = "sgd"
+    divides: ClassVar[bool] = False
+    averages: ClassVar[tuple[str, ...]] = ()
 
     if TYPE_CHECKING:
 
@@ -49,6 +57,27 @@ class Rule(Part):
 
     def check(self, system: System) -> None:
         """Refuse a system this rule cannot move."""
+
+    @property
+    def recurrence(self) -> Recurrence | None:
+        """What this rule does with the gradient; its edge and its limit follow from it.
+
+        None where its steps do not shrink with the gradient (sign descent, Lion, Muon, spectral
+        descent): no rate makes them stable and none is the first that does not; they end in a
+        flutter of the size of the rate.
+        """
+        return None
+
+    def edge(self, top: float) -> tuple[str, float] | None:
+        """(in words, in numbers) the rate above which this rule diverges on a quadratic of top
+        curvature `top`; None where no such rate is known."""
+        known = None if self.divides else self.recurrence
+        return None if known is None else (known.said("sharpness"), known.threshold / top)
+
+    def limit(self) -> "tuple[FlowRule, float] | None":
+        """(the flow that this rule becomes as its rate vanishes, how many times faster than t);
+        None where it becomes none."""
+        return None
 
 
 class SteppingRule(Rule):
@@ -125,11 +154,6 @@ class SteppingRule(Rule):
     def plain(self) -> bool:
         """Whether the rate is constant, nothing decays and no gradient is clipped."""
         return isinstance(self.schedule, Constant) and self.decay is None and self.clip is None
-
-    def edge(self, top: float) -> tuple[str, float] | None:
-        """(in words, in numbers) the rate above which this rule diverges on a quadratic of top
-        curvature `top`; None where no such rate is known."""
-        return None
 
     def view(self, system: System, state: State) -> System:
         """The landscape this step sees: all training samples unless the rule draws a batch."""
@@ -290,7 +314,7 @@ class FlowRule(Rule):
     )
 
     def check(self, system):
-        if system.architecture.draws:
+        if system.architecture.stochastic:
             remedy = "Drop the dropout, or choose a rule that steps"
             raise refused(
                 type(self).__name__,

@@ -10,6 +10,8 @@ import jax.numpy as jnp
 from learnmech.language.parts import Knob, knob, structure
 from learnmech.machine.late import late
 from learnmech.rules.base import BatchedRule, OptaxRule, SteppingRule
+from learnmech.rules.flow import GradientFlow
+from learnmech.rules.recurrence import PLAIN, averaging, heavy, looking_ahead
 
 if TYPE_CHECKING:
     import optax
@@ -23,8 +25,12 @@ class GradientDescent(SteppingRule):
     def update(self, system, gradient, memory, params):
         return self.scaled(system, jax.tree.map(lambda g: -self.rate * g, gradient), params), memory
 
-    def edge(self, top):
-        return "2/sharpness", 2 / top
+    @property
+    def recurrence(self):
+        return PLAIN
+
+    def limit(self):
+        return GradientFlow(), 1.0
 
     def preconditioner(self, system, memory, params):
         return self.factors(system, params)
@@ -41,7 +47,7 @@ class SGD(BatchedRule):
         default=32, at_least=1, kw_only=True, meaning="samples in a step's batch"
     )
     update: ClassVar = GradientDescent.update
-    edge: ClassVar = GradientDescent.edge
+    recurrence: ClassVar = GradientDescent.recurrence
     preconditioner: ClassVar = GradientDescent.preconditioner
 
     @classmethod
@@ -53,6 +59,7 @@ class HeavyBall(OptaxRule):
     """v <- momentum v + gradient, params <- params - rate v (Optax's trace).  Source: Polyak
     1964."""
 
+    averages: ClassVar = ("momentum",)
     momentum: Knob = knob(
         default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step"
     )
@@ -60,8 +67,12 @@ class HeavyBall(OptaxRule):
     def transformation(self):
         return optax.sgd(self.rate, momentum=self.momentum)
 
-    def edge(self, top):
-        return "2(1 + momentum)/sharpness", 2 * (1 + float(self.momentum)) / top
+    @property
+    def recurrence(self):
+        return heavy(float(self.momentum))
+
+    def limit(self):
+        return GradientFlow(), self.recurrence.push
 
     def preconditioner(self, system, memory, params):
         return self.factors(system, params)
@@ -78,14 +89,16 @@ class Nesterov(OptaxRule):
     momentum: Knob = knob(
         default=0.9, at_least=0, below=1, meaning="share of the velocity that is kept at each step"
     )
+    averages: ClassVar = ("momentum",)
+    limit: ClassVar = HeavyBall.limit
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
         return optax.sgd(self.rate, momentum=self.momentum, nesterov=True)
 
-    def edge(self, top):
-        b = float(self.momentum)
-        return "2(1 + momentum)/((1 + 2 momentum) sharpness)", 2 * (1 + b) / ((1 + 2 * b) * top)
+    @property
+    def recurrence(self):
+        return looking_ahead(float(self.momentum))
 
     @classmethod
     def example(cls):
@@ -102,6 +115,8 @@ class MovingAverage(OptaxRule):
         below=1,
         meaning="share of the average of gradients that is kept at each step",
     )
+    averages: ClassVar = ("momentum",)
+    limit: ClassVar = HeavyBall.limit
     preconditioner: ClassVar = HeavyBall.preconditioner
 
     def transformation(self):
@@ -109,9 +124,9 @@ class MovingAverage(OptaxRule):
             optax.ema(self.momentum, debias=False), optax.scale_by_learning_rate(self.rate)
         )
 
-    def edge(self, top):
-        b = float(self.momentum)
-        return "2(1 + momentum)/((1 - momentum) sharpness)", 2 * (1 + b) / ((1 - b) * top)
+    @property
+    def recurrence(self):
+        return averaging(float(self.momentum))
 
     @classmethod
     def example(cls):
@@ -132,7 +147,7 @@ class Langevin(BatchedRule):
         meaning="strength of the noise, in units of the loss: it settles at exp(-loss/temperature)",
     )
     update: ClassVar = GradientDescent.update
-    edge: ClassVar = GradientDescent.edge
+    recurrence: ClassVar = GradientDescent.recurrence
     preconditioner: ClassVar = GradientDescent.preconditioner
 
     def moved(self, system, gradient, state):

@@ -1,14 +1,11 @@
-"""Flows: the limits of vanishing rate, integrated to a stated accuracy."""
-
-from typing import ClassVar
+"""Flows of the gradient: the limits of descent as its rate vanishes. Those of other rules stand
+beside the rules."""
 
 import jax
 import jax.numpy as jnp
 
-from learnmech.language.parts import Knob, knob, structure
-from learnmech.rules.adaptive import softened_sign
+from learnmech.language.parts import Knob, knob
 from learnmech.rules.base import FlowRule
-from learnmech.rules.spectral import Muon, only_matrices, polar_factor
 
 
 class GradientFlow(FlowRule):
@@ -61,89 +58,3 @@ class MomentumFlow(FlowRule):
         pull = self.scaled(system, gradient, params)
         mass, friction = self.rate * (1 + self.momentum) / 2, 1 - self.momentum
         return memory, jax.tree.map(lambda v, g: -(friction * v + g) / mass, memory, pull)
-
-
-class SignFlow(FlowRule):
-    """d(params)/dt = -gradient/(|gradient| + eps), for each weight: the limit of sign descent,
-    RMSProp and Adam at the same eps.
-
-    Without eps the velocity jumps where a gradient changes sign, which no adaptive solver gets
-    past.
-    """
-
-    family: ClassVar[str] = "adam"
-    eps: Knob = knob(
-        default=1e-2,
-        above=0,
-        kw_only=True,
-        meaning="size of gradients below which a weight moves slower than 1, in loss/param",
-    )
-
-    def velocity(self, system, params, memory=()):
-        _, gradient = system.value_and_gradient(params)
-        return self.scaled(
-            system, jax.tree.map(lambda g: -softened_sign(g, self.eps), gradient), params
-        )
-
-
-class SpectralFlow(FlowRule):
-    """d(params)/dt = -U diag(s/(s + eps)) V' of each matrix's gradient U diag(s) V': the limit of
-    spectral descent at the same eps.
-
-    Without eps the velocity jumps where a mode of the gradient dies, which no adaptive solver gets
-    past.
-    """
-
-    family: ClassVar[str] = "spectral"
-    eps: Knob = knob(
-        default=1e-2,
-        above=0,
-        kw_only=True,
-        meaning="strength of a gradient's modes below which they move slower than 1, in loss/param",
-    )
-
-    def init(self, params):
-        only_matrices(type(self).__name__, params)
-        return ()
-
-    def velocity(self, system, params, memory=()):
-        _, gradient = system.value_and_gradient(params)
-        return self.scaled(
-            system, jax.tree.map(lambda g: -polar_factor(g, self.eps), gradient), params
-        )
-
-
-class MuonFlow(FlowRule):
-    """d(params)/dt = what Muon without momentum subtracts from params at rate 1: the limit of Muon
-    of these knobs as the rate vanishes, whatever its momentum.
-
-    A matrix moves along the Newton-Schulz iterate of its gradient over (its norm + eps) times the
-    shape factor, an entry of a vector along gradient/(|gradient| + eps). Without eps the velocity
-    jumps where a gradient dies, which no adaptive solver gets past.
-    """
-
-    family: ClassVar[str] = "spectral"
-    eps: Knob = knob(
-        default=1e-2,
-        above=0,
-        kw_only=True,
-        meaning="norm of gradients below which they move slower than 1, in loss/param",
-    )
-    iterations: int = structure(
-        default=5, at_least=1, kw_only=True, meaning="Newton-Schulz iterations of Muon"
-    )
-    shape: str = structure(
-        default="width",
-        choices=("width", "rms"),
-        kw_only=True,
-        meaning=(
-            "factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
-        ),
-    )
-
-    def velocity(self, system, params, memory=()):
-        _, gradient = system.value_and_gradient(params)
-        rule = Muon(
-            rate=1.0, momentum=0.0, eps=self.eps, iterations=self.iterations, shape=self.shape
-        )
-        return rule.update(system, gradient, rule.init(params), params)[0]

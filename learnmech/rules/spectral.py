@@ -12,7 +12,7 @@ from learnmech.errors import refused
 from learnmech.language.parts import Knob, knob, structure
 from learnmech.language.trees import Array, Params, leaves_by_path
 from learnmech.machine.late import late
-from learnmech.rules.base import BatchedRule, OptaxRule
+from learnmech.rules.base import BatchedRule, FlowRule, OptaxRule
 
 if TYPE_CHECKING:
     import optax
@@ -73,6 +73,11 @@ class Muon(OptaxRule):
         since="0.5",
         meaning="whether the bias of the average's start at 0 is corrected; false: as PyTorch's",
     )
+
+    averages: ClassVar = ("momentum",)
+
+    def limit(self):
+        return MuonFlow(eps=self.eps, iterations=self.iterations, shape=self.shape), 1.0
 
     def transformation(self):
         if not self.debiased:
@@ -153,6 +158,8 @@ class SpectralDescent(BatchedRule):
         meaning="share of the average of gradients that is kept at each step; none: no average",
     )
 
+    averages: ClassVar = ("momentum",)
+
     def init(self, params):
         only_matrices(type(self).__name__, params)
         return () if self.momentum is None else jax.tree.map(jnp.zeros_like, params)
@@ -170,6 +177,9 @@ class SpectralDescent(BatchedRule):
             ),
             memory,
         )
+
+    def limit(self):
+        return (SpectralFlow(eps=self.eps), 1.0) if self.eps > 0 else None
 
     @classmethod
     def example(cls):
@@ -204,3 +214,66 @@ def polar_factor(G: Float[Array, "out in"], eps: float | Array) -> Float[Array, 
     there = s > max(G.shape) * jnp.finfo(G.dtype).eps * s[0]
     kept = jnp.where(there, s / jnp.where(there, s + jnp.asarray(eps, G.dtype), 1), 0)
     return (U * kept) @ V
+
+
+class SpectralFlow(FlowRule):
+    """d(params)/dt = -U diag(s/(s + eps)) V' of each matrix's gradient U diag(s) V': the limit of
+    spectral descent at the same eps.
+
+    Without eps the velocity jumps where a mode of the gradient dies, which no adaptive solver gets
+    past.
+    """
+
+    family: ClassVar[str] = "spectral"
+    eps: Knob = knob(
+        default=1e-2,
+        above=0,
+        kw_only=True,
+        meaning="strength of a gradient's modes below which they move slower than 1, in loss/param",
+    )
+
+    def init(self, params):
+        only_matrices(type(self).__name__, params)
+        return ()
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        return self.scaled(
+            system, jax.tree.map(lambda g: -polar_factor(g, self.eps), gradient), params
+        )
+
+
+class MuonFlow(FlowRule):
+    """d(params)/dt = what Muon without momentum subtracts from params at rate 1: the limit of Muon
+    of these knobs as the rate vanishes, whatever its momentum.
+
+    A matrix moves along the Newton-Schulz iterate of its gradient over (its norm + eps) times the
+    shape factor, an entry of a vector along gradient/(|gradient| + eps). Without eps the velocity
+    jumps where a gradient dies, which no adaptive solver gets past.
+    """
+
+    family: ClassVar[str] = "spectral"
+    eps: Knob = knob(
+        default=1e-2,
+        above=0,
+        kw_only=True,
+        meaning="norm of gradients below which they move slower than 1, in loss/param",
+    )
+    iterations: int = structure(
+        default=5, at_least=1, kw_only=True, meaning="Newton-Schulz iterations of Muon"
+    )
+    shape: str = structure(
+        default="width",
+        choices=("width", "rms"),
+        kw_only=True,
+        meaning=(
+            "factor on a matrix's step: `width` sqrt(max(1, out/in)), `rms` 0.2 sqrt(max(out, in))"
+        ),
+    )
+
+    def velocity(self, system, params, memory=()):
+        _, gradient = system.value_and_gradient(params)
+        rule = Muon(
+            rate=1.0, momentum=0.0, eps=self.eps, iterations=self.iterations, shape=self.shape
+        )
+        return rule.update(system, gradient, rule.init(params), params)[0]

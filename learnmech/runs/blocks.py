@@ -11,7 +11,7 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Start
 from learnmech.instruments.base import Instrument
 from learnmech.march.loop import Until
-from learnmech.march.stages import Checkpoint, Course, laid, marched
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.march.watching import mark_bytes, watched
 from learnmech.runs.estimates import seconds_of
 from learnmech.system.state import State
@@ -79,7 +79,7 @@ def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until
 
 
 def stream(
-    start: Start | Course,
+    start: Start | Timeline,
     watch: tuple[Instrument | str, ...] | None = None,
     until: str | None = None,
     seconds: float = SECONDS,
@@ -88,46 +88,46 @@ def stream(
 ) -> Iterator[Block]:
     """The run as blocks, each of about so many seconds and at most so many bytes, yielded as
     soon as it is whole; from a checkpoint where one is given."""
-    course = start if isinstance(start, Course) else Course(start)
-    start = course.start
-    watch = watched(watch, start, course.later())
+    timeline = start if isinstance(start, Timeline) else Timeline(start)
+    start = timeline.start
+    watch = watched(watch, start, timeline.later())
     stop = parse_until(until, watch, start) if until else None
-    stage = course.begin() if after is None else course.resumed(after)
-    place, state = (0, start.state) if after is None else (after.place, after.state)
-    size = _block_size(course, watch, seconds, room)
-    stride, mark = _stride(course, size), int(np.searchsorted(course.places, place))
+    stage = timeline.begin() if after is None else timeline.resumed(after)
+    position, state = (0, start.state) if after is None else (after.position, after.state)
+    size = _block_size(timeline, watch, seconds, room)
+    stride, mark = _stride(timeline, size), int(np.searchsorted(timeline.positions, position))
     while True:
-        while stage.done < len(course.events) and course.end_of(stage) == place:
-            stage, state = course.enter(stage, state)
-            if stage.done == len(course.events) or course.end_of(stage) != place:
+        while stage.done < len(timeline.events) and timeline.end_of(stage) == position:
+            stage, state = timeline.enter(stage, state)
+            if stage.done == len(timeline.events) or timeline.end_of(stage) != position:
                 yield Block(
                     mark,
                     {},
-                    Checkpoint(place, stage.done, stage.anchors, state),
+                    Checkpoint(position, stage.done, stage.anchors, state),
                     False,
-                    _progress(course, mark, {}),
+                    _progress(timeline, mark, {}),
                 )
         if stop is None:
-            course.programs[stage.done] = watch, size
-        end = min(course.end_of(stage), place + stride)
+            timeline.programs[stage.done] = watch, size
+        end = min(timeline.end_of(stage), position + stride)
         began = time.perf_counter()
-        stretch = laid(course, stage, place, end, mark, size)
-        block = marched(course, stage, state, watch, stretch, stop)
-        state, here, halted = block.state, int(block.reached), bool(block.halted)
+        segment = timeline.segment(stage, position, end, mark, size)
+        walked = timeline.march(stage, state, watch, segment, stop)
+        state, here, halted = walked.state, int(walked.reached), bool(walked.halted)
         readings = {}
-        for every, values in block.readings.items():
+        for every, values in walked.readings.items():
             # multiples of `every` from mark to mark + here - 1
             due = -(-(mark + here) // every) + -mark // every
             readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
-        first, mark, place = mark, mark + here, stretch.end
+        first, mark, position = mark, mark + here, int(segment.end)
         yield Block(
             first,
             readings,
-            Checkpoint(place, stage.done, stage.anchors, state),
+            Checkpoint(position, stage.done, stage.anchors, state),
             halted,
-            _progress(course, mark, readings),
+            _progress(timeline, mark, readings),
         )
-        if halted or mark == len(course.places):
+        if halted or mark == len(timeline.positions):
             return
         # the first block compiles; from then on a block is made as long as its time was planned
         if first:
@@ -140,46 +140,38 @@ def stream(
             )
 
 
-def _progress(course, mark, readings):
-    last, marks = max(mark - 1, 0), course.marks
+def _progress(timeline, mark, readings):
+    last, marks = max(mark - 1, 0), timeline.marks
     loss = readings.get(1, {}).get("loss", ())
     step = None if marks.steps is None else int(marks.steps[last])
     return Progress(
         mark,
-        len(course.places),
+        len(timeline.positions),
         step,
         float(marks.times[last]),
         float(loss[-1]) if len(loss) else None,
     )
 
 
-def gaps_of(start: Start) -> np.ndarray:
-    """Steps (rules that step) or spans of time (flows) from each mark to the next, 0 at the
-    last."""
-    return np.append(
-        np.diff(start.marks.times if start.marks.steps is None else start.marks.steps), 0
-    )
-
-
-def _stride(course, size):
+def _stride(timeline, size):
     """Places in a first block that holds about `size` marks."""
-    return max(1, -(-course.last * size // len(course.places)))
+    return max(1, -(-timeline.last * size // len(timeline.positions)))
 
 
-def block_size(course: Course, watch: tuple[Instrument, ...]) -> int:
+def block_size(timeline: Timeline, watch: tuple[Instrument, ...]) -> int:
     """Marks of the program that a run compiles: as many as it walks between two blocks."""
-    return _block_size(course, watch)
+    return _block_size(timeline, watch)
 
 
-def _block_size(course, watch, seconds=SECONDS, room=BLOCK_BYTES):
+def _block_size(timeline, watch, seconds=SECONDS, room=BLOCK_BYTES):
     """Marks per block, by what a step is estimated to cost and by the bytes of a mark's readings.
 
     Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met
     half way, not at the end.
     """
-    blocks = np.clip(seconds_of(course.start) / seconds, 2, 40)
-    wanted = int(np.ceil(len(course.places) / blocks))
+    blocks = np.clip(seconds_of(timeline.start) / seconds, 2, 40)
+    wanted = int(np.ceil(len(timeline.positions) / blocks))
     # so that runs on clocks that are somewhat longer or finer share a program
     if wanted <= ROUNDED:
         wanted = 1 << wanted.bit_length() >> 1
-    return int(np.clip(room // max(mark_bytes(course.start, watch), 1), 1, wanted))
+    return int(np.clip(room // max(mark_bytes(timeline.start, watch), 1), 1, wanted))

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from learnmech.curvature.eigenpairs import sharpness, sharpness_at_least
 from learnmech.experiment.recipe import Start
 from learnmech.language.trees import Params, leaves_by_path
-from learnmech.march.stages import Checkpoint, Course
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.system.state import State
 
 # What a loss may rise by from mark to mark without that being told, in round-offs of sqrt(L L_max):
@@ -60,7 +60,7 @@ def _bare(rule, system, params) -> bool:
 
 
 def climbing(
-    course: Course,
+    timeline: Timeline,
     last: Checkpoint,
     losses: Float[np.ndarray, " marks"],
     states: Callable[[list[int]], Iterator[State]],
@@ -70,20 +70,20 @@ def climbing(
     The loss climbs where it rises from one mark to the next by more than 1000 round-offs of sqrt(L
     L_max), at a tenth of its marks or more and five times or more. The sharpness is then looked
     for, by twenty products from below, at the end and, should it be low there, at four marks of the
-    second half, whose `states` (places) gives: each burst of the loss lets the sharpness fall for
-    some steps. What is not known to lie above the edge is not told: a loss that climbs for another
-    reason is none of its business, and where batches are drawn, whose noise is the usual one, only
-    the end is looked at.
+    second half, whose `states` (positions) gives: each burst of the loss lets the sharpness fall
+    for some steps. What is not known to lie above the edge is not told: a loss that climbs for
+    another reason is none of its business, and where batches are drawn, whose noise is the usual
+    one, only the end is looked at.
     """
-    rule = course.experiment_after(last.done).rule
+    rule = timeline.experiment_after(last.done).rule
     if rule.flows or len(losses) < RISES + 1 or not np.isfinite(losses).all():
         return []
-    precision = np.finfo(course.start.experiment.precision).eps
+    precision = np.finfo(timeline.start.experiment.precision).eps
     rises = np.diff(losses) > ROUND_OFFS * precision * np.sqrt(
         np.abs(losses[:-1]) * np.abs(losses).max()
     )
     share = float(rises.mean())
-    system = course.systems[last.done]
+    system = timeline.systems[last.done]
     unit = rule.edge(1.0)
     if (
         rises.sum() < RISES
@@ -95,10 +95,12 @@ def climbing(
     bound, top = unit[1] / float(rule.rate), sharpness_at_least(system, last.state.params)
     if not top > bound and not getattr(rule, "batch", 0):
         # a fork has no states before the mark at which it leaves its parent
-        first = max(int(np.searchsorted(course.places, last.place)) + 1 - len(losses), 0)
-        begun = max(course.places[first], course.event_places[last.done - 1] if last.done else 0)
-        places = [int(begun + part * (last.place - begun)) for part in LOOKED_AT]
-        top = max(top, *(sharpness_at_least(system, state.params) for state in states(places)))
+        first = max(int(np.searchsorted(timeline.positions, last.position)) + 1 - len(losses), 0)
+        begun = max(
+            timeline.positions[first], timeline.event_positions[last.done - 1] if last.done else 0
+        )
+        positions = [int(begun + part * (last.position - begun)) for part in LOOKED_AT]
+        top = max(top, *(sharpness_at_least(system, state.params) for state in states(positions)))
     if not top > bound:
         return []
     words = unit[0].replace("sharpness", "rate")

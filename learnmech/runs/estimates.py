@@ -12,7 +12,7 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Start
 from learnmech.instruments.base import Instrument
 from learnmech.machine.memory import free_memory, said
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import mark_bytes, shapes_in
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import BUDGET, interval, size_of
@@ -80,24 +80,25 @@ def seconds_of(start: Start) -> float:
 
 
 def room(
-    course: Course, watch: tuple[Instrument, ...], budget: int = BUDGET, first: int = 0
+    timeline: Timeline, watch: tuple[Instrument, ...], budget: int = BUDGET, first: int = 0
 ) -> tuple[int, int, int]:
     """Bytes (of all readings from mark `first` on, of one mark's at most, of checkpoints at
     most)."""
-    shapes = shapes_in(course.start, watch)
+    shapes = shapes_in(timeline.start, watch)
     weights = {
         every: sum(int(np.prod(s.shape)) * s.dtype.itemsize for s in group.values())
         for every, group in shapes.items()
     }
     readings = sum(
-        weight * len(due_marks(every, first, len(course.places)))
+        weight * len(due_marks(every, first, len(timeline.positions)))
         for every, weight in weights.items()
     )
     kept = min(
-        (course.last // interval(course, budget) + len(course.events) + 1) * size_of(course),
-        budget + (len(course.events) + 1) * size_of(course),
+        (timeline.last // interval(timeline, budget) + len(timeline.events) + 1)
+        * size_of(timeline),
+        budget + (len(timeline.events) + 1) * size_of(timeline),
     )
-    return readings, mark_bytes(course.start, watch), kept
+    return readings, mark_bytes(timeline.start, watch), kept
 
 
 def check_room(who: str, needed: int, folder: Path | None) -> None:

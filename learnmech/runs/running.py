@@ -14,7 +14,7 @@ from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.machine.logs import LOG
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import shapes_in, watched
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
@@ -23,7 +23,7 @@ from learnmech.record.folder import facts, load
 from learnmech.record.given import recorded
 from learnmech.record.identity import check_code
 from learnmech.record.provenance import provenance
-from learnmech.record.replay import Way, checkpoint_at, place_of, walk
+from learnmech.record.replay import Way, checkpoint_at, position_of, walk
 from learnmech.record.writing import Writer
 from learnmech.runs import bars
 from learnmech.runs.blocks import Progress, block_size, parse_until, stream
@@ -81,10 +81,10 @@ def run(
     a bar in a terminal or a notebook; a function is told how far it is after each block.
     """
     meant, watch = given(experiment, watch)
-    course = Course(meant if isinstance(meant, Start) else prepare(meant))
-    watch = watched(watch, course.start, course.later())
+    timeline = Timeline(meant if isinstance(meant, Start) else prepare(meant))
+    watch = watched(watch, timeline.start, timeline.later())
     with bars.told(progress, "run", _on_bar) as tell:
-        return _performed(course, watch, until, tell, folder, budget, None, None, keep_data)
+        return _performed(timeline, watch, until, tell, folder, budget, None, None, keep_data)
 
 
 def fork(
@@ -126,45 +126,45 @@ def fork(
                 "Turn the knob in an event (interventions.Change)",
             )
         experiment = experiment.with_value(path, value)
-    course = Course(prepare(experiment, like=record.course.start if not changes else None))
-    leaving = place_of(record, at)
-    begun = _place_on(course, at) if changes else leaving
-    after = checkpoint_at(record, leaving)._replace(place=begun)
+    timeline = Timeline(prepare(experiment, like=record.timeline.start if not changes else None))
+    leaving = position_of(record, at)
+    begun = _position_on(timeline, at) if changes else leaving
+    after = checkpoint_at(record, leaving)._replace(position=begun)
     parent = {
         "fingerprint": record.experiment.fingerprint,
         "made": record.provenance["made"],
-        "place": after.place,
+        "place": after.position,
         "at": float(at),
     }
     parent |= {"folder": str(record.folder)} if record.folder else {}
     watch = watched(
-        (record.watch or None) if watch is None else watch, course.start, course.later()
+        (record.watch or None) if watch is None else watch, timeline.start, timeline.later()
     )
     with bars.told(progress, "fork", _on_bar) as tell:
-        return _performed(course, watch, until, tell, folder, budget, after, parent, keep_data)
+        return _performed(timeline, watch, until, tell, folder, budget, after, parent, keep_data)
 
 
-def _place_on(course, at):
-    """The place at which a fork begins on a clock of its own."""
-    if not course.flows:
-        if at > course.last:
+def _position_on(timeline, at):
+    """The position at which a fork begins on a clock of its own."""
+    if not timeline.flows:
+        if at > timeline.last:
             raise refused(
                 "fork",
                 f"a clock of at least {at:g} steps",
-                f"{course.last}",
+                f"{timeline.last}",
                 "Lengthen clock.steps, or fork earlier",
             )
         return int(at)
-    times = course.marks.times
-    place = int(np.argmin(np.abs(times - at)))
-    if abs(times[place] - at) > 1e-9 * times[-1]:
+    times = timeline.marks.times
+    position = int(np.argmin(np.abs(times - at)))
+    if abs(times[position] - at) > 1e-9 * times[-1]:
         raise refused(
             "fork",
             f"a clock with a mark at {at:g}, where it begins",
-            f"one at {times[place]:g}",
+            f"one at {times[position]:g}",
             "Choose clock.time and clock.marks so that one falls there",
         )
-    return place
+    return position
 
 
 def resume(
@@ -184,15 +184,15 @@ def resume(
         )
     experiment, watch = found.experiment, found.watch
     check_code(found.said["provenance"], experiment, *watch)
-    course = Course(prepare(experiment))
-    shapes = shapes_in(course.start, watch)
-    with Writer(Path(folder), found.said, course, watch) as writer:
+    timeline = Timeline(prepare(experiment))
+    shapes = shapes_in(timeline.start, watch)
+    with Writer(Path(folder), found.said, timeline, watch) as writer:
         sound = writer.mended(found, shapes)
         after = nearest(
             writer.kept,
-            int(course.places[min(sound, len(course.places) - 1)]),
-            len(course.events),
-            course,
+            int(timeline.positions[min(sound, len(timeline.positions) - 1)]),
+            len(timeline.events),
+            timeline,
         )
         if after is None and "parent" in found.said["provenance"]:
             raise refused(
@@ -203,7 +203,7 @@ def resume(
             )
         with bars.told(progress, "resume", _on_bar) as tell:
             return _streamed(
-                course,
+                timeline,
                 watch,
                 found.said["until"],
                 tell,
@@ -214,18 +214,18 @@ def resume(
             )
 
 
-def _performed(course, watch, until, progress, folder, budget, after, parent, keep_data):
+def _performed(timeline, watch, until, progress, folder, budget, after, parent, keep_data):
     if until:
-        parse_until(until, watch, course.start)
-    first = _first(course, after)
-    readings, _, checkpoints = room(course, watch, budget, first)
+        parse_until(until, watch, timeline.start)
+    first = _first(timeline, after)
+    readings, _, checkpoints = room(timeline, watch, budget, first)
     if folder is not None or readings > SURELY_FITS:
         check_room("run", readings + checkpoints, None if folder is None else Path(folder))
-    made = provenance(course.start.experiment, 0.0, parent, watch, course.start.data.said)
+    made = provenance(timeline.start.experiment, 0.0, parent, watch, timeline.start.data.said)
     if (
         folder is not None
         and parent is None
-        and finished_before(folder, course.start.experiment, watch, until)
+        and finished_before(folder, timeline.start.experiment, watch, until)
     ):
         found = load(folder)
         return dataclasses.replace(
@@ -236,37 +236,39 @@ def _performed(course, watch, until, progress, folder, budget, after, parent, ke
             ),
         )
     if folder is None:
-        return _streamed(course, watch, until, progress, None, budget, after, made)
-    shapes, size = shapes_in(course.start, watch), block_size(course, watch)
+        return _streamed(timeline, watch, until, progress, None, budget, after, made)
+    shapes, size = shapes_in(timeline.start, watch), block_size(timeline, watch)
     with Writer.create(
-        folder, course, watch, shapes, made, until, first, size, keep_data, after
+        folder, timeline, watch, shapes, made, until, first, size, keep_data, after
     ) as writer:
-        return _streamed(course, watch, until, progress, writer, budget, after, made)
+        return _streamed(timeline, watch, until, progress, writer, budget, after, made)
 
 
-def _streamed(course, watch, until, progress, writer, budget, after, made):
+def _streamed(timeline, watch, until, progress, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
     progress = _HEARD.get() if progress is None else progress
-    notes, last, status = [course.marks.note] if course.marks.note else [], None, "finished"
-    first = _first(course, after)
+    notes, last, status = [timeline.marks.note] if timeline.marks.note else [], None, "finished"
+    first = _first(timeline, after)
     readings = (
-        Memory(course, shapes_in(course.start, watch), first) if writer is None else Folder(writer)
+        Memory(timeline, shapes_in(timeline.start, watch), first)
+        if writer is None
+        else Folder(writer)
     )
     # a run that goes on is told of as one that never stopped
     losses = Losses(np.zeros(0) if writer is None else writer.committed_values("loss", first))
-    checkpoints = Checkpoints(course, Schedule(course, budget, time.perf_counter), kept)
+    checkpoints = Checkpoints(timeline, Schedule(timeline, budget, time.perf_counter), kept)
     if after is not None and writer is None:
         checkpoints.begin(after)
     kept_in = "in memory" if writer is None else str(writer.folder)
     LOG.info(
-        "run %.16s %s at place %d, %s",
+        "run %.16s %s at position %d, %s",
         made["fingerprint"],
         "begun" if after is None else "goes on",
-        after.place if after else 0,
+        after.position if after else 0,
         kept_in,
     )
     try:
-        for block in stream(course, watch, until, after=after):
+        for block in stream(timeline, watch, until, after=after):
             readings.take(block)
             losses.take(block)
             # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the
@@ -276,25 +278,27 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
             if progress is not None:
                 progress(block.progress)
     except KeyboardInterrupt:
-        if last is None or last.progress.reached <= _first(course, after):
+        if last is None or last.progress.reached <= _first(timeline, after):
             raise
         status = "interrupted"
         kept.keep(last.checkpoint)
-        notes.append(f"interrupted after {last.progress.reached} of {len(course.places)} marks")
+        notes.append(
+            f"interrupted after {last.progress.reached} of {len(timeline.positions)} marks"
+        )
     if last.halted:
         where = (
             f"time {last.progress.time:.6g}"
             if last.progress.step is None
             else f"step {last.progress.step}"
         )
-        notes.append(ending(course.start, last.state.params, where, until))
+        notes.append(ending(timeline.start, last.state.params, where, until))
     if status == "finished" and not any(note.startswith("diverged") for note in notes):
-        way = Way(course, kept, made)
+        way = Way(timeline, kept, made)
         notes += climbing(
-            course,
+            timeline,
             last.checkpoint,
             losses.values,
-            lambda places: (here.state for _, here, _ in walk(way, places, ())),
+            lambda positions: (here.state for _, here, _ in walk(way, positions, ())),
         )
     final, reached = final_of(last.state), last.progress.reached
     LOG.info(
@@ -302,7 +306,7 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         made["fingerprint"],
         status,
         reached,
-        len(course.places),
+        len(timeline.positions),
         kept_in,
     )
     for note in notes:
@@ -310,10 +314,10 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
     if writer is not None:
         writer.finish(final, notes, status, reached)
         return load(writer.folder, sound=True)
-    tables = tabulated(course, watch, readings.readings(reached), first, reached)
+    tables = tabulated(timeline, watch, readings.readings(reached), first, reached)
     made = made | {"wall_seconds": round(time.perf_counter() - began, 3)}
     return Record(
-        course.start.experiment,
+        timeline.start.experiment,
         tables,
         final,
         made,
@@ -321,10 +325,10 @@ def _streamed(course, watch, until, progress, writer, budget, after, made):
         watch=watch,
         reached=reached,
         kept=kept,
-        prepared=[course],
+        prepared=[timeline],
     )
 
 
-def _first(course, after):
+def _first(timeline, after):
     """The first mark that is read."""
-    return 0 if after is None else int(np.searchsorted(course.places, after.place))
+    return 0 if after is None else int(np.searchsorted(timeline.positions, after.position))

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from learnmech.march.stages import Checkpoint, Course
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
 from learnmech.record.writing import Writer
@@ -15,9 +15,9 @@ class Memory:
     every weight.
     """
 
-    def __init__(self, course: Course, shapes: dict, first: int):
+    def __init__(self, timeline: Timeline, shapes: dict, first: int):
         self.first = first
-        rows = {every: len(due_marks(every, first, len(course.places))) for every in shapes}
+        rows = {every: len(due_marks(every, first, len(timeline.positions))) for every in shapes}
         # pages that no block reaches, of a run that stops early, are never asked of the system
         self.arrays = {
             every: {name: np.empty((rows[every], *s.shape), s.dtype) for name, s in group.items()}
@@ -74,12 +74,12 @@ class Losses:
 class Checkpoints:
     """Where the run can go on from, as often as its budget allows, and at its end."""
 
-    def __init__(self, course: Course, schedule: Schedule, kept: InMemory | OnDisk):
-        self.course, self.schedule, self.kept = course, schedule, kept
+    def __init__(self, timeline: Timeline, schedule: Schedule, kept: InMemory | OnDisk):
+        self.timeline, self.schedule, self.kept = timeline, schedule, kept
 
     def take(self, block) -> None:
         """Keep the checkpoint of a block, if it is time."""
-        over = block.halted or block.progress.reached == len(self.course.places)
+        over = block.halted or block.progress.reached == len(self.timeline.positions)
         self.schedule.keep(block.checkpoint, over, self.kept)
 
     def begin(self, checkpoint: Checkpoint) -> None:

@@ -12,7 +12,7 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start
 from learnmech.instruments.base import Instrument
 from learnmech.machine.late import late
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.sweeps.asked import Asked
 
@@ -156,7 +156,7 @@ def told(table: "xr.Dataset", start: Start, watch: tuple[Instrument, ...] | None
         ),
         0,
     )
-    return table.assign_attrs({MARKS: len(Course(start).places), LOSS: int(every)})
+    return table.assign_attrs({MARKS: len(Timeline(start).positions), LOSS: int(every)})
 
 
 def diverged_at(table: "xr.Dataset") -> float:

@@ -16,12 +16,12 @@ from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.machine.logs import LOG
-from learnmech.march.loop import march, way_of
-from learnmech.march.stages import Course
+from learnmech.march.loop import march
+from learnmech.march.segments import Segment, Spans, flowed, none_of, stepped, whole_run
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import bars
-from learnmech.runs.blocks import gaps_of
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told
@@ -206,7 +206,7 @@ def _groups(starts: dict[int, Start]) -> dict:
             shapes,
             jax.tree.structure(static),
             tuple(map(repr, jax.tree.leaves(static))),
-            gaps_of(start).tobytes(),
+            tuple(one.tobytes() for one in whole_run(start)),
         )
         groups.setdefault(key, []).append(index)
     return groups
@@ -225,10 +225,10 @@ def _one_by_one(group, starts, watch, executor, finished):
 
 
 @eqx.filter_jit
-def _march_together(stacked, shared, instruments, way):
+def _march_together(stacked, shared, instruments, segment):
     def one(own):
         system, rule, state = eqx.combine(own, shared)
-        return march(system, rule, state, state.params, instruments, way, together=True)
+        return march(system, rule, state, state.params, instruments, segment, together=True)
 
     return jax.vmap(one)(stacked)
 
@@ -270,24 +270,23 @@ def _together(group, starts, watch, executor, finished):
     if len(group) == 1:
         finished(group[0], table_of(starts[group[0]], watch))
         return
-    gaps, flows = gaps_of(starts[group[0]]), starts[group[0]].rule.flows
-    way = way_of(gaps, flows)
+    segment = whole_run(starts[group[0]])
 
     def marched(chunk):
         own, common = _stack([starts[i] for i in chunk])
-        block = _march_together(own, common, watch, way)
-        return jax.tree.map(np.asarray, block.readings), np.asarray(block.reached)
+        walked = _march_together(own, common, watch, segment)
+        return jax.tree.map(np.asarray, walked.readings), np.asarray(walked.reached)
 
     def kept(chunk, found):
         readings, reached = found
         for index, place in {index: place for place, index in enumerate(chunk)}.items():
             mine = jax.tree.map(lambda value, p=place: value[p], readings)
-            course, count = Course(starts[index]), int(reached[place])
+            timeline, count = Timeline(starts[index]), int(reached[place])
             finished(
                 index,
                 told(
-                    dataset_of(course, tabulated(course, watch, mine, 0, count), 0, count),
-                    course.start,
+                    dataset_of(timeline, tabulated(timeline, watch, mine, 0, count), 0, count),
+                    timeline.start,
                     watch,
                 ),
             )
@@ -295,9 +294,7 @@ def _together(group, starts, watch, executor, finished):
     chunks = _chunks(group)
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
-    jax.block_until_ready(
-        _march_together(own, common, watch, way_of(np.full_like(gaps, -1), flows)).reached
-    )
+    jax.block_until_ready(_march_together(own, common, watch, none_of(segment)).reached)
     _over_cores(chunks, marched, kept, None)
 
 
@@ -322,10 +319,7 @@ def _faster(group, starts, watch) -> str:
         return "map"
     first = starts[group[0]]
     watch = watched(watch, first)
-    whole = gaps_of(first)
-    few = np.full_like(whole, -1)
-    few[0], few[1] = max(whole[:-1].sum() // 20, 1) if not first.rule.flows else whole[0], 0
-    way = way_of(few, first.rule.flows)
+    few = _first_marks(whole_run(first))
     chunk = _chunks(group)[0]
     own, common = _stack([starts[i] for i in chunk])
 
@@ -335,10 +329,19 @@ def _faster(group, starts, watch) -> str:
         jax.block_until_ready(call())
         return time.perf_counter() - began
 
-    together = timed(lambda: _march_together(own, common, watch, way).readings) / len(chunk)
+    together = timed(lambda: _march_together(own, common, watch, few).readings) / len(chunk)
     single = timed(
         lambda: (
-            march(first.system, first.rule, first.state, first.state.params, watch, way).readings
+            march(first.system, first.rule, first.state, first.state.params, watch, few).readings
         )
     )
     return "vmap" if together < single else "map"
+
+
+def _first_marks(whole: Segment) -> Segment:
+    """Of the segment of a run two marks alone: the first and, of a flow, the second, or where it
+    steps one after a twentieth of its steps."""
+    if isinstance(whole, Spans):
+        return flowed(np.array([whole.spans[0], 0.0]), 1, len(whole.spans))
+    steps = max(int(whole.steps) // 20, 1)
+    return stepped(0, steps, np.array([0, steps]), len(whole.turns))

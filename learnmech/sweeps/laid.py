@@ -17,7 +17,7 @@ from learnmech.language.display import results
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
-from learnmech.march.stages import Course
+from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.sweeps.asked import Asked
@@ -226,16 +226,16 @@ def _laid_over_points(
 
 def _record_of(start, asked, table, grid, where) -> Record:
     """What a run of the point by itself would have given, without its checkpoints."""
-    course = Course(start)
-    watch = watched(asked.watch, start, course.later())
+    timeline = Timeline(start)
+    watch = watched(asked.watch, start, timeline.later())
     reached, tables = table.sizes["time"], {}
     for every in sorted({instrument.every for instrument in watch}):
-        names = [q.name for q in quantities_of(course, watch, every) if q.name in table]
+        names = [q.name for q in quantities_of(timeline, watch, every) if q.name in table]
         tables[every] = table[names].isel(time=due_marks(every, 0, reached))
     lost = "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values[where])
     notes = ("diverged",) if lost or np.isfinite(diverged_at(table)) else ()
     return Record(
-        start.experiment, tables, {}, {}, notes, watch=watch, reached=reached, prepared=[course]
+        start.experiment, tables, {}, {}, notes, watch=watch, reached=reached, prepared=[timeline]
     )
 
 

@@ -7,7 +7,8 @@ import numpy as np
 from jax import flatten_util
 from jaxtyping import Bool, Float, PyTree
 
-from learnmech.architectures.base import Seen, keep
+from learnmech.architectures.base import keep
+from learnmech.architectures.wrapper import Seen
 from learnmech.language import trees
 from learnmech.language.trees import Array, Params
 from learnmech.system.landscape import System
@@ -92,20 +93,20 @@ class _Narrowed(Seen):
     frozen: Frozen
 
     def forward(self, params, X, tap=keep):
-        return self.inner.forward(self.frozen.combined(params, self.held), X, tap)
+        return self.of.forward(self.frozen.combined(params, self.held), X, tap)
 
     def elsewhere(self, params, X, among, tap=keep):
-        return self.inner.elsewhere(self.frozen.combined(params, self.held), X, among, tap)
+        return self.of.elsewhere(self.frozen.combined(params, self.held), X, among, tap)
 
     def learned(self, params):
-        return self.inner.learned(self.frozen.combined(params, self.held))
+        return self.of.learned(self.frozen.combined(params, self.held))
 
     def matrix(self, params):
-        return self.inner.matrix(self.frozen.combined(params, self.held))
+        return self.of.matrix(self.frozen.combined(params, self.held))
 
     def rate_factors(self, params, family="sgd"):
         return self.frozen.free(
-            self.inner.rate_factors(self.frozen.combined(params, self.held), family)
+            self.of.rate_factors(self.frozen.combined(params, self.held), family)
         )
 
 
@@ -161,7 +162,7 @@ class Narrowed(System):
     def at_step(self, key, step):
         return (
             Narrowed.of(self.whole.at_step(key, step), self.held, self.frozen)
-            if self.architecture.draws
+            if self.architecture.stochastic
             else self
         )
 

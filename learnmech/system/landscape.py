@@ -187,12 +187,12 @@ class System(eqx.Module):
     def at_step(self, key: Array, step: Int[Array, ""] | int) -> "System":
         """The landscape this step sees: with what the architecture draws anew at every step (the
         masks of a dropout), by the run's key and the step alone."""
-        if not self.architecture.draws:
+        if not self.architecture.stochastic:
             return self
         own = jax.random.fold_in(
             jax.random.fold_in(key, zlib.crc32(b"architecture") & 0x7FFFFFFF), step
         )
-        return dataclasses.replace(self, architecture=self.architecture.drawn(own), reduced=None)
+        return dataclasses.replace(self, architecture=self.architecture.sample(own), reduced=None)
 
 
 def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> System:

@@ -147,7 +147,7 @@ class Theory(Part):
                     False,
                 ),
             )
-            if network.draws
+            if network.stochastic
             else ()
         )
         fresh = (

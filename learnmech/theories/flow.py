@@ -23,11 +23,8 @@ from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.weights import Weights
 from learnmech.language import trees
 from learnmech.machine.late import late
-from learnmech.rules.adaptive import Adam, RMSProp, SignDescent
-from learnmech.rules.base import FlowRule, Rule
-from learnmech.rules.descent import GradientDescent, HeavyBall, MovingAverage, Nesterov
-from learnmech.rules.flow import GradientFlow, MuonFlow, SignFlow, SpectralFlow
-from learnmech.rules.spectral import Muon, SpectralDescent
+from learnmech.rules.base import FlowRule
+from learnmech.rules.descent import GradientDescent
 from learnmech.system.landscape import System
 from learnmech.theories.base import Condition, Limit, Theory, need, rule_is
 
@@ -109,26 +106,6 @@ def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Pa
 SOON = 0.05
 
 
-def limit_of(rule: Rule) -> tuple[FlowRule, float] | None:
-    """(the flow that a rule becomes as its rate vanishes, how many times faster than t); None where
-    it becomes none.
-
-    Momentum b that adds up gradients moves 1/(1 - b) times as far. Adam and RMSProp become sign
-    flow at their eps, and Muon its own flow, whatever their averages remember.
-    """
-    if isinstance(rule, (GradientDescent, MovingAverage)):
-        return GradientFlow(), 1.0
-    if isinstance(rule, (HeavyBall, Nesterov)):
-        return GradientFlow(), 1 / (1 - float(rule.momentum))
-    if isinstance(rule, (SignDescent, RMSProp, Adam)) and rule.eps > 0:
-        return SignFlow(eps=rule.eps), 1.0
-    if isinstance(rule, SpectralDescent) and rule.eps > 0:
-        return SpectralFlow(eps=rule.eps), 1.0
-    if isinstance(rule, Muon):
-        return MuonFlow(eps=rule.eps, iterations=rule.iterations, shape=rule.shape), 1.0
-    return None
-
-
 def has_flow(start: Start) -> Condition:
     """The condition that the rule becomes a flow as its rate vanishes, and sees all samples."""
     rule, name = start.rule, type(start.rule).__name__
@@ -137,18 +114,20 @@ def has_flow(start: Start) -> Condition:
         "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened"
         " by eps > 0 where it divides)"
     )
-    return Condition("the rule becomes a flow", name, words, whole and limit_of(rule) is not None)
+    return Condition("the rule becomes a flow", name, words, whole and rule.limit() is not None)
 
 
 def forgetting(start: Start) -> tuple[Condition, ...]:
     """The condition that a rule with averages forgets in a small part of the run: rate/(1 - b)
     of the longest of them, over the time of the run."""
+    if start.rule.flows:
+        return ()
     shares = [
-        float(getattr(start.rule, name))
-        for name in ("momentum", "b1", "b2")
-        if getattr(start.rule, name, None) is not None
+        float(share)
+        for share in (getattr(start.rule, name) for name in start.rule.averages)
+        if share is not None
     ]
-    if start.rule.flows or not shares or not start.marks.times[-1] > 0:
+    if not shares or not start.marks.times[-1] > 0:
         return ()
     part = float(start.rule.rate) / (1 - max(shares)) / float(start.marks.times[-1])
     return (
@@ -196,7 +175,7 @@ class Flow(Theory):
     the stability edge.
 
     d(params)/dt = -grad L for descent, (1 - momentum)^{-1} times that for heavy ball and Nesterov,
-    sign flow for sign descent, RMSProp and Adam, spectral flow for spectral descent (`limit_of`).
+    sign flow for sign descent, RMSProp and Adam, spectral flow for spectral descent (`Rule.limit`).
     Beside the losses it predicts every parameter array under its path.
     """
 
@@ -216,7 +195,7 @@ class Flow(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, has_flow(start))
-        flow, speed = limit_of(start.rule)
+        flow, speed = start.rule.limit()
         return predicted_along(
             start,
             clock,

@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 
-from learnmech.architectures.base import Around
 from learnmech.architectures.dense import Dense
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK, classified
+from learnmech.architectures.wrapper import Wrapper
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
 from learnmech.experiment.clock import Clock
@@ -74,7 +74,7 @@ def stands_still(start: Start) -> Condition:
     claim = "the limiting kernel stands still (kernel class, or linearized)"
     architecture = start.experiment.architecture
     inner = architecture
-    while isinstance(inner, Around):
+    while isinstance(inner, Wrapper):
         if isinstance(inner, Linearized):
             return Condition(claim, "linearized", "kernel", True)
         inner = inner.of

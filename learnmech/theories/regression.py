@@ -14,6 +14,7 @@ from learnmech.kernels.decay import momentum_decay
 from learnmech.kernels.learner import KernelLearner
 from learnmech.rules.descent import GradientDescent, HeavyBall
 from learnmech.rules.flow import GradientFlow
+from learnmech.rules.recurrence import averaging, heavy, looking_ahead
 from learnmech.theories.base import (
     Condition,
     Theory,
@@ -100,12 +101,8 @@ def critical_rate(top: float, momentum: float = 0.0, kind: str = "heavy-ball") -
     `nesterov` (step along g + b v): (2+2b)/(top(1+2b)). `ema` (m <- b m + (1-b) g): 2(1+b)/((1-b)
     top).
     """
-    b = momentum
-    return {
-        "heavy-ball": 2 * (1 + b),
-        "nesterov": (2 + 2 * b) / (1 + 2 * b),
-        "ema": 2 * (1 + b) / (1 - b),
-    }[kind] / top
+    made = {"heavy-ball": heavy, "nesterov": looking_ahead, "ema": averaging}[kind]
+    return made(momentum).threshold / top
 
 
 def early_stopping_filter(h: Vector, rate: float, steps: int) -> Vector:

@@ -12,8 +12,7 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
 from learnmech.initial.balanced import Aligned
 from learnmech.machine.late import late
-from learnmech.rules.flow import SpectralFlow
-from learnmech.rules.spectral import SpectralDescent
+from learnmech.rules.spectral import SpectralDescent, SpectralFlow
 from learnmech.theories.base import (
     Condition,
     Theory,

@@ -17,16 +17,8 @@ from learnmech.instruments.losses import Outputs
 from learnmech.instruments.sharpness import PreconditionedSharpness, Sharpness
 from learnmech.language import trees
 from learnmech.language.trees import leaves_by_path
-from learnmech.rules.adaptive import Adam, RMSProp
 from learnmech.rules.base import Rule
-from learnmech.rules.descent import (
-    SGD,
-    GradientDescent,
-    HeavyBall,
-    Langevin,
-    MovingAverage,
-    Nesterov,
-)
+from learnmech.rules.descent import GradientDescent, Langevin, Nesterov
 from learnmech.rules.schedules import Constant
 from learnmech.theories.base import Condition, Theory, constant, need, ridge_of, squared_loss
 from learnmech.theories.deep_linear import OF_MAPS, plain_layers, said_of_maps
@@ -35,33 +27,7 @@ from learnmech.theories.regression import directions
 Curvatures = Float[np.ndarray, " n"]
 Steps = Float[np.ndarray, "n 3 3"]
 
-LINEAR = (GradientDescent, HeavyBall, Nesterov, MovingAverage)
-ADAPTIVE = (RMSProp, Adam)
 NEAR = 0.95
-
-
-def recurrence(rule: Rule) -> tuple[float, float, float, float] | None:
-    """(b, c, p, q) of v+ = b v + c g, w+ = w - rate (p v+ + q g), g the gradient, preconditioned
-    where the rule divides it by what is held fixed.
-
-    Plain (0, 1, 1, 0); heavy ball (b, 1, 1, 0); Nesterov (b, 1, b, 1); moving average, and Adam
-    with b = b1 once its bias is corrected away, (b, 1 - b, 1, 0); RMSProp as plain. None for sign
-    descent, Lion, Muon and spectral descent: their steps do not shrink with the gradient, so that
-    no rate makes them stable and none is the first that does not; they end in a flutter of the size
-    of the rate.
-    """
-    if isinstance(rule, (GradientDescent, SGD, Langevin, RMSProp)):
-        return 0.0, 1.0, 1.0, 0.0
-    if isinstance(rule, Adam):
-        return float(rule.b1), 1 - float(rule.b1), 1.0, 0.0
-    for kind, made in (
-        (HeavyBall, lambda b: (b, 1.0, 1.0, 0.0)),
-        (Nesterov, lambda b: (b, 1.0, b, 1.0)),
-        (MovingAverage, lambda b: (b, 1 - b, 1.0, 0.0)),
-    ):
-        if isinstance(rule, kind):
-            return made(float(rule.momentum))
-    return None
 
 
 def decays(rule: Rule) -> tuple[float, float]:
@@ -83,18 +49,17 @@ def threshold(rule: Rule) -> float | None:
     (`decay_scaled`), no scaling may give layers rates of their own beside it. Of batches it is the
     mean that grows there.  Source: Cohen et al. 2021, 2022; decay by us.
     """
-    known = recurrence(rule)
+    known = rule.recurrence
     if known is None:
         return None
-    b, c, p, q = known
-    return (2 / float(rule.rate) - decays(rule)[1]) / (p * c / (1 + b) + q)
+    return (1 / float(rule.rate) - decays(rule)[1] / 2) * known.threshold
 
 
 def affine_steps(rule: Rule, h: Curvatures) -> Steps:
     """(w, v, 1) one step on, in directions of curvature h pulled by a unit force:
     g = (h + coupled decay) w - 1."""
-    known: Any = recurrence(rule)
-    b, c, p, q = known
+    known: Any = rule.recurrence
+    b, c, p, q, _ = known
     (coupled, decoupled), rate, h = decays(rule), float(rule.rate), np.asarray(h, float)
     one = np.ones_like(h)
     zero = np.zeros_like(h)
@@ -137,7 +102,7 @@ class LinearRules(Theory):
     def domain(self, start):
         depth, rule = len(start.params), start.rule
         one = Condition("one layer", depth, 1, depth == 1)
-        known = isinstance(rule, LINEAR) and _steady(rule)
+        known = _steady(rule) and rule.recurrence is not None and not rule.divides
         words = "GradientDescent, HeavyBall, Nesterov or MovingAverage"
         linear = Condition(
             "the rule is linear, of all samples, at a constant rate, without clipping",
@@ -285,7 +250,7 @@ class EdgeOfStability(Theory):
 
     def _bare(self, start):
         """Whether the preconditioned sharpness is the sharpness."""
-        return not isinstance(start.rule, ADAPTIVE) and self._factors(start) == {1.0}
+        return not start.rule.divides and self._factors(start) == {1.0}
 
     def further(self, start):
         size = float(trees.norm(_gradient(start.system, start.state.params)))
@@ -310,7 +275,7 @@ class EdgeOfStability(Theory):
             seen = _sharpnesses(record, self._bare(start))
             # a rule with averages has no preconditioner before its first step, and with few
             # gradients in it one that is not yet its own
-            if isinstance(start.rule, ADAPTIVE):
+            if start.rule.divides:
                 return "of a preconditioner that has to form", True
             early, edge = seen[: len(seen) // 2 + 1], threshold(start.rule)
             if not len(seen) or not np.isfinite(seen[0]):

@@ -103,11 +103,13 @@ def stable(start: Start, top: float, condition_number: float | None) -> tuple[Co
     )
     if start.rule.flows:
         return told
-    momentum = float(start.rule.momentum) if isinstance(start.rule, HeavyBall) else 0.0
     h, rate = 2 * constant(start) * top, float(start.rule.rate)
-    edge = 2 * (1 + momentum) / h if h > 0 else np.inf
+    known = start.rule.recurrence
+    if known is None:  # of a rule that is refused beside this
+        return told
+    edge = known.threshold / h if h > 0 else np.inf
     return Condition(
-        "rate below 2(1 + momentum)/h_max, h_max = 2c lambda_max of the kernel",
+        f"rate below {known.said('h_max')}, h_max = 2c lambda_max of the kernel",
         rate,
         edge,
         rate < edge,

@@ -74,12 +74,12 @@ class Whole:
     def __init__(self, home, rule):
         self.folder, self.start = home / "whole" / rule, lm.prepare(experiment(rule))
         self.record = lm.run(self.start, WATCH, folder=self.folder)
-        self.course, self._states = self.record.course, {}
+        self.timeline, self._states = self.record.timeline, {}
         self.blocks = [
             block._replace(
                 checkpoint=block.checkpoint._replace(state=jax.tree.map(np.asarray, block.state))
             )
-            for block in runs.stream(self.course, WATCH)
+            for block in runs.stream(self.timeline, WATCH)
         ]
 
     def state(self, step):
@@ -101,15 +101,19 @@ class Whole:
     def _replay(self):
         # JAX computes with threads, which a fork does not inherit: a forked process writes blocks
         # that were computed before, all else is the run itself
-        def stream(course, watch, until=None, after=None):
+        def stream(timeline, watch, until=None, after=None):
             return (
                 b
                 for b in self.blocks
                 if after is None
-                or (b.checkpoint.place, b.checkpoint.done) > (after.place, after.done)
+                or (b.checkpoint.position, b.checkpoint.done) > (after.position, after.done)
             )
 
-        runs.stream, runs.Course, runs.prepare = stream, lambda _: self.course, lambda _: self.start
+        runs.stream, runs.Timeline, runs.prepare = (
+            stream,
+            lambda _: self.timeline,
+            lambda _: self.start,
+        )
 
 
 @pytest.fixture(scope="module")
@@ -132,7 +136,7 @@ def agrees(record, whole, rng):
     not is NaN, or left out, and named."""
     damaged = " ".join(note for note in record.notes if note.startswith("damaged: "))
     assert record.experiment == whole.record.experiment
-    record.prepared.append(whole.course)
+    record.prepared.append(whole.timeline)
     for every, true in whole.record.tables.items():
         if every not in record.tables:
             assert f"the description of table every-{every}" in damaged
@@ -160,7 +164,7 @@ def agrees(record, whole, rng):
             whole.record.final
         )
     if record.reached:
-        step = rng.randint(0, record.place)
+        step = rng.randint(0, record.position)
         assert bits(record.at(step)) == whole.state(step)
         assert record.read("layer1.weight", step)["layer1.weight"].values.tobytes() in {
             held for *_, held in whole.state(step)
@@ -171,7 +175,7 @@ def complete(record, whole, rng):
     """Whether a record is the whole of the run that nothing happened to."""
     assert (record.notes, record.reached, sorted(record.tables)) == (
         whole.record.notes,
-        len(whole.course.places),
+        len(whole.timeline.positions),
         sorted(whole.record.tables),
     )
     agrees(record, whole, rng)

@@ -118,9 +118,7 @@ def test_charges_fade_as_said_under_a_scaling_with_factors_of_its_own(changes):
     factor = 1.0 if not changes else 6.0
     gone = 1 - (1 - 0.002 * (0.4 * factor + 0.1 * 6.0)) ** (2 * 60)
     drift = record["charge_drift"].values[-1]
-    assert (
-        drift.max() <= gone * 1.05 and theories.ChargeDrift().domain(record.course.start)[0].holds
-    )
+    assert drift.max() <= gone * 1.05 and theories.ChargeDrift().domain(record.start)[0].holds
 
 
 @pytest.mark.parametrize("changes", [{}, {"decay_scaled": True}], ids=str)
@@ -132,7 +130,7 @@ def test_the_equilibrium_of_normed_weights_is_at_the_angle_of_what_they_really_l
     )
     record = lm.run(experiment, (instruments.Weights(),))
     share = 0.2 / 3 * 0.06 * (3 if changes else 1)
-    said = theories.ScaleEquilibrium().predict(record.course.start)["angular_step"].values
+    said = theories.ScaleEquilibrium().predict(record.start)["angular_step"].values
     np.testing.assert_allclose(said, np.arccos(1 - share), rtol=1e-12)
     # every step crosses what decay has left of the weights at a right angle: |w+| cos = (1 - share)
     # |w|

@@ -65,7 +65,7 @@ def test_what_is_in_hand_shows_itself_as_a_table_in_text_and_in_html(experiment,
         (experiment, ("deep-linear", "gradient-descent", experiment.fingerprint[:8])),
         (record, ("mode_strength", "sharpness", "training loss")),
         (comparison, ("measured", "predicted", "Decoupled", "holds", "balanced at t = 0")),
-        (card(record.course.start.data.train), ("S_xx eigenvalues", "20 samples")),
+        (card(record.start.data.train), ("S_xx eigenvalues", "20 samples")),
         (order, ("local slope", "slope 1")),
     ):
         shown = one._repr_html_()

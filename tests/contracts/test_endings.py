@@ -37,7 +37,7 @@ def test_a_loss_that_climbs_above_the_edge_is_told_with_its_share_the_sharpness_
 ):
     (note,) = climbing.notes
     share = np.mean(np.diff(climbing["loss"].values) > 0)
-    system = climbing.course.start.system
+    system = climbing.start.system
     tops = [
         np.linalg.eigvalsh(hessian_matrix(system, climbing.at(step).params))[-1]
         for step in (600, 300, 375, 450, 525)
@@ -55,7 +55,7 @@ def test_a_loss_that_climbs_above_the_edge_is_told_with_its_share_the_sharpness_
 
 
 def test_the_bound_from_few_products_is_from_below_and_close(climbing):
-    system, params = climbing.course.start.system, climbing.at(600).params
+    system, params = climbing.start.system, climbing.at(600).params
     top = np.linalg.eigvalsh(hessian_matrix(system, params))[-1]
     found = [sharpness_at_least(system, params, products) for products in (1, 3, 20)]
     assert all(one <= top * (1 + 1e-12) for one in found) and found[2] > 0.99 * top

@@ -209,7 +209,7 @@ def test_noise_has_the_norm_asked_for_where_it_was_asked_for(home, fork, path):
 def test_a_patched_signal_is_seen_at_its_value_and_goes_on_from_there(fork, option, value):
     made = fork(f"{option} --watch layer1.post --watch output")
     assert (made["layer1.post"].values[..., 2] == value).all()
-    w, X = held(made, 24), np.asarray(made.course.start.system.train.X)
+    w, X = held(made, 24), np.asarray(made.start.system.train.X)
     second = (
         np.where(
             np.arange(4) == 2, value, np.maximum(X @ w["layer1.weight"].T + w["layer1.bias"], 0)

@@ -72,7 +72,7 @@ def test_a_step_sees_samples_that_no_step_saw_and_replays_them_to_the_bit():
     assert record["population_loss"][-1] < 0.1 * record["population_loss"][0]
     # what cannot be learned is the noise, 2 outputs of variance 0.01, half of their mean square
     assert record["population_loss"][-1] > 0.01
-    start, state = record.course.start, record.at(137)
+    start, state = record.start, record.at(137)
     views = [
         np.asarray(start.rule.view(start.system, at).train.X) for at in (state, record.at(138))
     ]

@@ -304,13 +304,13 @@ def test_what_a_network_holds_of_its_start_survives_a_change_of_the_data():
         initial=initial.Aligned(),
         events=(interventions.Change("data.seed", 5, at=8),),
     )
-    course = lm.run(given).course
+    timeline = lm.run(given).timeline
     held = [
-        flat_of(course.start.params),
-        *(system.architecture.anchor for system in course.systems),
+        flat_of(timeline.start.params),
+        *(system.architecture.anchor for system in timeline.systems),
     ]
     assert len(held) == 3 and all(np.array_equal(one, held[0]) for one in held)
-    assert not np.array_equal(course.systems[1].train.X, course.systems[0].train.X)
+    assert not np.array_equal(timeline.systems[1].train.X, timeline.systems[0].train.X)
 
 
 def test_a_run_on_a_tangent_is_kept_replayed_and_read_from_its_folder(tmp_path):

@@ -18,7 +18,8 @@ from learnmech.instruments.base import Instrument, Moment
 from learnmech.kernels import alignment
 from learnmech.language import catalog, trees
 from learnmech.language.quantity import Quantity
-from learnmech.march.loop import march, way_of
+from learnmech.march.loop import march
+from learnmech.march.segments import stepped
 
 
 def hiding(z):
@@ -87,7 +88,12 @@ def signs():
     def at(params):
         state = dataclasses.replace(start.state, params=params)
         block = march(
-            start.system, start.rule, state, start.state.params, watch, way_of(np.array([0]), False)
+            start.system,
+            start.rule,
+            state,
+            start.state.params,
+            watch,
+            stepped(0, 0, np.array([0]), 1),
         )
         return {name: np.asarray(value[0]) for name, value in block.readings[1].items()}, bool(
             block.halted
@@ -212,7 +218,7 @@ def test_a_run_that_diverges_ends_in_no_numbers_and_says_which():
     )
     last = [record[name].values[-1] for name in record.names]
     assert not any(np.isfinite(value).any() for value in last) and "diverged" in record.notes[-1]
-    table = record.read("alignment", [record.place])
+    table = record.read("alignment", [record.position])
     assert not any(np.isfinite(table[name]).any() for name in table.data_vars)
 
 

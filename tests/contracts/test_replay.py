@@ -208,7 +208,7 @@ def test_every_instrument_reads_on_replay_what_it_read_in_the_run(name):
         watch.append(one)
     record = lm.run(start, tuple(watch))
     at = [0, 4, 8]
-    when = record.course.marks.times[at] if start.rule.flows else record.course.places[at]
+    when = record.timeline.marks.times[at] if start.rule.flows else record.timeline.positions[at]
     for one in watch:
         again = record.read(one, when)
         for quantity in again.data_vars:
@@ -226,14 +226,14 @@ def test_a_fork_with_an_intervention_is_the_run_from_the_start_to_the_bit(kind, 
             rule=rule,
         )
         parent = lm.run(plain, folder=tmp_path / type(rule).__name__)
-        at = float(parent.course.marks.times[4]) if rule.flows else 8
+        at = float(parent.timeline.marks.times[4]) if rule.flows else 8
         there = dataclasses.replace(event, at=at)
         before = {path: path.read_bytes() for path in parent.folder.rglob("*") if path.is_file()}
         try:
             whole = lm.run(dataclasses.replace(parent.experiment, events=(there,)))
         except Refused:
             continue  # this rule remembers nothing, or flows where the event steps
-        twin = lm.fork(parent, float(parent.course.marks.times[2]) if rule.flows else 7, (there,))
+        twin = lm.fork(parent, float(parent.timeline.marks.times[2]) if rule.flows else 7, (there,))
         assert bits(twin.params) == bits(whole.params)
         assert np.array_equal(
             twin["loss"].values, whole["loss"].values[len(whole["loss"]) - len(twin["loss"]) :]
@@ -393,8 +393,8 @@ def test_a_run_that_is_cut_short_and_resumed_ends_as_if_it_had_not_been(
     monkeypatch.setattr(runs, "stream", stream)
     ended = lm.resume(tmp_path / "run")
     assert bits(ended.params) == bits(whole.params) and bits(
-        ended.at(ended.course.time_at(ended.place) if ended.course.flows else STEPS)
-    ) == bits(whole.at(whole.course.time_at(whole.place) if whole.course.flows else STEPS))
+        ended.at(ended.timeline.time_at(ended.position) if ended.timeline.flows else STEPS)
+    ) == bits(whole.at(whole.timeline.time_at(whole.position) if whole.timeline.flows else STEPS))
     for every, table in whole.tables.items():
         assert all(
             np.array_equal(ended.tables[every][name].values, table[name].values)

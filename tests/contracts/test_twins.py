@@ -67,10 +67,10 @@ def test_distances_are_those_of_numpy_from_both_states(pair, step):
         {layer: dict(held) for layer, held in sorted(record.at(step).params.items())}
         for record in pair
     ]
-    X = np.asarray(pair[0].course.start.system.train.X)
+    X = np.asarray(pair[0].start.system.train.X)
     targets = [
-        np.asarray(pair[0].course.start.system.train.Y),
-        np.asarray(pair[1].course.systems[2 if step >= 16 else 1].train.Y),
+        np.asarray(pair[0].start.system.train.Y),
+        np.asarray(pair[1].timeline.systems[2 if step >= 16 else 1].train.Y),
     ]
     weights = [
         np.concatenate([np.ravel(np.asarray(held[name])) for name in ("weight", "bias")])
@@ -128,7 +128,7 @@ def test_twins_apart_along_an_eigenvector_of_the_hessian_part_at_the_rate_of_its
         else (rules.GradientDescent(rate=0.3), lm.Clock(steps=8, marks=5))
     )
     record = lm.run(experiment(architectures.DeepLinear(hidden=()), rule, clock))
-    X = np.asarray(record.course.start.system.train.X)
+    X = np.asarray(record.start.system.train.X)
     values, vectors = np.linalg.eigh(X.T @ X / len(X))  # the Hessian of each output's row
     for h, v in ((values[0], vectors[:, 0]), (values[-1], vectors[:, -1])):
         at = 0.5 if flows else 2

@@ -33,6 +33,13 @@ def around(**parts):
     return lm.Experiment(**(made | parts))
 
 
+def test_a_class_with_a_name_that_has_changed_its_meaning_is_refused_where_it_is_made():
+    with pytest.raises(Refused, match="Shaken needs `stochastic`, but got `draws`, its name up to"):
+
+        class Shaken(architectures.Mlp):
+            draws = True
+
+
 @pytest.mark.parametrize(
     "act, sentence",
     [

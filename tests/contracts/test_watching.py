@@ -39,7 +39,7 @@ def seen(record, watch, step=10):
 
 def signals(record, step=10, view="train"):
     """Every signal at a step, from the state and the architecture alone."""
-    system = record.course.start.system
+    system = record.start.system
     return jax.tree.map(
         np.asarray,
         jax.jit(system.architecture.signals)(record.at(step).params, getattr(system, view).X),
@@ -74,7 +74,7 @@ def test_a_layer_means_all_its_arrays(record):
 
 
 def test_gradients_with_respect_to_signals_are_central_differences_of_the_loss(record):
-    system, params = record.course.start.system, record.at(10).params
+    system, params = record.start.system, record.at(10).params
     values, _ = seen(record, "gradient.layer1.post")
     step = 1e-6
 
@@ -94,7 +94,7 @@ def test_gradients_with_respect_to_signals_are_central_differences_of_the_loss(r
 
 def test_the_gradient_and_the_update_are_those_of_the_step(record):
     before, after = (jax.tree.map(np.asarray, record.at(step).params) for step in (10, 11))
-    gradient = jax.jit(jax.grad(record.course.start.system.loss))(before)
+    gradient = jax.jit(jax.grad(record.start.system.loss))(before)
     for layer in ("layer1", "layer3"):
         np.testing.assert_allclose(
             seen(record, f"gradient.{layer}.weight")[0],
@@ -138,7 +138,7 @@ def test_a_reduction_in_the_loop_is_the_reduction_of_what_is_replayed(record):
     watched = lm.run(record.experiment, watch)
     assert watched.names == ["norm(layer2.post)", "layer1.weight[2,1]", "norm(gradient.layer2.pre)"]
     for one in watch:
-        again = record.read(one, watched.course.places[:: getattr(one, "every", 1)])
+        again = record.read(one, watched.timeline.positions[:: getattr(one, "every", 1)])
         (name,) = again.data_vars
         np.testing.assert_array_equal(again[name], watched[name])
 
@@ -173,8 +173,8 @@ def test_the_estimate_is_what_is_written(record, tmp_path):
     assert said.readings == sum(made[name].nbytes for name in made.names)
     kept = sum(
         np.asarray(leaf).nbytes
-        for key in made.kept.places()
-        for leaf in jax.tree.leaves(made.kept.read(key, made.course).state)
+        for key in made.kept.positions()
+        for leaf in jax.tree.leaves(made.kept.read(key, made.timeline).state)
     )
     assert 0 < kept <= said.checkpoints
     assert said.seconds > 0 and "MB" not in str(said)
@@ -198,8 +198,8 @@ def test_checkpoints_stay_within_the_budget(record):
     sizes = [
         sum(
             np.asarray(leaf).nbytes
-            for leaf in jax.tree.leaves(few.kept.read(key, few.course).state)
+            for leaf in jax.tree.leaves(few.kept.read(key, few.timeline).state)
         )
-        for key in few.kept.places()
+        for key in few.kept.positions()
     ]
     assert len(sizes) >= 1 and sum(sizes[:-1]) <= 6000

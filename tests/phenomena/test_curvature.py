@@ -297,7 +297,7 @@ def test_the_eigenvalues_of_a_run_come_as_often_as_they_are(k, bottom):
         **made, rule=rules.GradientDescent(rate=0.1), clock=lm.Clock(steps=1)
     )
     record = lm.run(experiment, (instruments.Sharpness(k=max(k, 1), bottom=bottom, iterations=90),))
-    X = record.course.start.data.train.X
+    X = record.start.data.train.X
     every = np.repeat(np.linalg.eigvalsh(X.T @ X / len(X))[::-1], 3)
     # residuals of 1e-6 of the largest bound the errors of eigenvalues
     if k:

@@ -56,7 +56,7 @@ def adam():
 
 
 def hessian_at(record, step):
-    return hessian_matrix(record.course.start.system, record.at(step).params)
+    return hessian_matrix(record.start.system, record.at(step).params)
 
 
 def test_a_reading_is_that_of_the_dense_matrix_or_nan_beside_its_residual(run):
@@ -138,7 +138,7 @@ def test_preconditioned_sharpness_refuses_a_rule_that_multiplies_no_gradient():
 def test_a_tracker_follows_the_sharpest_direction_along_the_run_in_fewer_products_and_is_no_record(
     run,
 ):
-    seen = tracked(run.course.start, every=9)
+    seen = tracked(run.start, every=9)
     assert seen["step"].values.tolist() == [0, 9, 18, 24] and seen["time"].values.tolist() == [
         0,
         9 * 0.05,
@@ -154,7 +154,7 @@ def test_a_tracker_follows_the_sharpest_direction_along_the_run_in_fewer_product
 
 
 def test_the_way_between_two_states_begins_at_one_and_ends_at_the_other(run):
-    system, ends = run.course.start.system, [run.at(step).params for step in (0, 24)]
+    system, ends = run.start.system, [run.at(step).params for step in (0, 24)]
     seen = between(system, *ends, np.array([0, 0.5, 1.0]))["loss"].values
     middle = jax.tree.map(lambda p, q: (np.asarray(p) + np.asarray(q)) / 2, *ends)
     np.testing.assert_allclose(

@@ -121,7 +121,7 @@ def hand_cka(one, two):
 
 def kernels(record):
     """{layer: its share of the traced kernel} at every mark, by hand."""
-    start = record.course.start
+    start = record.start
     states = [record.at(int(step)) for step in record["tangent_kernel"]["step"].values]
     return [
         {
@@ -160,7 +160,7 @@ def test_the_kernel_and_every_layers_share_are_those_of_the_jacobian(name):
 
 @pytest.mark.parametrize("name", ["mlp", "deep-linear", "dialed"])
 def test_the_kernel_that_is_read_is_the_one_that_a_small_step_moves_the_outputs_by(name):
-    start = trained(name).course.start
+    start = trained(name).start
     X, Y = (jnp.asarray(side) for side in (start.data.train.X, start.data.train.Y))
     small = lm.run(
         experiment(
@@ -183,7 +183,7 @@ def test_the_kernel_that_is_read_is_the_one_that_a_small_step_moves_the_outputs_
 
 @every_network
 def test_drift_alignment_and_spectrum_are_those_of_the_kernels_by_hand(name):
-    record, Y = trained(name), trained(name).course.start.data.train.Y
+    record, Y = trained(name), trained(name).start.data.train.Y
     whole = [sum(shares.values()) for shares in shares_of(name)]
     for row, T in enumerate(whole):
         drift = np.linalg.norm(T - whole[0]) / np.linalg.norm(whole[0])
@@ -214,7 +214,7 @@ def test_only_a_kernel_that_can_move_drifts_and_that_of_a_tangent_stands_still_t
         experiment(Linearized(Mlp(hidden=(4, 3), bias=True))), (instruments.KernelDrift(),)
     )
     assert not bare["kernel_drift"].values.any() and not np.array_equal(
-        bare.final["layer1.weight"], bare.course.start.params["layer1"]["weight"]
+        bare.final["layer1.weight"], bare.start.params["layer1"]["weight"]
     )
 
 
@@ -237,9 +237,7 @@ def beside_its_limit(name, precision="float64"):
 @pytest.mark.parametrize("name", LIMITED)
 def test_the_distance_from_infinite_width_is_that_of_the_kernel_by_hand_from_the_limit(name):
     record = beside_its_limit(name)
-    limit = lm.theories.infinite_width.kernel(
-        LIMITED[name], record.course.start.data.train.X, get="ntk"
-    )
+    limit = lm.theories.infinite_width.kernel(LIMITED[name], record.start.data.train.X, get="ntk")
     for row, shares in enumerate(kernels(record)):
         T = sum(shares.values())
         # the limit is computed in another program, to some roundings per layer
@@ -268,7 +266,7 @@ def test_of_a_few_samples_the_corner_of_the_kernel_is_read():
     record = lm.run(experiment(NETWORKS["mlp"]), tuple(kind(samples=3) for kind in kinds))
     corner, Y = (
         [sum(shares.values())[:3, :3] for shares in shares_of("mlp")],
-        record.course.start.data.train.Y[:3],
+        record.start.data.train.Y[:3],
     )
     said = {
         "tangent_kernel": corner,
@@ -355,7 +353,7 @@ def test_of_a_network_that_mixes_samples_each_side_is_one_batch():
 def test_instruments_read_a_network_that_mixes_samples_and_its_tangent():
     for architecture in (Dialed(Normed(), alpha=2.0), Linearized(Normed())):
         record = lm.run(experiment(architecture), WATCH[:2])
-        start = record.course.start
+        start = record.start
         plain, at = (
             (start.system.architecture, None)
             if not isinstance(architecture, Linearized)

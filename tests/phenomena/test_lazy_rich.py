@@ -70,7 +70,7 @@ def by_hand(params, X):
 
 def test_features_and_the_tangents_error_are_as_by_hand():
     record = lm.run(experiment(Mlp(hidden=(6, 5), bias=True), k=2), INSTRUMENTS)
-    data = record.course.start.data
+    data = record.start.data
     for row, step in enumerate(record["feature_movement"]["step"].values):
         start, params = (record.at(at).params for at in (0, int(step)))
         start, params = (

@@ -33,7 +33,7 @@ def flat(tree):
 
 
 def test_gradients_of_samples_are_those_of_batches_of_one_and_their_mean_is_the_gradient(record):
-    state, system = record.at(2), record.course.start.system
+    state, system = record.at(2), record.start.system
     found = flat(record.sample_gradients(2))
     whole = flat(system.value_and_gradient(state.params)[1])
     for path, each in found.items():
@@ -60,7 +60,7 @@ def test_where_the_loss_is_a_sum_over_samples_their_sum_is_the_gradient_and_a_ri
 
 
 def test_a_jacobian_is_that_by_differences_and_contracts_to_the_tangent_kernel(record):
-    state, system = record.at(4), record.course.start.system
+    state, system = record.at(4), record.start.system
     J, X = flat(record.jacobian(4)), system.train.X
     assert J["layer2.weight"].shape == (7, 2, 2, 4)
     kernel = (
@@ -86,7 +86,7 @@ def test_a_jacobian_is_that_by_differences_and_contracts_to_the_tangent_kernel(r
 
 
 def test_in_blocks_the_gradients_slopes_and_the_noise_are_the_same(record, monkeypatch):
-    system, params = record.course.start.system, record.at(4).params
+    system, params = record.start.system, record.at(4).params
     whole, slopes = (
         flat(samplewise.sample_gradients(system, params)),
         flat(samplewise.jacobian(system, params)),
@@ -138,7 +138,7 @@ def test_after_an_event_they_are_of_the_landscape_in_force():
     forked = lm.run(
         dataclasses.replace(MLP, events=(interventions.Relabel(at=2, shuffle=3),)), ("loss",)
     )
-    stage = forked.course.systems[1]
+    stage = forked.timeline.systems[1]
     found = flat(forked.sample_gradients(3))
     whole = flat(stage.value_and_gradient(forked.at(3).params)[1])
     assert all(
@@ -180,7 +180,7 @@ def test_what_has_no_gradient_of_its_own_or_is_asked_amiss_is_refused(record):
 
 def test_gradients_and_slopes_are_those_of_pytorch(record):
     torch = pytest.importorskip("torch")
-    func, system = torch.func, record.course.start.system
+    func, system = torch.func, record.start.system
     params = {path: torch.tensor(leaf) for path, leaf in flat(record.at(4).params).items()}
     X, Y = (torch.tensor(np.asarray(part)) for part in (system.train.X, system.train.Y))
 

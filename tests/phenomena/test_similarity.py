@@ -118,15 +118,13 @@ def test_of_independent_gaussians_the_mean_is_nothing_where_the_biased_one_is_no
 
 
 def features(record, params):
-    signals = record.course.start.system.architecture.signals(
-        params, record.course.start.system.train.X
-    )
+    signals = record.start.system.architecture.signals(params, record.start.system.train.X)
     return [np.asarray(signals[name]) for name in ("layer1.post", "layer2.post", "layer3.pre")]
 
 
 def test_layers_are_compared_with_each_other_with_their_start_and_with_the_targets(record):
     first, last = (list(map(gram, features(record, record.at(step).params))) for step in (0, 6))
-    Y = gram(np.asarray(record.course.start.data.train.Y))
+    Y = gram(np.asarray(record.start.data.train.Y))
     for end, dependence in (("", biased), ("_debiased", of_the_paper)):
         for one, two in itertools.product(range(3), repeat=2):
             np.testing.assert_allclose(
@@ -182,7 +180,7 @@ def test_participation_is_the_ratio_of_the_eigenvalues(record):
         ratio(np.linalg.eigvalsh(record["tangent_kernel"][-1].values)),
         rtol=1e-11,
     )
-    system, params = record.course.start.system, record.at(6).params
+    system, params = record.start.system, record.at(6).params
     H = hessian_matrix(system, params)
     np.testing.assert_allclose(
         record["hessian_participation"][-1], ratio(np.linalg.eigvalsh(H)), rtol=1e-8

@@ -137,10 +137,9 @@ def test_what_was_not_watched_is_replayed_and_fewer_modes_can_be_asked_for(two_l
 
 def test_a_relu_network_on_digits_is_read_by_the_same_statistic():
     record = lm.run(DIGITS, WATCH)
-    found, system = staircase(record), record.course.start.system
+    found, system = staircase(record), record.start.system
     X, Y = (
-        np.asarray(part, float)
-        for part in (record.course.start.data.train.X, record.course.start.data.train.Y)
+        np.asarray(part, float) for part in (record.start.data.train.X, record.start.data.train.Y)
     )
     U, s, Vt = np.linalg.svd(Y.T @ X / len(X), full_matrices=False)
     outputs = np.asarray(system.outputs(record.at(600).params, system.train.X))

@@ -3,6 +3,8 @@ against the ends of two toys."""
 
 import dataclasses
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import optimize
@@ -12,6 +14,9 @@ from learnmech import architectures, data, initial, instruments, rules, scalings
 from learnmech.errors import Refused
 from learnmech.gallery import contracts
 from learnmech.language import catalog
+from learnmech.rules.base import SteppingRule
+from learnmech.rules.flow import GradientFlow
+from learnmech.rules.recurrence import Recurrence
 from learnmech.theories import EdgeOfStability, EdgeToy, LinearRules, Regression
 from learnmech.theories.edge_toys import descended, edge_end, sharpness_at
 from learnmech.theories.regression import ridge_solution
@@ -41,6 +46,43 @@ LINEAR = [
     ),
 ]
 ADAPTIVE = [rules.RMSProp(), *(kind(b1=b) for kind in (rules.Adam, rules.AdamW) for b in MOMENTA)]
+
+
+class Doubled(SteppingRule):
+    """Of a user: along the velocity and half the gradient, what is remembered a third of before."""
+
+    def init(self, params):
+        return jax.tree.map(jnp.zeros_like, params)
+
+    @property
+    def recurrence(self):
+        return Recurrence(1 / 3, 1.0, 1.0, 0.5, "8/(5 {h})")
+
+    def limit(self):
+        return GradientFlow(), self.recurrence.push
+
+    def update(self, system, gradient, memory, params):
+        memory = jax.tree.map(lambda v, g: v / 3 + g, memory, gradient)
+        return jax.tree.map(lambda v, g: -self.rate * (v + g / 2), memory, gradient), memory
+
+
+def test_a_rule_of_ones_own_that_says_what_it_is_has_its_edge_its_steps_and_its_limit():
+    rule = Doubled(rate=0.1)
+    assert rule.edge(TOP)[1] == pytest.approx(8 / (5 * TOP), rel=1e-12)
+    # the recursion by itself, from its own numbers: just below the edge it falls, above it grows
+    for share, grows in ((0.99, False), (1.01, True)):
+        v, w = 0.0, 1.0
+        for _ in range(4000):
+            v, w = v / 3 + w, w - share * 1.6 * (v / 3 + w + w / 2)
+        assert (abs(w) > 1) == grows
+    edge = rule.edge(TOP)[1]
+    for rate in (0.5 * edge, 1.05 * edge):
+        record = ran(at(rule, rate=rate))
+        shown = lm.compare(record, LinearRules())
+        assert shown.verdict == "holds", shown
+    flown = dataclasses.replace(LINE, rule=at(rule, rate=1e-3), clock=lm.Clock(steps=400, every=50))
+    said = lm.compare(lm.run(flown), lm.theories.Flow())
+    assert said.verdict == "holds" and rule.limit()[1] == pytest.approx(2.0), said
 
 
 def at(rule, **knobs):
@@ -89,7 +131,7 @@ def moved(request):
 
 def test_steps_by_hand_runs_and_theory_are_one(moved):
     rule, seen = moved
-    said, hand = LinearRules().predict(seen.course.start), by_hand(rule, 40)
+    said, hand = LinearRules().predict(seen.start), by_hand(rule, 40)
     for other in (said["end_to_end"].values, hand):
         # round-off of 40 steps
         np.testing.assert_allclose(seen["end_to_end"].values, other, atol=1e-13)
@@ -261,7 +303,7 @@ def test_flow_of_scalars_ends_at_the_sharpness_of_what_it_conserves():
     )
     comparison = lm.compare(lm.run(made, (instruments.Sharpness(),)), EdgeToy(), 1e-7)
     assert comparison.verdict == "holds", comparison
-    # of two: the closed form of the whole course, long after
+    # of two: the closed form of the whole timeline, long after
     end = two_layers(1.7, 0.3, 1.0, 1.0, np.array([50.0]))
     assert sharpness_at(1.7, 0.3, 2) == pytest.approx(
         minimum_sharpness(np.ravel(end), 1.0, 1.0), rel=1e-12

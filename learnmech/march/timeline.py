@@ -1,4 +1,4 @@
-"""Stages: what is in force between two events of a run, and how one stage becomes the next."""
+"""The timeline: a run laid out beforehand, its marks, its events, and the stages between them."""
 
 import dataclasses
 from typing import NamedTuple
@@ -14,7 +14,8 @@ from learnmech.experiment.recipe import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.language import trees
-from learnmech.march.loop import Block, Until, march, way_of
+from learnmech.march.loop import Until, Walked, march
+from learnmech.march.segments import Segment, flowed, stepped
 from learnmech.rules.base import Rule
 from learnmech.system.freezing import Frozen
 from learnmech.system.landscape import System
@@ -44,18 +45,18 @@ class Stage:
 
 
 class Checkpoint(NamedTuple):
-    """Where a run can go on from: a place (the step; for flows the index of the mark), the
+    """Where a run can go on from: a position (the step; for flows the index of the mark), the
     events that lie behind, their anchors, and the state."""
 
-    place: int
+    position: int
     done: int
     anchors: tuple[PyTree, ...]
     state: State
 
 
-class Course:
-    """A run as it is laid out beforehand: its marks, the places of its events, and the stage that
-    follows each.
+class Timeline:
+    """A run as it is laid out beforehand: its marks, the positions of its events, and the stage
+    that follows each.
 
     `systems` are the landscapes of the stages, those that hold on to an event's parameters around
     the start's instead. `programs` are what a run has compiled here, {events that lie behind: (what
@@ -67,8 +68,8 @@ class Course:
         self.events = tuple(sorted(start.experiment.events, key=lambda event: float(event.at)))
         self.flows = start.rule.flows
         times, steps = start.marks.times, start.marks.steps
-        self.places = np.arange(len(times)) if self.flows else np.asarray(steps, np.int64)
-        self.event_places = tuple(self._place(event) for event in self.events)
+        self.positions = np.arange(len(times)) if self.flows else np.asarray(steps, np.int64)
+        self.event_positions = tuple(self._position(event) for event in self.events)
         self._sinces = [(0, 0.0)]
         self._experiments = [dataclasses.replace(start.experiment, events=())]
         self.marks = start.marks
@@ -79,10 +80,10 @@ class Course:
 
     @property
     def last(self) -> int:
-        """The place where the run ends."""
-        return int(self.places[-1])
+        """The position where the run ends."""
+        return int(self.positions[-1])
 
-    def _place(self, event):
+    def _position(self, event):
         who, at = type(event).__name__, float(event.at)
         if self.flows:
             times = self.start.marks.times
@@ -110,24 +111,24 @@ class Course:
             self._sinces.append(stage.since)
             self.systems.append(stage.system)
         if not self.flows:
-            times = np.array([self.time_at(place) for place in self.places])
+            times = np.array([self.time_at(position) for position in self.positions])
             self.marks = Marks(times, self.start.marks.steps, self.start.marks.note)
 
-    def time_at(self, place: int) -> float:
-        """The time at a place."""
+    def time_at(self, position: int) -> float:
+        """The time at a position."""
         if self.flows:
-            return float(self.marks.times[place])
-        index = sum(at <= place for at in self.event_places)
+            return float(self.marks.times[position])
+        index = sum(at <= position for at in self.event_positions)
         step, time = self._sinces[index]
-        return time + float(self.experiment_after(index).rule.elapsed(place, step))
+        return time + float(self.experiment_after(index).rule.elapsed(position, step))
 
     def begin(self) -> Stage:
         """The stage before the first event."""
         return Stage(self._experiments[0], self.start.system, None, (0, 0.0))
 
     def end_of(self, stage: Stage) -> int:
-        """The place at which a stage ends: of the next event, or of the run's end."""
-        return self.event_places[stage.done] if stage.done < len(self.events) else self.last
+        """The position at which a stage ends: of the next event, or of the run's end."""
+        return self.event_positions[stage.done] if stage.done < len(self.events) else self.last
 
     def enter(self, stage: Stage, state: State) -> tuple[Stage, State]:
         """The stage after the next event, and the state it goes on from."""
@@ -188,9 +189,9 @@ class Course:
         if experiment.rule is not stage.experiment.rule:
             experiment.rule.check(system)
         frozen = event.frozen(stage.frozen or Frozen(), state)
-        since, place = stage.since, self.event_places[done - 1]
+        since, position = stage.since, self.event_positions[done - 1]
         if not self.flows and not _paced_alike(experiment.rule, stage.rule):
-            since = (place, since[1] + float(stage.rule.elapsed(place, since[0])))
+            since = (position, since[1] + float(stage.rule.elapsed(position, since[0])))
         return Stage(experiment, system, frozen if frozen else None, since, done, anchors)
 
     def _landscape(self, experiment, done, anchors):
@@ -223,55 +224,53 @@ class Course:
             return state
         return State(state.params, fresh, state.step, state.time, state.key)
 
+    def segment(self, stage: Stage, position: int, end: int, mark: int, size: int) -> Segment:
+        """The next segment of the run from `position` towards `end`, cut where it holds more than
+        `size` marks, of which `mark` is the first; the run's last mark belongs to its last
+        stage."""
+        over = end == self.last and stage.done == len(self.events)
+        stop = len(self.positions) if over else int(np.searchsorted(self.positions, end))
+        if stop - mark > size:
+            stop = mark + size
+            end = int(self.positions[stop])
+        if not self.flows:
+            return stepped(position, end, self.positions[mark:stop], size, mark)
+        spans = np.diff(self.marks.times[mark : stop + 1])
+        return flowed(np.append(spans, np.zeros(stop - mark - len(spans))), end, size, mark)
 
-class Stretch(NamedTuple):
-    """The marks from one place to another: the index of the first, what lies before it, the gaps
-    between them (padded to one size), and the end."""
+    def segment_to(self, position: int, end: int, read: bool, size: int) -> Segment:
+        """The segment from a position to another that is only passed through, or `read` there.
 
-    first: int
-    lead: int
-    gaps: np.ndarray
-    end: int
+        A flow has a mark at every position on the way and goes over at most `size` of them, so that
+        its solver begins anew where it did in the run.
+        """
+        if not self.flows:
+            return stepped(position, end, np.full(int(read), end), 1)
+        stop = min(end, position + size)
+        spans = np.diff(self.marks.times[position : stop + 1])
+        return flowed(np.append(spans, np.zeros(int(read and stop == end))), stop, size + 1)
 
-
-def laid(course: Course, stage: Stage, place: int, end: int, mark: int, size: int) -> Stretch:
-    """The stretch from `place` towards `end`, cut where it holds more than `size` marks; the
-    run's last mark belongs to its last stage."""
-    over = end == course.last and stage.done == len(course.events)
-    stop = len(course.places) if over else int(np.searchsorted(course.places, end))
-    if stop - mark > size:
-        stop = mark + size
-        end = int(course.places[stop])
-    inside = course.places[mark:stop]
-    if course.flows:
-        gaps = np.diff(course.marks.times[mark : min(stop + 1, len(course.places))])
-    else:
-        gaps = np.diff(np.append(inside, end)) if len(inside) else np.zeros(0, np.int64)
-    if course.flows and stop == len(course.places):
-        gaps = np.append(gaps, 0.0)
-    lead = 0 if course.flows else int(inside[0] if len(inside) else end) - place
-    return Stretch(
-        mark, lead, np.concatenate([gaps, np.full(size - len(gaps), -1, gaps.dtype)]), end
-    )
-
-
-def marched(
-    course: Course,
-    stage: Stage,
-    state: State,
-    watch: tuple[Instrument, ...],
-    stretch: Stretch,
-    until: Until | None = None,
-) -> Block:
-    """A stretch of a stage."""
-    since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
-    way, origin = (
-        way_of(stretch.gaps, course.flows, stretch.first, stretch.lead),
-        course.start.state.params,
-    )
-    return march(
-        stage.system, stage.rule, state, origin, watch, way, until, since=since, frozen=stage.frozen
-    )
+    def march(
+        self,
+        stage: Stage,
+        state: State,
+        watch: tuple[Instrument, ...],
+        segment: Segment,
+        until: Until | None = None,
+    ) -> Walked:
+        """Walk over a segment of a stage."""
+        since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
+        return march(
+            stage.system,
+            stage.rule,
+            state,
+            self.start.state.params,
+            watch,
+            segment,
+            until,
+            since=since,
+            frozen=stage.frozen,
+        )
 
 
 def _paced_alike(one, other):
