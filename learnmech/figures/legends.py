@@ -30,9 +30,24 @@ def cleared(figure: "Figure") -> "Figure":
         laid_out(figure)
         if not _moved(figure):
             break
-    if figure.get_layout_engine() is not None:
-        figure.set_layout_engine("none")
+    _left_so(figure)
     return figure
+
+
+def fixed(figure: "Figure") -> None:
+    """Lay the figure out, if it has a layout that was not made yet, and leave it so."""
+    if figure.get_layout_engine() is not None:
+        laid_out(figure)
+        _left_so(figure)
+
+
+def _left_so(figure):
+    """Without a layout: also beside the one called none, Matplotlib draws a figure twice to save
+    it, once in vain."""
+    from matplotlib import rc_context
+
+    with rc_context({"figure.autolayout": False, "figure.constrained_layout.use": False}):
+        figure.set_layout_engine(None)
 
 
 def _moved(figure: "Figure") -> bool:

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnmech.figures.legends import any_letter, cleared
+from learnmech.figures.legends import any_letter, cleared, fixed
 from learnmech.figures.symbols import math, plain
 from learnmech.language.quantity import TIME_UNITS, powers
 
@@ -99,5 +99,6 @@ def svg(figure: "Figure") -> str:
 
     out = io.StringIO()
     with rc_context(RC), any_letter():
+        fixed(figure)
         figure.savefig(out, format="svg", metadata={"Date": None, "Creator": None})
     return out.getvalue()
