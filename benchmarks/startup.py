@@ -32,7 +32,8 @@ steps = 10
 # The command up to where it would first show progress, which is after the first ten steps.
 TO_FIRST_STEP = """
 import os, sys
-from learnmech.cli import app, works
+from learnmech.cli import app
+from learnmech.verbs import works
 perform = works.perform
 def stopped(*given, progress=None, **knobs):
     return perform(*given, progress=lambda at: os._exit(0), **knobs)

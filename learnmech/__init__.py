@@ -44,7 +44,9 @@ if TYPE_CHECKING:
     from learnmech.record import Record as Record
     from learnmech.record import load as load
     from learnmech.rules import schedules as schedules
+    from learnmech.runs import sinks as sinks
     from learnmech.runs.blocks import stream as stream
+    from learnmech.runs.jobs import Job as Job
     from learnmech.runs.pace import estimate as estimate
     from learnmech.runs.running import fork as fork
     from learnmech.runs.running import resume as resume
@@ -68,6 +70,7 @@ _FACE = {
     "fork": "runs.running",
     "resume": "runs.running",
     "estimate": "runs.pace",
+    "Job": "runs.jobs",
     "twins": "comparison.divergence",
     "staircase": "comparison.staircases",
     "diff": "comparison.differences",
@@ -111,6 +114,7 @@ _WITHIN = {
     "schedules": "rules",
     "symmetries": "system",
     "samplewise": "curvature",
+    "sinks": "runs",
     "catalog": "language",
 }
 """{module that people ask for by its own name: the room it is in}."""

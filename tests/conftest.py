@@ -33,6 +33,14 @@ remember_compilations(CACHE)
 # suite's time.
 gc.freeze()
 gc.set_threshold(50_000, 20, 20)
+
+
+def pytest_sessionfinish():
+    """At its end pytest looks for circles five times, through all that is there: some seconds in
+    each worker, and nothing is to be found any more."""
+    gc.freeze()
+
+
 TESTS = itertools.count(1)
 
 

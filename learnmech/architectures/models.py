@@ -17,7 +17,7 @@ from learnmech.language.parts import Part, structure
 from learnmech.machine import backend
 
 # The models at hand in this process, by what their text says of them.
-_AT_HAND: dict[tuple[str, str], object] = {}
+AT_HAND: dict[tuple[str, str], object] = {}
 # Those of them that were made by a run folder's copy of the code.
 _OF_COPIES: set[tuple[str, str]] = set()
 
@@ -54,7 +54,7 @@ class Model(Part):
         model = tuple(model) if isinstance(model, list) else model
         check_model(model)
         found = cls(given=_name_of(model), sha256=digest_of(model))
-        _AT_HAND.setdefault(found.key, model)
+        AT_HAND.setdefault(found.key, model)
         return found
 
     @classmethod
@@ -63,7 +63,7 @@ class Model(Part):
         path, name = _file_and_name(where)
         source = _read(path)
         found = cls(python=where, sha256=hashlib.sha256(source).hexdigest())
-        _AT_HAND[found.key] = _run(path, name, source, found.sha256)
+        AT_HAND[found.key] = _run(path, name, source, found.sha256)
         return found
 
     def __repr__(self):
@@ -77,12 +77,12 @@ class Model(Part):
     @property
     def at_hand(self) -> object:
         """The model itself."""
-        if self.key not in _AT_HAND:
+        if self.key not in AT_HAND:
             raise self._unknown()
-        return _AT_HAND[self.key]
+        return AT_HAND[self.key]
 
     def modules(self):
-        if self.python is None or self.key not in _AT_HAND:
+        if self.python is None or self.key not in AT_HAND:
             return ()
         return (
             (
@@ -100,7 +100,7 @@ class Model(Part):
         carried = Path(folder).resolve() / guests.FOLDER / path.name
         # what a run folder's copy gave is that of run folders: elsewhere modules beside the file
         # may have been edited since
-        if self.key in _AT_HAND and (self.key not in _OF_COPIES or carried.is_file()):
+        if self.key in AT_HAND and (self.key not in _OF_COPIES or carried.is_file()):
             return self
         if not catalog.trusted():
             raise self._unknown()
@@ -108,11 +108,11 @@ class Model(Part):
             above / path for above in (Path(folder).resolve(), *Path(folder).resolve().parents)
         ]
         path = next((place for place in (carried, *places) if place.is_file()), path)
-        if self.key in _AT_HAND and not path.is_file():
+        if self.key in AT_HAND and not path.is_file():
             return self
         source = _read(path)
         found = hashlib.sha256(source).hexdigest()
-        if self.key in _AT_HAND and found != self.sha256:
+        if self.key in AT_HAND and found != self.sha256:
             return self
         if found != self.sha256:
             raise refused(
@@ -122,14 +122,14 @@ class Model(Part):
                 "Restore the file, or write its sha256",
             )
         if (
-            self.key in _AT_HAND
+            self.key in AT_HAND
             # the same file with modules of its own: neither the module nor what was compiled of it
             # stands for this one
         ):
             sys.modules.pop(_module_name(path, found), None)
             backend.forget()
         (_OF_COPIES.add if path == carried else _OF_COPIES.discard)(self.key)
-        _AT_HAND[self.key] = _run(
+        AT_HAND[self.key] = _run(
             path,
             name,
             source,
@@ -160,7 +160,7 @@ class Model(Part):
 
 def model_of(key: tuple[str, str]) -> object:
     """The model at hand under a key."""
-    return _AT_HAND[key]
+    return AT_HAND[key]
 
 
 def _file_and_name(where: object) -> tuple[Path, str]:

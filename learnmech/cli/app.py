@@ -47,20 +47,22 @@ def _perform(a: argparse.Namespace):
     """(result as plain data, how it looks)."""
     if a.command == "list" and a.kind is None:
         return _list(a.family), _print_list
-    from learnmech.cli import (
+    from learnmech.cli import looks
+    from learnmech.cli.phases import on_stderr
+    from learnmech.verbs import (
         diffs,
         exhibits,
         foretelling,
         forks,
         grids,
         limits,
-        looks,
         pages,
         stairs,
         works,
     )
+    from learnmech.verbs.phases import silent
 
-    quiet = a.quiet or a.json
+    phases = silent if a.quiet or a.json else on_stderr
     calls = {
         "list": lambda: (
             (exhibits.exhibit(a.kind), looks.exhibit)
@@ -68,7 +70,7 @@ def _perform(a: argparse.Namespace):
             else (works.describe(a.family, a.kind), looks.description)
         ),
         "run": lambda: (
-            works.run(a.subject, a.changes, a.until, a.out, a.small, quiet, a.keep_data),
+            works.run(a.subject, a.changes, a.until, a.out, a.small, a.keep_data, phases),
             looks.run,
         ),
         "predict": lambda: (
@@ -76,21 +78,21 @@ def _perform(a: argparse.Namespace):
             looks.predict,
         ),
         "sweep": lambda: (
-            grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, quiet, a.shard),
+            grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, a.shard, phases),
             looks.sweep,
         ),
         "limit": lambda: (
-            limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, quiet),
+            limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, phases),
             looks.limit,
         ),
-        "compare": lambda: _compared(a, quiet),
+        "compare": lambda: _compared(a, phases),
         "fork": lambda: (
             forks.fork(
-                a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, quiet, a.keep_data
+                a.run, a.events or [], a.at, a.memory, a.until, a.watch, a.out, a.keep_data, phases
             ),
             looks.run,
         ),
-        "resume": lambda: (forks.resume(a.run, quiet), looks.run),
+        "resume": lambda: (forks.resume(a.run, phases), looks.run),
         "read": lambda: (forks.read(a.run, a.what, a.steps, a.out), looks.reading),
         "twins": lambda: (forks.twins(a.run, a.other, a.steps, a.out), looks.twins),
         "diff": lambda: (diffs.diff(a.one, a.other, a.small), looks.diff),
@@ -117,16 +119,17 @@ def _perform(a: argparse.Namespace):
             foretelling.theories(a.subject, a.changes, a.small) | {"long": a.long},
             looks.theories,
         ),
-        "check": lambda: (works.check(a.names, a.small, quiet), looks.check),
+        "check": lambda: (works.check(a.names, a.small, phases), looks.check),
     }
     return calls[a.command]()
 
 
-def _compared(a, quiet):
-    from learnmech.cli import grids, looks, works
+def _compared(a, phases):
+    from learnmech.cli import looks
+    from learnmech.verbs import grids, works
 
     if grids.is_sweep(a.run):
-        return grids.compare(a.run, a.other, a.tolerance, quiet), looks.grid_comparison
+        return grids.compare(a.run, a.other, a.tolerance, phases), looks.grid_comparison
     return works.compare(a.run, a.other, a.tolerance), looks.comparison
 
 

@@ -1,38 +1,34 @@
-"""Phases: what a command is at, and how far: a bar on a terminal, lines elsewhere; always on
-stderr."""
+"""Phases on a terminal: a bar there, lines elsewhere; always on stderr."""
 
 import contextlib
-import logging
 import sys
 import time
+from collections.abc import Iterator
 
-from learnmech.machine.logs import LOG
-from learnmech.runs.running import heard
+from learnmech.verbs.phases import Phases, followed
 
 # Where stderr is no terminal a run says how far it is after so many seconds, each time after twice
 # as many more.
 FIRST_WORD = 5.0
 
 
-class Phases:
-    """One command's phases, as they begin, and the seconds that each has taken."""
+class Lines(Phases):
+    """Phases as they are said on stderr: by a bar, or by lines."""
 
     def __init__(self, name: str, bar=None):
-        self.name, self.bar, self.task = name, bar, None
-        self.spent: dict[str, float] = {}
+        super().__init__(name)
+        self.bar, self.task = bar, None
         # a mistake is answered by one sentence: lines wait until what was asked for is known to be
         # possible
         self._held: list[str] | None = []
-        self._now, self._since, self._next = "", time.perf_counter(), FIRST_WORD
-        self._runs, self._reached, self._last = 0, 0, ""
+        self._next, self._runs, self._reached, self._last = FIRST_WORD, 0, 0, ""
         if bar is not None:
             self.task = bar.add_task(name, total=None, said="")
 
-    def enter(self, phase: str, group: str | None = None) -> None:
-        """A phase begins; its time is counted under its `group`, where many belong together."""
+    def enter(self, phase, group=None):
         before = self._now
-        self.leave()
-        self._now, self._next, self._runs = group or phase, FIRST_WORD, 0
+        super().enter(phase, group)
+        self._next, self._runs = FIRST_WORD, 0
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
         elif phase != self._last and (
@@ -41,9 +37,7 @@ class Phases:
             self._say(f"{self.name}: {phase}")
         self._last = phase
 
-    def settle(self) -> None:
-        """What was asked for is possible: lines that waited are said, and all others as they
-        come."""
+    def settle(self):
         held, self._held = self._held or [], None
         for words in held:
             _line(words)
@@ -51,26 +45,16 @@ class Phases:
     def _say(self, words: str) -> None:
         _line(words) if self._held is None else self._held.append(words)
 
-    def leave(self) -> None:
-        """The phase ends."""
-        now = time.perf_counter()
-        if self._now:
-            self.spent[self._now] = self.spent.get(self._now, 0.0) + now - self._since
-        self._since, self._now = now, ""
-
-    def tell(self, words: str) -> None:
-        """A line of its own."""
+    def tell(self, words):
         if self.bar is not None:
             self.bar.console.print(words, markup=False, soft_wrap=True, highlight=False)
         else:
             self._say(words)
 
-    def show(self, progress) -> None:
-        """How far a run is."""
+    def show(self, progress):
         self._far(progress.reached, progress.marks, _where(progress))
 
-    def further(self, progress) -> None:
-        """How far one of further runs is, of which nobody knows how many come."""
+    def further(self, progress):
         if progress.reached <= self._reached or not self._runs:
             self._runs += 1
         self._reached = progress.reached
@@ -81,14 +65,8 @@ class Phases:
             last=False,
         )
 
-    def counted(self, done: int, of: int) -> None:
-        """How many of so many are done."""
+    def counted(self, done, of):
         self._far(done, of, f"{done} of {of}")
-
-    def possible(self, done: int, of: int) -> None:
-        """The same of what is known to be possible once the first is done."""
-        self.settle()
-        self.counted(done, of)
 
     def _far(self, reached, of, words, last=True):
         if self.bar is not None:
@@ -110,40 +88,12 @@ def _line(words: str) -> None:
     print(words, file=sys.stderr, flush=True)
 
 
-class _Heard(logging.Handler):
-    """What lower floors say they are at becomes a phase: laying a theory, drawing, writing."""
-
-    def __init__(self, phases: Phases):
-        super().__init__(logging.INFO)
-        self.phases = phases
-
-    def emit(self, record):
-        said = record.getMessage()
-        group = next((group for word, group in GROUPS.items() if said.startswith(word)), None)
-        if group is not None and record.levelno == logging.INFO:
-            self.phases.enter(said, group)
-
-
-GROUPS = {
-    "laying": "theories",
-    "looking": "which theories apply",
-    "drawing": "report",
-    "writing": "report",
-    "checking": "its checks",
-}
-
-
 @contextlib.contextmanager
-def phases(quiet: bool, name: str, points: bool = False):
-    """The phases of a command, said on stderr unless it is to be quiet; they are counted either
-    way.
-
-    Runs that are given no progress of their own are told as further runs; where the command counts
-    `points`, each a run, they are not.
-    """
+def on_stderr(name: str, points: bool = False) -> Iterator[Phases]:
+    """The phases of a command, said on stderr."""
     with contextlib.ExitStack() as stack:
         bar = None
-        if not quiet and sys.stderr.isatty():
+        if sys.stderr.isatty():
             from rich.console import Console
             from rich.progress import (
                 BarColumn,
@@ -164,33 +114,4 @@ def phases(quiet: bool, name: str, points: bool = False):
             bar = stack.enter_context(
                 Progress(*columns, console=Console(stderr=True), transient=True)
             )
-        said = _Silent(name) if quiet else Phases(name, bar)
-        handler, level = _Heard(said), LOG.level
-        LOG.addHandler(handler)
-        LOG.setLevel(min(level or logging.INFO, logging.INFO))
-        try:
-            with contextlib.nullcontext() if points or quiet else heard(said.further):
-                yield said
-        finally:
-            said.leave()
-            LOG.removeHandler(handler)
-            LOG.setLevel(level)
-
-
-class _Silent(Phases):
-    """Phases of which nobody wants to hear."""
-
-    def enter(self, phase, group=None):
-        self.leave()
-        self._now = group or phase
-
-    def tell(self, words):
-        pass
-
-    def show(self, progress):
-        pass
-
-    further = show
-
-    def counted(self, done, of):
-        pass
+        yield stack.enter_context(followed(Lines(name, bar), further=not points))

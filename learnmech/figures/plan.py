@@ -22,11 +22,11 @@ Arrows = dict[str, set[str]]
 
 
 def files_of(house: Path = HOUSE) -> dict[str, list[Path]]:
-    """{room: its files}: a folder, or a file that lies beside them; the package's own `__init__`
-    is the face, and no room."""
+    """{room: its files}: a folder, or a file that lies beside them. The package's own `__init__`
+    is the face, and `__main__` the handle of the command line: neither is a room."""
     rooms: dict[str, list[Path]] = {}
     for path in sorted(house.rglob("*.py")):
-        if path != house / "__init__.py":
+        if path not in (house / "__init__.py", house / "__main__.py"):
             rooms.setdefault(path.relative_to(house).parts[0].removesuffix(".py"), []).append(path)
     return rooms
 

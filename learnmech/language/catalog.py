@@ -134,7 +134,7 @@ def own(family: str) -> tuple[Member, ...]:
     return tuple(found)
 
 
-_GUESTS: list[Member] = []
+GUESTS: list[Member] = []
 
 
 def add_source(path: str | Path) -> list[Member]:
@@ -163,7 +163,7 @@ def add_source(path: str | Path) -> list[Member]:
             f"line {error.lineno}: {error.msg}",
             f"Mend {path.name}",
         ) from None
-    _GUESTS.extend(member for member in found if member not in _GUESTS)
+    GUESTS.extend(member for member in found if member not in GUESTS)
     return found
 
 
@@ -193,7 +193,7 @@ def _entry_points() -> tuple[Member, ...]:
 
 def members(family: str) -> dict[str, Member]:
     """{kind: member} of a family, guests last."""
-    guests = [member for member in (*_entry_points(), *_GUESTS) if member.family == family]
+    guests = [member for member in (*_entry_points(), *GUESTS) if member.family == family]
     return {member.kind: member for member in (*own(family), *guests)}
 
 

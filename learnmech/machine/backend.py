@@ -20,6 +20,12 @@ def remember_compilations(folder: str | Path) -> None:
     jax.config.update("jax_persistent_cache_min_entry_size_bytes", -1)
 
 
+def compilations() -> str | None:
+    """The folder where this process keeps what it compiles, for those that are started from it."""
+    known: Any = jax.config  # its stub names no settings
+    return known.jax_compilation_cache_dir
+
+
 Remembering = TypeVar("Remembering", bound=Callable)
 _KEPT: list[Any] = []
 

@@ -24,7 +24,7 @@ def said(count: float) -> str:
 def free_memory() -> int:
     """Bytes of memory that can still be had, by this machine and by the bounds set to this
     process; without bound where no system says."""
-    for ask in (_on_linux, _on_macos, _on_windows, _by_pages):
+    for ask in (on_linux, on_macos, on_windows, by_pages):
         try:
             return ask()
         except (
@@ -40,7 +40,9 @@ def free_memory() -> int:
     return sys.maxsize
 
 
-def _on_linux() -> int:
+def on_linux() -> int:
+    """What the kernel says can be had without swapping, and what is left of a control group's
+    bound."""
     free = next(
         1024 * int(line.split()[1])
         for line in Path("/proc/meminfo").read_text().splitlines()
@@ -55,7 +57,7 @@ def _on_linux() -> int:
         return free
 
 
-def _on_macos() -> int:
+def on_macos() -> int:
     """What is free, and what the system gives up when it is asked for: pages that were not used
     for a while, or hold files."""
     said = subprocess.run(
@@ -66,7 +68,7 @@ def _on_macos() -> int:
     return page * sum(int(pages[kind]) for kind in ("free", "inactive", "speculative"))
 
 
-def _on_windows() -> int:
+def on_windows() -> int:
     """GlobalMemoryStatusEx: ullAvailPhys, the physical memory that is not in use."""
     said = ctypes.create_string_buffer((64).to_bytes(4, "little"), 64)
     windows: typing.Any = ctypes  # which has `windll` on Windows alone
@@ -75,7 +77,8 @@ def _on_windows() -> int:
     return int.from_bytes(said.raw[16:24], "little")
 
 
-def _by_pages() -> int:
+def by_pages() -> int:
+    """The pages that nothing uses, where no better is known."""
     return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
 
 

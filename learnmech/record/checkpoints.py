@@ -23,7 +23,7 @@ PATIENCE = 20
 
 def size_of(timeline: Timeline) -> int:
     """Bytes of one checkpoint."""
-    return sum(np.asarray(leaf).nbytes for leaf in jax.tree.leaves(timeline.start.state))
+    return sum(leaf.nbytes for leaf in jax.tree.leaves(timeline.start.state))
 
 
 def interval(timeline: Timeline, budget: int = BUDGET) -> int:

@@ -188,7 +188,7 @@ def load(folder: str | Path, sound: bool = False) -> "Record | xr.Dataset":
         ) from None
 
 
-def _of_other_content(found, experiment):
+def of_other_content(found, experiment):
     """What of the code and the data of a record is not, or cannot be known to be, what it was
     made by."""
     if found.said["format"] == 2:
@@ -253,7 +253,7 @@ def _loaded(found: Found, sound: bool) -> Record:
         )
     final, kept = {}, OnDisk(folder / "checkpoints", run_of(said))
     experiment = found.experiment
-    notes += _of_other_content(found, experiment)
+    notes += of_other_content(found, experiment)
     if progress["status"] == "running":
         notes.append(
             f"unfinished: {progress['marks']} marks are committed; learnmech resume {folder}"

@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
@@ -13,10 +13,16 @@ from learnmech.instruments.base import Instrument
 from learnmech.march.loop import Until
 from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.march.watching import mark_bytes, watched
+from learnmech.record.base import tabulated
 from learnmech.runs.estimates import seconds_of
 from learnmech.system.state import State
 
+if TYPE_CHECKING:
+    import xarray as xr
+
 BLOCK_BYTES, SECONDS = 64 * 2**20, 0.25
+MARKS: int | None = None
+"""Marks of every block; None: as many as take SECONDS. No number of a run depends on it."""
 ROUNDED = 256
 """Marks of a block up to which they are rounded down to a power of two."""
 
@@ -41,11 +47,20 @@ class Block(NamedTuple):
     checkpoint: Checkpoint
     halted: bool
     progress: Progress
+    timeline: Timeline
+    watch: tuple[Instrument, ...]
 
     @property
     def state(self) -> State:
         """The state after the block."""
         return self.checkpoint.state
+
+    @property
+    def tables(self) -> "dict[int, xr.Dataset]":
+        """{every: what was read at each so many marks, on named axes}, made when it is asked
+        for."""
+        reached = self.progress.reached
+        return tabulated(self.timeline, self.watch, self.readings, self.first, reached)
 
 
 def parse_until(text: str, watch: tuple[Instrument, ...], start: Start) -> Until:
@@ -106,6 +121,8 @@ def stream(
                     Checkpoint(position, stage.done, stage.anchors, state),
                     False,
                     _progress(timeline, mark, {}),
+                    timeline,
+                    watch,
                 )
         if stop is None:
             timeline.programs[stage.done] = watch, size
@@ -126,6 +143,8 @@ def stream(
             Checkpoint(position, stage.done, stage.anchors, state),
             halted,
             _progress(timeline, mark, readings),
+            timeline,
+            watch,
         )
         if halted or mark == len(timeline.positions):
             return
@@ -169,6 +188,8 @@ def _block_size(timeline, watch, seconds=SECONDS, room=BLOCK_BYTES):
     Two blocks at least (of one compiled program): a full disk, or a loss beyond its bound, is met
     half way, not at the end.
     """
+    if MARKS is not None:
+        return MARKS
     blocks = np.clip(seconds_of(timeline.start) / seconds, 2, 40)
     wanted = int(np.ceil(len(timeline.positions) / blocks))
     # so that runs on clocks that are somewhat longer or finer share a program

@@ -4,7 +4,7 @@ import contextlib
 import contextvars
 import dataclasses
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from learnmech.runs import bars
 from learnmech.runs.blocks import Progress, block_size, parse_until, stream
 from learnmech.runs.endings import climbing, ending
 from learnmech.runs.estimates import check_room, room
-from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory
+from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory, Sink, Stopped, Told
 
 SURELY_FITS = 2**26
 
@@ -68,6 +68,7 @@ def run(
     folder: str | Path | None = None,
     budget: int = BUDGET,
     keep_data: bool | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> Record:
     """Run an experiment and keep what was seen, and checkpoints of at most `budget` bytes from
     which every state can be replayed.
@@ -79,12 +80,16 @@ def run(
     10 MB) and of the user's own code, so that it is read back when these are gone or changed.
     Ctrl-C keeps the blocks that are whole and says so in the record's notes. `progress=True` shows
     a bar in a terminal or a notebook; a function is told how far it is after each block.
+
+    Each of `sinks` is given every block (`sinks.Sink`), after it was kept: to draw it, to send it
+    elsewhere, or as `sinks.Stop` to end the run from another thread, which is as if by Ctrl-C.
     """
     meant, watch = given(experiment, watch)
     timeline = Timeline(meant if isinstance(meant, Start) else prepare(meant))
     watch = watched(watch, timeline.start, timeline.later())
     with bars.told(progress, "run", _on_bar) as tell:
-        return _performed(timeline, watch, until, tell, folder, budget, None, None, keep_data)
+        own = _sinks(tell, sinks)
+        return _performed(timeline, watch, until, own, folder, budget, None, None, keep_data)
 
 
 def fork(
@@ -98,6 +103,7 @@ def fork(
     budget: int = BUDGET,
     changes: dict[str, object] | None = None,
     keep_data: bool | None = None,
+    sinks: Sequence[Sink] = (),
 ) -> Record:
     """A twin that leaves a run (a record, or its folder) at a step (for flows at the time of a
     mark) and goes on with these events; the parent stays as it is.
@@ -141,7 +147,8 @@ def fork(
         (record.watch or None) if watch is None else watch, timeline.start, timeline.later()
     )
     with bars.told(progress, "fork", _on_bar) as tell:
-        return _performed(timeline, watch, until, tell, folder, budget, after, parent, keep_data)
+        own = _sinks(tell, sinks)
+        return _performed(timeline, watch, until, own, folder, budget, after, parent, keep_data)
 
 
 def _position_on(timeline, at):
@@ -171,6 +178,7 @@ def resume(
     folder: str | Path,
     progress: bool | Callable[[Progress], None] | None = None,
     budget: int = BUDGET,
+    sinks: Sequence[Sink] = (),
 ) -> Record:
     """Go on with a run that was stopped, from its last whole checkpoint; read again what is
     damaged. It ends as if it had never stopped."""
@@ -206,7 +214,7 @@ def resume(
                 timeline,
                 watch,
                 found.said["until"],
-                tell,
+                _sinks(tell, sinks),
                 writer,
                 budget,
                 after,
@@ -214,7 +222,12 @@ def resume(
             )
 
 
-def _performed(timeline, watch, until, progress, folder, budget, after, parent, keep_data):
+def _sinks(tell, sinks) -> list[Sink]:
+    tell = _HEARD.get() if tell is None else tell
+    return [*([] if tell is None else [Told(tell)]), *sinks]
+
+
+def _performed(timeline, watch, until, sinks, folder, budget, after, parent, keep_data):
     if until:
         parse_until(until, watch, timeline.start)
     first = _first(timeline, after)
@@ -236,17 +249,16 @@ def _performed(timeline, watch, until, progress, folder, budget, after, parent, 
             ),
         )
     if folder is None:
-        return _streamed(timeline, watch, until, progress, None, budget, after, made)
+        return _streamed(timeline, watch, until, sinks, None, budget, after, made)
     shapes, size = shapes_in(timeline.start, watch), block_size(timeline, watch)
     with Writer.create(
         folder, timeline, watch, shapes, made, until, first, size, keep_data, after
     ) as writer:
-        return _streamed(timeline, watch, until, progress, writer, budget, after, made)
+        return _streamed(timeline, watch, until, sinks, writer, budget, after, made)
 
 
-def _streamed(timeline, watch, until, progress, writer, budget, after, made):
+def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
-    progress = _HEARD.get() if progress is None else progress
     notes, last, status = [timeline.marks.note] if timeline.marks.note else [], None, "finished"
     first = _first(timeline, after)
     readings = (
@@ -274,10 +286,9 @@ def _streamed(timeline, watch, until, progress, writer, budget, after, made):
             # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the
             # last
             last = block
-            checkpoints.take(block)
-            if progress is not None:
-                progress(block.progress)
-    except KeyboardInterrupt:
+            for sink in (checkpoints, *sinks):
+                sink.take(block)
+    except (KeyboardInterrupt, Stopped):
         if last is None or last.progress.reached <= _first(timeline, after):
             raise
         status = "interrupted"

@@ -1,4 +1,9 @@
-"""Sinks: where the blocks of a run go while it is made: memory, a run folder, checkpoints."""
+"""Sinks: where the blocks of a run go while it is made: memory, a run folder, checkpoints, a
+progress bar, and whatever a user gives."""
+
+import threading
+from collections.abc import Callable
+from typing import Protocol
 
 import numpy as np
 
@@ -6,6 +11,46 @@ from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
 from learnmech.record.writing import Writer
+from learnmech.runs.blocks import Block, Progress
+
+
+class Sink(Protocol):
+    """What is given every block of a run as soon as it is whole, in their order."""
+
+    def take(self, block: Block) -> None:
+        """Do with it what is to be done. What this raises ends the run; a run folder keeps what
+        was committed, and can be resumed."""
+
+
+class Stopped(BaseException):
+    """Raised by a sink that ends its run, as Ctrl-C does: what is whole is kept."""
+
+
+class Stop:
+    """A sink that ends its run behind the next block once it was asked to, from any thread."""
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+
+    def ask(self) -> None:
+        """End the run soon."""
+        self.asked.set()
+
+    def take(self, block: Block) -> None:
+        """Stop, if that was asked for."""
+        if self.asked.is_set():
+            raise Stopped
+
+
+class Told:
+    """A function that is told after each block how far the run is."""
+
+    def __init__(self, progress: Callable[[Progress], None]):
+        self.progress = progress
+
+    def take(self, block: Block) -> None:
+        """Tell it."""
+        self.progress(block.progress)
 
 
 class Memory:
@@ -24,7 +69,7 @@ class Memory:
             for every, group in shapes.items()
         }
 
-    def take(self, block) -> None:
+    def take(self, block: Block) -> None:
         """Copy what a block has read."""
         for every, values in block.readings.items():
             at = len(due_marks(every, self.first, block.first))
@@ -46,7 +91,7 @@ class Folder:
     def __init__(self, writer: Writer):
         self.writer = writer
 
-    def take(self, block) -> None:
+    def take(self, block: Block) -> None:
         """Write what a block has read."""
         self.writer.append(block.first, block.readings, block.progress.reached)
 
@@ -57,12 +102,12 @@ class Losses:
     def __init__(self, before: np.ndarray):
         self.parts = [before]
 
-    def take(self, block) -> None:
+    def take(self, block: Block) -> None:
         """Keep the losses of a block."""
         self.parts += [
             np.asarray(values["loss"], float)
             for values in block.readings.values()
-            if np.ndim(values.get("loss")) == 1
+            if "loss" in values and np.ndim(values["loss"]) == 1
         ]
 
     @property
@@ -77,7 +122,7 @@ class Checkpoints:
     def __init__(self, timeline: Timeline, schedule: Schedule, kept: InMemory | OnDisk):
         self.timeline, self.schedule, self.kept = timeline, schedule, kept
 
-    def take(self, block) -> None:
+    def take(self, block: Block) -> None:
         """Keep the checkpoint of a block, if it is time."""
         over = block.halted or block.progress.reached == len(self.timeline.positions)
         self.schedule.keep(block.checkpoint, over, self.kept)

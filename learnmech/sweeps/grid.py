@@ -22,10 +22,11 @@ from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import bars
+from learnmech.runs.jobs import Job
 from learnmech.sweeps.asked import Asked, shard_of, share_of
 from learnmech.sweeps.folder import begun
 from learnmech.sweeps.gather import attributes_of, gathered, told
-from learnmech.sweeps.jobs import job_of, perform, table_of
+from learnmech.sweeps.jobs import perform, table_of
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -214,7 +215,7 @@ def _groups(starts: dict[int, Start]) -> dict:
 
 def _one_by_one(group, starts, watch, executor, finished):
     if executor is not None:
-        jobs = {index: job_of(starts[index].experiment, watch) for index in group}
+        jobs = {index: Job.of(starts[index].experiment, watch) for index in group}
         _over_cores(group, perform, finished, executor, jobs)
         return
     first, *rest = group

@@ -14,7 +14,6 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jax
 import numpy as np
 
 from learnmech.experiment.recipe import Experiment
@@ -202,9 +201,3 @@ def unpacked(stored: bytes, identity: str) -> "xr.Dataset":
         for key, (name, dims, attrs, coordinate) in said["variables"].items():
             (coords if coordinate else data)[name] = (tuple(dims), held[key], attrs)
     return xr.Dataset(data, coords, said["attrs"])
-
-
-def cache_folder() -> str | None:
-    """Where compiled programs are kept in this process, for those that are started from it."""
-    known: Any = jax.config  # its stub names no settings
-    return known.jax_compilation_cache_dir

@@ -321,7 +321,7 @@ def test_an_interrupted_run_keeps_its_whole_blocks_and_says_so(home, monkeypatch
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "stream", interrupted)
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 5)
+    monkeypatch.setattr(blocks, "MARKS", 5)
     assert call(["run", str(home / "mine.toml"), "--out", str(home / "cut"), "--json"]) == 130
     assert json.loads(capsys.readouterr().out)["notes"] == ["interrupted after 5 of 21 marks"]
     assert call(["show", str(home / "cut")]) == 0

@@ -72,7 +72,7 @@ def test_a_flow_at_moments_of_its_own_and_the_theory_of_it_agree():
 def test_a_run_at_moments_of_its_own_is_stopped_and_gone_on_with_to_the_bit(tmp_path, monkeypatch):
     experiment = made(at=(1, 5, 25, 125, 625))
     whole = lm.run(experiment, (instruments.Loss(),))
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 2)
+    monkeypatch.setattr(blocks, "MARKS", 2)
 
     def stop(progress):
         if progress.reached == 4:

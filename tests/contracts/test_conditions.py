@@ -10,7 +10,6 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules, theories
-from learnmech.cli import foretelling
 from learnmech.comparison import verdicts as comparison
 from learnmech.comparison.alignment import relative_error
 from learnmech.comparison.checks import Check
@@ -20,6 +19,7 @@ from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import stream_of
 from learnmech.language import catalog
 from learnmech.theories.base import Condition, Theory
+from learnmech.verbs import foretelling
 
 
 def examples(family):

@@ -55,7 +55,7 @@ def experiment(rule):
 def cut_small(patch):
     """Blocks of 4 marks, a checkpoint after each, chunks of 8 marks and fewer: files are written
     all the time, also within a chunk."""
-    patch(blocks, "_block_size", lambda *_: 4)
+    patch(blocks, "MARKS", 4)
     patch(tables, "CHUNK_BYTES", 64)
     patch(checkpoints, "PATIENCE", 0)
 

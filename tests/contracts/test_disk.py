@@ -13,12 +13,12 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, interventions, rules
-from learnmech.cli import works
 from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.machine.version import VERSION
 from learnmech.record import checkpoints, sealed
 from learnmech.runs import blocks
+from learnmech.verbs import works
 
 SENTENCE = re.compile(r"^\S.* needs \S.*, but got .+\. [A-Z].*[.?]$")
 FAILING = {"folder": "/nowhere/", "left": 0, "error": errno.ENOSPC, "opened": 0}
@@ -51,7 +51,7 @@ def experiment():
 @pytest.fixture
 def small_blocks(monkeypatch):
     """A commit and a checkpoint every few marks."""
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 3)
+    monkeypatch.setattr(blocks, "MARKS", 3)
     monkeypatch.setattr(checkpoints, "PATIENCE", 0)
 
 
@@ -245,9 +245,9 @@ def test_the_log_tells_of_runs_and_is_silent_by_default(experiment, tmp_path, ca
     assert all(
         words in said
         for words in (
-            "begun at place 0",
+            "begun at position 0",
             "finished at mark 11 of 11",
-            "goes on at place",
+            "goes on at position",
             "sweep of 2 points",
             str(tmp_path / "r"),
         )
@@ -268,7 +268,7 @@ def test_the_log_tells_of_runs_and_is_silent_by_default(experiment, tmp_path, ca
             )
             == 0
         )
-        assert ("begun at place 0" in capsys.readouterr().err) == bool(options)
+        assert ("begun at position 0" in capsys.readouterr().err) == bool(options)
     assert logging.getLogger("learnmech").level == logging.NOTSET
 
 

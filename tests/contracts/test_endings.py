@@ -80,7 +80,7 @@ def test_what_climbs_below_the_edge_or_seldom_or_not_at_all_is_not_told(climbing
 def test_a_run_that_was_stopped_and_goes_on_is_told_of_as_one_that_was_not(
     climbing, tmp_path, monkeypatch
 ):
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 60)
+    monkeypatch.setattr(blocks, "MARKS", 60)
 
     def stop(progress):
         if progress.reached >= 100:

@@ -307,7 +307,7 @@ def test_a_fork_cut_short_is_resumed_to_the_same_bits(fork, monkeypatch):
 
     with monkeypatch.context() as patch:
         patch.setattr(runs, "stream", interrupted)
-        patch.setattr(blocks, "_block_size", lambda *_: 2)
+        patch.setattr(blocks, "MARKS", 2)
         cut = fork("--perturb layer1=*2", status=130)
     assert cut.reached < whole.reached and not ask(f"resume {cut.folder}")["interrupted"]
     assert lm.load(cut.folder).dataset.identical(whole.dataset) and same(
@@ -338,7 +338,7 @@ def cut(monkeypatch, count):
         raise KeyboardInterrupt
 
     monkeypatch.setattr(runs, "stream", stopped)
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 2)
+    monkeypatch.setattr(blocks, "MARKS", 2)
 
 
 def test_a_fork_that_was_stopped_and_resumed_is_said_to_be_whole(home, tmp_path, monkeypatch):

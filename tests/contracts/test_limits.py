@@ -10,7 +10,6 @@ import xarray as xr
 import learnmech as lm
 from learnmech import architectures, data, rules
 from learnmech.cli.app import call
-from learnmech.cli.grids import axis_values
 from learnmech.comparison import orders
 from learnmech.comparison.orders import fitted_order, judged, measured_order
 from learnmech.errors import Refused
@@ -18,6 +17,7 @@ from learnmech.gallery import contracts
 from learnmech.language import catalog, text
 from learnmech.theories import Flow, SgdMoments
 from learnmech.theories.base import Limit
+from learnmech.verbs.grids import axis_values
 
 GUESTS = '''
 """Limits to be measured: one in a width, and one that declares the wrong order."""
@@ -71,12 +71,12 @@ QUICK = ["clock={time = 1.0, marks = 5}", "data.n=6", "architecture.hidden=[3]"]
 @pytest.fixture(scope="module")
 def guests(tmp_path_factory):
     """The file of guests, in the catalogue for these tests alone."""
-    before = list(catalog._GUESTS)
+    before = list(catalog.GUESTS)
     path = tmp_path_factory.mktemp("guests") / "limits_of_mine.py"
     path.write_text(GUESTS.replace("class Hasty(Flow)", "class Hasty(Flow, Theory)"))
     catalog.add_source(path)
     yield path
-    catalog._GUESTS[:] = before
+    catalog.GUESTS[:] = before
 
 
 @pytest.fixture

@@ -116,7 +116,7 @@ def test_a_theory_that_speaks_of_nothing_watched_is_refused_before_the_run(tmp_p
 
 
 def test_a_part_that_descends_from_a_member_of_the_catalogue_is_found(tmp_path, monkeypatch):
-    monkeypatch.setattr(catalog, "_GUESTS", [])
+    monkeypatch.setattr(catalog, "GUESTS", [])
     (tmp_path / "mine.py").write_text(
         '"""A rule of my own, and one made from it."""\n\nfrom learnmech.rules.adaptive import'
         ' Adam\n\n\nclass Patient(Adam):\n    """Adam, patiently."""\n\n\nclass'

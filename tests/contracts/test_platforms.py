@@ -13,11 +13,11 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, rules
-from learnmech.cli import folders
 from learnmech.errors import Refused
 from learnmech.machine import memory
 from learnmech.record import locks, sealed
 from learnmech.record.tables import stored_as
+from learnmech.verbs import folders
 
 # What Windows has not: these modules and functions are taken away before anything of learnmech is
 # imported. Its locks of bytes are played by the system's own. asyncio is not Windows' own here, and
@@ -209,9 +209,9 @@ def test_free_memory_is_known_on_every_system_or_without_bound(monkeypatch):
     def unknown():
         raise OSError
 
-    monkeypatch.setattr(memory, "_on_linux", unknown)
+    monkeypatch.setattr(memory, "on_linux", unknown)
     assert memory.free_memory() == 16384 * (8210 + 397263 + 5123)
-    for name in ("_on_macos", "_on_windows", "_by_pages"):
+    for name in ("on_macos", "on_windows", "by_pages"):
         monkeypatch.setattr(memory, name, unknown)
     memory.check_memory("run", 2**60, "Lower it")
 

@@ -137,7 +137,7 @@ def test_the_design_covers_every_member():
 @pytest.mark.parametrize("name", some_exact(DESIGN))
 def test_a_state_is_replayed_to_the_bit_and_a_fork_without_events_is_its_parent(name, monkeypatch):
     # one program for the run and the shorter one; that of replay is another
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 9)
+    monkeypatch.setattr(blocks, "MARKS", 9)
     for start in starts(**DESIGN[name]):
         replayed_and_forked(start)
 
@@ -307,7 +307,7 @@ def test_a_block_that_is_frozen_stands_still_and_its_run_cut_short_goes_on_to_th
     experiment = fitting(made(architecture=architecture, rule=rules.Adam(rate=0.01))).experiment
     assert experiment.architecture == architecture
     experiment = dataclasses.replace(experiment, events=events)
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 4)
+    monkeypatch.setattr(blocks, "MARKS", 4)
     whole, stream = lm.run(experiment), runs.stream
     states = [
         {p: np.asarray(leaf) for p, leaf in trees.leaves_by_path(whole.at(step).params).items()}
@@ -379,7 +379,7 @@ def test_a_run_that_is_cut_short_and_resumed_ends_as_if_it_had_not_been(
     kind, tmp_path, monkeypatch
 ):
     experiment = made(rule=stepping(RULES[kind]))
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 2)
+    monkeypatch.setattr(blocks, "MARKS", 2)
     watch, stream = ("loss", instruments.Norms(every=2)), runs.stream
     whole = lm.run(experiment, watch)
 

@@ -87,7 +87,7 @@ def test_where_the_marks_are_does_not_move_the_learner_by_a_bit(plain, rule, pre
 @each_precision
 @each_rule
 def test_blocks_do_not_move_the_learner_by_a_bit(plain, rule, precision, monkeypatch):
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 7)
+    monkeypatch.setattr(blocks, "MARKS", 7)
     often = experiment(rule, precision, lm.Clock(steps=24, every=2))
     flushes = list(runs.stream(lm.prepare(often), LIGHT))
     assert [flush.progress.reached for flush in flushes] == [7, 13]
@@ -98,9 +98,9 @@ def test_blocks_do_not_move_the_learner_by_a_bit(plain, rule, precision, monkeyp
 
 def test_every_cadence_sees_the_same_in_blocks_as_in_one(monkeypatch):
     often = experiment("adam", clock=lm.Clock(steps=24, every=2))
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 13)
+    monkeypatch.setattr(blocks, "MARKS", 13)
     whole = lm.run(often, watch=HEAVY)
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 7)
+    monkeypatch.setattr(blocks, "MARKS", 7)
     cut = lm.run(often, watch=HEAVY)
     assert whole.tables.keys() == cut.tables.keys() == {1, 2, 3}
     for every, table in whole.tables.items():
@@ -116,7 +116,7 @@ def test_every_cadence_sees_the_same_in_blocks_as_in_one(monkeypatch):
 @each_precision
 def test_watching_and_blocks_do_not_move_a_flow_by_a_bit(plain, precision, monkeypatch):
     whole = plain("flow", precision)
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 3)
+    monkeypatch.setattr(blocks, "MARKS", 3)
     cut = lm.run(experiment("flow", precision), watch=HEAVY)
     assert same(whole, cut)
     np.testing.assert_array_equal(cut["loss"], whole["loss"])
@@ -218,7 +218,7 @@ def test_a_diverging_run_finishes_and_says_where_and_why():
 
 
 def test_until_stops_at_the_first_mark_where_it_is_met(plain, monkeypatch):
-    monkeypatch.setattr(blocks, "_block_size", lambda *_: 7)
+    monkeypatch.setattr(blocks, "MARKS", 7)
     often = experiment("gradient-descent", clock=lm.Clock(steps=24, every=2))
     losses = lm.run(often, watch=LIGHT)["loss"].values
     for last in (4, 9):  # in the first block, and in the second

@@ -14,10 +14,10 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, rules
-from learnmech.cli import folders
 from learnmech.cli.app import call
 from learnmech.errors import Refused, plain, refused
 from learnmech.record import bounds, forms, locks, sealed
+from learnmech.verbs import folders
 
 TEXT = """
 theories = []
@@ -414,20 +414,26 @@ def test_a_value_that_is_long_is_shown_by_its_ends():
 
 
 @pytest.mark.parametrize(
-    "name",
-    ["<img src=x onerror=alert(1)>", "a$\\frac$", "[bold]", "\x1b[2J", "$", "_x", "é漢", "a&b"],
+    "text, run, fork",
+    [
+        ("<img src=x onerror=alert(1)>", "a$\\frac$", "[bold]"),
+        ("\x1b[2J", "<img src=x onerror=alert(1)>", "$"),
+        ("_x", "é漢", "<img src=x onerror=alert(1)>"),
+        ("a&b", "\x1b[2J", "é漢"),
+        ("a$\\frac$", "[bold]", "\x1b[2J"),
+    ],
 )
-def test_any_name_of_a_folder_or_a_text_is_text_everywhere(tmp_path, monkeypatch, capsys, name):
+def test_any_name_of_a_folder_or_a_text_is_text_everywhere(
+    tmp_path, monkeypatch, capsys, text, run, fork
+):
     monkeypatch.chdir(tmp_path)
-    Path(f"{name}.toml").write_text(TEXT)
-    assert words(capsys, "run", f"{name}.toml", "--quiet", "--out", name)[0] == 0
-    assert (
-        words(capsys, "fork", name, "--at", "20", "--freeze", "layer1", "--quiet", "--out", "f")[0]
-        == 0
-    )
+    Path(f"{text}.toml").write_text(TEXT)
+    assert words(capsys, "run", f"{text}.toml", "--quiet", "--out", run)[0] == 0
+    forked = ("fork", run, "--at", "20", "--freeze", "layer1", "--quiet", "--out", fork)
+    assert words(capsys, *forked)[0] == 0
     _, out = words(capsys, "runs", ".")
     assert plain(out) == out
-    for folder in (name, "f"):
+    for folder in (run, fork):
         page = (Path(folder) / "report.html").read_text(encoding="utf-8")
         assert "<img" not in page and plain(page) == page
 

@@ -200,7 +200,7 @@ def test_only_damage_is_called_damaged(tmp_path, record, monkeypatch):
     def failing(*_):
         raise raised
 
-    monkeypatch.setattr(folders, "_of_other_content", failing)
+    monkeypatch.setattr(folders, "of_other_content", failing)
     with pytest.raises(ValueError, match="conflicting sizes") as caught:
         lm.load(tmp_path / "r")
     assert caught.value is raised
@@ -231,7 +231,7 @@ def test_what_was_recorded_of_a_model_in_hand_is_read_anywhere_and_nothing_is_ma
     )
     ran = lm.run(made(architecture=model), ("loss",), folder=tmp_path / "r")
     assert any("was handed over in Python" in note and "Wrapped.of(" in note for note in ran.notes)
-    monkeypatch.setattr(models, "_AT_HAND", {})
+    monkeypatch.setattr(models, "AT_HAND", {})
     there = lm.load(tmp_path / "r")
     assert there.dataset.equals(ran.dataset) and lm.diff(there, ran).same
     for again in (

@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors"},
-    {"machine", "adapters"},
+    {"machine"},
     {"language"},
     {"activations", "losses"},
     {"architectures"},
@@ -26,6 +26,7 @@ FLOORS = [
     {"sweeps", "figures"},
     {"gallery"},
     {"report"},
+    {"verbs"},
     {"cli"},
     {"__main__"},
 ]

@@ -5,13 +5,13 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from learnmech.cli.folders import branches
 from learnmech.cli.looks.console import VERDICTS, columns, paper, size
 from learnmech.cli.looks.domains import conditions, domain
 from learnmech.language.display import results
 from learnmech.language.display.table import Table, printed
 from learnmech.record.identity import contents
 from learnmech.runs.estimates import duration, in_parts
+from learnmech.verbs.folders import branches
 
 APART = (
     "weight_distance_first",

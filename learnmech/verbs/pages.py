@@ -4,7 +4,6 @@ import dataclasses
 from pathlib import Path
 
 from learnmech import report
-from learnmech.cli.works import ready, whole
 from learnmech.comparison import verdicts as comparison
 from learnmech.comparison.checks import Check
 from learnmech.comparison.domains import applying
@@ -12,6 +11,7 @@ from learnmech.gallery.base import Exhibit, Shown
 from learnmech.language import catalog, text
 from learnmech.record.base import Record
 from learnmech.theories.base import Theory
+from learnmech.verbs.works import ready, whole
 
 
 def report_again(folder: Path, out: Path | None) -> dict:

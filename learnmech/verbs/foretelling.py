@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-from learnmech.cli.folders import dataset_out
-from learnmech.cli.subjects import changed_experiment, changes_of, theory_of
 from learnmech.comparison.domains import applying, survey
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import prepare
@@ -11,6 +9,8 @@ from learnmech.language import catalog
 from learnmech.language.display import plain
 from learnmech.language.display.results import ends, failing_conditions, nearest_theories
 from learnmech.theories.base import Condition
+from learnmech.verbs.folders import dataset_out
+from learnmech.verbs.subjects import changed_experiment, changes_of, theory_of
 
 
 def predict(subject, changes, names, out, small) -> dict:

@@ -4,13 +4,6 @@ the order it declares."""
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from learnmech.cli import folders
-from learnmech.cli.folders import dataset_out
-from learnmech.cli.forks import DRAWN, drawn_out
-from learnmech.cli.grids import axis_values
-from learnmech.cli.phases import phases
-from learnmech.cli.subjects import assignment, changed_experiment
-from learnmech.cli.works import ready
 from learnmech.comparison.orders import (
     ON_AVERAGE,
     RULE,
@@ -27,6 +20,13 @@ from learnmech.figures.order import order_plot
 from learnmech.language import catalog, text
 from learnmech.machine.late import late
 from learnmech.theories.base import Limit, Theory
+from learnmech.verbs import folders
+from learnmech.verbs.folders import dataset_out
+from learnmech.verbs.forks import DRAWN, drawn_out
+from learnmech.verbs.grids import axis_values
+from learnmech.verbs.phases import Phasing, silent
+from learnmech.verbs.subjects import assignment, changed_experiment
+from learnmech.verbs.works import ready
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -36,7 +36,7 @@ else:
 FEW = 4
 
 
-def limit(kind, words, along, seeds, quantity, out, small, quiet) -> dict:
+def limit(kind, words, along, seeds, quantity, out, small, phases: Phasing = silent) -> dict:
     """The order of a theory's error along a knob, with seeds, error bars, the x10 check and a
     verdict, printed and plotted."""
     ready()
@@ -64,7 +64,7 @@ def limit(kind, words, along, seeds, quantity, out, small, quiet) -> dict:
         else Path(out)
     )
     _writable(file)
-    with phases(quiet, f"{kind} limit", points=True) as told:
+    with phases(f"{kind} limit", points=True) as told:
         told.settle()
         told.enter("running")
         order = measured_order(experiment, theory, knob, values, quantity, seeds, told.counted)

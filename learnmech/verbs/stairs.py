@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
-from learnmech.cli.forks import DRAWN, drawn_out
-from learnmech.cli.works import ready, whole
 from learnmech.comparison.staircases import staircase
 from learnmech.errors import refused
+from learnmech.verbs.forks import DRAWN, drawn_out
+from learnmech.verbs.works import ready, whole
 
 
 def stairs(run: Path, count: int, out: Path | None) -> dict:

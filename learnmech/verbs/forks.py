@@ -8,11 +8,6 @@ from typing import Any
 import numpy as np
 
 from learnmech import interventions, report
-from learnmech.cli import folders
-from learnmech.cli.folders import dataset_out
-from learnmech.cli.foretelling import brief
-from learnmech.cli.phases import phases
-from learnmech.cli.works import comparison_of, quantities_of, ready, whole
 from learnmech.comparison import divergence
 from learnmech.comparison.domains import applying, survey
 from learnmech.comparison.verdicts import compare
@@ -32,6 +27,11 @@ from learnmech.record.writing import conclude
 from learnmech.runs.running import fork as forked
 from learnmech.runs.running import resume as resumed
 from learnmech.system.state import arrays_of
+from learnmech.verbs import folders
+from learnmech.verbs.folders import dataset_out
+from learnmech.verbs.foretelling import brief
+from learnmech.verbs.phases import Phasing, silent
+from learnmech.verbs.works import comparison_of, quantities_of, ready, whole
 
 DRAWN = (".png", ".svg", ".pdf")
 
@@ -169,7 +169,9 @@ def _transplants(value, at, parent):
         )
 
 
-def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> dict:
+def fork(
+    parent, said, at, memory, until, watch, out, keep_data=None, phases: Phasing = silent
+) -> dict:
     """A twin of a run that goes on with interventions."""
     ready()
     record = whole(parent)
@@ -178,7 +180,7 @@ def fork(parent, said, at, memory, until, watch, out, quiet, keep_data=None) -> 
     target = folders.free(named.with_name(f"{named.name}-fork")) if out is None else Path(out)
     check_new(target)
     watching = (*record.watch, *watch) or None
-    with phases(quiet, target.name) as told:
+    with phases(target.name) as told:
         told.enter("running")
         made = forked(
             record,
@@ -274,11 +276,11 @@ def drawn_out(figure, file: Path) -> None:
         ) from None
 
 
-def resume(folder, quiet) -> dict:
+def resume(folder, phases: Phasing = silent) -> dict:
     """A run that was stopped, gone on with to its end."""
     ready()
     found = facts(folder, "resume").progress
-    with phases(quiet, Path(folder).resolve().name) as told:
+    with phases(Path(folder).resolve().name) as told:
         if found["status"] == "finished" and not found.get("result") and not load(folder).damaged:
             return _concluded(
                 whole(folder), Path(folder), None, [], told

@@ -3,11 +3,11 @@
 import re
 from pathlib import Path, PurePath
 
-from learnmech.cli import folders
 from learnmech.errors import Refused, refused
 from learnmech.record import bounds, sealed
 from learnmech.record.folder import SWEEP
 from learnmech.sweeps.folder import POINTS, described
+from learnmech.verbs import folders
 
 # What the folder of a sweep holds beside the files that its sweep.json lists, and what its points
 # and theories are called.

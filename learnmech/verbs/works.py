@@ -8,12 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from learnmech import report
-from learnmech.cli import folders, sweeping
-from learnmech.cli.expected import checked_aloud, expected, uncounted
-from learnmech.cli.folders import dataset_out, kept_compilations
-from learnmech.cli.foretelling import brief
-from learnmech.cli.phases import phases
-from learnmech.cli.subjects import changes_of, subject_of, theory_of
 from learnmech.comparison import verdicts as comparison
 from learnmech.comparison.domains import survey
 from learnmech.errors import nearest, refused
@@ -31,6 +25,12 @@ from learnmech.record.folder import is_sweep, load
 from learnmech.record.sealed import check_new
 from learnmech.record.writing import conclude
 from learnmech.runs import blocks
+from learnmech.verbs import folders, sweeping
+from learnmech.verbs.expected import checked_aloud, expected, uncounted
+from learnmech.verbs.folders import dataset_out, kept_compilations
+from learnmech.verbs.foretelling import brief
+from learnmech.verbs.phases import Phasing, silent
+from learnmech.verbs.subjects import changes_of, subject_of, theory_of
 
 
 def ready() -> None:
@@ -73,11 +73,11 @@ def describe(family: str, kind: str) -> dict:
     return {"family": family, "kind": kind, "text": without_knobs(cls), "knobs": knobs}
 
 
-def run(subject, changes, until, out, small, quiet, keep_data=None) -> dict:
+def run(subject, changes, until, out, small, keep_data=None, phases: Phasing = silent) -> dict:
     """Run, compare, and write the run folder; what was found is said at the end."""
     began = time.perf_counter()
     ready()
-    with phases(quiet, str(subject)) as told:
+    with phases(str(subject)) as told:
         told.enter("preparing")
         name, exhibit, knobs = subject_of(subject, changes_of(changes), small)
         start = prepare(exhibit.changed(knobs))
@@ -217,7 +217,7 @@ def _held(checks) -> dict:
     return {"holds": held, "verdict": "holds" if held else "fails"}
 
 
-def check(names, small, quiet) -> dict:
+def check(names, small, phases: Phasing = silent) -> dict:
     """Exhibits performed, or a user's own parts put through their contracts."""
     ready()
     results = {}
@@ -232,7 +232,7 @@ def check(names, small, quiet) -> dict:
                 } | _held(checks)
             continue
         _, exhibit, knobs = subject_of(name, {}, small)
-        with phases(quiet, name) as told:
+        with phases(name) as told:
             told.settle()
             told.enter("running")
             shown = perform(checked_aloud(exhibit), changes=knobs, progress=told.show)

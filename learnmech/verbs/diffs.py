@@ -2,12 +2,12 @@
 
 from pathlib import Path
 
-from learnmech.cli.subjects import changed_experiment
-from learnmech.cli.works import ready, whole
 from learnmech.comparison.differences import diff as between
 from learnmech.errors import refused
 from learnmech.language import catalog
 from learnmech.language.display import plain
+from learnmech.verbs.subjects import changed_experiment
+from learnmech.verbs.works import ready, whole
 
 
 def diff(one: str, other: str, small: bool) -> dict:

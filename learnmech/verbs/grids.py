@@ -10,11 +10,6 @@ from typing import Any
 import numpy as np
 
 from learnmech import report, sweeps
-from learnmech.cli import folders
-from learnmech.cli.folders import dataset_out
-from learnmech.cli.phases import phases
-from learnmech.cli.subjects import assignment, changed_experiment
-from learnmech.cli.works import ready
 from learnmech.errors import refused
 from learnmech.figures.swept import diverged, last_values
 from learnmech.language import catalog, text
@@ -25,6 +20,11 @@ from learnmech.sweeps.asked import shard_of
 from learnmech.sweeps.folder import alone, described
 from learnmech.sweeps.kept import UNREADABLE, packed, unpacked
 from learnmech.theories.base import Theory
+from learnmech.verbs import folders
+from learnmech.verbs.folders import dataset_out
+from learnmech.verbs.phases import Phasing, silent
+from learnmech.verbs.subjects import assignment, changed_experiment
+from learnmech.verbs.works import ready
 
 __all__ = ["axis_values", "compare", "export", "is_sweep", "page_again", "show", "sweep"]
 
@@ -70,7 +70,9 @@ def axis_values(written: str) -> list:
     return [text.value_of(part) for part in parts]
 
 
-def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -> dict:
+def sweep(
+    subject, assignments, seeds, backend, out, small, shard=None, phases: Phasing = silent
+) -> dict:
     """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there;
     whoever finds all points kept gathers them."""
     ready()
@@ -89,12 +91,12 @@ def sweep(subject, assignments, seeds, backend, out, small, quiet, shard=None) -
         (axes if len(values) > 1 else fixed)[path] = values if len(values) > 1 else values[0]
     name, exhibit, experiment = changed_experiment(subject, fixed, small)
     # one folder for each sweep: what is swept, over which values, seeds and readings
-    told = "".join(
+    asked = "".join(
         [*map(text.identity, (experiment, *exhibit.watch)), repr(sorted(axes.items())), str(seeds)]
     )
-    mine = hashlib.sha256(told.encode()).hexdigest()[:8]
+    mine = hashlib.sha256(asked.encode()).hexdigest()[:8]
     target = Path(out) if out is not None else folders.RUNS / f"{name}-sweep-{mine}"
-    with phases(quiet, f"{name} sweep", points=True) as told:
+    with phases(f"{name} sweep", points=True) as told:
         told.enter("running")
         grid = sweeps.sweep(
             experiment,
@@ -253,7 +255,7 @@ def export(folder: Path, file: Path) -> dict:
     return {"file": str(file), "bytes": file.stat().st_size} | note
 
 
-def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> dict:
+def compare(folder: Path, other: str, tolerance: float | None, phases: Phasing = silent) -> dict:
     """A theory over every point of a sweep; what it says is kept in the folder, and drawn on its
     page."""
     ready()
@@ -267,7 +269,7 @@ def compare(folder: Path, other: str, tolerance: float | None, quiet: bool) -> d
             "Name a theory; learnmech list theories tells them",
         )
     folder, theory = Path(folder), text.part_of(Theory, other)
-    with phases(quiet, f"{other} over {folder.name}", points=True) as told:
+    with phases(f"{other} over {folder.name}", points=True) as told:
         told.enter("comparing")
         laid = sweeps.compare_grid(folder, theory, tolerance, told.possible)
     found = described(folder, "compare")
