@@ -14,6 +14,7 @@ from benchmarks.base import Row, measure
 MODULES = {
     "theory_scale": True,
     "overhead": True,
+    "widths": False,
     "recording": False,
     "linear_reduced": True,
     "sweep64": False,

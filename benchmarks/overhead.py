@@ -11,7 +11,7 @@ from benchmarks.base import Benchmark, Goal
 from benchmarks.theory_scale import RATE, experiment, farthest
 from learnmech import instruments
 
-STEPS = 100_000
+STEPS = (100_000, 20_000)
 
 
 def loss_of(weights, X, Y):
@@ -22,8 +22,8 @@ def loss_of(weights, X, Y):
     return jnp.sum((h @ weights[-1].T - Y) ** 2) / (2 * X.shape[0])
 
 
-@functools.partial(jax.jit, static_argnums=4)
-def scanned(weights, X, Y, rate, whole):
+@functools.partial(jax.jit, static_argnums=(4, 5))
+def scanned(weights, X, Y, rate, whole, steps):
     """The loss, and where `whole` also the weights, before each step and after the last."""
 
     def step(weights, _):
@@ -33,17 +33,17 @@ def scanned(weights, X, Y, rate, whole):
             weights if whole else [],
         )
 
-    return jax.lax.scan(step, weights, None, length=STEPS + 1)[1]
+    return jax.lax.scan(step, weights, None, length=steps + 1)[1]
 
 
 def benchmarks() -> list[Benchmark]:
-    """At each of 100,000 steps, in memory, on both sides: the loss and all weights (492 MB); and
-    the loss alone, which leaves the loop by itself."""
-    start = lm.prepare(experiment(lm.Clock(steps=STEPS, every=1)))
-    weights = [start.state.params[f"layer{i}"]["weight"] for i in (1, 2, 3)]
-    X, Y = start.system.train.X, start.system.train.Y
+    """At each of 100,000 steps (and of 20,000), in memory, on both sides: the loss and all weights
+    (492 MB); and the loss alone, which leaves the loop by itself."""
 
-    def beside(name, watch):
+    def beside(name, watch, steps):
+        start = lm.prepare(experiment(lm.Clock(steps=steps, every=1)))
+        weights = [start.state.params[f"layer{i}"]["weight"] for i in (1, 2, 3)]
+        X, Y = start.system.train.X, start.system.train.Y
         whole = len(watch) > 1
 
         def says(record, recorded):
@@ -59,7 +59,7 @@ def benchmarks() -> list[Benchmark]:
             return f"records differ by {apart:.1e}"
 
         def by_hand():
-            return jax.tree.map(np.asarray, scanned(weights, X, Y, jnp.float32(RATE), whole))
+            return jax.tree.map(np.asarray, scanned(weights, X, Y, jnp.float32(RATE), whole, steps))
 
         return Benchmark(
             name,
@@ -70,7 +70,9 @@ def benchmarks() -> list[Benchmark]:
             says=says,
         )
 
+    loss, all_weights = (instruments.Loss(),), (instruments.Loss(), instruments.Weights())
     return [
-        beside("overhead", (instruments.Loss(), instruments.Weights())),
-        beside("overhead-loss", (instruments.Loss(),)),
+        beside(name + ("" if steps == STEPS[0] else f"-{steps // 1000}k"), watch, steps)
+        for steps in STEPS
+        for name, watch in (("overhead", all_weights), ("overhead-loss", loss))
     ]

@@ -43,6 +43,13 @@ class Architecture(Part):
     is_linear: ClassVar[bool] = False
     stochastic: ClassVar[bool] = False
     """Whether a step sees another network than the next, as with dropout."""
+
+    @property
+    def separable(self) -> bool:
+        """Whether the outputs of a sample are its own, whatever others it is passed with, so that
+        samples may be passed in parts."""
+        return not self.mixes_samples
+
     # of those that keep running statistics a knob, the share of a step's batch in them; without a
     # type, or the knob would come first among the fields of those
     running_momentum = None

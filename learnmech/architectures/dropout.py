@@ -57,6 +57,7 @@ class _Masked(Seen):
     rate: Knob
     key: Array
     stochastic: ClassVar[bool] = False
+    separable: ClassVar[bool] = False  # a mask is drawn for all samples of a pass
 
     def forward(self, params, X, tap=keep):
         return self.of.forward(params, X, self._masked(tap))

@@ -27,6 +27,10 @@ class Wrapper(Architecture):
         return self.of.mixes_samples
 
     @property
+    def separable(self):
+        return self.of.separable
+
+    @property
     def is_linear(self):
         return self.of.is_linear
 

@@ -41,6 +41,12 @@ class Loss(Part):
         several."""
         return False
 
+    @property
+    def additive(self) -> bool:
+        """Whether that of many samples is the sum (where it `is_mean`, the mean) of that of each,
+        so that they may be priced in parts."""
+        return False
+
     def value(
         self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."], weight: Array | None = None
     ) -> Float[Array, ""]:
@@ -85,6 +91,10 @@ class Scaled(Loss):
     @property
     def is_mean(self):
         return self.scaling in ("mean", "half-mean")
+
+    @property
+    def additive(self):
+        return type(self).value is Scaled.value
 
     def prices(
         self, outputs: Float[Array, "n ..."], Y: Shaped[Array, "n ..."]

@@ -13,6 +13,7 @@ from learnmech.language import text
 from learnmech.machine import place
 from learnmech.machine.version import VERSION
 from learnmech.record import identity
+from learnmech.system.passes import PASS_BYTES
 
 # Other cores or another minor release of Python move the last bits at most; what belongs to a run's
 # numbers is the rest.
@@ -25,7 +26,7 @@ BITS = {
     "jax": "JAX",
     "jaxlib": "its back-end",
 }
-BITS |= {"products": "matrix products"}
+BITS |= {"products": "matrix products", "pass_bytes": "bytes of a part of a pass"}
 
 
 def provenance(
@@ -58,6 +59,7 @@ def surroundings(experiment: Experiment) -> dict:
         "numpy": np.__version__,
         "python": platform.python_version(),
         **place.surroundings(),
+        "pass_bytes": PASS_BYTES,
         "precision": experiment.precision,
     }
 

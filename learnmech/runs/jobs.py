@@ -92,24 +92,20 @@ class Job:
     @contextlib.contextmanager
     def _made(self) -> Iterator[tuple[Experiment, tuple[Instrument, ...] | None]]:
         known = guests.summoned(self.told, self.files) if self.told["guests"] else {}
-        before = catalog.trusted()
-        with tempfile.TemporaryDirectory(prefix="learnmech-job-") as room:
+        # Whoever gave the job gave the leave: the code is that of the process it comes from. A run
+        # folder is read at the end of its run, by its own copy of that code.
+        with (
+            catalog.trusting(),
+            tempfile.TemporaryDirectory(prefix="learnmech-job-") as room,
+        ):
             beside = pathlib.Path(room)
             for name, values in self.arrays.items():
                 np.save(beside / name, values)
             guests.Code(files=self.files).write(beside / guests.FOLDER)
-            # Whoever gave the job gave the leave: the code is that of the process it comes from.
-            # A run folder is read at the end of its run, by its own copy of that code.
-            catalog.trust()
-            try:
-                watch = None
-                if self.watch is not None:
-                    watch = tuple(
-                        text.from_text(Instrument, one, beside, known) for one in self.watch
-                    )
-                yield text.from_text(Experiment, self.experiment, beside, known), watch
-            finally:
-                catalog.trust(before)
+            watch = None
+            if self.watch is not None:
+                watch = tuple(text.from_text(Instrument, one, beside, known) for one in self.watch)
+            yield text.from_text(Experiment, self.experiment, beside, known), watch
 
 
 def _can_be_made_again(*parts) -> None:

@@ -150,6 +150,13 @@ class Narrowed(System):
     def loss_on(self, params, view):
         return self.whole.loss_on(self._full(params), view)
 
+    def value_and_gradient(self, params):
+        if self.reduced is not None or self.part(params, self.train) is None:
+            return super().value_and_gradient(params)
+        full, pull = jax.vjp(self._full, params)
+        loss, gradient = self.whole.value_and_gradient(full)
+        return loss, pull(gradient)[0]
+
     def at(self, indices):
         return Narrowed.of(self.whole.at(indices), self.held, self.frozen)
 

@@ -21,6 +21,7 @@ from learnmech.language import trees
 from learnmech.language.trees import Array, Params
 from learnmech.losses.base import Loss
 from learnmech.losses.squared import Squared
+from learnmech.system import passes
 
 
 class Reduced(eqx.Module):
@@ -73,6 +74,9 @@ class System(eqx.Module):
     def outputs(self, params: Params, X: Shaped[Array, "n ..."]) -> Float[Array, "n ..."]:
         """f on a batch; of a network that mixes samples, mixed as among the training samples, or
         where it keeps running statistics by those."""
+        part = passes.part_of(self.architecture, params, X)
+        if part is not None:
+            return passes.joined(lambda some: self.architecture.forward(params, some), X, part)
         if X is self.train.X:
             return self.architecture.forward(params, X)
         return self.architecture.elsewhere(params, X, self.train.X)
@@ -112,8 +116,32 @@ class System(eqx.Module):
         return self.test
 
     def loss_on(self, params: Params, view: View) -> Float[Array, ""]:
-        """The loss on a view, without ridge; n is the view's own."""
-        return self.price(self.outputs(params, view.X), view)
+        """The loss on a view, without ridge; n is the view's own.
+
+        In parts where all of it would take much memory. To be differentiated, each part is passed
+        again, so that its signals need not be kept.
+        """
+        part = self.part(params, view)
+        if part is None:
+            return self.price(self.outputs(params, view.X), view)
+        n = view.X.shape[0]
+        again = jax.checkpoint(lambda some, counted: self._share(params, some, counted, n))
+        return passes.summed(again, view, part)
+
+    def part(self, params: Params, view: View) -> int | None:
+        """How many samples of a view are priced at once; None where all are."""
+        if not self.loss_function.additive:
+            return None
+        return passes.part_of(self.architecture, params, view.X)
+
+    def _share(self, params, some, counted, n):
+        """What those of some samples that are counted add to the loss of all n."""
+        outputs = self.architecture.forward(params, some.X)
+        weight = counted.astype(outputs.dtype)
+        if some.weight is not None:
+            weight = some.weight * jnp.expand_dims(weight, tuple(range(1, some.weight.ndim)))
+        price = self.price(outputs, dataclasses.replace(some, weight=weight))
+        return price * (some.X.shape[0] / n) if self.loss_function.is_mean else price
 
     def price(self, outputs: Float[Array, "n ..."], view: View) -> Float[Array, ""]:
         """What the loss takes for these outputs on a view."""
@@ -157,8 +185,20 @@ class System(eqx.Module):
         return self.loss_on(params, self.tested)
 
     def value_and_gradient(self, params: Params) -> tuple[Float[Array, ""], Params]:
-        """The training loss and its gradient."""
-        return jax.value_and_grad(self.loss)(params)
+        """The training loss and its gradient; part by part where the loss is (`loss_on`)."""
+        part = None if self.reduced is not None else self.part(params, self.train)
+        if part is None:
+            return jax.value_and_grad(self.loss)(params)
+        n = self.train.X.shape[0]
+
+        def of(some, counted):
+            return jax.value_and_grad(lambda p: self._share(p, some, counted, n))(params)
+
+        loss, gradient = passes.summed(of, self.train, part)
+        if isinstance(self.penalty(params), float):  # it costs nothing
+            return loss, gradient
+        price, pull = jax.value_and_grad(lambda p: jnp.asarray(self.penalty(p), loss.dtype))(params)
+        return loss + price, trees.add(gradient, pull)
 
     def hessian(self, params: Params) -> Callable[[Params], Params]:
         """The Hessian of the training loss as an operator v -> Hv, linearized once."""

@@ -4,7 +4,7 @@ import multiprocessing
 import os
 import pickle
 import threading
-from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -92,13 +92,10 @@ def test_a_job_is_performed_in_another_process_to_the_bit(tmp_path, monkeypatch,
     for name in ("mine.py", "net.py"):  # it carries them: they need not be there
         (tmp_path / name).unlink()
     there = elsewhere.submit(job.into, tmp_path / "there").result()
-    catalog.trust()
-    try:
+    with catalog.trusting():
         found = lm.load(there)
-    finally:
-        catalog.trust(False)
-    assert same(found, here) and found.notes == here.notes
-    assert found.experiment.fingerprint == asked.fingerprint
+        assert same(found, here) and found.notes == here.notes
+        assert found.experiment.fingerprint == asked.fingerprint
 
 
 def test_a_job_performed_here_is_the_run(tmp_path):
@@ -106,6 +103,14 @@ def test_a_job_performed_here_is_the_run(tmp_path):
     record = job.perform()
     assert same(record, lm.run(made(), ("loss", "layer1.weight[2,1]")))
     assert same(lm.load(job.into(tmp_path / "r")), record)
+
+
+def test_jobs_side_by_side_leave_no_leave_behind():
+    jobs = [lm.Job.of(made(clock=lm.Clock(steps=steps, every=1)), ("loss",)) for steps in (400, 20)]
+    with ThreadPoolExecutor(2) as pool:
+        long, short = pool.map(lm.Job.perform, jobs)
+    np.testing.assert_array_equal(short["loss"].values, long["loss"].values[:21])
+    assert not catalog.trusted()
 
 
 def test_what_no_other_process_could_make_again_is_refused_before_anything_is_run():

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, instruments, rules
+from learnmech import architectures, data, instruments, losses, rules, scalings
 from learnmech.errors import Refused
 from learnmech.runs import blocks
 from learnmech.runs import running as runs
@@ -72,6 +72,20 @@ def test_watching_does_not_move_the_learner_by_a_bit(plain, rule, precision):
         bare.final["layer1.weight"],
         lm.prepare(experiment(rule, precision)).state.params["layer1"]["weight"],
     )
+
+
+@pytest.mark.parametrize("kind", ["Adam", "MovingAverage", "Muon"])
+def test_watching_does_not_move_a_learner_whose_gradient_has_a_ridge_in_it(kind):
+    one = lm.Experiment(
+        architectures.Mlp(hidden=(5, 4), bias=True, scaling=scalings.MuP(base=4)),
+        data.Gaussian(n=30, d=3, k=2, noise=0.3),
+        getattr(rules, kind)(rate=0.02),
+        lm.Clock(steps=12, every=4),
+        loss=losses.Squared(ridge=0.13),
+    )
+    bare = lm.run(one, watch=())
+    for watch in (("norms",), ("loss", "gradient.layer2.weight", "update.layer2.weight")):
+        assert same(bare, lm.run(one, watch=watch)), watch
 
 
 @each_precision

@@ -572,6 +572,7 @@ def test_what_names_no_model_in_a_file_is_refused(tmp_path, monkeypatch):
     assert "ZeroDivisionError" in refusal(lambda: architectures.Wrapped.of("broken.py:model"))
 
 
+@catalog.trusting()
 def test_the_copy_in_a_run_folder_does_not_stand_for_modules_that_were_edited_since(
     tmp_path, monkeypatch
 ):
@@ -611,7 +612,6 @@ def test_the_copy_in_a_run_folder_does_not_stand_for_modules_that_were_edited_si
         ]:
             monkeypatch.delitem(sys.modules, name)
 
-    monkeypatch.setattr(catalog, "_TRUSTED", [True])
     fresh(1.0)
     first = lm.run("e.toml", folder="run")["loss"].values
     fresh(30.5)
