@@ -18,7 +18,7 @@ from learnmech.losses import Squared
 from learnmech.rules.adaptive import RMSProp
 from learnmech.rules.descent import GradientDescent
 from learnmech.theories.base import Condition, Theory, need, rule_is
-from learnmech.theories.central_course import course
+from learnmech.theories.central_course import PARTS, course
 from learnmech.theories.central_omissions import hurried, lacked, mean_about, overshot, stepped
 from learnmech.theories.response import ROUGH
 
@@ -75,6 +75,16 @@ class CentralFlow(Theory):
     most: int = structure(
         default=3, at_least=2, meaning="sharpest eigenvectors that it follows at the most"
     )
+    parts: int = structure(
+        default=PARTS,
+        at_least=2,
+        since="0.5",
+        meaning="parts in which the flow takes each step; 4 where digits are asked for",
+    )
+
+    @property
+    def _way(self):
+        return self.most, self.parts
 
     def known(self, start):
         return *self._meant(start), *self._readable(start)
@@ -131,17 +141,17 @@ class CentralFlow(Theory):
 
     def _first(self, start):
         """What it says of the first steps, or of all where those are known already."""
-        known = _KEPT and _KEPT[0] is start and _KEPT[1] == self.most
-        return _KEPT[3] if known else course(start, 0, self.most)
+        known = _KEPT and _KEPT[0] is start and _KEPT[1] == self._way
+        return _KEPT[3] if known else course(start, 0, *self._way)
 
     def _told(self, start, last):
         """The course, kept for the next who asks for the same: its conditions and its
         predictions. From above the edge it does not go on."""
-        if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self.most, last]):
+        if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self._way, last]):
             begun = self._first(start)
             holds = _begins(start, begun).holds
-            told = course(start, last, self.most) if holds else begun
-            _KEPT[:] = [start, self.most, last, told]
+            told = course(start, last, *self._way) if holds else begun
+            _KEPT[:] = [start, self._way, last, told]
         return _KEPT[3]
 
     def _meant(self, start):

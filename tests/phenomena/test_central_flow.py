@@ -346,3 +346,11 @@ def test_two_eigenvalues_stay_at_the_edge_together_and_nothing_is_said_where_no_
         np.isnan(said.values[said["step"].values >= both[0]]).all()
         and np.isfinite(said.values).any()
     )
+
+
+def test_a_step_in_more_parts_is_nearer_to_the_flow_by_as_much():
+    start = lm.prepare(CentralFlow.example())
+    said = {parts: CentralFlow(parts=parts).predict(start)["loss"].values for parts in (2, 4, 16)}
+    off = {parts: np.nanmax(np.abs(said[parts] / said[16] - 1)) for parts in (2, 4)}
+    # Euler's method: 1/2 - 1/16 against 1/4 - 1/16 of a step
+    assert off[4] == pytest.approx(off[2] * (3 / 16) / (7 / 16), rel=0.25) and off[2] < 0.05
