@@ -109,6 +109,11 @@ class Record(Mapping[str, "xr.DataArray"]):
         return self.prepared[0]
 
     @property
+    def course(self) -> Timeline:
+        """The timeline, by its name up to 0.4."""
+        return self.timeline
+
+    @property
     def start(self) -> Start:
         """What the run began with: its drawn data, landscape, state at t = 0 and marks."""
         return self.timeline.start

@@ -24,7 +24,7 @@ from learnmech.march.segments import Segment, without_marks
 from learnmech.march.timeline import Checkpoint, Stage, Timeline
 from learnmech.march.watching import asked, quantities_in
 from learnmech.record import identity
-from learnmech.record.checkpoints import nearest
+from learnmech.record.checkpoints import InMemory, OnDisk, nearest
 from learnmech.record.provenance import equal_to_round_off_because
 from learnmech.system.state import State
 
@@ -59,7 +59,7 @@ def position_of(record, when: float) -> int:
     return int(when)
 
 
-def _begin(record, position, done) -> Checkpoint:
+def _begin(record: "Way", position: int, done: int) -> Checkpoint:
     found = nearest(record.kept, position, done, record.timeline)
     if found is not None:
         return found
@@ -70,7 +70,7 @@ def _begin(record, position, done) -> Checkpoint:
             "none that is whole",
             "Fork again from its parent",
         )
-    return Checkpoint(0, 0, (), record.start.state)
+    return Checkpoint(0, 0, (), record.timeline.start.state)
 
 
 def _checked(record, *parts):
@@ -84,7 +84,7 @@ class Way(NamedTuple):
     """What of a record is walked over: all that is there while the run is being made."""
 
     timeline: Timeline
-    kept: object
+    kept: InMemory | OnDisk
     provenance: dict
 
 

@@ -14,6 +14,7 @@ import learnmech as lm
 from learnmech import architectures, data, instruments, interventions, rules, scalings
 from learnmech.errors import Refused
 from learnmech.language import catalog, trees
+from learnmech.record import checkpoints, replay
 from learnmech.runs import blocks
 from learnmech.runs import running as runs
 from learnmech.system.state import arrays_of
@@ -126,6 +127,14 @@ def some_exact(names):
         pytest.param(name, marks=pytest.mark.exact) if place % 3 == 0 else name
         for place, name in enumerate(names)
     ]
+
+
+def test_what_is_kept_of_a_run_that_is_being_made_is_enough_to_walk_over_it_from_its_start():
+    record = lm.run(made(), ("loss",))
+    way = replay.Way(record.timeline, checkpoints.InMemory(), record.provenance)
+    (_, there, _), (_, later, _) = replay.walk(way, [10, 20], ())
+    assert bits(there.state.params) == bits(record.at(10).params)
+    assert bits(later.state.params) == bits(record.at(20).params)
 
 
 def test_the_design_covers_every_member():
