@@ -9,7 +9,9 @@ import pytest
 
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.gallery import contracts
+from learnmech.language import catalog
 from learnmech.language.text import parse, part_of
+from learnmech.verbs import reference
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -71,3 +73,20 @@ def test_the_page_of_exhibits_is_that_of_the_catalogue():
         "python -m learnmech.gallery > docs/gallery.md"
     )
     assert page().count("\n| `") >= 40
+
+
+def test_the_reference_is_that_of_the_source_and_says_something_of_everything():
+    folder, made = ROOT / "docs" / "reference", reference.pages()
+    for name, page in made.items():
+        assert (folder / name).read_text(encoding="utf-8") == page, (
+            "python -m learnmech.verbs.reference docs/reference"
+        )
+    assert {path.name for path in folder.iterdir()} == set(made)
+    for family in catalog.FAMILIES:
+        told = dict(
+            re.findall(r"^## `(\w+)`\n\nIn texts `[\w-]+`\. (.+)$", made[f"{family}.md"], re.M)
+        )
+        assert set(told) == {member.name for member in catalog.own(family)}
+        assert all(len(words) > 20 for words in told.values())
+    told = re.findall(r"^## `lm\.(\w+)`$", made["functions.md"], re.M)
+    assert {"run", "fork", "sweep", "compare", "predict", "Experiment", "Job"} <= set(told)
