@@ -1,6 +1,7 @@
 """The timeline: a run laid out beforehand, its marks, its events, and the stages between them."""
 
 import dataclasses
+from collections.abc import Callable
 from typing import NamedTuple
 
 import equinox as eqx
@@ -257,10 +258,12 @@ class Timeline:
         watch: tuple[Instrument, ...],
         segment: Segment,
         until: Until | None = None,
+        program: Callable[..., Walked] = march,
     ) -> Walked:
-        """Walk over a segment of a stage."""
+        """Walk over a segment of a stage, by a `program` of one's own where its compiling is to be
+        measured."""
         since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
-        return march(
+        return program(
             stage.system,
             stage.rule,
             state,

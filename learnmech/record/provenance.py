@@ -81,6 +81,6 @@ def equal_to_round_off_because(made: dict, experiment: Experiment) -> str:
     differ = [
         f"{word} {made.get(key)} then, {here.get(key)} now"
         for key, word in BITS.items()
-        if made.get(key) != here.get(key)
+        if key in made and made[key] != here.get(key)  # earlier ones do not say all of it
     ]
     return "equal to round-off only: " + "; ".join(differ) if differ else ""

@@ -130,6 +130,29 @@ def said_if_it_fails(what: str, remedy: str):
         ) from error
 
 
+def check_absent(who: str, file: Path) -> None:
+    """Refuse a single file that is there already."""
+    if file.exists():
+        raise refused(
+            who,
+            "a file that does not exist yet",
+            str(file),
+            "Choose another name, or delete it first",
+        )
+
+
+@contextlib.contextmanager
+def written(who: str, file: Path, *also: type[Exception]):
+    """What keeps a single file from being written, in a sentence; an OSError, and what it `also` is
+    said by."""
+    failures: tuple[type[Exception], ...] = (OSError, *also)
+    try:
+        yield
+    except failures as error:
+        why = getattr(error, "strerror", None) or str(error)
+        raise refused(who, f"a place to write {file}", why, "Choose another place") from None
+
+
 # --- facts
 
 

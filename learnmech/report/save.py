@@ -11,7 +11,7 @@ from learnmech.figures.swept import is_grid
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.machine.late import late
 from learnmech.record.base import Record
-from learnmech.record.sealed import appear
+from learnmech.record.sealed import appear, check_absent, written
 from learnmech.report.frame import untitled
 from learnmech.report.grid import grid_page
 from learnmech.report.page import page
@@ -36,16 +36,9 @@ def save(
     that does not end in .html.
     """
     file = check_page(file)
-    try:
-        written = _written(what, theories, title or file.stem)
-        appear(lambda part: part.write_text(written, encoding="utf-8"), file)
-    except OSError as error:
-        raise refused(
-            "report",
-            f"a place to write {file}",
-            error.strerror or str(error),
-            "Choose another place",
-        ) from None
+    with written("report", file):
+        page = _written(what, theories, title or file.stem)
+        appear(lambda part: part.write_text(page, encoding="utf-8"), file)
     return file
 
 
@@ -60,13 +53,7 @@ def check_page(file: str | Path) -> Path:
             str(file),
             "Write for example record.report('run.html')",
         )
-    if file.exists():
-        raise refused(
-            "report",
-            "a file that does not exist yet",
-            str(file),
-            "Choose another name, or delete it first",
-        )
+    check_absent("report", file)
     return file
 
 

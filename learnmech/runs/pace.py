@@ -81,21 +81,10 @@ class _Program:
 
     def seconds(self, segment: Segment) -> float:
         """How long one segment takes."""
-        timeline, start = self.timeline, self.timeline.start
-        stage = timeline.begin()
-        since = np.asarray(stage.since[0], np.int64), np.asarray(stage.since[1], np.float64)
+        timeline = self.timeline
+        stage, state = timeline.begin(), timeline.start.state
         began = time.perf_counter()
-        walked = self.march(
-            stage.system,
-            stage.rule,
-            start.state,
-            start.state.params,
-            self.watch,
-            segment,
-            self.until,
-            since=since,
-            frozen=stage.frozen,
-        )
+        walked = timeline.march(stage, state, self.watch, segment, self.until, self.march)
         jax.block_until_ready(walked.reached)
         return time.perf_counter() - began
 

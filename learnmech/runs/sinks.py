@@ -37,8 +37,8 @@ class Stop:
         self.asked.set()
 
     def take(self, block: Block) -> None:
-        """Stop, if that was asked for."""
-        if self.asked.is_set():
+        """Stop, if that was asked for; behind a block of no marks, as of an event, at the next."""
+        if self.asked.is_set() and block.progress.reached > block.first:
             raise Stopped
 
 

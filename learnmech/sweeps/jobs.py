@@ -4,15 +4,12 @@ from typing import TYPE_CHECKING
 
 from learnmech.experiment.recipe import Start
 from learnmech.instruments.base import Instrument
-from learnmech.machine.late import late
 from learnmech.runs.jobs import Job
 from learnmech.runs.running import run
 from learnmech.sweeps.gather import told
 
 if TYPE_CHECKING:
     import xarray as xr
-else:
-    xr = late("xarray")
 
 
 def perform(job: Job) -> "xr.Dataset":

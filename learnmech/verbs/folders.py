@@ -231,16 +231,11 @@ def write_csv(dataset, path: Path) -> None:
 
 def dataset_out(dataset, file: Path) -> None:
     """A Dataset as .nc or .csv, which must not exist yet."""
-    if file.exists():
-        raise refused(
-            "export",
-            "a file that does not exist yet",
-            str(file),
-            "Choose another name, or delete it first",
-        )
+    sealed.check_absent("export", file)
     if file.suffix not in (".nc", ".csv"):
         raise refused("export", "a file ending in .nc or .csv", str(file), "Choose one of them")
-    try:
+    # netCDF says what fails below it as a RuntimeError
+    with sealed.written("export", file, RuntimeError):
         sealed.appear(
             lambda part: (
                 dataset.to_netcdf(part, engine="netcdf4")
@@ -249,10 +244,3 @@ def dataset_out(dataset, file: Path) -> None:
             ),
             file,
         )
-    except (OSError, RuntimeError) as error:  # netCDF says what fails below it as a RuntimeError
-        raise refused(
-            "export",
-            f"a place to write {file}",
-            getattr(error, "strerror", None) or str(error),
-            "Choose another place",
-        ) from None

@@ -22,7 +22,7 @@ from learnmech.language.addresses import Address
 from learnmech.language.display.results import ends
 from learnmech.record.base import Record
 from learnmech.record.folder import facts, load
-from learnmech.record.sealed import check_new
+from learnmech.record.sealed import check_absent, check_new, written
 from learnmech.record.writing import conclude
 from learnmech.runs.running import fork as forked
 from learnmech.runs.running import resume as resumed
@@ -258,22 +258,9 @@ def _concluded(made: Record, target: Path, parent: Record | None, events: list[s
 
 def drawn_out(figure, file: Path) -> None:
     """A figure to a file, which must not exist yet."""
-    if file.exists():
-        raise refused(
-            "--out",
-            "a file that does not exist yet",
-            str(file),
-            "Choose another name, or delete it first",
-        )
-    try:
+    check_absent("--out", file)
+    with written("--out", file):
         figure.savefig(file)
-    except OSError as error:
-        raise refused(
-            "--out",
-            f"a place to write {file}",
-            error.strerror or str(error),
-            "Choose another place",
-        ) from None
 
 
 def resume(folder, phases: Phasing = silent) -> dict:

@@ -239,18 +239,12 @@ def export(folder: Path, file: Path) -> dict:
     if file.suffix != ".csv":
         dataset_out(_storable(grid), file)
         return {"file": str(file), "bytes": file.stat().st_size} | note
-    if file.exists():
-        raise refused(
-            "export",
-            "a file that does not exist yet",
-            str(file),
-            "Choose another name, or delete it first",
-        )
+    sealed.check_absent("export", file)
     axes = {*report.knobs_of(grid), "seed", "time", "mark"}
     scalars = grid.drop_dims(
         [dim for dim in grid.dims if dim not in axes]
     )  # where there is none, the points and marks alone
-    with sealed.said_if_it_fails(str(file), "Choose another place"):
+    with sealed.written("export", file):
         sealed.appear(lambda part: scalars.to_dataframe().to_csv(part), file)
     return {"file": str(file), "bytes": file.stat().st_size} | note
 

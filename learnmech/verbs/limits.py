@@ -19,6 +19,7 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.figures.order import order_plot
 from learnmech.language import catalog, text
 from learnmech.machine.late import late
+from learnmech.record import sealed
 from learnmech.theories.base import Limit, Theory
 from learnmech.verbs import folders
 from learnmech.verbs.folders import dataset_out
@@ -185,13 +186,7 @@ def _writable(file: Path) -> None:
             str(file),
             "Choose one of them",
         )
-    if file.exists():
-        raise refused(
-            "--out",
-            "a file that does not exist yet",
-            str(file),
-            "Choose another name, or delete it first",
-        )
+    sealed.check_absent("--out", file)
 
 
 def table_of(order: Order, claim: Limit, knob: str, quantity: str) -> "xr.Dataset":
@@ -239,15 +234,8 @@ def _write(table, file: Path, title: str, made: bool) -> None:
 
 
 def _as_csv(frame, file: Path) -> None:
-    try:
+    with sealed.written("--out", file):
         frame.to_csv(file)
-    except OSError as error:
-        raise refused(
-            "--out",
-            f"a place to write {file}",
-            error.strerror or str(error),
-            "Choose another place",
-        ) from None
 
 
 def _plain(order: Order, claim: Limit, verdict: Judged) -> dict:

@@ -1,5 +1,6 @@
 """Jobs that any process performs to the bit, and sinks that are given every block."""
 
+import dataclasses
 import multiprocessing
 import os
 import pickle
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 
 import learnmech as lm
-from learnmech import architectures, data, rules, sinks
+from learnmech import architectures, data, interventions, rules, sinks
 from learnmech.errors import Refused
 from learnmech.language import catalog
 from learnmech.machine.backend import compilations
@@ -167,6 +168,15 @@ def test_a_run_is_stopped_from_another_thread_and_ends_as_if_it_had_not_been(mon
     seen = Gathering()
     assert same(lm.resume(tmp_path / "r", sinks=(seen,)), whole)
     assert seen.blocks[0].first <= 8 and seen.blocks[-1].progress.reached == 41
+
+
+def test_a_run_that_is_to_stop_at_an_event_stops_behind_the_first_marks(monkeypatch):
+    monkeypatch.setattr(blocks, "MARKS", 8)
+    stop = sinks.Stop()
+    stop.ask()
+    event = interventions.Perturb(path="layer1.weight[0,0]", value=0.1, at=0)
+    record = lm.run(dataclasses.replace(made(), events=(event,)), ("loss",), sinks=(stop,))
+    assert record.reached == 8 and record.notes == ("interrupted after 8 of 41 marks",)
 
 
 def test_a_sink_that_fails_ends_the_run_and_its_folder_is_gone_on_with(monkeypatch, tmp_path):

@@ -352,5 +352,6 @@ def test_a_step_in_more_parts_is_nearer_to_the_flow_by_as_much():
     start = lm.prepare(CentralFlow.example())
     said = {parts: CentralFlow(parts=parts).predict(start)["loss"].values for parts in (2, 4, 16)}
     off = {parts: np.nanmax(np.abs(said[parts] / said[16] - 1)) for parts in (2, 4)}
-    # Euler's method: 1/2 - 1/16 against 1/4 - 1/16 of a step
-    assert off[4] == pytest.approx(off[2] * (3 / 16) / (7 / 16), rel=0.25) and off[2] < 0.05
+    # Euler's method is off by its span: 1/2 - 1/16 of a step against 1/4 - 1/16; the next order
+    # shows by 6% of that (0.0089 and 0.0036 were measured)
+    assert off[4] == pytest.approx(off[2] * (3 / 16) / (7 / 16), rel=0.1) and off[2] < 0.01
