@@ -1,6 +1,7 @@
 """What all tests share: shapes and types checked at every call of a room that computes, and a
 remembered compilation, so that a program is compiled once."""
 
+import atexit
 import gc
 import itertools
 import os
@@ -9,6 +10,11 @@ from pathlib import Path
 
 import pytest
 from jaxtyping import install_import_hook
+
+if os.environ.get("PYTEST_XDIST_WORKER"):
+    # the last of all that is done at exit: to take a worker's modules and programs apart one by one
+    # took 5 s, and nobody waits for that
+    atexit.register(os._exit, 0)
 
 COMPUTING = ("language.trees", "losses", "activations.functions", "system.landscape", "instruments")
 install_import_hook([f"learnmech.{room}" for room in COMPUTING], "beartype.beartype")
