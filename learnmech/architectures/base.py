@@ -21,6 +21,17 @@ STATISTICS = (".mean", ".variance")
 RUNNING = {"running_mean": "mean", "running_variance": "variance"}
 """{leaf: the statistic of a batch norm of which it is the running average}."""
 
+
+class Role(NamedTuple):
+    """What an array among the parameters is: the units of its entries, and whether gradients move
+    it."""
+
+    units: str = "param"
+    learned: bool = True
+
+
+LEARNED, STATISTIC = Role(), Role("1", False)
+
 if not TYPE_CHECKING:  # own code that was written for 0.4 has dense layers from here
     __getattr__ = doors.offered("learnmech.architectures.dense")
 
@@ -131,12 +142,18 @@ class Architecture(Part):
         itself where nothing is."""
         return self
 
+    def role(self, path: str) -> Role:
+        """What the parameter array under this path, `layer1.weight`, is: a running statistic is
+        in the units of a signal, and steps move it, not gradients."""
+        kept = self.running_momentum is not None and path.rpartition(".")[-1] in RUNNING
+        return STATISTIC if kept else LEARNED
+
     def learned(self, params: Params) -> Params:
         """The parameters that gradients move: all but running statistics."""
         if self.running_momentum is None:
             return params
         return {
-            name: {leaf: w for leaf, w in layer.items() if leaf not in RUNNING}
+            name: {leaf: w for leaf, w in layer.items() if self.role(f"{name}.{leaf}").learned}
             for name, layer in params.items()
         }
 
@@ -155,7 +172,7 @@ class Architecture(Part):
 
         def moved(keys, update, held):
             layer, _, leaf = trees.path_of(keys).rpartition(".")
-            if leaf not in RUNNING:
+            if self.role(trees.path_of(keys)).learned:
                 return update
             value = seen[f"{layer}.{RUNNING[leaf]}"]
             if leaf == "running_variance":

@@ -4,7 +4,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.architectures.base import RUNNING, Architecture, Sublayer
+from learnmech.architectures.base import Architecture, Sublayer
 from learnmech.architectures.scalings import SP, LayerScale, Scaling
 from learnmech.errors import refused
 from learnmech.language import trees
@@ -72,7 +72,7 @@ class Dense(Architecture):
         gains = {name: _gain_factor(scales[name], family) for name in params}
 
         def factor(name, leaf):
-            if leaf in RUNNING:
+            if not self.role(f"{name}.{leaf}").learned:
                 return 0.0
             return gains[name] if leaf == "gain" else getattr(scales[name], factors[leaf])
 

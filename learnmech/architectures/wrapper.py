@@ -77,6 +77,9 @@ class Wrapper(Architecture):
     def signal_axes(self, name, rank):
         return self.of.signal_axes(name, rank)
 
+    def role(self, path):
+        return self.of.role(path)
+
     def check(self, X):
         self.of.check(X)
 

@@ -5,9 +5,10 @@ from collections.abc import Callable
 import jax
 import numpy as np
 
-from learnmech.architectures.base import RUNNING, Architecture
+from learnmech.architectures.base import Architecture
 from learnmech.data.base import Drawn
 from learnmech.errors import unwritten
+from learnmech.language import trees
 from learnmech.language.parts import Part
 
 
@@ -20,10 +21,10 @@ class InitialCondition(Part):
         raise unwritten(self, "draw")
 
 
-def drawn_anew(params: dict, draw: Callable) -> dict:
-    """`draw` of every array that starts as drawn; running statistics start where they are."""
+def drawn_anew(architecture: Architecture, params: dict, draw: Callable) -> dict:
+    """`draw` of every array that gradients move; running statistics start where they are."""
     return jax.tree_util.tree_map_with_path(
-        lambda keys, w: w if keys[-1].key in RUNNING else draw(w), params
+        lambda keys, w: draw(w) if architecture.role(trees.path_of(keys)).learned else w, params
     )
 
 

@@ -20,7 +20,8 @@ class Gaussian(InitialCondition):
     )
 
     def draw(self, architecture, data, rng):
-        return drawn_anew(template(architecture, data, rng), lambda w: float(self.scale) * w)
+        scale = float(self.scale)
+        return drawn_anew(architecture, template(architecture, data, rng), lambda w: scale * w)
 
     @classmethod
     def example(cls):
@@ -39,6 +40,7 @@ class SmallGaussian(InitialCondition):
 
     def draw(self, architecture, data, rng):
         return drawn_anew(
+            architecture,
             template(architecture, data, rng),
             lambda w: float(self.std) * rng.standard_normal(w.shape),
         )

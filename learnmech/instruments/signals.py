@@ -14,7 +14,8 @@ from learnmech.system import state as states
 
 REDUCTIONS = ("none", "norm", "mean", "histogram", "covariance", "singular-values")
 SIGNALS = ("pre", "normed", "post", "output")
-UNITS = {"gradient.": "loss/param", "update.": "param"}
+PER = {"param": "loss/param", "1": "loss"}
+"""{units of an array: those of the gradient by it}."""
 SQUARED = {"1": "1", "param": "param^2", "loss/param": "loss^2/param^2", "loss": "loss^2"}
 
 
@@ -80,7 +81,9 @@ class Watch(Instrument):
             where = Address(name, self.index)
             label = str(where) if self.view == "train" else f"{where} on test"
             if self.reduce == "none":
-                found.append(Quantity(label, axes, self._units(name, own), str(where), str(where)))
+                found.append(
+                    Quantity(label, axes, self._units(system, name, own), str(where), str(where))
+                )
                 continue
             size = (
                 min(self.count, *kept)
@@ -100,8 +103,8 @@ class Watch(Instrument):
                     f"{where} of shape {kept}",
                     "Choose another array or reduction",
                 )
-            units = {"histogram": "1", "covariance": SQUARED[self._units(name, own)]}.get(
-                self.reduce, self._units(name, own)
+            units = {"histogram": "1", "covariance": SQUARED[self._units(system, name, own)]}.get(
+                self.reduce, self._units(system, name, own)
             )
             found.append(
                 Quantity(
@@ -201,12 +204,11 @@ class Watch(Instrument):
                 kept.append(f"{axis}[{part}]" if part else axis)
         return index, tuple(kept)
 
-    def _units(self, name, own):
-        if name.startswith("memory."):
-            return "1"
-        if name.removeprefix("gradient.").removeprefix("update.") not in own:  # a signal
-            return "loss" if name.startswith("gradient.") else "1"
-        return next((units for start, units in UNITS.items() if name.startswith(start)), "param")
+    def _units(self, system, name, own):
+        bare = name.removeprefix("gradient.").removeprefix("update.")
+        # what a rule remembers is of its own making, and told in no units
+        held = system.architecture.role(bare).units if bare in own else "1"
+        return PER[held] if name.startswith("gradient.") else held
 
     def _values(self, moment, shapes):
         system, params = moment.system, moment.state.params

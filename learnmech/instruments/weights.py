@@ -29,8 +29,10 @@ class Weights(Instrument):
         axes = trees.axes_among(
             {path: np.shape(leaf) for path, leaf in trees.leaves_by_path(params).items()}
         )
+        units = {path: system.architecture.role(path).units for path in axes}
         return tuple(
-            Quantity(path, own, "param", path, f"parameters {path}") for path, own in axes.items()
+            Quantity(path, own, units[path], path, f"parameters {path}")
+            for path, own in axes.items()
         )
 
     def rests_on(self, quantity):

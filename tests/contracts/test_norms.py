@@ -8,13 +8,14 @@ import tomllib
 import batch_norm_reference as torch_has
 import equinox as eqx
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 import learnmech as lm
 from learnmech import data, initial, interventions, losses, rules, theories
 from learnmech.activations import duals
-from learnmech.architectures import Conv, Dialed, Dropout, Linearized, Mlp, Residual
+from learnmech.architectures import Conv, Dialed, Dropout, Linearized, Mlp, Residual, Wrapped
 from learnmech.errors import Refused
 from learnmech.kernels.infinite import kernel
 from learnmech.system.symmetries import symmetries
@@ -109,6 +110,35 @@ def test_running_statistics_are_averages_of_those_of_the_batches_and_test_output
     assert float(record["test_loss"].values[-1]) == pytest.approx(
         np.sum((f - start.data.test.Y) ** 2) / 10, rel=1e-12
     )
+
+
+def test_an_array_of_the_parameters_has_the_units_of_its_role(record):
+    """A running statistic is a signal's, also within wrappers; of an array of that name which
+    gradients move, in a model of one's own, the units are those of any parameter."""
+    assert {record[path].units for path in RUNNING} == {"1"}
+    assert record["layer1.weight"].units == "param"
+    watched = [f"{part}layer1.running_mean" for part in ("", "update.", "gradient.")]
+    masked = ran(experiment(Dropout(kept(hidden=(4, 4)), rate=0.5)), watch=tuple(watched))
+    found = {str(name): masked[name].units for name in masked if "running" in str(name)}
+    assert found == {
+        "layer1.running_mean": "1",
+        "update.layer1.running_mean": "1",
+        "gradient.layer1.running_mean": "loss",
+    }
+    own = Wrapped((_started, _applied), batched=True)
+    start = lm.prepare(experiment(own, initial=lm.initial.Gaussian(scale=2.0)))
+    found = ran(start, watch=("weights",))
+    (path,) = (str(name) for name in found if "running_mean" in str(name))
+    assert found[path].units == "param"
+    np.testing.assert_array_equal(found[path].values[0], 2 * np.ones((2, 3)))
+
+
+def _started(key, d, k):
+    return {"layer1": {"running_mean": jnp.ones((k, d))}}
+
+
+def _applied(params, X):
+    return X @ params["layer1"]["running_mean"].T
 
 
 def test_running_statistics_leave_the_run_itself_as_it_was(record):
