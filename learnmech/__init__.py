@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from learnmech import losses as losses
     from learnmech import report as report
     from learnmech import rules as rules
+    from learnmech import simplifications as simplifications
     from learnmech import theories as theories
     from learnmech.architectures import scalings as scalings
     from learnmech.comparison.differences import diff as diff
@@ -51,6 +52,7 @@ if TYPE_CHECKING:
     from learnmech.runs.running import fork as fork
     from learnmech.runs.running import resume as resume
     from learnmech.runs.running import run as run
+    from learnmech.simplifications.orders import simplified as simplified
     from learnmech.sweeps import compare_grid as compare_grid
     from learnmech.sweeps import compare_means as compare_means
     from learnmech.sweeps import error_bars as error_bars
@@ -80,6 +82,7 @@ _FACE = {
     "compare_means": "sweeps",
     "error_bars": "sweeps",
     "sweep": "sweeps",
+    "simplified": "simplifications.orders",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",
@@ -107,6 +110,7 @@ _FAMILIES = (
     "rules",
     "theories",
     "losses",
+    "simplifications",
 )
 _ROOMS = (*_FAMILIES, "activations", "kernels", "curvature", "gallery", "figures", "report")
 _WITHIN = {

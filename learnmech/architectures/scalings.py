@@ -7,7 +7,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from learnmech.errors import refused, unwritten
-from learnmech.language.parts import Knob, Part, knob, structure
+from learnmech.language.parts import Knob, Numbers, Part, array, knob, part, structure
 
 
 class LayerScale(NamedTuple):
@@ -334,6 +334,38 @@ class MuP(Scaling):
         if index < depth:
             return LayerScale(1.0, width**-0.5, 1.0, 1.0 / h, bias=np.sqrt(h), bias_adam=h**-0.5)
         return LayerScale(h**-0.5, width**-0.5, 1.0, h**-0.5)
+
+
+class Gained(Scaling):
+    """Another scaling, `of`, with a gain on what each layer but the first reads: z = (g_{l-1} p)
+    W h + q b.
+
+    What is left of an activation s in a linear network that gives s(z) as g z: one gain behind each
+    layer but the last, inputs first. The draws and the factors on rates are those of `of`.
+    """
+
+    of: Scaling = part(default=SP(), meaning="the scaling that is given gains")
+    gains: Numbers = array(
+        default=(), meaning="what each layer but the last gives times, inputs first"
+    )
+
+    def layer(self, index, depth, fan_in, fan_out):
+        if len(self.gains) != depth - 1:
+            raise refused(
+                "Gained",
+                f"a gain behind each of {depth - 1} layers",
+                len(self.gains),
+                "Give one gain for each layer but the last",
+            )
+        scale = self.of.layer(index, depth, fan_in, fan_out)
+        return scale if index == 1 else scale._replace(weight=scale.weight * self.gains[index - 2])
+
+    def exponents(self, hidden_layers):
+        return self.of.exponents(hidden_layers)
+
+    @classmethod
+    def example(cls):
+        return cls(SP(), (0.5,))
 
 
 SCALINGS = {"sp": SP, "ntk": NTK, "mean-field": MeanField, "mup": MuP}

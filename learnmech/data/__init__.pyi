@@ -2,6 +2,7 @@
 from . import arrays as arrays
 from . import base as base
 from . import cells as cells
+from . import clones as clones
 from . import columns as columns
 from . import completion as completion
 from . import curves as curves
@@ -19,6 +20,8 @@ from . import samples as samples
 from . import separated as separated
 from . import teachers as teachers
 from .arrays import Arrays as Arrays
+from .clones import GaussianClone as GaussianClone
+from .clones import ShuffledTargets as ShuffledTargets
 from .completion import Completion as Completion
 from .completion import GivenCompletion as GivenCompletion
 from .curves import Chebyshev as Chebyshev

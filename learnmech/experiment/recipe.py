@@ -21,6 +21,7 @@ from learnmech.language import catalog, text, trees
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.parts import Knob, Part, knob, part, structure
 from learnmech.losses import Loss, Squared
+from learnmech.machine.streams import stream_of
 from learnmech.rules.base import Rule
 from learnmech.rules.schedules import Constant
 from learnmech.system.landscape import System, landscape
@@ -228,12 +229,6 @@ def given(
             "The experiment", "an Experiment or its TOML file", type(experiment).__name__, remedy
         )
     return experiment, watch
-
-
-def stream_of(seed: int, use: str) -> np.random.Generator:
-    """The random numbers for one named use: split by crc32 of the name, the same on every
-    machine."""
-    return np.random.default_rng([int(seed), zlib.crc32(use.encode())])
 
 
 def landscape_of(experiment: Experiment) -> str:

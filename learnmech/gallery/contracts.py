@@ -2,6 +2,7 @@
 
 import dataclasses
 import fnmatch
+import tempfile
 
 import equinox as eqx
 import jax.numpy as jnp
@@ -15,13 +16,14 @@ from learnmech.comparison.verdicts import compare
 from learnmech.data.base import Data
 from learnmech.errors import refused
 from learnmech.experiment.clock import Clock
-from learnmech.experiment.recipe import prepare, stream_of
+from learnmech.experiment.recipe import Experiment, prepare, stream_of
 from learnmech.gallery.trials import (
     gradient_error,
     mapped_by,
     numbers_of_none,
     priced_by,
     tiny,
+    turned_off_in,
     visible_to,
 )
 from learnmech.initial.base import InitialCondition
@@ -36,6 +38,8 @@ from learnmech.losses import Squared
 from learnmech.rules.base import Rule
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs.running import fork, run
+from learnmech.simplifications.base import Simplification
+from learnmech.simplifications.facts import FACTS, facts_of
 from learnmech.sweeps import compare_means, sweep
 from learnmech.theories.base import Theory
 
@@ -72,6 +76,7 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
         "instruments": _instrument,
         "theories": lambda experiment: _theory(cls, experiment),
         "interventions": _intervention,
+        "simplifications": _simplification,
         "scalings": lambda scaling: (),
         "schedules": lambda schedule: (),
     }
@@ -89,6 +94,7 @@ def of_part(member: catalog.Member) -> tuple[Check, ...]:
         "rules": Rule,
         "instruments": Instrument,
         "interventions": Intervention,
+        "simplifications": Simplification,
     }
     family = base.get(member.family, Part)
     same = family is Part or text.to_text(text.part_of(family, written))[0] == text.to_text(part)[0]
@@ -248,6 +254,45 @@ def _instrument(example):
                 1e-9,
                 "round-off over 20 steps in float64",
             )
+
+
+def _simplification(example):
+    known = {fact: set(values) for fact, values in FACTS.items()}
+    named = {fact: set(values) for fact, values in example.needs.items()}
+    named |= {fact: {value} | named.get(fact, set()) for fact, value in example.turns.items()}
+    yield _exact(
+        "needs and turns facts of the closed list",
+        all(values <= known.get(fact, set()) for fact, values in named.items()),
+    )
+    full, lacking = turned_off_in(example)
+    yield _exact("says why it does not apply where it does not", all(lacking))
+    start = prepare(full)
+    rung = prepare(example.apply(start))
+    found = facts_of(rung)
+    yield _exact(
+        "turns what it says", all(found[fact] == value for fact, value in example.turns.items())
+    )
+    yield _exact(
+        "applied twice it is the same experiment as once",
+        example.apply(rung).fingerprint == rung.experiment.fingerprint,
+    )
+    with tempfile.TemporaryDirectory() as folder:
+        read = Experiment.load(rung.experiment.save(folder))
+    yield _exact(
+        "the simpler experiment is read back from its text",
+        read.fingerprint == rung.experiment.fingerprint,
+    )
+    for name, measured in example.keeps.items():
+        before, after = measured(start), measured(rung)
+        yield Check(
+            f"keeps {name}",
+            float(np.abs(after - before).max()),
+            0.0,
+            1e-12 * float(np.abs(before).max()),
+            "round-off of a few products in float64",
+        )
+    ended = run(rung, (Loss(),))
+    yield _exact("the simpler experiment runs", bool(np.isfinite(ended["loss"]).all()))
 
 
 def _theory(cls, experiment):

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from learnmech.architectures.dropout import Dropout
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.scalings import NTK
@@ -20,8 +21,10 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.language import trees
 from learnmech.losses import CrossEntropy
-from learnmech.rules.descent import GradientDescent
+from learnmech.rules.descent import GradientDescent, HeavyBall
+from learnmech.rules.schedules import WarmUp
 from learnmech.runs.blocks import stream
+from learnmech.simplifications.base import Simplification
 from learnmech.system.state import replaced
 
 
@@ -112,6 +115,34 @@ def visible_to(example) -> Experiment:
             continue
         return plain
     raise refusal
+
+
+def turned_off_in(example: Simplification) -> tuple[Experiment, list[str]]:
+    """(the first tiny experiment in which a simplification has something to turn off, why it
+    does not apply to those before it)."""
+    classes = dataclasses.replace(Digits.example(), targets="one-hot", whitened=False)
+    deep, short = Mlp(hidden=(4, 4)), Clock(steps=6, marks=4)
+    tried: tuple[dict, ...] = (
+        {"architecture": deep, "precision": "float32"},
+        {"architecture": deep, "data": classes},
+        {"architecture": deep, "data": classes, "loss": CrossEntropy()},
+        {"rule": HeavyBall(rate=0.02, batch=4, schedule=WarmUp(steps=3))},
+        {"architecture": Dropout(Mlp(hidden=(4,), bias=True))},
+        {"architecture": Mlp(hidden=(4,), norm="layer", affine=True)},
+        {"architecture": Mlp(hidden=(4,), bias=True)},
+    )
+    lacking = []
+    for changes in tried:
+        full = tiny(**({"clock": short} | changes))
+        lacking.append(example.why_not(full))
+        if not lacking[-1]:
+            return full, lacking[:-1]
+    raise refused(
+        "check",
+        "a simplification that applies to one of the experiments it is tried on",
+        "; ".join(lacking),
+        "Mend its `off`, `needs` or `lacks`",
+    )
 
 
 def numbers_of_none(start, watch, example) -> set[str]:

@@ -31,6 +31,7 @@ FAMILIES = {
     "interventions": "Intervention",
     "instruments": "Instrument",
     "theories": "Theory",
+    "simplifications": "Simplification",
 }
 ABSTRACT = {"architectures": ("base", "dense", "wrapper")}
 """{family: its files of what members descend from}, of a family that has more of them than

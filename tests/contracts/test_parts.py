@@ -78,7 +78,7 @@ def around(part, family):
 WHOLE = {
     f"{m.family} {m.kind}": around(example(m), m.family)
     for m in MEMBERS
-    if m.family != "instruments"
+    if m.family not in ("instruments", "simplifications")
 }
 GIVEN = around(
     data.Gaussian(

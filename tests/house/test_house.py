@@ -19,7 +19,7 @@ FLOORS = [
     {"curvature", "rules"},
     {"interventions"},
     {"instruments", "experiment"},
-    {"march", "theories"},
+    {"march", "theories", "simplifications"},
     {"record"},
     {"runs"},
     {"comparison"},

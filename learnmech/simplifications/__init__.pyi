@@ -1,0 +1,24 @@
+# What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import base as base
+from . import facts as facts
+from . import learning as learning
+from . import network as network
+from . import orders as orders
+from . import samples as samples
+from .base import Simplification as Simplification
+from .facts import facts_of as facts_of
+from .learning import AllSamples as AllSamples
+from .learning import ConstantRate as ConstantRate
+from .learning import DoublePrecision as DoublePrecision
+from .learning import PlainDescent as PlainDescent
+from .learning import SmallSteps as SmallSteps
+from .learning import SquaredLoss as SquaredLoss
+from .network import LinearUnits as LinearUnits
+from .network import NoBias as NoBias
+from .network import NoDropout as NoDropout
+from .network import NoFeatures as NoFeatures
+from .network import NoNorm as NoNorm
+from .network import Shallow as Shallow
+from .samples import GaussianInputs as GaussianInputs
+from .samples import RandomLabels as RandomLabels
+from .samples import Whitened as Whitened

@@ -1,0 +1,351 @@
+"""Simplifications: what is the same of the simpler experiment, what is set for it, and which can
+stand together."""
+
+import dataclasses
+import itertools
+
+import numpy as np
+import pytest
+
+import learnmech as lm
+from learnmech import architectures, data, initial, losses, rules, simplifications
+from learnmech.data.clones import GaussianClone, ShuffledTargets
+from learnmech.errors import Refused
+from learnmech.language import catalog
+from learnmech.rules import schedules
+from learnmech.simplifications import facts_of
+from learnmech.simplifications.orders import ORDER, admissible, ordered, simplified
+
+MEMBERS = [catalog.load(one) for one in catalog.own("simplifications")]
+
+
+def experiment(**changes):
+    """A tanh network on digits: nearly every axis is on."""
+    parts = {
+        "architecture": architectures.Mlp(hidden=(8, 8), activation="tanh", bias=True),
+        "data": data.Digits(train=100, components=6),
+        "rule": rules.Nesterov(rate=0.02, batch=20, schedule=schedules.WarmUp(steps=10)),
+        "clock": lm.Clock(steps=40, marks=5),
+        "loss": losses.CrossEntropy(),
+        "precision": "float32",
+    }
+    return lm.Experiment(**(parts | changes))
+
+
+def plain(**changes):
+    """The same without what stands in other axes' way."""
+    parts = {
+        "architecture": architectures.Mlp(hidden=(8, 8), activation="tanh"),
+        "rule": rules.GradientDescent(rate=0.1),
+        "loss": losses.Squared(),
+        "precision": "float64",
+    }
+    return experiment(**(parts | changes))
+
+
+# --- gains
+
+
+def test_a_gain_is_what_least_squares_leaves_of_the_activation_layer_by_layer():
+    full = plain(initial=initial.Gaussian(scale=2.0))
+    turned = simplifications.LinearUnits().simplify(full)
+    start, h = lm.prepare(full), None
+    for index, said in enumerate(turned.tuned.values(), 1):
+        weight = start.params[f"layer{index}"]["weight"]
+        z = (start.data.train.X if h is None else h) @ weight.T
+        slope = np.linalg.lstsq(z.reshape(-1, 1), np.tanh(z).ravel(), rcond=None)[0].item()
+        assert said == pytest.approx(slope, rel=1e-12)
+        h = slope * z
+    assert list(turned.tuned) == ["gain of layer1", "gain of layer2"]
+    outputs = lm.prepare(turned.experiment)
+    f = outputs.system.outputs(outputs.state.params, outputs.system.train.X)
+    np.testing.assert_allclose(f, h @ start.params["layer3"]["weight"].T, rtol=1e-12, atol=1e-13)
+
+
+def test_a_relu_network_of_small_and_of_large_units_has_the_gain_one_half():
+    # sum relu(z) z = sum over z > 0 of z^2: half of it on symmetric z, whatever their size
+    symmetric = data.Arrays(np.vstack([X := np.eye(6), -X]), np.ones(12))
+    full = plain(architecture=architectures.Mlp((500,), activation="relu"), data=symmetric)
+    for scale in (0.01, 1.0, 100.0):
+        at = dataclasses.replace(full, initial=initial.Gaussian(scale=scale))
+        (gain,) = simplifications.LinearUnits().simplify(at).tuned.values()
+        assert gain == pytest.approx(0.5, rel=1e-12)
+
+
+def test_gains_are_multipliers_of_the_weights_as_a_scaling_has_them():
+    linear = simplifications.LinearUnits().apply(
+        plain(data=data.Gaussian(n=40, d=4, k=2, whitened=True), loss=losses.Squared())
+    )
+    start = lm.prepare(linear)
+    assert facts_of(start)["linear-in-inputs"] == "yes"
+    W = linear.architecture.matrix(start.params)
+    f = start.system.outputs(start.state.params, start.system.train.X)
+    np.testing.assert_allclose(f, start.data.train.X @ W.T, rtol=1e-12, atol=1e-14)
+    # the gradient by W_1 is (what is above it)' (W - S_yx) at S_xx = I
+    _, gradient = start.system.value_and_gradient(start.state.params)
+    G = W - start.data.train.Y.T @ start.data.train.X / 40
+    weights = [start.params[f"layer{i}"]["weight"] for i in (1, 2, 3)]
+    g1, g2 = linear.architecture.scaling.gains
+    expected = (g2 * weights[2] @ (g1 * weights[1])).T @ G
+    np.testing.assert_allclose(gradient["layer1"]["weight"], expected, rtol=1e-10, atol=1e-14)
+
+
+def test_with_its_gains_a_linear_network_is_nearer_than_without():
+    full = plain(initial=initial.Gaussian(scale=1.5), clock=lm.Clock(steps=200, marks=21))
+    linear = simplifications.LinearUnits().apply(full)
+    bare = dataclasses.replace(linear, architecture=architectures.DeepLinear(hidden=(8, 8)))
+    curve, with_gain, without = (lm.run(one)["loss"].values for one in (full, linear, bare))
+    assert 3 * np.abs(with_gain - curve).max() < np.abs(without - curve).max()
+
+
+# --- data
+
+
+def test_a_clone_has_the_mean_and_the_covariance_of_inputs_and_targets():
+    source = data.Digits(train=1000, components=5)
+    own = lm.prepare(plain(data=source)).data.train
+    both = np.concatenate([own.X, own.Y], 1)
+    drawn = np.concatenate(
+        [
+            np.concatenate([clone.X, clone.Y], 1)
+            for seed in range(60)
+            for clone in [GaussianClone(source, seed=seed).draw(np.random.default_rng(seed)).train]
+        ]
+    )
+    size, count = np.cov(both.T, bias=True), len(drawn)
+    # five standard errors of 60,000 samples, over 15 means and 120 covariances
+    off = np.abs(drawn.mean(0) - both.mean(0)) / np.sqrt(np.diag(size) / count)
+    assert off.max() < 5
+    spread = np.sqrt((size**2 + np.outer(np.diag(size), np.diag(size))) / count)
+    assert (np.abs(np.cov(drawn.T) - size) < 5 * spread + 1e-15).all()
+
+
+def test_a_clone_of_each_class_keeps_the_targets_and_the_means_of_the_classes():
+    source = data.Digits(train=1000, components=5)
+    own = lm.prepare(plain(data=source)).data
+    clone = GaussianClone(source, per_class=True).draw(np.random.default_rng(0))
+    np.testing.assert_array_equal(clone.train.Y, own.train.Y)
+    np.testing.assert_array_equal(clone.test.Y, own.test.Y)
+    for one in range(10):
+        among, found = (view.X[view.Y[:, one] == 1] for view in (own.train, clone.train))
+        error = among.std(0) * np.sqrt(2 / len(among))
+        assert (np.abs(found.mean(0) - among.mean(0)) < 5 * error).all()
+
+
+def test_a_clone_is_drawn_anew_for_every_seed_and_never_moves_with_another():
+    full = plain()
+    one, two, again = (
+        simplifications.GaussianInputs().apply(dataclasses.replace(full, seed=seed))
+        for seed in (0, 1, 0)
+    )
+    assert one.fingerprint == again.fingerprint != two.fingerprint
+    first, second = (lm.prepare(each).data.train.X for each in (one, two))
+    assert np.abs(first - second).max() > 0.1
+
+
+def test_shuffled_targets_are_the_targets_and_know_nothing_of_the_inputs():
+    own = lm.prepare(plain(data=data.Digits(train=1000))).data
+    found = ShuffledTargets(data.Digits(train=1000), seed=3).draw(np.random.default_rng(3))
+    np.testing.assert_array_equal(found.train.X, own.train.X)
+    np.testing.assert_array_equal(found.test.Y, own.test.Y)
+    np.testing.assert_array_equal(found.train.Y.sum(0), own.train.Y.sum(0))
+    agree = float(np.mean(found.train.Y.argmax(1) == own.train.Y.argmax(1)))
+    assert agree == pytest.approx(0.1, abs=4 * np.sqrt(0.09 / 1000))
+
+
+# --- learning
+
+
+@pytest.mark.parametrize(
+    "rule", [rules.Adam(rate=1e-3), rules.Muon(rate=1e-3), rules.SignDescent(rate=1e-3)], ids=repr
+)
+def test_descent_in_place_of_another_rule_decreases_the_loss_as_much_in_the_first_step(rule):
+    full = plain(rule=rule, clock=lm.Clock(steps=1, marks=2))
+    descent = simplifications.PlainDescent().apply(full)
+    start = lm.prepare(full)
+    _, gradient = start.system.value_and_gradient(start.state.params)
+    slopes = []
+    for one in (full, descent):
+        final = lm.run(one).at(1).params
+        slopes.append(
+            sum(
+                float(
+                    np.sum(
+                        np.asarray(gradient[layer][leaf])
+                        * (np.asarray(w) - start.params[layer][leaf])
+                    )
+                )
+                for layer, held in final.items()
+                for leaf, w in held.items()
+            )
+        )
+    # eps of 1e-8 in Adam beside gradients of 1e-3
+    assert slopes[0] == pytest.approx(slopes[1], rel=1e-4)
+    assert slopes[0] < 0
+
+
+def test_heavy_ball_and_the_descent_in_its_place_agree_as_the_rate_vanishes():
+    """Off by O(rate), as a lag of momentum/(1 - momentum) steps is: twice the steps, half of it."""
+    gaps = []
+    for halves in (1, 2, 4):
+        full = plain(
+            rule=rules.HeavyBall(rate=0.02 / halves, momentum=0.8),
+            clock=lm.Clock(steps=100 * halves, marks=3),
+        )
+        descent = simplifications.PlainDescent().apply(full)
+        assert float(descent.rule.rate) == pytest.approx(0.1 / halves)
+        ends = [float(lm.run(one)["loss"][-1]) for one in (full, descent)]
+        gaps.append(abs(ends[0] - ends[1]))
+    assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.15)
+    assert gaps[1] / gaps[2] == pytest.approx(2, rel=0.1)
+
+
+def test_descent_and_its_flow_agree_at_the_same_marks_as_the_rate_vanishes():
+    gaps = []
+    for halves in (1, 2, 4):
+        full = plain(
+            rule=rules.GradientDescent(rate=0.2 / halves),
+            clock=lm.Clock(steps=60 * halves, marks=4),
+        )
+        flow = simplifications.SmallSteps().apply(full)
+        seen, said = lm.run(full), lm.run(flow)
+        np.testing.assert_allclose(seen["time"], said["time"], rtol=1e-12)
+        gaps.append(np.abs(seen["loss"].values - said["loss"].values).max())
+    assert gaps[0] / gaps[1] == pytest.approx(2, rel=0.15)
+    assert gaps[1] / gaps[2] == pytest.approx(2, rel=0.1)
+
+
+def test_as_many_steps_take_as_much_time_without_the_schedule():
+    full = plain(rule=rules.GradientDescent(rate=0.1, schedule=schedules.WarmUp(steps=20)))
+    even = simplifications.ConstantRate().apply(full)
+    ends = [lm.prepare(one).marks.times[-1] for one in (full, even)]
+    assert ends[0] == pytest.approx(ends[1], rel=1e-14)
+
+
+def test_under_the_squared_loss_an_output_at_zero_is_pulled_to_its_target_as_much():
+    """At f = 0 cross-entropy gives softmax - y and the squared loss -y: the same but for what is
+    the same of all classes."""
+    zero = plain(loss=losses.CrossEntropy(), initial=initial.ZeroReadout())
+    squared = simplifications.SquaredLoss().apply(zero)
+    pulls = []
+    for one in (zero, squared):
+        start = lm.prepare(one)
+        _, gradient = start.system.value_and_gradient(start.state.params)
+        pull = np.asarray(gradient["layer3"]["weight"])
+        pulls.append(pull - pull.mean(0))
+    np.testing.assert_allclose(pulls[0], pulls[1], rtol=1e-10, atol=1e-14)
+
+
+# --- together
+
+
+def applicable(full):
+    start = lm.prepare(full)
+    return [one for one in (cls.example() for cls in MEMBERS) if not one.off(start)]
+
+
+def test_every_pair_that_can_stand_together_is_one_experiment_in_whichever_order_it_is_named():
+    full, found = experiment(), {}
+    chosen = applicable(full)
+    assert len(chosen) >= 10
+    for one, two in itertools.combinations(chosen, 2):
+        said = {admissible(full, pair) for pair in ((one, two), (two, one))}
+        assert len(said) == 1, (one, two)
+        if said == {""}:
+            made = {
+                simplified(full, *pair).experiment.fingerprint for pair in ((one, two), (two, one))
+            }
+            assert len(made) == 1
+            found[one.axis, two.axis] = made.pop()
+    assert len(found) >= 30 and len(set(found.values())) == len(found)
+
+
+def test_everything_turned_off_is_a_deep_linear_network_under_flow():
+    chosen = [one for one in applicable(experiment()) if one.axis not in ("labels", "depth")]
+    chosen = [one for one in chosen if one.axis not in ("input spectrum", "data", "features")]
+    turned = simplified(experiment(), *chosen)
+    found = facts_of(lm.prepare(turned.experiment))
+    wanted = {
+        "linear-in-inputs": "yes",
+        "bias": "none",
+        "all-samples": "yes",
+        "rule-kind": "flow",
+        "loss-kind": "squared",
+        "precision": "float64",
+    }
+    assert {fact: found[fact] for fact in wanted} == wanted
+    assert set(turned.tuned) == {"gain of layer1", "gain of layer2", "rate"}
+
+
+def test_the_order_names_every_axis_once_and_a_users_own_come_last():
+    assert {cls.axis for cls in MEMBERS} == set(ORDER) and len(set(ORDER)) == len(ORDER)
+
+    class Colder(simplifications.Simplification):
+        """A user's own."""
+
+        axis = "temperature"
+
+    assert ordered([Colder(), simplifications.AllSamples()])[-1].axis == "temperature"
+
+
+@pytest.mark.parametrize(
+    "ask, sentence",
+    [
+        (
+            lambda: lm.simplified(experiment(), simplifications.LinearUnits()),
+            "LinearUnits needs an experiment to which turning off nonlinearity applies, but got one"
+            " where bias is some, and not none",
+        ),
+        (
+            lambda: lm.simplified(
+                plain(), simplifications.Whitened(), simplifications.GaussianInputs()
+            ),
+            "simplified needs axes that can stand together, but got input spectrum, which makes"
+            " inputs whitened, and data, which makes it gaussian",
+        ),
+        (
+            lambda: lm.simplified(
+                plain(), simplifications.Shallow(), simplifications.Shallow(layers=1)
+            ),
+            "simplified needs each axis once, but got 2 simplifications of depth",
+        ),
+        (
+            lambda: lm.simplified(plain(), "depth"),
+            "simplified needs simplifications, but got 'depth'",
+        ),
+        (
+            lambda: simplifications.GaussianInputs().apply(experiment()),
+            "the loss needs classes (per_class keeps them)",
+        ),
+        (
+            lambda: lm.prepare(plain(data=GaussianClone(data.ModularArithmetic.example()))),
+            "GaussianClone needs vectors of real numbers",
+        ),
+        (
+            lambda: lm.prepare(
+                plain(
+                    architecture=architectures.DeepLinear(
+                        (4, 4), scaling=architectures.scalings.Gained(gains=(0.5,))
+                    )
+                )
+            ),
+            "Gained needs a gain behind each of 2 layers, but got 1",
+        ),
+    ],
+    ids=["in the way", "a clash", "twice", "no simplification", "classes", "ids", "gains"],
+)
+def test_what_cannot_be_turned_off_is_refused_with_the_reason(ask, sentence):
+    with pytest.raises(Refused) as refusal:
+        ask()
+    assert sentence in str(refusal.value)
+
+
+def test_what_is_off_already_is_left_as_it_is_and_says_so():
+    full = plain()
+    for one in (
+        simplifications.NoBias(),
+        simplifications.AllSamples(),
+        simplifications.NoDropout(),
+    ):
+        assert one.apply(full).fingerprint == full.fingerprint
+        assert one.why_not(full).startswith("already ")
