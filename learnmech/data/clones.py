@@ -23,8 +23,8 @@ class GaussianClone(Data):
     """As many samples as `of` draws, from the Gaussian that has the mean and the covariance of its
     training samples, inputs and targets together.
 
-    With `per_class` each class (the largest entry of a target) has a Gaussian of its own for its
-    inputs, and every sample keeps its target. A covariance is that over n, of the rank which the
+    With `per_class` each class (samples of one target) has a Gaussian of its own for its inputs,
+    and every sample keeps its target. A covariance is that over n, of the rank which the
     samples have.  Source: Goldt et al. 2020 for what is asked of such a clone.
     """
 
@@ -53,22 +53,35 @@ class GaussianClone(Data):
         return View(found[:, :d], found[:, d:])
 
     def _of_classes(self, rng, train, view):
-        X, own, wanted = np.empty_like(view.X), train.Y.argmax(1), view.Y.argmax(1)
-        for one in np.unique(wanted):
-            among = train.X[own == one]
+        if too_many(train.Y):
+            raise refused(
+                "GaussianClone",
+                "classes, targets that two samples or more have each on average",
+                f"{len(np.unique(train.Y, axis=0))} targets of {len(train.Y)} samples",
+                "Drop per_class, which clones targets with the inputs",
+            )
+        X = np.empty_like(view.X)
+        for one in np.unique(view.Y, axis=0):
+            among = train.X[(train.Y == one).all(1)]
             if not len(among):
                 raise refused(
                     "GaussianClone",
                     "training samples of each class",
-                    f"none of class {one}",
+                    f"none of target {one.tolist()}",
                     "Draw more samples",
                 )
-            X[wanted == one] = gaussian(rng, among, int((wanted == one).sum()))
+            wanted = (view.Y == one).all(1)
+            X[wanted] = gaussian(rng, among, int(wanted.sum()))
         return View(X, view.Y)
 
     @classmethod
     def example(cls):
         return cls(NetworkTeacher.example())
+
+
+def too_many(Y: Float[np.ndarray, "n k"]) -> bool:
+    """Whether targets are no classes: fewer than two samples to each on average."""
+    return 2 * len(np.unique(Y, axis=0)) > len(Y)
 
 
 def gaussian(

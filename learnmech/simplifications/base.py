@@ -2,7 +2,7 @@
 
 import dataclasses
 from collections.abc import Callable, Mapping
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -87,6 +87,11 @@ class Simplification(Part):
     def apply(self, experiment: Experiment | Start) -> Experiment:
         """The simpler experiment alone."""
         return self.simplify(experiment).experiment
+
+
+def changed(start: Start, tuned: Mapping[str, float] | None = None, **parts: Any) -> Turned:
+    """The experiment with some of its parts replaced, and what was set for them."""
+    return Turned(dataclasses.replace(start.experiment, **parts), tuned or {})
 
 
 def outputs_at_start(start: Start) -> np.ndarray:

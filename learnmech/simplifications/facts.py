@@ -56,7 +56,10 @@ def facts_of(start: Start) -> dict[str, str]:
             isinstance(network, Linearized) or (isinstance(inner, DeepLinear) and layers == 1)
         ),
         "depth": str(layers) if layers < 3 else "more",
-        "norm": "none" if getattr(inner, "norm", "none") == "none" else "some",
+        # a gain and a shift of each unit are no norm, but are learned as behind one
+        "norm": "some"
+        if getattr(inner, "norm", "none") != "none" or getattr(inner, "affine", False)
+        else "none",
         "bias": "some" if _has_bias(start) else "none",
         "deterministic": said(not network.stochastic),
         "all-samples": said(rule.flows or not getattr(rule, "batch", 0)),

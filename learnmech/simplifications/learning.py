@@ -8,21 +8,16 @@ import jax
 import numpy as np
 
 from learnmech.experiment.clock import Clock
-from learnmech.experiment.recipe import Start
 from learnmech.language import trees
 from learnmech.losses import Squared
 from learnmech.losses.classes import CrossEntropy
 from learnmech.rules.base import SteppingRule
 from learnmech.rules.descent import SGD, GradientDescent
 from learnmech.rules.schedules import Constant
-from learnmech.simplifications.base import Simplification, Turned
+from learnmech.simplifications.base import Simplification, changed
 from learnmech.simplifications.facts import facts_of
 
 SHARED = tuple(field.name for field in dataclasses.fields(SteppingRule))
-
-
-def _ruled(start: Start, rule, **tuned) -> Turned:
-    return Turned(dataclasses.replace(start.experiment, rule=rule), tuned)
 
 
 def _shared(rule) -> dict:
@@ -42,8 +37,8 @@ class AllSamples(Simplification):
     def turned(self, start):
         rule = start.rule
         if isinstance(rule, SGD):
-            return _ruled(start, GradientDescent(**_shared(rule)))
-        return _ruled(start, dataclasses.replace(rule, batch=0, sampling="replacement"))
+            return changed(start, rule=GradientDescent(**_shared(rule)))
+        return changed(start, rule=dataclasses.replace(rule, batch=0, sampling="replacement"))
 
 
 class ConstantRate(Simplification):
@@ -59,7 +54,8 @@ class ConstantRate(Simplification):
     def turned(self, start):
         rule, steps = start.rule, int(start.marks.steps[-1])
         rate = float(rule.elapsed(steps)) / steps
-        return _ruled(start, dataclasses.replace(rule, schedule=Constant(), rate=rate), rate=rate)
+        even = dataclasses.replace(rule, schedule=Constant(), rate=rate)
+        return changed(start, {"rate": rate}, rule=even)
 
 
 class PlainDescent(Simplification):
@@ -96,7 +92,7 @@ class PlainDescent(Simplification):
         made = (
             SGD(**knobs, batch=batch, sampling=rule.sampling) if batch else GradientDescent(**knobs)
         )
-        return _ruled(start, made, rate=rate)
+        return changed(start, {"rate": rate}, rule=made)
 
 
 class SmallSteps(Simplification):
@@ -126,7 +122,7 @@ class SmallSteps(Simplification):
         flow, _ = start.rule.limit()
         times = tuple(float(t) for t in start.marks.times)
         clock = Clock(time=times[-1], at=times)
-        return Turned(dataclasses.replace(start.experiment, rule=flow, clock=clock))
+        return changed(start, rule=flow, clock=clock)
 
 
 class SquaredLoss(Simplification):
@@ -154,7 +150,7 @@ class SquaredLoss(Simplification):
         assert isinstance(loss, CrossEntropy)
         reduction = {"mean": "half-mean", "sum": "half-sum"}[loss.scaling]
         squared = Squared(ridge=loss.ridge, scaling=reduction)
-        return Turned(dataclasses.replace(start.experiment, loss=squared))
+        return changed(start, loss=squared)
 
 
 class DoublePrecision(Simplification):
@@ -167,4 +163,4 @@ class DoublePrecision(Simplification):
         return "in float64" if start.experiment.precision == "float64" else ""
 
     def turned(self, start):
-        return Turned(dataclasses.replace(start.experiment, precision="float64"))
+        return changed(start, precision="float64")

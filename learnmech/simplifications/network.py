@@ -19,6 +19,7 @@ from learnmech.language.parts import structure
 from learnmech.simplifications.base import (
     Simplification,
     Turned,
+    changed,
     outputs_at_start,
     params_at_start,
 )
@@ -26,8 +27,7 @@ from learnmech.simplifications.base import (
 
 def _replaced(start: Start, **knobs) -> Turned:
     """The experiment with knobs of its architecture changed."""
-    network = dataclasses.replace(start.experiment.architecture, **knobs)
-    return Turned(dataclasses.replace(start.experiment, architecture=network))
+    return changed(start, architecture=dataclasses.replace(start.experiment.architecture, **knobs))
 
 
 class NoDropout(Simplification):
@@ -41,8 +41,7 @@ class NoDropout(Simplification):
         return "" if isinstance(start.experiment.architecture, Dropout) else "without dropout"
 
     def turned(self, start):
-        network = start.experiment.architecture.of
-        return Turned(dataclasses.replace(start.experiment, architecture=network))
+        return changed(start, architecture=start.experiment.architecture.of)
 
 
 class NoNorm(Simplification):
@@ -105,19 +104,22 @@ class LinearUnits(Simplification):
 
     def lacks(self, start):
         network = start.experiment.architecture
-        return "" if isinstance(network, Mlp) else f"{_named(network)} keeps no gain for each layer"
+        if not isinstance(network, Mlp):
+            return f"{_named(network)} keeps no gain for each layer"
+        measured = not network.hidden or gains(start)
+        return "" if measured else "units are 0 at the start, and have no gain"
 
     def turned(self, start):
         network = start.experiment.architecture
         found = gains(start)
         linear = DeepLinear(network.hidden, scaling=Gained(network.scaling, np.array(found)))
         names = {f"gain of layer{index}": float(g) for index, g in enumerate(found, 1)}
-        return Turned(dataclasses.replace(start.experiment, architecture=linear), names)
+        return changed(start, names, architecture=linear)
 
 
 def gains(start: Start) -> list[float]:
     """The gain of every layer but the last, each measured on what the linear layers below it
-    give."""
+    give; none where units are 0."""
     network, found = start.experiment.architecture, []
     s = activation(network.activation)
     with jax.enable_x64(True):
@@ -126,7 +128,10 @@ def gains(start: Start) -> list[float]:
             scaling = Gained(network.scaling, np.array([*found, *rest]))
             linear = DeepLinear(network.hidden, scaling=scaling)
             z = np.asarray(linear.signals(start.params, start.data.train.X)[f"layer{index}.pre"])
-            found.append(float(np.sum(np.asarray(s(z)) * z) / np.sum(z * z)))
+            size = float(np.sum(z * z))
+            if not size:
+                return []
+            found.append(float(np.sum(np.asarray(s(z)) * z)) / size)
     return found
 
 
@@ -175,8 +180,7 @@ class NoFeatures(Simplification):
         return "running statistics are moved by steps, not gradients" if kept else ""
 
     def turned(self, start):
-        tangent = Linearized(start.experiment.architecture)
-        return Turned(dataclasses.replace(start.experiment, architecture=tangent))
+        return changed(start, architecture=Linearized(start.experiment.architecture))
 
 
 def _named(network) -> str:

@@ -4,15 +4,11 @@ targets."""
 import dataclasses
 from typing import ClassVar
 
-from learnmech.data.clones import GaussianClone, ShuffledTargets
+from learnmech.data.clones import GaussianClone, ShuffledTargets, too_many
 from learnmech.language.parts import structure
 from learnmech.losses import Squared
-from learnmech.simplifications.base import Simplification, Turned
+from learnmech.simplifications.base import Simplification, changed
 from learnmech.simplifications.facts import facts_of, is_gaussian
-
-
-def _given(start, data) -> Turned:
-    return Turned(dataclasses.replace(start.experiment, data=data))
 
 
 class GaussianInputs(Simplification):
@@ -37,14 +33,15 @@ class GaussianInputs(Simplification):
             return f"samples are {start.data.said_of_spaces}, and not vectors"
         if start.data.train.weight is not None or start.data.train.mask is not None:
             return "samples count unequally"
+        if self.per_class and too_many(start.data.train.Y):
+            return "targets are no classes: hardly two samples have the same"
         classes = isinstance(start.experiment.loss, Squared) or self.per_class
         return "" if classes else "the loss needs classes (per_class keeps them)"
 
     def turned(self, start):
         experiment = start.experiment
-        return _given(
-            start, GaussianClone(experiment.data, self.per_class, seed=int(experiment.seed))
-        )
+        clone = GaussianClone(experiment.data, self.per_class, seed=int(experiment.seed))
+        return changed(start, data=clone)
 
 
 class Whitened(Simplification):
@@ -62,7 +59,7 @@ class Whitened(Simplification):
         return "" if "whitened" in known else f"{type(source).__name__} has no knob to whiten them"
 
     def turned(self, start):
-        return _given(start, dataclasses.replace(start.experiment.data, whitened=True))
+        return changed(start, data=dataclasses.replace(start.experiment.data, whitened=True))
 
 
 class RandomLabels(Simplification):
@@ -78,4 +75,4 @@ class RandomLabels(Simplification):
 
     def turned(self, start):
         experiment = start.experiment
-        return _given(start, ShuffledTargets(experiment.data, seed=int(experiment.seed)))
+        return changed(start, data=ShuffledTargets(experiment.data, seed=int(experiment.seed)))

@@ -132,6 +132,29 @@ def test_a_clone_of_each_class_keeps_the_targets_and_the_means_of_the_classes():
         assert (np.abs(found.mean(0) - among.mean(0)) < 5 * error).all()
 
 
+def test_the_classes_of_signs_in_one_column_are_told_apart_and_numbers_are_no_classes():
+    signs = data.Digits(train=200, classes=(3, 8), targets="sign", components=3)
+    own = lm.prepare(plain(data=signs)).data.train
+    found = GaussianClone(signs, per_class=True).draw(np.random.default_rng(0)).train
+    gap = [
+        view.X[view.Y[:, 0] == 1].mean(0) - view.X[view.Y[:, 0] == -1].mean(0)
+        for view in (own, found)
+    ]
+    error = own.X.std(0).max() * np.sqrt(4 / 200)  # of a difference of two means of 100 samples
+    np.testing.assert_allclose(gap[1], gap[0], atol=5 * error)
+    assert np.abs(gap[0]).max() > 5 * error  # without classes it would be 0
+    numbers = plain(data=data.NetworkTeacher.example())
+    one = simplifications.GaussianInputs(per_class=True)
+    assert one.why_not(numbers).startswith("targets are no classes")
+
+
+def test_a_network_of_zeros_has_no_gains_and_one_with_gains_of_its_own_keeps_them():
+    zero = plain(initial=initial.Gaussian(scale=0.0))
+    assert "have no gain" in simplifications.LinearUnits().why_not(zero)
+    affine = plain(architecture=architectures.Mlp(hidden=(8,), affine=True))
+    assert "norm is some" in simplifications.LinearUnits().why_not(affine)
+
+
 def test_a_clone_is_drawn_anew_for_every_seed_and_never_moves_with_another():
     full = plain()
     one, two, again = (
