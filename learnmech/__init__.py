@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from learnmech.experiment.recipe import Start as Start
     from learnmech.experiment.recipe import prepare as prepare
     from learnmech.figures.curves import show as show
+    from learnmech.ladders import ladder as ladder
     from learnmech.language import catalog as catalog
     from learnmech.losses import Squared as Squared
     from learnmech.record import Record as Record
@@ -83,6 +84,7 @@ _FACE = {
     "error_bars": "sweeps",
     "sweep": "sweeps",
     "simplified": "simplifications.orders",
+    "ladder": "ladders",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",

@@ -55,6 +55,7 @@ def _perform(a: argparse.Namespace):
         foretelling,
         forks,
         grids,
+        ladders,
         limits,
         pages,
         stairs,
@@ -84,6 +85,12 @@ def _perform(a: argparse.Namespace):
         "limit": lambda: (
             limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, phases),
             looks.limit,
+        ),
+        "ladder": lambda: (
+            ladders.climb(
+                a.subject, a.changes, a.axes, a.seeds, a.tolerance, a.out, a.small, phases
+            ),
+            looks.ladder,
         ),
         "compare": lambda: _compared(a, phases),
         "fork": lambda: (

@@ -174,6 +174,31 @@ def parser() -> argparse.ArgumentParser:
         ),
     )
 
+    steps = command(
+        "ladder",
+        "which axes of an experiment matter: each turned off alone, and all one after another",
+        True,
+        "knobs to change",
+    )
+    steps.add_argument(
+        "--axes",
+        metavar="AXIS,AXIS",
+        help="axes or simplifications to turn off (default: all that apply)",
+    )
+    steps.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)"
+    )
+    steps.add_argument(
+        "--tolerance",
+        type=float,
+        default=0.05,
+        metavar="SHARE",
+        help="what a quantity may be off by and be kept, over its range (default: 0.05)",
+    )
+    steps.add_argument(
+        "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
+    )
+
     of_runs(command)
 
     which = command(

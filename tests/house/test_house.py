@@ -24,6 +24,7 @@ FLOORS = [
     {"runs"},
     {"comparison"},
     {"sweeps", "figures"},
+    {"ladders"},
     {"gallery"},
     {"report"},
     {"verbs"},

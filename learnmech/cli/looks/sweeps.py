@@ -3,7 +3,7 @@
 from rich.markup import escape
 
 from learnmech.cli.looks.console import VERDICTS, columns, number_of, paper
-from learnmech.language.display import results
+from learnmech.language.display import ladders, results
 from learnmech.language.display.results import give_or_take
 from learnmech.language.display.table import Table, printed
 
@@ -81,6 +81,16 @@ def grid_comparison(result: dict) -> None:
     """A theory over the points of a sweep."""
     printed(results.grid_comparison(result, ROWS), paper())
     paper().print(f"->  {escape(result['file'])}", soft_wrap=True)
+
+
+def ladder(result: dict) -> None:
+    """What each axis was worth, alone and with those before it."""
+    console = paper()
+    for table in ladders.tables(result):
+        printed(table, console)
+        console.print()
+    if result["file"]:
+        console.print(f"figure: {escape(result['file'])}", soft_wrap=True)
 
 
 def limit(result: dict) -> None:

@@ -1,0 +1,43 @@
+"""The ladder command: which axes of an experiment matter, each turned off alone and all one after
+another."""
+
+from pathlib import Path
+
+from learnmech.errors import refused
+from learnmech.ladders import ladder
+from learnmech.record import sealed
+from learnmech.verbs.forks import DRAWN, drawn_out
+from learnmech.verbs.phases import Phasing, silent
+from learnmech.verbs.subjects import changed_experiment, changes_of
+from learnmech.verbs.works import ready
+
+
+def climb(
+    subject: str,
+    changes: list[str],
+    axes: str | None,
+    seeds: int,
+    tolerance: float,
+    out: Path | None,
+    small: bool,
+    phases: Phasing = silent,
+) -> dict:
+    """The ladder of an exhibit's experiment, or of a text's, as plain data; its figure in a file
+    where one is named."""
+    ready()
+    name, _, experiment = changed_experiment(subject, changes_of(changes), small)
+    if seeds < 1:
+        raise refused("ladder", "one seed or more", seeds, "Give for example --seeds 3")
+    if out is not None:
+        if out.suffix not in DRAWN:
+            what = f"a file ending in {', '.join(DRAWN)}"
+            raise refused("--out", what, str(out), "Choose another name")
+        sealed.check_absent("--out", out)
+    wanted = None if axes is None else [one.strip() for one in axes.split(",")]
+    with phases(f"{name} ladder", points=True) as told:
+        told.settle()
+        told.enter("running")
+        found = ladder(experiment, wanted, None, seeds, tolerance, told.counted)
+    if out is not None:
+        drawn_out(found.show(), out)
+    return found.plain() | {"name": name, "file": None if out is None else str(out)}

@@ -1,0 +1,220 @@
+"""The ladder: how far each axis, turned off, is from the full experiment, how well that is known,
+and in which order axes go."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+import learnmech as lm
+from learnmech import architectures, data, losses, rules, simplifications
+from learnmech.cli.app import call as main
+from learnmech.errors import Refused
+from learnmech.figures.style import svg
+from learnmech.ladders import Distance, ladder
+from learnmech.ladders.distances import distance
+
+TIMES = np.array([0.0, 1.0, 3.0])
+
+
+def experiment(**changes):
+    parts = {
+        "architecture": architectures.Mlp(hidden=(8,), activation="tanh"),
+        "data": data.Digits(train=60, components=5),
+        "rule": rules.SGD(rate=0.1, batch=20),
+        "clock": lm.Clock(steps=30, marks=7),
+        "precision": "float32",
+    }
+    return lm.Experiment(**(parts | changes))
+
+
+@pytest.fixture(scope="module")
+def found():
+    return ladder(
+        experiment(), ["round-off", "nonlinearity", "batches", "step size", "bias"], seeds=2
+    )
+
+
+# --- distances
+
+
+def test_a_distance_is_the_largest_mean_difference_over_the_range_with_its_paired_error():
+    full = np.array([[4.0, 2.0, 0.0], [6.0, 2.0, 2.0]])  # mean 5, 2, 1: range 4
+    rung = np.array([[4.0, 3.0, 1.0], [6.0, 3.4, 3.0]])  # differs by 0, 1.2 and 1
+    one = distance(full, rung, TIMES)
+    assert one.farthest == pytest.approx(1.2 / 4) and one.mark == 1 and one.start == 0
+    assert one.resolution == pytest.approx(0.2 / 4)  # of 1 and 1.4: sd 0.2 sqrt 2, over sqrt 2
+    assert one.spread == 0  # both full runs are at 2 there
+    assert one.mean == pytest.approx((0.5 * 1.2 * 1 + 0.5 * 2.2 * 2) / 3 / 4)
+    assert np.isnan(one.last) and np.isnan(one.logarithm)  # a zero has no ratio
+    one = distance(full + 1, rung + 1, TIMES)
+    assert one.last == pytest.approx(3 / 2) and one.logarithm == pytest.approx(np.log(3 / 2))
+
+
+def test_resolution_and_spread_are_two_things():
+    """Curves that scatter from seed to seed and move together: the difference is known ten times
+    better than either."""
+    rng = np.random.default_rng(0)
+    common = rng.standard_normal((8, 1))
+    full = np.array([3.0, 2.0, 1.0]) + common
+    rung = full + 0.1 + 0.01 * rng.standard_normal((8, 3))
+    one = distance(full, rung, TIMES)
+    assert one.spread > 10 * one.resolution
+    assert one.farthest == pytest.approx(0.05, abs=5 * one.resolution)
+
+
+def test_what_diverged_is_infinitely_far_and_never_clipped():
+    full = np.ones((2, 3)) * [3, 2, 1]
+    for gone in (np.nan, np.inf):
+        one = distance(full, np.where(TIMES > 1, gone, full), TIMES)
+        assert np.isinf(one.farthest) and one.verdict(0.05) == "changed"
+
+
+@pytest.mark.parametrize(
+    "farthest, resolution, verdict",
+    [
+        (0.03, 0.009, "kept"),
+        (0.03, 0.011, "undecided"),
+        (0.08, 0.014, "changed"),
+        (0.08, 0.016, "undecided"),
+        (0.0, np.nan, "undecided"),
+    ],
+)
+def test_a_verdict_needs_two_resolutions(farthest, resolution, verdict):
+    one = Distance(farthest, 0, resolution, 0, 0, 1, 0, 0)
+    assert one.verdict(0.05) == verdict
+
+
+def test_of_experiments_that_differ_by_exactly_the_tolerance_few_are_called_either():
+    """At the edge a verdict is wrong whichever it is: with eight seeds at most 5% of either kind,
+    t with 7 degrees of freedom being beyond 2 in 4.3% on each side."""
+    rng = np.random.default_rng(1)
+    found = []
+    for _ in range(2000):
+        full = np.array([2.0, 1.0]) + 0.0 * rng.standard_normal((8, 2))
+        rung = full + np.stack([np.zeros(8), 0.05 + 0.02 * rng.standard_normal(8)], axis=1)
+        found.append(distance(full, rung, np.array([0.0, 1.0])).verdict(0.05))
+    for wrong in ("kept", "changed"):
+        assert found.count(wrong) / 2000 < 0.06
+
+
+# --- the climb
+
+
+def test_a_rung_is_the_run_of_the_simpler_experiment_at_each_seed(found):
+    for seed in found.seeds:
+        at = dataclasses.replace(experiment(), seed=seed)
+        linear = lm.simplified(at, simplifications.LinearUnits()).experiment
+        for key, one in (((), at), (("nonlinearity",), linear)):
+            record = lm.run(one, watch=("loss", "test-loss"))
+            for quantity in ("loss", "test_loss"):
+                np.testing.assert_array_equal(
+                    found.curves[key][quantity][seed], record[quantity].values
+                )
+
+
+def test_axes_go_in_the_order_of_what_they_lose_alone_as_far_as_they_stand_together(found):
+    lost = {one.added: one.distances["loss"].farthest for one in found.alone}
+    gone = [one.added for one in found.together]
+    alone = [axis for axis in gone if axis in lost]
+    assert alone == sorted(alone, key=lost.get) and len(alone) == 3
+    for before, after in zip(found.together[:-1], found.together[1:]):
+        assert set(after.axes) == set(before.axes) | {after.added}
+    # steps can be small only of all samples, and so not alone
+    assert "step size" not in lost and "step size" in gone
+    assert found.left["bias"] == "already without biases"
+
+
+def test_round_off_is_the_axis_that_is_worth_least(found):
+    (one,) = (rung for rung in found.alone if rung.added == "round-off")
+    assert 0 < one.distances["loss"].farthest < 1e-5
+    assert one.distances["loss"].verdict(found.tolerance) == "kept"
+
+
+def test_losses_of_two_kinds_are_not_compared_and_accuracies_are():
+    classes = experiment(loss=losses.CrossEntropy())
+    swapped = ladder(classes, ["loss"], ("loss", "accuracy"), seeds=2)
+    (one,) = swapped.alone
+    assert "loss" in one.unlike and "loss" not in one.distances
+    assert "accuracy" in one.distances and "not compared" in str(swapped)
+
+
+def test_a_rung_that_diverges_is_said_to(found):
+    steep = experiment(
+        architecture=architectures.Mlp(hidden=(8,), activation="cube"),
+        rule=rules.GradientDescent(rate=0.3, clip=0.05),
+        clock=lm.Clock(steps=60, marks=7),
+        data=data.Gaussian(n=20, d=4, k=1),
+    )
+
+    class NoClip(simplifications.Simplification):
+        """The gradient as it is."""
+
+        axis = "clipping"
+
+        def off(self, start):
+            return "" if start.rule.clip is not None else "unclipped"
+
+        def turned(self, start):
+            rule = dataclasses.replace(start.rule, clip=None, rate=30.0)
+            return simplifications.base.Turned(dataclasses.replace(start.experiment, rule=rule))
+
+    gone = ladder(steep, [NoClip()], ("loss",), seeds=2)
+    assert np.isinf(gone.alone[0].distances["loss"].farthest)
+    assert "diverged" in str(gone)
+
+
+def test_a_ladder_shows_itself(found):
+    assert "nonlinearity" in str(found) and "<table" in found._repr_html_()
+    assert "tolerance" in svg(found.show())
+    assert set(json.loads(json.dumps(found.plain()))) >= {"alone", "together", "left"}
+
+
+def test_one_seed_has_no_resolution_and_decides_nothing():
+    one = ladder(experiment(), ["batches"], ("loss",), seeds=1)
+    assert one.alone[0].distances["loss"].verdict(one.tolerance) == "undecided"
+    svg(one.show())
+
+
+@pytest.mark.parametrize(
+    "ask, sentence",
+    [
+        (lambda: ladder(experiment(), ["nonlinarity"]), "Did you mean nonlinearity"),
+        (lambda: ladder(experiment(), seeds=0), "ladder needs one seed or more"),
+        (lambda: ladder(experiment(), seeds=(1, 1)), "ladder needs one seed or more, each once"),
+        (lambda: ladder(experiment(), tolerance=0), "ladder needs a tolerance above 0, but got 0"),
+        (
+            lambda: ladder(experiment(), ["bias"], watch=("weights",)),
+            "a quantity of one number at a time",
+        ),
+        (
+            lambda: ladder(
+                experiment(),
+                [simplifications.Whitened(), simplifications.GaussianInputs()],
+            ),
+            "axes that can stand together",
+        ),
+        (lambda: ladder(3), "The experiment needs an Experiment"),
+    ],
+)
+def test_what_makes_no_ladder_is_refused_in_a_sentence(ask, sentence):
+    with pytest.raises(Refused) as refusal:
+        ask()
+    assert sentence in str(refusal.value)
+
+
+def test_the_command_prints_the_ladder_and_writes_its_figure(tmp_path, capsys):
+    experiment().save(tmp_path)
+    text, figure = str(tmp_path / "experiment.toml"), str(tmp_path / "ladder.png")
+    ask = ["ladder", text, "--axes", "nonlinearity,batches", "--seeds", "2"]
+    assert main([*ask, "--json", "--out", figure]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert {one["added"] for one in said["alone"]} == {"nonlinearity", "batches"}
+    assert (tmp_path / "ladder.png").stat().st_size > 10_000
+    assert main([*ask, "--out", figure]) == 2  # a file that is there is not written over
+    assert main([*ask]) == 0
+    assert "off by" in capsys.readouterr().out
+    assert main(["ladder", text, "--seeds", "0"]) == 2
+    assert main(["ladder", text, "--axes", "dpth"]) == 2
+    assert "depth" in capsys.readouterr().err
