@@ -300,6 +300,23 @@ def test_a_drift_among_minima_needs_a_minimum_and_batches_drawn_afresh():
 # --- where descent leaves the flow
 
 
+def test_of_more_directions_than_their_map_has_room_for_the_drift_is_not_said():
+    """The map of the second moments of 48 directions has 5 million entries; of 138, tanh units on
+    digits, it took minutes to be told that the start is no minimum, which comes first now."""
+    begun = lm.Experiment(
+        architectures.DeepLinear(()),
+        data.Gaussian(n=80, d=48, k=1, noise=0.1),
+        rules.SGD(rate=0.001, batch=4),
+        lm.Clock(steps=10),
+    )
+    samples = lm.prepare(begun).data.train
+    solution = np.linalg.lstsq(samples.X, samples.Y, rcond=None)[0]
+    at = begun.with_value("initial", initial.Given(solution.ravel()))
+    *held, failed = SgdFlatness().conditions(lm.prepare(at))
+    assert all(one.holds for one in held)
+    assert failed.claim == "few directions across it" and failed.value == 48
+
+
 def test_descent_leaves_the_flow_when_growth_has_made_up_for_round_off():
     times, rate, unit = np.linspace(0, 10, 11), 0.1, 1e-16
     growth = rate * 23.0 - 1
