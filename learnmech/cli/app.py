@@ -88,7 +88,17 @@ def _perform(a: argparse.Namespace):
         ),
         "ladder": lambda: (
             ladders.climb(
-                a.subject, a.changes, a.axes, a.seeds, a.tolerance, a.out, a.small, phases
+                a.subject,
+                a.changes,
+                a.axes,
+                a.seeds,
+                a.tolerance,
+                a.keep,
+                a.combinations,
+                a.theories,
+                a.out,
+                a.small,
+                phases,
             ),
             looks.ladder,
         ),

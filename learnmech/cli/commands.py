@@ -196,6 +196,25 @@ def parser() -> argparse.ArgumentParser:
         help="what a quantity may be off by and be kept, over its range (default: 0.05)",
     )
     steps.add_argument(
+        "--keep",
+        action="append",
+        default=[],
+        metavar="WHAT",
+        help=(
+            'a phenomenon that must not be lost: staircase, plateau, "edge of stability", grokking,'
+            ' lazy, rich, or "QUANTITY within 5%%"; may be given again'
+        ),
+    )
+    steps.add_argument(
+        "--all",
+        dest="combinations",
+        action="store_true",
+        help="every combination of the axes: what each and each pair is worth",
+    )
+    steps.add_argument(
+        "--theories", action="store_true", help="which theories apply on each rung (takes longer)"
+    )
+    steps.add_argument(
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
 

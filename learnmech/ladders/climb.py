@@ -1,26 +1,27 @@
-"""The climb: which axes there are to turn off, the runs of every rung, and their order."""
+"""The climb: which axes can be turned off, in which order they go, and in which combinations."""
 
 import dataclasses
-import os
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+import itertools
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from learnmech.comparison.domains import survey
 from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.ladders.distances import distance
+from learnmech.ladders.cells import Cell, Cells, cell
+from learnmech.ladders.designs import Design, crossed
+from learnmech.ladders.phenomena import MOSTLY, Phenomenon, phenomenon
 from learnmech.ladders.rungs import Ladder, Rung
 from learnmech.language import catalog
-from learnmech.runs import bars
-from learnmech.runs.running import run
 from learnmech.simplifications.base import Simplification
-from learnmech.simplifications.facts import facts_of
-from learnmech.simplifications.orders import admissible, ordered, simplified
+from learnmech.simplifications.orders import admissible, ordered
+from learnmech.simplifications.samples import GaussianInputs
+
+if TYPE_CHECKING:
+    from learnmech.record.base import Record
 
 TOLERANCE = 0.05
 CONTROLS = ("labels", "input spectrum")
@@ -34,8 +35,10 @@ def ladder(
     watch: tuple[Instrument | str, ...] | None = None,
     seeds: int | Sequence[int] = 3,
     tolerance: float = TOLERANCE,
-    progress: bool | Callable[[int, int], None] | None = None,
+    keep: "Sequence[str | Callable[[Record], Any] | Phenomenon]" = (),
+    combinations: bool = False,
     theories: bool = False,
+    progress: bool | Callable[[int, int], None] | None = None,
 ) -> Ladder:
     """Turn axes of complexity off, each alone and then all one after another, and say how far every
     quantity is from the full experiment's.
@@ -46,8 +49,15 @@ def ladder(
     the test loss where there is one). Full and simpler runs share their seeds, and differences are
     paired by them; fewer than two have no resolution. The order of the cumulative part is that of
     what each loses alone, the least first, as far as they can stand together. `tolerance` is what a
-    quantity may be off by, relative to its range, and still be called kept. With `theories` every
-    rung is told which theories apply there; some of their conditions take longer than the runs.
+    quantity may be off by, relative to its range, and still be called kept.
+
+    `keep` are phenomena that must not be lost: "staircase", "plateau", "edge of stability",
+    "grokking", "lazy", "rich", "QUANTITY within 5%", or a function of a record that says whether it
+    is there. Where the rate has lost its meaning (the rule or the loss is another, or the rate is
+    above 0.9 of the edge) each rung is run at half and at twice its rate too. With `combinations`
+    every subset of the axes is run, 64 of them where there are more than six, and `design` tells
+    what each axis and each pair is worth. With `theories` every rung is told which theories apply
+    there; some of their conditions take longer than the runs.
     """
     meant: Any
     meant, watch = given(experiment, watch)
@@ -55,14 +65,25 @@ def ladder(
     used = _seeds(seeds)
     if not (isinstance(tolerance, (int, float)) and tolerance > 0):
         raise refused("ladder", "a tolerance above 0", tolerance, "Give for example 0.05")
+    kept = [phenomenon(one) for one in ([keep] if isinstance(keep, str) else keep)]
     start = prepare(dataclasses.replace(meant, seed=used[0]))
     watch = _watched(watch, start)
     chosen, left = _chosen(axes, start)
-    runs = _Runs(meant, used, watch, progress, theories)
     single = [one for one in chosen if one.axis not in left]
-    runs.perform([(), *((one,) for one in single)])
-    alone = tuple(runs.rung((one,), one) for one in single)
-    order = _least_first(single, alone, [one for one in chosen if one.axis in left])
+    crossing, why_not = _crossing(start, single) if combinations else ([], {})
+    subsets = crossed([one.axis for one in crossing]) if combinations else []
+    beside = {name for one in kept for name in one.watch} - {str(one) for one in watch}
+    runs = Cells(meant, used, (*watch, *sorted(beside)), kept, progress)
+    if kept:
+        runs.perform([Cell()])
+        _there(runs, kept)
+    named = {one.axis: one for one in single}
+    cells = {axes: cell(named[axis] for axis in axes) for axes in subsets}
+    alone = [cell((one,)) for one in single]
+    runs.perform([Cell(), *alone, *cells.values()])
+    runs.perform(itertools.chain(*runs.tuned_again(alone).values()))
+    rungs = tuple(runs.rung(*pair, theories) for pair in zip(alone, single, strict=True))
+    order = _least_first(single, rungs, [one for one in chosen if one.axis in left])
     stages: list[tuple[Simplification, ...]] = []
     for one in order:
         stage = (*(stages[-1] if stages else ()), one)
@@ -72,16 +93,18 @@ def ladder(
             left.pop(one.axis, None)
         elif one.axis not in left:
             left[one.axis] = f"not with the others: {why}"
-    runs.perform(stages)
+    runs.perform([cell(stage) for stage in stages])
+    runs.perform(itertools.chain(*runs.tuned_again([cell(stage) for stage in stages]).values()))
     return Ladder(
         meant,
         used,
         float(tolerance),
         runs.times,
-        {tuple(one.axis for one in key): found for key, found in runs.curves.items()},
-        alone,
-        tuple(runs.rung(stage, stage[-1]) for stage in stages),
+        {found.axes: curves for found, curves in runs.curves.items() if found.rate == 1},
+        rungs,
+        tuple(runs.rung(cell(stage), stage[-1], theories) for stage in stages),
         left,
+        _design(runs, crossing, cells, why_not) if combinations else None,
     )
 
 
@@ -96,6 +119,26 @@ def _watched(watch, start) -> tuple:
     if watch is not None:
         return watch
     return ("loss",) if start.data.test is None else ("loss", "test-loss")
+
+
+def _there(runs: Cells, keep: Sequence[Phenomenon]) -> None:
+    """Refuse a phenomenon that the full experiment does not show, or a quantity it does not read:
+    nothing could be said to have kept it."""
+    for one in keep:
+        if one.within is not None:
+            quantity = one.within[0]
+            if quantity not in runs.curves[Cell()]:
+                known = ", ".join(runs.curves[Cell()])
+                raise refused("ladder", f"a quantity of {known}", repr(quantity), "Watch it")
+            continue
+        said = runs.there[Cell()][one.name]
+        if sum(map(bool, said)) < MOSTLY * len(said):
+            raise refused(
+                "ladder",
+                "a phenomenon that is there in the full experiment",
+                f"{one.name} in {sum(map(bool, said))} of {len(said)} seeds",
+                "Ask for another, or run longer",
+            )
 
 
 def _chosen(axes: Axes | None, start: Start) -> tuple[list[Simplification], dict[str, str]]:
@@ -132,14 +175,54 @@ def _named(name, there, start) -> Simplification:
 def _fitting(kind: type[Simplification], start: Start) -> Simplification:
     """One of this kind that fits the experiment: per class where its plain form lacks that."""
     plain = kind()
-    fields = {field.name for field in dataclasses.fields(kind)}
-    if "per_class" in fields and plain.why_not(start):
-        split = kind(per_class=True)
+    if isinstance(plain, GaussianInputs) and plain.why_not(start):
+        split = GaussianInputs(per_class=True)
         return plain if split.why_not(start) else split
     return plain
 
 
-def _least_first(single, alone, rest) -> list[Simplification]:
+def _crossing(start: Start, single) -> tuple[list[Simplification], dict[str, str]]:
+    """(the axes of which every subset can be off, {axis: with what it cannot stand}): each that
+    stands with every one before it, and with all of them."""
+    kept: list[Simplification] = []
+    left: dict[str, str] = {}
+    for one in single:
+        sets = [(*each, one) for each in [*((other,) for other in kept), tuple(kept)] if each]
+        why = next((why for each in sets if (why := admissible(start.experiment, each))), "")
+        if why:
+            left[one.axis] = why
+        else:
+            kept.append(one)
+    if len(kept) < 2:
+        raise refused(
+            "ladder",
+            "two axes or more that can be off together, for their combinations",
+            ", ".join(one.axis for one in kept) or "none",
+            "Name others",
+        )
+    return kept, left
+
+
+def _design(runs: Cells, crossing, cells, left) -> Design:
+    names = [
+        name for name in runs.curves[Cell()] if all(name in runs.curves[c] for c in cells.values())
+    ]
+    unlike = {name for one in cells.values() for name in runs.distances(one)[1]}
+    return Design(
+        tuple(one.axis for one in crossing),
+        runs.seeds,
+        tuple(cells),
+        {
+            name: np.stack([runs.curves[one][name][:, -1] for one in cells.values()])
+            for name in names
+            if name not in unlike
+        },
+        left,
+        {name: runs.units[Cell()][name] for name in names},
+    )
+
+
+def _least_first(single, alone: Sequence[Rung], rest) -> list[Simplification]:
     """The axes by what they lose alone, in the first quantity that was compared; those that could
     not be turned off alone behind them."""
 
@@ -148,86 +231,3 @@ def _least_first(single, alone, rest) -> list[Simplification]:
         return next(iter(found)).farthest if found else np.inf
 
     return [one for one, _ in sorted(zip(single, alone, strict=True), key=lost)] + rest
-
-
-class _Runs:
-    """The runs of every rung and seed, each made once."""
-
-    def __init__(self, experiment, seeds, watch, progress, theories):
-        self.experiment, self.seeds, self.watch = experiment, seeds, watch
-        self.progress, self.curves, self.times = progress, {}, np.zeros(0)
-        self.theories = theories
-        self._made: dict = {}
-        self._units: dict[tuple, dict[str, str]] = {}
-
-    def perform(self, rungs: Iterable[tuple[Simplification, ...]]) -> None:
-        """Run those that are not there, side by side over the cores."""
-        new = [tuple(ordered(one)) for one in rungs]
-        new = [one for one in dict.fromkeys(new) if one not in self.curves]
-        tasks = [(one, seed) for one in new for seed in self.seeds]
-        records = {}
-        with (
-            bars.told(self.progress, "ladder", lambda i, n: (i, n, f"{i} of {n} runs")) as tell,
-            ThreadPoolExecutor(max(1, min(len(tasks), os.cpu_count() or 1))) as pool,
-        ):
-            waiting = {pool.submit(self._run, *task): task for task in tasks}
-            for done, one in enumerate(as_completed(waiting), 1):
-                records[waiting[one]] = one.result()
-                if tell is not None:
-                    tell(done, len(tasks))
-        for one in new:
-            self._keep(one, [records[one, seed] for seed in self.seeds])
-
-    def _run(self, chosen, seed):
-        turned = simplified(dataclasses.replace(self.experiment, seed=seed), *chosen)
-        return turned, run(turned.experiment, self.watch)
-
-    def _keep(self, chosen, made):
-        turned, records = zip(*made, strict=True)
-        single = [
-            str(name)
-            for name in records[0]
-            if records[0][name].ndim == 1 and records[0][name].dtype.kind == "f"
-        ]
-        if not single:
-            raise refused(
-                "ladder",
-                "a quantity of one number at a time",
-                ", ".join(map(str, records[0])) or "none",
-                "Watch the loss beside them",
-            )
-        marks = {name: min(len(one[name]) for one in records) for name in single}
-        count = len(records[0]["time"])
-        self.curves[chosen] = {
-            name: np.stack([_whole(one[name].values, count) for one in records])
-            for name in single
-            if marks[name]
-        }
-        self._units[chosen] = {name: records[0][name].units for name in single}
-        self._made[chosen] = turned[0]
-        if not chosen:
-            self.times = np.asarray(records[0]["time"].values)
-
-    def rung(self, chosen, added) -> Rung:
-        """What was found with these axes off, the last of which was `added`."""
-        chosen = tuple(ordered(chosen))
-        made, full = self._made[chosen], self.curves[()]
-        start = prepare(made.experiment)
-        before = facts_of(prepare(dataclasses.replace(self.experiment, seed=self.seeds[0])))
-        other = facts_of(start)["loss-kind"] != before["loss-kind"]
-        unlike = [name for name in full if other and self._units[()][name].startswith("loss")]
-        found = {
-            name: distance(full[name], self.curves[chosen][name], self.times)
-            for name in full
-            if name in self.curves[chosen] and name not in unlike
-        }
-        # the condition of sgd-flatness at a minimum took minutes of 60 samples with ten outputs
-        surveyed = survey(start) if self.theories else {}
-        theories = tuple(kind for kind, said in surveyed.items() if said["applies"])
-        axes = tuple(one.axis for one in chosen)
-        return Rung(axes, added.axis, made.experiment, made.words, found, tuple(unlike), theories)
-
-
-def _whole(values, count):
-    """A curve to all marks: what a run that diverged did not reach is no number."""
-    return np.concatenate([values, np.full(count - len(values), np.nan)])[:count]

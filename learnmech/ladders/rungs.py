@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learnmech.figures.ladder import ladder_plot
+from learnmech.ladders import phenomena
+from learnmech.ladders.designs import Design
 from learnmech.ladders.distances import RULE, Distance
 from learnmech.language.display import ladders
 from learnmech.language.display.table import Table, as_html, as_text, boxed
@@ -22,7 +24,10 @@ class Rung:
     (of the first seed), how far each quantity is from the full experiment's, and which theories
     apply there.
 
-    `unlike` are quantities that mean something else here, and are not compared.
+    `unlike` are quantities that mean something else here, and are not compared. `near_edge` is the
+    rate over the rule's edge at the start, where one is known. `again` are the distances at the
+    best of half, the same and twice the rate, {quantity: (factor, distance)}, where the rate lost
+    its meaning. `kept` says of every phenomenon whether it is kept, lost, wavers or cannot be said.
     """
 
     axes: tuple[str, ...]
@@ -32,6 +37,9 @@ class Rung:
     distances: dict[str, Distance]
     unlike: tuple[str, ...] = ()
     theories: tuple[str, ...] = ()
+    near_edge: float | None = None
+    again: dict[str, tuple[float, Distance]] = dataclasses.field(default_factory=dict)
+    kept: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,7 +47,8 @@ class Ladder:
     """Each axis off alone, and all one after another in the order that loses least.
 
     `left` says of every axis that was not turned off why. `curves` are {axes: {quantity: (seeds,
-    marks)}}, those of the full experiment under ().
+    marks)}}, those of the full experiment under (). `design` is what all combinations say, where
+    they were run.
     """
 
     experiment: "Experiment"
@@ -50,6 +59,7 @@ class Ladder:
     alone: tuple[Rung, ...]
     together: tuple[Rung, ...]
     left: dict[str, str]
+    design: Design | None = None
 
     @property
     def quantities(self) -> tuple[str, ...]:
@@ -75,6 +85,12 @@ class Ladder:
                 },
                 "unlike": list(rung.unlike),
                 "theories": list(rung.theories),
+                "near_edge": rung.near_edge,
+                "again": {
+                    name: {"rate": rate, **found._asdict()}
+                    for name, (rate, found) in rung.again.items()
+                },
+                "kept": rung.kept,
             }
 
         return {
@@ -83,9 +99,11 @@ class Ladder:
             "tolerance": self.tolerance,
             "quantities": list(self.quantities),
             "rule": RULE,
+            "kept_rule": phenomena.RULE,
             "alone": [said(one) for one in self.alone],
             "together": [said(one) for one in self.together],
             "left": self.left,
+            "design": None if self.design is None else self.design.plain(),
         }
 
     def tables(self) -> tuple[Table, ...]:

@@ -120,7 +120,8 @@ class LinearUnits(Simplification):
 def gains(start: Start) -> list[float]:
     """The gain of every layer but the last, each measured on what the linear layers below it
     give; none where units are 0."""
-    network, found = start.experiment.architecture, []
+    network = start.experiment.architecture
+    found: list[float] = []
     s = activation(network.activation)
     with jax.enable_x64(True):
         for index in range(1, len(network.hidden) + 1):

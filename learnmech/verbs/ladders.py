@@ -18,6 +18,9 @@ def climb(
     axes: str | None,
     seeds: int,
     tolerance: float,
+    keep: list[str],
+    combinations: bool,
+    theories: bool,
     out: Path | None,
     small: bool,
     phases: Phasing = silent,
@@ -33,11 +36,24 @@ def climb(
             what = f"a file ending in {', '.join(DRAWN)}"
             raise refused("--out", what, str(out), "Choose another name")
         sealed.check_absent("--out", out)
+        if combinations:
+            sealed.check_absent("--out", _beside(out))
     wanted = None if axes is None else [one.strip() for one in axes.split(",")]
     with phases(f"{name} ladder", points=True) as told:
         told.settle()
         told.enter("running")
-        found = ladder(experiment, wanted, None, seeds, tolerance, told.counted)
+        found = ladder(
+            experiment, wanted, None, seeds, tolerance, keep, combinations, theories, told.counted
+        )
+    files = [] if out is None else [str(out)]
     if out is not None:
         drawn_out(found.show(), out)
-    return found.plain() | {"name": name, "file": None if out is None else str(out)}
+        if found.design is not None:
+            drawn_out(found.design.show(), _beside(out))
+            files.append(str(_beside(out)))
+    return found.plain() | {"name": name, "files": files}
+
+
+def _beside(out: Path) -> Path:
+    """Where the figure of all combinations is, beside that of the ladder."""
+    return out.with_name(f"{out.stem}-combinations{out.suffix}")

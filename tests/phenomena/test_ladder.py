@@ -10,10 +10,12 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, losses, rules, simplifications
 from learnmech.cli.app import call as main
+from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
 from learnmech.ladders import Distance, ladder
 from learnmech.ladders.distances import distance
+from learnmech.ladders.phenomena import judged, phenomenon
 
 TIMES = np.array([0.0, 1.0, 3.0])
 
@@ -177,6 +179,122 @@ def test_one_seed_has_no_resolution_and_decides_nothing():
     svg(one.show())
 
 
+# --- what must not be lost, and rates that have lost their meaning
+
+
+def test_what_is_to_be_kept_is_asked_of_every_run():
+    """A start so large that the kernel hardly moves is lazy; a tangent more so."""
+    lazy = experiment(initial=lm.initial.Gaussian(scale=3.0), clock=lm.Clock(steps=5, marks=3))
+    lazy = dataclasses.replace(lazy, rule=rules.GradientDescent(rate=1e-4))
+
+    def small(record):
+        return float(record["loss"].values[-1]) < 1e9
+
+    found = ladder(
+        lazy, ["features", "bias"], ("loss",), 2, keep=["lazy", "loss within 90%", small]
+    )
+    (one,) = found.alone
+    assert one.kept == {"lazy": "kept", "loss within 90%": "kept", "small": "kept"}
+    assert "What was to be kept" in str(found)
+
+
+@pytest.mark.parametrize(
+    "full, rung, verdict",
+    [
+        ((True, True), (True, True), "kept"),
+        ((True,) * 5, (False,) * 4 + (True,), "lost"),
+        ((True, True), (True, False), "wavers"),
+        ((True, True), (True, None), "cannot say"),
+    ],
+)
+def test_a_phenomenon_is_kept_lost_or_wavers_by_its_share_of_the_seeds(full, rung, verdict):
+    assert judged(full, rung) == verdict
+
+
+@pytest.mark.parametrize(
+    "accuracy, later, there",
+    [
+        ([0, 1, 1, 1, 1], [0, 0, 0, 0, 1], True),
+        ([0, 1, 1, 1, 1], [0, 0, 1, 1, 1], False),
+        ([0, 1, 1, 1, 1], [0, 0, 0, 0, 0], False),
+        ([0, 1, 0, 1, 1], [0, 1, 0, 0, 1], False),  # what does not stay is not learned
+    ],
+)
+def test_grokking_is_test_samples_learned_ten_times_later(accuracy, later, there):
+    class Said(dict):
+        pass
+
+    record = Said(
+        time=np.array([0.0, 1.0, 5.0, 10.0, 20.0]),
+        accuracy=np.array(accuracy, float),
+        test_accuracy=np.array(later, float),
+    )
+    record = {name: type("Q", (), {"values": value})() for name, value in record.items()}
+    assert phenomenon("grokking").there(record) is there
+
+
+def test_the_edge_of_stability_is_reached_from_below_and_kept():
+    class Run(dict):
+        experiment = experiment(rule=rules.GradientDescent(rate=0.1))
+
+    def seen(values):
+        quantity = type("Q", (), {"values": np.array(values)})()
+        return phenomenon("edge-of-stability").there(Run(sharpness=quantity))
+
+    assert seen([5, 12, 19, 20.5, 19.8, 20.1, 20, 19.9])
+    assert not seen([5, 8, 9, 9, 9, 9, 9, 9])  # never there
+    assert not seen([20, 20, 20, 20, 20, 20, 20, 20])  # there from the start
+    Run.experiment = experiment(rule=rules.SignDescent(rate=0.1))
+    assert seen([5, 12, 19, 20.5]) is None  # a rule without an edge
+
+
+def test_a_rung_of_another_rule_is_run_at_half_and_twice_its_rate_too():
+    adam = experiment(rule=rules.Adam(rate=0.01))
+    found = ladder(adam, ["rule"], ("loss",), seeds=2)
+    (one,) = found.alone
+    factor, far = one.again["loss"]
+    assert far.farthest <= one.distances["loss"].farthest and factor in (0.5, 1.0, 2.0)
+    rate = float(one.experiment.rule.rate)
+    curves = {}
+    for times in (0.5, 1.0, 2.0):
+        rule = dataclasses.replace(one.experiment.rule, rate=rate * times)
+        curves[times] = np.stack(
+            [
+                lm.run(dataclasses.replace(one.experiment, rule=rule, seed=seed), ("loss",))["loss"]
+                for seed in found.seeds
+            ]
+        )
+    full = found.curves[()]["loss"]
+    best = min(distance(full, each, found.times).farthest for each in curves.values())
+    # the rate of the second seed is tuned on its own start
+    assert far.farthest == pytest.approx(best, rel=0.2)
+    assert "after re-tuning" in str(found)
+
+
+def test_every_rung_says_how_near_the_edge_it_is(found):
+    (one,) = (rung for rung in found.alone if rung.added == "batches")
+    start = lm.prepare(one.experiment)
+    top = sharpness(start.system, start.state.params)
+    assert one.near_edge == pytest.approx(float(start.rule.rate) * top / 2, rel=0.01)
+
+
+def test_all_combinations_tell_what_each_axis_is_worth_from_the_same_runs():
+    found = ladder(experiment(), ["nonlinearity", "batches", "data"], seeds=2, combinations=True)
+    design = found.design
+    assert set(design.axes) == {"nonlinearity", "batches", "data"} and len(design.cells) == 8
+    for cell, last in zip(design.cells, design.last["loss"]):
+        np.testing.assert_array_equal(last, found.curves[cell]["loss"][:, -1])
+    assert "What pairs add" in str(found) and "<table" in design._repr_html_()
+    svg(design.show())
+
+
+def test_which_theories_apply_stands_beside_each_rung():
+    found = ladder(experiment(), ["batches", "nonlinearity"], ("loss",), seeds=1, theories=True)
+    assert "theories that apply" in str(found)
+    full = {kind for rung in found.together[:1] for kind in rung.theories}
+    assert full <= set(found.together[-1].theories)
+
+
 @pytest.mark.parametrize(
     "ask, sentence",
     [
@@ -187,6 +305,19 @@ def test_one_seed_has_no_resolution_and_decides_nothing():
         (
             lambda: ladder(experiment(), ["bias"], watch=("weights",)),
             "a quantity of one number at a time",
+        ),
+        (lambda: ladder(experiment(), ["bias"], keep=["stairs"]), "Did you mean"),
+        (
+            lambda: ladder(experiment(), ["batches"], seeds=1, keep=["grokking"]),
+            "a phenomenon that is there in the full experiment, but got grokking in 0 of 1 seeds",
+        ),
+        (
+            lambda: ladder(experiment(), ["batches"], seeds=1, keep=["lost within 5%"]),
+            "a quantity of loss, test_loss, but got 'lost'",
+        ),
+        (
+            lambda: ladder(experiment(), ["batches"], seeds=1, combinations=True),
+            "two axes or more that can be off together",
         ),
         (
             lambda: ladder(
@@ -215,6 +346,9 @@ def test_the_command_prints_the_ladder_and_writes_its_figure(tmp_path, capsys):
     assert main([*ask, "--out", figure]) == 2  # a file that is there is not written over
     assert main([*ask]) == 0
     assert "off by" in capsys.readouterr().out
+    assert main([*ask, "--all", "--keep", "loss within 50%", "--out", str(tmp_path / "l.svg")]) == 0
+    assert (tmp_path / "l-combinations.svg").stat().st_size > 10_000
+    assert "What pairs add" in capsys.readouterr().out
     assert main(["ladder", text, "--seeds", "0"]) == 2
     assert main(["ladder", text, "--axes", "dpth"]) == 2
     assert "depth" in capsys.readouterr().err

@@ -89,8 +89,8 @@ def ladder(result: dict) -> None:
     for table in ladders.tables(result):
         printed(table, console)
         console.print()
-    if result["file"]:
-        console.print(f"figure: {escape(result['file'])}", soft_wrap=True)
+    for file in result["files"]:
+        console.print(f"figure: {escape(file)}", soft_wrap=True)
 
 
 def limit(result: dict) -> None:

@@ -11,12 +11,15 @@ NUMERIC = {
     "measured", "predicted", "at time", "error", "tolerance", "value", "bound", "size", "start",
     "end", "entries", "every", "local slope", "marks", "strength", "at start", "at 10 %", "at half",
     "at 90 %", "rise", "plateau from", "to", "loss", "then 5 % in",
-    "off by", "± 2 se", "over time", "last", "spread",
+    "off by", "± 2 se", "over time", "last", "spread", "rate/edge", "times the rate",
+    "after re-tuning", "alone", "in the mean", "p", "p in ln", "after all others", "interaction",
     "first differs at", "largest difference", "relative",
 }  # fmt: skip
 KINDS = {
     "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
-    "kept": "good", "changed": "open", "same": "good", "equal to the bit": "good",
+    "kept": "good", "changed": "open", "lost": "bad", "wavers": "open", "an effect": "good",
+    "an interaction": "good", "depends on the others": "open", "not in ln": "quiet",
+    "same": "good", "equal to the bit": "good",
     "fails": "bad", "beyond": "bad", "no": "bad",
     "undecided": "open", "not reached": "open", "not reached within the clock": "open",
     "different": "open", "differs": "open",

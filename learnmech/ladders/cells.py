@@ -1,0 +1,198 @@
+"""Cells: the runs of an experiment with some of its axes off, each made once for each seed."""
+
+import dataclasses
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from typing import NamedTuple
+
+import numpy as np
+
+from learnmech.comparison.domains import survey
+from learnmech.curvature.eigenpairs import sharpness_at_least
+from learnmech.errors import refused
+from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.instruments.base import Instrument
+from learnmech.ladders.distances import Distance, distance
+from learnmech.ladders.phenomena import Phenomenon, judged
+from learnmech.ladders.rungs import Rung
+from learnmech.record.base import Record
+from learnmech.runs import bars
+from learnmech.runs.running import run
+from learnmech.simplifications.base import Simplification, Turned
+from learnmech.simplifications.facts import facts_of
+from learnmech.simplifications.orders import ordered, simplified
+
+# Where the rate comes so near to the edge, or the rule or the loss is another, the rate has lost
+# its meaning: the distance is measured at half and at twice the rate too.
+NEAR_EDGE, SWAPS = 0.9, ("rule", "loss")
+RATES = (0.5, 2.0)
+
+
+class Cell(NamedTuple):
+    """Which simplifications are on, and what the rate was multiplied by."""
+
+    chosen: tuple[Simplification, ...] = ()
+    rate: float = 1.0
+
+    @property
+    def axes(self) -> tuple[str, ...]:
+        """The axes that are off."""
+        return tuple(one.axis for one in self.chosen)
+
+
+def cell(chosen: Iterable[Simplification], rate: float = 1.0) -> Cell:
+    """The cell with these on, in their one order."""
+    return Cell(tuple(ordered(chosen)), rate)
+
+
+class Cells:
+    """The runs of every cell and seed, each made once: their curves, {cell: {quantity: (seeds,
+    marks)}}, and whether each phenomenon is there at each seed."""
+
+    def __init__(
+        self,
+        experiment: Experiment,
+        seeds: tuple[int, ...],
+        watch: tuple[Instrument | str, ...],
+        keep: Sequence[Phenomenon] = (),
+        progress: bool | Callable[[int, int], None] | None = None,
+    ):
+        self.experiment, self.seeds, self.keep = experiment, seeds, tuple(keep)
+        self.watch, self.progress = watch, progress
+        self.curves: dict[Cell, dict[str, np.ndarray]] = {}
+        self.there: dict[Cell, dict[str, tuple]] = {}
+        self.turned: dict[Cell, Turned] = {}
+        self.times = np.zeros(0)
+        self.units: dict[Cell, dict[str, str]] = {}
+
+    def perform(self, cells: Iterable[Cell]) -> None:
+        """Run those that are not there, side by side over the cores."""
+        new = [one for one in dict.fromkeys(cells) if one not in self.curves]
+        tasks = [(one, seed) for one in new for seed in self.seeds]
+        made: dict[tuple[Cell, int], tuple[Turned, Record]] = {}
+        if not tasks:
+            return
+        with (
+            bars.told(self.progress, "ladder", lambda i, n: (i, n, f"{i} of {n} runs")) as tell,
+            ThreadPoolExecutor(max(1, min(len(tasks), os.cpu_count() or 1))) as pool,
+        ):
+            waiting = {pool.submit(self._run, *task): task for task in tasks}
+            for done, future in enumerate(as_completed(waiting), 1):
+                made[waiting[future]] = future.result()
+                if tell is not None:
+                    tell(done, len(tasks))
+        for one in new:
+            self._keep(one, [made[one, seed] for seed in self.seeds])
+
+    def _run(self, one: Cell, seed: int) -> tuple[Turned, Record]:
+        turned = simplified(dataclasses.replace(self.experiment, seed=seed), *one.chosen)
+        if one.rate != 1:
+            rate = float(turned.experiment.rule.rate) * one.rate
+            turned = Turned(turned.experiment.with_value("rule.rate", rate), turned.tuned)
+        return turned, run(turned.experiment, self.watch)
+
+    def _keep(self, one: Cell, made: list[tuple[Turned, Record]]) -> None:
+        turned, records = zip(*made, strict=True)
+        single = [
+            str(name)
+            for name in records[0]
+            if records[0][name].ndim == 1 and records[0][name].dtype.kind == "f"
+        ]
+        if not single:
+            raise refused(
+                "ladder",
+                "a quantity of one number at a time",
+                ", ".join(map(str, records[0])) or "none",
+                "Watch the loss beside them",
+            )
+        # a run that diverged has fewer marks than the clock
+        count = max(len(record["time"]) for record in records)
+        self.curves[one] = {
+            name: np.stack([_whole(record[name].values, count) for record in records])
+            for name in single
+            if min(len(record[name]) for record in records)
+        }
+        self.units[one] = {name: records[0][name].units for name in single}
+        self.turned[one] = turned[0]
+        self.there[one] = {
+            each.name: tuple(each.there(record) for record in records)
+            for each in self.keep
+            if each.there is not None
+        }
+        if not one.chosen and one.rate == 1:
+            self.times = np.asarray(max((r["time"].values for r in records), key=len))
+
+    def distances(self, one: Cell) -> tuple[dict[str, Distance], tuple[str, ...]]:
+        """(how far each quantity is from the full experiment's, those that mean something else
+        here)."""
+        full, curves = self.curves[Cell()], self.curves[one]
+        other = self._loss_of(one) != self._loss_of(Cell())
+        unlike = [n for n in full if other and self.units[Cell()][n].startswith("loss")]
+        found = {
+            name: distance(full[name], _to(curves[name], len(self.times)), self.times)
+            for name in full
+            if name in curves and name not in unlike
+        }
+        return found, tuple(unlike)
+
+    def _loss_of(self, one: Cell) -> str:
+        return facts_of(prepare(self.turned[one].experiment))["loss-kind"]
+
+    def near_edge(self, one: Cell) -> float | None:
+        """The rate over the rule's edge at the start, None where no edge is known."""
+        start = prepare(self.turned[one].experiment)
+        unit = None if start.rule.flows or not start.rule.plain else start.rule.edge(1.0)
+        if unit is None:
+            return None
+        top = sharpness_at_least(start.system, start.state.params)
+        return float(start.rule.rate) * top / unit[1] if np.isfinite(top) else None
+
+    def tuned_again(self, wanted: Iterable[Cell]) -> dict[Cell, tuple[Cell, ...]]:
+        """{cell: those at half and twice its rate}, of the cells in which it lost its meaning."""
+        return {
+            one: tuple(Cell(one.chosen, rate) for rate in RATES)
+            for one in wanted
+            if not self.turned[one].experiment.rule.flows
+            and (set(one.axes) & set(SWAPS) or (self.near_edge(one) or 0.0) > NEAR_EDGE)
+        }
+
+    def rung(self, one: Cell, added: Simplification, theories: bool) -> Rung:
+        """What was found with these axes off, the last of which was `added`."""
+        found, unlike = self.distances(one)
+        again: dict[str, tuple[float, Distance]] = {}
+        rates = [each for each in self.curves if each.chosen == one.chosen and each.rate != 1]
+        for each in (one, *rates) if rates else ():
+            for name, far in self.distances(each)[0].items():
+                if name not in again or far.farthest < again[name][1].farthest:
+                    again[name] = each.rate, far
+        made = self.turned[one]
+        surveyed = survey(prepare(made.experiment)) if theories else {}
+        return Rung(
+            one.axes,
+            added.axis,
+            made.experiment,
+            made.words,
+            found,
+            unlike,
+            tuple(kind for kind, said in surveyed.items() if said["applies"]),
+            self.near_edge(one),
+            again,
+            {each.name: self._judged(each, one, found) for each in self.keep},
+        )
+
+    def _judged(self, each: Phenomenon, one: Cell, found: dict[str, Distance]) -> str:
+        if each.within is not None:
+            quantity, tolerance = each.within
+            return found[quantity].verdict(tolerance) if quantity in found else "cannot say"
+        return judged(self.there[Cell()][each.name], self.there[one][each.name])
+
+
+def _whole(values, count):
+    """A curve to all marks: what a run that diverged did not reach is no number."""
+    return np.concatenate([values, np.full(max(count - len(values), 0), np.nan)])[:count]
+
+
+def _to(curves, count):
+    """Curves to so many marks."""
+    return np.stack([_whole(one, count) for one in curves])
