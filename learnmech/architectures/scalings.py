@@ -280,6 +280,36 @@ class NTK(Scaling):
         return LayerScale(self.weight * fan_in**-0.5, 1.0, 1.0, 1.0, self.bias, 1.0)
 
 
+class Paced(Scaling):
+    """Neural-tangent parametrization with factors of its own on each layer's rate, and biases from
+    0: z = W h/sqrt(fan_in) + b, W ~ N(0, 1), W at p_l times the base rate (sqrt(p_l) of Adam).
+
+    With p_l the fan-ins of a network in sp it is that network, function for function: both draw the
+    same numbers, and W/sqrt(p) moves as sp's W does. Wider at the same p_l, its tangent kernel has
+    a limit, which that of sp has not.
+    """
+
+    rates: Numbers = array(
+        default=(), meaning="what multiplies the base rate of each layer's weights, inputs first"
+    )
+    table: ClassVar = NTK.table
+
+    def layer(self, index, depth, fan_in, fan_out):
+        if len(self.rates) != depth:
+            raise refused(
+                "Paced",
+                f"a factor for each of {depth} layers",
+                len(self.rates),
+                "Give one factor for each layer",
+            )
+        pace = self.rates[index - 1]
+        return LayerScale(fan_in**-0.5, 1.0, pace, pace**0.5)
+
+    @classmethod
+    def example(cls):
+        return cls((3.0, 4.0))
+
+
 class MeanField(Scaling):
     """Mean-field parametrization of a net with one hidden layer of width h: f = (1/h) sum_i a_i
     s(w_i.x), N(0, 1) entries, rate h times the base rate."""

@@ -11,7 +11,8 @@ import numpy as np
 from learnmech.architectures.dropout import Dropout
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.mlp import Mlp
-from learnmech.architectures.scalings import NTK
+from learnmech.architectures.residual import Residual
+from learnmech.architectures.scalings import NTK, Gained
 from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian
 from learnmech.data.ids import Ids
@@ -21,7 +22,7 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.language import trees
 from learnmech.losses import CrossEntropy
-from learnmech.rules.descent import GradientDescent, HeavyBall
+from learnmech.rules.descent import SGD, GradientDescent, HeavyBall
 from learnmech.rules.schedules import WarmUp
 from learnmech.runs.blocks import stream
 from learnmech.simplifications.base import Simplification
@@ -130,6 +131,9 @@ def turned_off_in(example: Simplification) -> tuple[Experiment, list[str]]:
         {"architecture": Dropout(Mlp(hidden=(4,), bias=True))},
         {"architecture": Mlp(hidden=(4,), norm="layer", affine=True)},
         {"architecture": Mlp(hidden=(4,), bias=True)},
+        {"architecture": DeepLinear((4,), scaling=Gained(gains=np.array([0.5])))},
+        {"architecture": Residual(width=4)},
+        {"architecture": DeepLinear((4,)), "rule": SGD(rate=0.02, batch=4)},
     )
     lacking = []
     for changes in tried:

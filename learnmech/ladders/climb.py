@@ -24,8 +24,10 @@ if TYPE_CHECKING:
     from learnmech.record.base import Record
 
 TOLERANCE = 0.05
-CONTROLS = ("labels", "input spectrum")
-"""Axes that are turned off only where they are named: without them another question is asked."""
+NAMED = ("labels", "input spectrum", "width", "gains", "scaling", "balance", "alignment")
+"""Axes that are turned off only where they are named: without the first two another question is
+asked, a wide network takes long, gains and scaling cost nothing and lead elsewhere only together
+with others, as the start does."""
 Axes = Sequence[str | Simplification]
 
 
@@ -43,13 +45,13 @@ def ladder(
     """Turn axes of complexity off, each alone and then all one after another, and say how far every
     quantity is from the full experiment's.
 
-    `axes` are names (`nonlinearity`, or `linear-units`) or simplifications (None: all that apply,
-    but for labels and the input spectrum, without which another question is asked). `watch` are
-    instruments of which the quantities without axes of their own are compared (None: the loss, and
-    the test loss where there is one). Full and simpler runs share their seeds, and differences are
-    paired by them; fewer than two have no resolution. The order of the cumulative part is that of
-    what each loses alone, the least first, as far as they can stand together. `tolerance` is what a
-    quantity may be off by, relative to its range, and still be called kept.
+    `axes` are names (`nonlinearity`, or `linear-units`) or simplifications (None: all that apply
+    but for `climb.NAMED`: labels, for example, without which another question is asked). `watch`
+    are instruments of which the quantities without axes of their own are compared (None: the loss,
+    and the test loss where there is one). Full and simpler runs share their seeds, and differences
+    are paired by them; fewer than two have no resolution. The order of the cumulative part is that
+    of what each loses alone, the least first, as far as they can stand together. `tolerance` is
+    what a quantity may be off by, relative to its range, and still be called kept.
 
     `keep` are phenomena that must not be lost: "staircase", "plateau", "edge of stability",
     "grokking", "lazy", "rich", "QUANTITY within 5%", or a function of a record that says whether it
@@ -148,7 +150,7 @@ def _chosen(axes: Axes | None, start: Start) -> tuple[list[Simplification], dict
         catalog.load(one) for one in catalog.members("simplifications").values()
     ]
     if axes is None:
-        wanted = [_fitting(kind, start) for kind in there if kind.axis not in CONTROLS]
+        wanted = [_fitting(kind, start) for kind in there if kind.axis not in NAMED]
     else:
         wanted = [
             one if isinstance(one, Simplification) else _named(one, there, start) for one in axes

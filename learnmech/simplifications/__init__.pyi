@@ -5,6 +5,7 @@ from . import learning as learning
 from . import network as network
 from . import orders as orders
 from . import samples as samples
+from . import starts as starts
 from .base import Simplification as Simplification
 from .facts import facts_of as facts_of
 from .learning import AllSamples as AllSamples
@@ -15,6 +16,7 @@ from .learning import SmallSteps as SmallSteps
 from .learning import SquaredLoss as SquaredLoss
 from .network import LinearUnits as LinearUnits
 from .network import NoBias as NoBias
+from .network import NoBranch as NoBranch
 from .network import NoDropout as NoDropout
 from .network import NoFeatures as NoFeatures
 from .network import NoNorm as NoNorm
@@ -22,3 +24,8 @@ from .network import Shallow as Shallow
 from .samples import GaussianInputs as GaussianInputs
 from .samples import RandomLabels as RandomLabels
 from .samples import Whitened as Whitened
+from .starts import AlignedStart as AlignedStart
+from .starts import BalancedStart as BalancedStart
+from .starts import EvenGains as EvenGains
+from .starts import KernelScaling as KernelScaling
+from .starts import Wide as Wide

@@ -4,12 +4,15 @@ they need and what they turn."""
 import numpy as np
 
 from learnmech.architectures.base import Architecture
+from learnmech.architectures.dense import Dense
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.linearized import Linearized
+from learnmech.architectures.scalings import Gained, classified
 from learnmech.architectures.wrapper import Wrapper
-from learnmech.data.base import Data
+from learnmech.data.base import Data, singular_modes
 from learnmech.data.clones import GaussianClone, ShuffledTargets
 from learnmech.data.gaussian import Gaussian
+from learnmech.errors import Refused
 from learnmech.experiment.recipe import Start
 from learnmech.losses import Squared
 from learnmech.losses.classes import CrossEntropy
@@ -19,6 +22,9 @@ FACTS: dict[str, tuple[str, ...]] = {
     "linear-in-inputs": ("yes", "no"),
     "linear-in-params": ("yes", "no"),
     "depth": ("1", "2", "more"),
+    "scaling-class": ("kernel", "other"),
+    "gains": ("one", "several"),
+    "start": ("any", "balanced", "aligned"),
     "norm": ("none", "some"),
     "bias": ("none", "some"),
     "deterministic": ("yes", "no"),
@@ -56,6 +62,9 @@ def facts_of(start: Start) -> dict[str, str]:
             isinstance(network, Linearized) or (isinstance(inner, DeepLinear) and layers == 1)
         ),
         "depth": str(layers) if layers < 3 else "more",
+        "scaling-class": "kernel" if _is_kernel(inner, layers, rule) else "other",
+        "gains": "several" if isinstance(getattr(inner, "scaling", None), Gained) else "one",
+        "start": _begun(start),
         # a gain and a shift of each unit are no norm, but are learned as behind one
         "norm": "some"
         if getattr(inner, "norm", "none") != "none" or getattr(inner, "affine", False)
@@ -74,6 +83,36 @@ def facts_of(start: Start) -> dict[str, str]:
         "targets": "shuffled" if isinstance(data, ShuffledTargets) else "own",
         "precision": experiment.precision,
     }
+
+
+def _is_kernel(inner, layers, rule) -> bool:
+    """Whether the scaling is in the kernel class as width grows."""
+    if not isinstance(inner, Dense) or layers < 2 or rule.family not in ("sgd", "adam"):
+        return False
+    try:
+        return classified(inner.scaling, layers - 1, rule.family).words == "kernel"
+    except Refused:  # no class is known of this scaling at this depth
+        return False
+
+
+def _begun(start) -> str:
+    """Whether two layers without multipliers begin balanced, and beside that aligned with the modes
+    of the targets, to a hundred round-offs."""
+    params = start.params
+    plain = start.experiment.architecture.is_linear and isinstance(
+        start.experiment.architecture, DeepLinear
+    )
+    if not plain or len(params) != 2:
+        return "any"
+    first, second = (np.asarray(layer["weight"], np.float64) for layer in params.values())
+    least = 100 * np.finfo(start.experiment.precision).eps
+    size = float(max(np.sum(first**2), np.sum(second**2)))
+    if np.linalg.norm(second.T @ second - first @ first.T) > least * size:
+        return "any"
+    U, _, V = singular_modes(start.data.train)
+    W = second @ first
+    off = W - U * np.einsum("km,kd,dm->m", U, W, V) @ V.T
+    return "aligned" if np.linalg.norm(off) <= least * np.linalg.norm(W) else "balanced"
 
 
 def _has_bias(start):

@@ -13,6 +13,7 @@ from learnmech.architectures.dropout import Dropout
 from learnmech.architectures.linear import DeepLinear
 from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.mlp import Mlp
+from learnmech.architectures.residual import Residual
 from learnmech.architectures.scalings import Gained
 from learnmech.experiment.recipe import Start
 from learnmech.language.parts import structure
@@ -61,6 +62,22 @@ class NoNorm(Simplification):
 
     def turned(self, start):
         return _replaced(start, norm="none", affine=False, eps=None, running_momentum=None)
+
+
+class NoBranch(Simplification):
+    """Residual branches are multiplied by 0: what is left is the stream alone."""
+
+    axis: ClassVar = "residual branch"
+    keeps: ClassVar = {"weights at t = 0": params_at_start}
+
+    def off(self, start):
+        network = start.experiment.architecture
+        if not isinstance(network, Residual):
+            return "without residual branches"
+        return "" if float(network.branch) else "multiplied by 0"
+
+    def turned(self, start):
+        return _replaced(start, branch=0.0)
 
 
 class NoBias(Simplification):

@@ -4,6 +4,7 @@ stand together."""
 import dataclasses
 import itertools
 
+import jax
 import numpy as np
 import pytest
 
@@ -284,8 +285,9 @@ def test_every_pair_that_can_stand_together_is_one_experiment_in_whichever_order
 
 
 def test_everything_turned_off_is_a_deep_linear_network_under_flow():
-    chosen = [one for one in applicable(experiment()) if one.axis not in ("labels", "depth")]
-    chosen = [one for one in chosen if one.axis not in ("input spectrum", "data", "features")]
+    left = ("labels", "depth", "input spectrum", "data", "features", "width", "scaling", "gains")
+    left += ("balance", "alignment")
+    chosen = [one for one in applicable(experiment()) if one.axis not in left]
     turned = simplified(experiment(), *chosen)
     found = facts_of(lm.prepare(turned.experiment))
     wanted = {
@@ -372,3 +374,113 @@ def test_what_is_off_already_is_left_as_it_is_and_says_so():
     ):
         assert one.apply(full).fingerprint == full.fingerprint
         assert one.why_not(full).startswith("already ")
+
+
+# --- how weights are written, and where they begin
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.GradientDescent(rate=0.1),
+        rules.SGD(rate=0.1, batch=20),
+        rules.HeavyBall(rate=0.05, momentum=0.8),
+    ],
+    ids=lambda rule: type(rule).__name__,
+)
+def test_sp_written_as_ntk_at_its_width_is_the_same_function_at_every_step(rule):
+    full = plain(architecture=architectures.Mlp((8, 5), activation="tanh", bias=True), rule=rule)
+    written = simplifications.KernelScaling().apply(full)
+    one, other = (lm.run(each, watch=("loss", "test-loss", "outputs")) for each in (full, written))
+    for name in ("loss", "test_loss", "outputs"):
+        np.testing.assert_allclose(other[name], one[name], rtol=1e-9, atol=1e-11)
+    assert facts_of(lm.prepare(written))["scaling-class"] == "kernel"
+
+
+def test_a_paced_network_has_the_kernel_at_infinite_width_that_wide_ones_approach():
+    """sp's rates of one width, carried to wider networks: their tangent kernels come to the
+    limiting one as 1/sqrt(width)."""
+    from learnmech.architectures.scalings import Paced
+    from learnmech.kernels.infinite import kernel
+
+    X = np.random.default_rng(0).standard_normal((5, 3))
+    off = {}
+    for width in (64, 1024):
+        network = architectures.Mlp((width,), activation="tanh", scaling=Paced((3.0, 8.0)))
+        at = lm.Experiment(
+            network, data.Arrays(X, np.ones(5)), rules.GradientDescent(), lm.Clock(steps=1)
+        )
+        seen = []
+        for seed in range(6):
+            start = lm.prepare(dataclasses.replace(at, seed=seed))
+            J = jax.jacrev(lambda p, s=start: s.system.outputs(p, X).ravel())(start.state.params)
+            each = [np.asarray(J[name]["weight"]).reshape(5, -1) for name in ("layer1", "layer2")]
+            seen.append(3.0 * each[0] @ each[0].T + 8.0 * each[1] @ each[1].T)
+        said = kernel(network, X).ntk
+        off[width] = np.mean([np.abs(one - said).max() for one in seen]) / np.abs(said).max()
+    assert off[1024] < 0.12 and off[1024] < off[64] / 2
+
+
+def test_gains_go_into_weights_and_rate_and_nothing_changes():
+    full = plain(architecture=architectures.Mlp((8, 8), activation="tanh"))
+    for rule in (rules.GradientDescent(rate=0.1), rules.HeavyBall(rate=0.05, momentum=0.8)):
+        gained = simplifications.LinearUnits().apply(dataclasses.replace(full, rule=rule))
+        even = simplifications.EvenGains().apply(gained)
+        one, other = (lm.run(each, watch=("loss", "test-loss")) for each in (gained, even))
+        for name in ("loss", "test_loss"):
+            np.testing.assert_allclose(other[name], one[name], rtol=1e-10)
+        assert facts_of(lm.prepare(even))["gains"] == "one"
+        assert type(even.architecture.scaling).__name__ == "SP"
+
+
+def test_an_aligned_start_keeps_what_grows_and_its_modes_learn_as_is_said():
+    """The theory of decoupled modes holds from it, and the loss of the random start is nearer to
+    its loss than to that of a start matched by the size of the product."""
+    white = data.Gaussian(n=60, d=6, k=3, whitened=True)
+    full = lm.Experiment(
+        architectures.DeepLinear((6,)),
+        white,
+        rules.GradientFlow(rtol=1e-9, atol=1e-11),
+        lm.Clock(time=12.0, marks=25),
+        initial.Gaussian(scale=0.02),
+    )
+    aligned = simplifications.AlignedStart().apply(full)
+    theory = lm.theories.Decoupled()
+    assert all(one.holds for one in theory.conditions(lm.prepare(aligned)))
+    record = lm.run(aligned, watch=("loss",))
+    said = lm.predict(aligned, theory)["loss"]
+    np.testing.assert_allclose(record["loss"], said, rtol=1e-5)
+    product = np.linalg.norm(
+        np.linalg.multi_dot([w["weight"] for w in reversed(lm.prepare(full).params.values())])
+    )
+    other = dataclasses.replace(full, initial=initial.Aligned(strength=product / np.sqrt(3)))
+    loss = lm.run(full, watch=("loss",))["loss"].values
+    far = [
+        np.abs(lm.run(one, watch=("loss",))["loss"].values - loss).max() for one in (aligned, other)
+    ]
+    assert far[0] < far[1]
+
+
+def test_a_balanced_start_is_balanced_and_an_aligned_one_of_it_is_that_of_the_first():
+    full = plain(architecture=architectures.DeepLinear((12,)), initial=initial.Gaussian(scale=0.1))
+    balanced = simplifications.BalancedStart().apply(full)
+    first, second = (layer["weight"] for layer in lm.prepare(balanced).params.values())
+    np.testing.assert_allclose(second.T @ second, first @ first.T, atol=1e-14)
+    aligned = [lm.prepare(simplifications.AlignedStart().apply(one)) for one in (full, balanced)]
+    for one, other in zip(*(each.params.values() for each in aligned)):
+        np.testing.assert_allclose(one["weight"], other["weight"], rtol=1e-9, atol=1e-13)
+
+
+def test_a_network_is_as_wide_as_asked_and_no_narrower():
+    full = plain(architecture=architectures.Mlp((8, 40), activation="tanh"))
+    assert simplifications.Wide(32).apply(full).architecture.hidden == (32, 40)
+    assert simplifications.Wide(8).why_not(full) == "already 8 wide"
+
+
+def test_a_stream_without_its_branches_is_linear():
+    full = plain(architecture=architectures.Residual(width=6, activation="relu"))
+    bare = lm.prepare(simplifications.NoBranch().apply(full))
+    X = np.asarray(bare.data.train.X)
+    params = bare.params
+    W = params[f"layer{len(params)}"]["weight"] @ params["layer1"]["weight"]
+    np.testing.assert_allclose(bare.system.outputs(bare.state.params, X), X @ W.T, atol=1e-12)
