@@ -40,6 +40,7 @@ if TYPE_CHECKING:
     from learnmech.experiment.recipe import Start as Start
     from learnmech.experiment.recipe import prepare as prepare
     from learnmech.figures.curves import show as show
+    from learnmech.ladders import explain as explain
     from learnmech.ladders import ladder as ladder
     from learnmech.language import catalog as catalog
     from learnmech.losses import Squared as Squared
@@ -85,6 +86,7 @@ _FACE = {
     "sweep": "sweeps",
     "simplified": "simplifications.orders",
     "ladder": "ladders",
+    "explain": "ladders",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",

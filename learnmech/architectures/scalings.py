@@ -284,9 +284,8 @@ class Paced(Scaling):
     """Neural-tangent parametrization with factors of its own on each layer's rate, and biases from
     0: z = W h/sqrt(fan_in) + b, W ~ N(0, 1), W at p_l times the base rate (sqrt(p_l) of Adam).
 
-    With p_l the fan-ins of a network in sp it is that network, function for function: both draw the
-    same numbers, and W/sqrt(p) moves as sp's W does. Wider at the same p_l, its tangent kernel has
-    a limit, which that of sp has not.
+    With p_l the fan-ins of a network in sp it is that network, function for function. Wider at the
+    same p_l, its tangent kernel has a limit, which that of sp has not.
     """
 
     rates: Numbers = array(

@@ -102,6 +102,20 @@ def _perform(a: argparse.Namespace):
             ),
             looks.ladder,
         ),
+        "explain": lambda: (
+            ladders.explained(
+                a.subject,
+                a.changes,
+                a.theory,
+                a.quantity,
+                a.seeds,
+                a.near,
+                a.out,
+                a.small,
+                phases,
+            ),
+            looks.budget,
+        ),
         "compare": lambda: _compared(a, phases),
         "fork": lambda: (
             forks.fork(

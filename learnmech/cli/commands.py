@@ -218,11 +218,33 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
 
+    why = command(
+        "explain",
+        "how far off a theory is, and why: what each axis that must be turned off for it adds",
+        True,
+        "knobs to change",
+    )
+    why.add_argument(
+        "--theory",
+        metavar="THEORY",
+        help="which (default: the fewest axes away that tells the loss)",
+    )
+    why.add_argument("--quantity", metavar="NAME", help="whose difference (default: the loss)")
+    why.add_argument(
+        "--seeds", type=int, default=3, metavar="N", help="how many seeds (default: 3)"
+    )
+    why.add_argument(
+        "--near", action="store_true", help="into the theory's domain, and not to its limit"
+    )
+    why.add_argument(
+        "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
+    )
+
     of_runs(command)
 
     which = command(
         "theories",
-        "which theories apply here, and which of the others are nearest",
+        "which theories apply here, which of the others are nearest, and which axes lead there",
         True,
         "knobs to change",
     )

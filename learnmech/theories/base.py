@@ -27,7 +27,8 @@ class Condition(NamedTuple):
     `seen`, where given, decides it from the record instead (a Dataset of what was seen): -> (value,
     holds), holds None where the record does not tell. One that is not `decided` does not hold, and
     nothing is known to be wrong either: no theory fails on its account, and none is outside its
-    domain.
+    domain. `fact` is what an experiment is in this respect, of `simplifications.facts.FACTS`, and
+    `wants` the values at which it may hold: by these a path to the domain is looked for.
     """
 
     claim: str
@@ -36,6 +37,8 @@ class Condition(NamedTuple):
     holds: bool
     seen: "Callable[[xr.Dataset], tuple[float | str, bool | None]] | None" = None
     decided: bool = True
+    fact: str = ""
+    wants: tuple[str, ...] = ()
 
     @property
     def words(self) -> str:
@@ -145,6 +148,8 @@ class Theory(Part):
                     repr(network),
                     "no dropout",
                     False,
+                    fact="deterministic",
+                    wants=("yes",),
                 ),
             )
             if network.stochastic
@@ -245,6 +250,8 @@ def linear_network(start: Start) -> Condition:
         type(start.system.architecture).__name__,
         "linear",
         linear,
+        fact="linear-in-inputs",
+        wants=("yes",),
     )
 
 
@@ -253,7 +260,12 @@ def squared_loss(start: Start) -> Condition:
     loss, view = start.experiment.loss, start.data.train
     plain = isinstance(loss, Squared) and view.weight is None
     return Condition(
-        "the loss is squared, every error counting the same", type(loss).__name__, "Squared", plain
+        "the loss is squared, every error counting the same",
+        type(loss).__name__,
+        "Squared",
+        plain,
+        fact="loss-kind",
+        wants=("squared",),
     )
 
 
@@ -278,7 +290,22 @@ def rule_is(start: Start, *kinds: type) -> Condition:
         if plain
         else f"{type(start.rule).__name__} with a schedule, decay or clipping"
     )
-    return Condition(f"the rule is {names}", found, names, plain and isinstance(start.rule, kinds))
+    holds = plain and isinstance(start.rule, kinds)
+    fact, wants = _of_rule(start, kinds)
+    return Condition(f"the rule is {names}", found, names, holds, fact=fact, wants=wants)
+
+
+def _of_rule(start: Start, kinds: tuple[type, ...]) -> tuple[str, tuple[str, ...]]:
+    """(the fact by which a rule is not one of these kinds, what it should be): its rate, its
+    batches, or what it does with the gradient, in this order."""
+    rule = start.rule
+    if not (rule.flows or rule.plain):
+        return "plain-rate", ("yes",)
+    if getattr(rule, "batch", 0) and not any(issubclass(type(rule), kind) for kind in kinds):
+        return "all-samples", ("yes",)
+    flows = any(getattr(kind, "flows", False) for kind in kinds)
+    descends = any(kind.__name__ in ("GradientDescent", "SGD") for kind in kinds)
+    return "rule-kind", (*("descent",) * descends, *("flow",) * flows)
 
 
 def resolved(start: Start, tolerance: float) -> float:
@@ -291,7 +318,8 @@ def whitened_inputs(start: Start) -> Condition:
     """The condition S_xx = I, by the largest entry of the difference."""
     X = np.asarray(start.data.train.X)
     off = float(np.abs(X.T @ X / len(X) - np.eye(X.shape[1])).max())
-    return Condition("inputs are whitened, S_xx = I", off, 1e-6, off <= 1e-6)
+    claim = "inputs are whitened, S_xx = I"
+    return Condition(claim, off, 1e-6, off <= 1e-6, fact="inputs", wants=("whitened",))
 
 
 def constant(start: Start) -> float:

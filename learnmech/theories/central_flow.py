@@ -160,7 +160,14 @@ class CentralFlow(Theory):
         activation = str(getattr(start.experiment.architecture, "activation", "linear"))
         return (
             rule_is(start, GradientDescent, RMSProp),
-            Condition("every step sees all samples", batch, 0, not batch),
+            Condition(
+                "every step sees all samples",
+                batch,
+                0,
+                not batch,
+                fact="all-samples",
+                wants=("yes",),
+            ),
             Condition(
                 "the loss bends smoothly: its Hessian has a gradient",
                 activation,

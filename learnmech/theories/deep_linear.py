@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 else:
     xr = late("xarray")
 
+BALANCED = ("balanced", "aligned")
 Matrix = Float[np.ndarray, "rows columns"]
 
 
@@ -50,8 +51,15 @@ def plain_layers(start: Start) -> Condition:
         linear = factors == {1.0} and all(
             _multiplies(start, at) for at in (params, jax.tree.map(lambda w: w + 1.0, params))
         )
+    bends = not start.system.architecture.is_linear
     return Condition(
-        "the network is deep linear in sp scaling", name, "DeepLinear, sp", bool(linear)
+        "the network is deep linear in sp scaling",
+        name,
+        "DeepLinear, sp",
+        bool(linear),
+        # a linear network is not plain by what multiplies its layers
+        fact="linear-in-inputs" if bends else "gains",
+        wants=("yes",) if bends else ("one",),
     )
 
 
@@ -115,9 +123,10 @@ def balanced(start: Start) -> Condition:
     claim = "balanced at t = 0: W_{l+1}'W_{l+1} = W_l W_l', relative"
     tolerance = resolved(start, 1e-9)
     if not plain_layers(start).holds:
-        return Condition(claim, "of no deep linear network", tolerance, False)
+        found = "of no deep linear network"
+        return Condition(claim, found, tolerance, False, fact="start", wants=BALANCED)
     off = imbalance(weights(start))
-    return Condition(claim, off, tolerance, off <= tolerance)
+    return Condition(claim, off, tolerance, off <= tolerance, fact="start", wants=BALANCED)
 
 
 OF_MAPS = ("end_to_end", "mode_strength", "singular_value", "loss", "test_loss")

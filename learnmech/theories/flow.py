@@ -114,7 +114,9 @@ def has_flow(start: Start) -> Condition:
         "a rule of all samples at a constant rate, without decay, whose limit is a flow (softened"
         " by eps > 0 where it divides)"
     )
-    return Condition("the rule becomes a flow", name, words, whole and rule.limit() is not None)
+    fact, wants = ("rule-kind", ("descent", "adaptive")) if whole else ("all-samples", ("yes",))
+    holds = whole and rule.limit() is not None
+    return Condition("the rule becomes a flow", name, words, holds, fact=fact, wants=wants)
 
 
 def forgetting(start: Start) -> tuple[Condition, ...]:

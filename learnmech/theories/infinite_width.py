@@ -65,6 +65,8 @@ def has_limit(start: Start) -> Condition:
             str(reason).split(", but got ")[-1].split(". ")[0],
             "yes",
             False,
+            fact="scaling-class",
+            wants=("kernel",),
         )
 
 
@@ -85,12 +87,15 @@ def stands_still(start: Start) -> Condition:
             "linear in its parameters" if not layers else type(inner).__name__,
             "kernel",
             not layers,
+            fact="scaling-class",
+            wants=("kernel",),
         )
     try:
         found = classified(inner.scaling, layers, start.rule.family).words
     except Refused as reason:  # no class is known for this scaling, depth and family of rules
-        return Condition(claim, str(reason), "kernel", False)
-    return Condition(claim, found, "kernel", found == "kernel")
+        found = str(reason)
+    kernel = found == "kernel"
+    return Condition(claim, found, "kernel", kernel, fact="scaling-class", wants=("kernel",))
 
 
 def drawn_as_prescribed(start: Start) -> Condition:

@@ -24,6 +24,7 @@ from learnmech.theories.base import (
     whitened_inputs,
 )
 from learnmech.theories.deep_linear import (
+    BALANCED,
     OF_MAPS,
     correlations,
     imbalance,
@@ -70,7 +71,8 @@ class LambdaBalanced(Theory):
             rule_is(start, GradientFlow),
             whitened_inputs(start),
         )
-        two = Condition("two layers", len(start.params), 2, len(start.params) == 2)
+        count = len(start.params)
+        two = Condition("two layers", count, 2, count == 2, fact="depth", wants=("2",))
         if not (plain.holds and two.holds):
             return (two, *conditions)
         layers = weights(start)
@@ -83,6 +85,8 @@ class LambdaBalanced(Theory):
                 off,
                 bound,
                 off <= bound,
+                fact="start",
+                wants=BALANCED,
             ),
         )
 

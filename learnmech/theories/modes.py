@@ -107,6 +107,8 @@ def decoupled_inputs(start: Start) -> Condition:
         off,
         ALIGNED,
         off <= ALIGNED,
+        fact="inputs",
+        wants=("whitened",),
     )
 
 
@@ -246,6 +248,8 @@ class Decoupled(Theory):
             off,
             bound,
             off <= bound,
+            fact="start",
+            wants=("aligned",),
         )
         return (
             *conditions,

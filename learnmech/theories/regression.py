@@ -139,12 +139,14 @@ class Regression(Theory):
 
     def domain(self, start):
         depth = len(start.params)
-        one = Condition("one layer", depth, 1, depth == 1)
+        one = Condition("one layer", depth, 1, depth == 1, fact="depth", wants=("1",))
         whole = Condition(
             "the rule sees all samples",
             int(getattr(start.rule, "batch", 0)),
             0,
             not getattr(start.rule, "batch", 0),
+            fact="all-samples",
+            wants=("yes",),
         )
         return (
             one,

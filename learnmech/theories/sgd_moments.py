@@ -88,7 +88,7 @@ class SgdMoments(Theory):
 
     def domain(self, start):
         depth = len(start.params)
-        one = Condition("one layer", depth, 1, depth == 1)
+        one = Condition("one layer", depth, 1, depth == 1, fact="depth", wants=("1",))
         drawn = getattr(start.rule, "sampling", "none")
         return (
             one,

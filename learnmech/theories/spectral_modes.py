@@ -137,6 +137,8 @@ class SpectralModes(Theory):
             off,
             bound,
             off <= bound,
+            fact="start",
+            wants=("aligned",),
         )
         return (
             *conditions,
@@ -152,7 +154,14 @@ class SpectralModes(Theory):
 
     def _needed(self, start):
         batch = getattr(start.rule, "batch", 0)
-        whole = Condition("every step sees all samples (batch)", batch, 0, batch == 0)
+        whole = Condition(
+            "every step sees all samples (batch)",
+            batch,
+            0,
+            batch == 0,
+            fact="all-samples",
+            wants=("yes",),
+        )
         momentum = getattr(start.rule, "momentum", None)
         alone = Condition(
             "a step sees its own gradient alone (momentum)",

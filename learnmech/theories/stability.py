@@ -83,6 +83,13 @@ def _steady(rule):
     )
 
 
+def _unsteady(rule) -> tuple[str, tuple[str, ...]]:
+    """(the fact that keeps a rule from being steady, what it should be)."""
+    if rule.flows or isinstance(rule, Langevin):
+        return "rule-kind", ("descent", "momentum")
+    return ("all-samples", ("yes",)) if getattr(rule, "batch", 0) else ("plain-rate", ("yes",))
+
+
 class LinearRules(Theory):
     """One linear layer under plain descent, heavy ball, Nesterov or moving-average momentum, with
     weight decay or without: exact at every step.
@@ -101,14 +108,17 @@ class LinearRules(Theory):
 
     def domain(self, start):
         depth, rule = len(start.params), start.rule
-        one = Condition("one layer", depth, 1, depth == 1)
+        one = Condition("one layer", depth, 1, depth == 1, fact="depth", wants=("1",))
         known = _steady(rule) and rule.recurrence is not None and not rule.divides
         words = "GradientDescent, HeavyBall, Nesterov or MovingAverage"
+        fact, wants = _unsteady(rule)
         linear = Condition(
             "the rule is linear, of all samples, at a constant rate, without clipping",
             repr(rule),
             words,
             known,
+            fact=fact,
+            wants=wants,
         )
         return one, plain_layers(start), squared_loss(start), linear
 
@@ -193,8 +203,9 @@ class EdgeOfStability(Theory):
             or not rule.decay_scaled
             or self._factors(start) == {1.0}
         )
+        fact, wants = _unsteady(rule)
         return (
-            Condition(claim, repr(rule), "such a rule", known),
+            Condition(claim, repr(rule), "such a rule", known, fact=fact, wants=wants),
             Condition(
                 "decay, if any, is the same for all weights",
                 repr(start.experiment.architecture),

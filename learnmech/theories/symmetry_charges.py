@@ -269,7 +269,12 @@ def _descends(start):
         and rule.clip is None
     )
     return Condition(
-        "the rule is descent on all samples at a constant rate", name, "GradientDescent", plain
+        "the rule is descent on all samples at a constant rate",
+        name,
+        "GradientDescent",
+        plain,
+        fact="all-samples" if getattr(start.rule, "batch", 0) else "rule-kind",
+        wants=("yes",) if getattr(start.rule, "batch", 0) else ("descent",),
     )
 
 

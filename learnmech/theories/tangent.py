@@ -69,6 +69,8 @@ def in_function_space(start: Start) -> tuple[Condition, ...]:
         int(getattr(start.rule, "batch", 0)),
         0,
         not getattr(start.rule, "batch", 0),
+        fact="all-samples",
+        wants=("yes",),
     )
     mixed = start.system.architecture.mixes_samples and start.system.test is not None
     apart = Condition(

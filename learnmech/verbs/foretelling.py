@@ -5,6 +5,7 @@ from pathlib import Path
 from learnmech.comparison.domains import applying, survey
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import prepare
+from learnmech.ladders.paths import nearest as nearest_paths
 from learnmech.language import catalog
 from learnmech.language.display import plain
 from learnmech.language.display.results import ends, failing_conditions, nearest_theories
@@ -58,7 +59,17 @@ def predict(subject, changes, names, out, small) -> dict:
 def theories(subject, changes, small) -> dict:
     """Every theory with its conditions here."""
     name, exhibit, experiment = changed_experiment(subject, changes_of(changes), small)
-    return {"name": name, "theories": survey(prepare(experiment))}
+    start = prepare(experiment)
+    return {"name": name, "theories": survey(start), "paths": _paths(start)}
+
+
+def _paths(start) -> list[dict]:
+    """Which axes lead to the theories that do not apply, the shortest paths first."""
+    return [
+        {"theory": one.theory, "axes": list(one.axes), "at_limit": one.limit, "words": one.words}
+        for one in nearest_paths(start)
+        if one.steps
+    ]
 
 
 def brief(surveyed: dict[str, dict], nearest_few: int = 3) -> dict:

@@ -14,7 +14,7 @@ from learnmech.cli.looks.records import (
     twins,
     written,
 )
-from learnmech.cli.looks.sweeps import grid, grid_comparison, ladder, limit, sweep
+from learnmech.cli.looks.sweeps import budget, grid, grid_comparison, ladder, limit, sweep
 
 __all__ = [
     "check",
@@ -24,6 +24,7 @@ __all__ = [
     "exhibit",
     "grid",
     "grid_comparison",
+    "budget",
     "ladder",
     "limit",
     "predict",

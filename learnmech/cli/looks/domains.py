@@ -45,6 +45,7 @@ def theories(result: dict) -> None:
                 " condition[/]",
                 soft_wrap=True,
             )
+        _paths(result["paths"], console)
         return
     applying = [kind for kind, one in found.items() if one["applies"]]
     for kind in (*applying, *results.nearest_theories(found)):
@@ -63,6 +64,15 @@ def theories(result: dict) -> None:
             missing = "[red]-[/]" if c.get("decided", True) else "[yellow]?[/]"
             mark = "[green]+[/]" if c["holds"] else missing
             console.print(f"    {mark} {escape(results.said_of(c))}")
+    _paths(result["paths"], console)
+
+
+def _paths(found: list[dict], console: Console, most: int = 8) -> None:
+    """Which axes lead to theories that do not apply, the shortest paths first."""
+    for one in found[:most]:
+        console.print(f"{one['theory']}: {one['words']}", soft_wrap=True)
+    if found:
+        console.print("[dim]explain --theory NAME says what each step costs[/]", soft_wrap=True)
 
 
 def domain(said: dict, console: Console) -> None:
