@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from learnmech.ladders import ladder as ladder
     from learnmech.language import catalog as catalog
     from learnmech.losses import Squared as Squared
+    from learnmech.maps import map_error as map_error
     from learnmech.record import Record as Record
     from learnmech.record import load as load
     from learnmech.rules import schedules as schedules
@@ -87,6 +88,7 @@ _FACE = {
     "simplified": "simplifications.orders",
     "ladder": "ladders",
     "explain": "ladders",
+    "map_error": "maps",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",

@@ -57,6 +57,7 @@ def _perform(a: argparse.Namespace):
         grids,
         ladders,
         limits,
+        maps,
         pages,
         stairs,
         works,
@@ -101,6 +102,22 @@ def _perform(a: argparse.Namespace):
                 phases,
             ),
             looks.ladder,
+        ),
+        "map": lambda: (
+            maps.mapped(
+                a.theory,
+                a.subject,
+                a.changes,
+                a.quantity,
+                a.size,
+                a.seeds,
+                a.tolerance,
+                a.islands,
+                a.out,
+                a.small,
+                phases,
+            ),
+            looks.error_map,
         ),
         "explain": lambda: (
             ladders.explained(

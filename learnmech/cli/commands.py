@@ -218,6 +218,32 @@ def parser() -> argparse.ArgumentParser:
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
 
+    where = command(
+        "map",
+        "where over two knobs a theory holds, and where its conditions say it does",
+    )
+    where.add_argument("theory", metavar="THEORY", help="a theory by name")
+    where.add_argument("subject", metavar="NAME|FILE.toml", help="an exhibit, or an experiment")
+    where.add_argument(
+        "changes",
+        metavar="PATH=LOW..HIGH",
+        nargs="*",
+        help="two knobs to vary, evenly in ln where they are above 0; PATH=VALUE changes one",
+    )
+    where.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
+    where.add_argument("--quantity", metavar="NAME", help="whose error (default: the loss)")
+    where.add_argument("--size", type=int, metavar="N", help="values of each knob (default: 33)")
+    where.add_argument("--seeds", type=int, default=1, metavar="N", help="how many (default: 1)")
+    where.add_argument(
+        "--tolerance", type=float, metavar="SHARE", help="the error of the line (default: its own)"
+    )
+    where.add_argument(
+        "--islands", action="store_true", help="look for small islands too, at more runs"
+    )
+    where.add_argument(
+        "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
+    )
+
     why = command(
         "explain",
         "how far off a theory is, and why: what each axis that must be turned off for it adds",

@@ -24,7 +24,7 @@ FLOORS = [
     {"runs"},
     {"comparison"},
     {"sweeps", "figures"},
-    {"ladders"},
+    {"ladders", "maps"},
     {"gallery"},
     {"report"},
     {"verbs"},

@@ -14,7 +14,15 @@ from learnmech.cli.looks.records import (
     twins,
     written,
 )
-from learnmech.cli.looks.sweeps import budget, grid, grid_comparison, ladder, limit, sweep
+from learnmech.cli.looks.sweeps import (
+    budget,
+    error_map,
+    grid,
+    grid_comparison,
+    ladder,
+    limit,
+    sweep,
+)
 
 __all__ = [
     "check",
@@ -25,6 +33,7 @@ __all__ = [
     "grid",
     "grid_comparison",
     "budget",
+    "error_map",
     "ladder",
     "limit",
     "predict",

@@ -3,7 +3,7 @@
 from rich.markup import escape
 
 from learnmech.cli.looks.console import VERDICTS, columns, number_of, paper
-from learnmech.language.display import budgets, ladders, results
+from learnmech.language.display import budgets, ladders, maps, results
 from learnmech.language.display.results import give_or_take
 from learnmech.language.display.table import Table, printed
 
@@ -96,6 +96,14 @@ def ladder(result: dict) -> None:
 def budget(result: dict) -> None:
     """What the difference between a theory and a run is made of."""
     for table in budgets.tables(result):
+        printed(table, paper())
+    for file in result["files"]:
+        paper().print(f"figure: {escape(file)}", soft_wrap=True)
+
+
+def error_map(result: dict) -> None:
+    """Where a theory holds over two knobs, and how far its conditions agree."""
+    for table in maps.tables(result):
         printed(table, paper())
     for file in result["files"]:
         paper().print(f"figure: {escape(file)}", soft_wrap=True)
