@@ -63,6 +63,9 @@ if TYPE_CHECKING:
     from learnmech.sweeps import sweep as sweep
     from learnmech.system import symmetries as symmetries
     from learnmech.theories.base import predict as predict
+    from learnmech.variables import closure as closure
+    from learnmech.variables import collapse as collapse
+    from learnmech.variables import universal as universal
 
     __version__: str
 
@@ -89,6 +92,9 @@ _FACE = {
     "ladder": "ladders",
     "explain": "ladders",
     "map_error": "maps",
+    "collapse": "variables",
+    "universal": "variables",
+    "closure": "variables",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",

@@ -24,7 +24,7 @@ FLOORS = [
     {"runs"},
     {"comparison"},
     {"sweeps", "figures"},
-    {"ladders", "maps"},
+    {"ladders", "maps", "variables"},
     {"gallery"},
     {"report"},
     {"verbs"},
