@@ -20,7 +20,6 @@ from learnmech.record.base import Record
 from learnmech.runs import bars
 from learnmech.runs.running import run
 from learnmech.simplifications.base import Simplification, Turned
-from learnmech.simplifications.facts import facts_of
 from learnmech.simplifications.orders import ordered, simplified
 
 # Where the rate comes so near to the edge, or the rule or the loss is another, the rate has lost
@@ -65,6 +64,7 @@ class Cells:
         self.turned: dict[Cell, Turned] = {}
         self.times = np.zeros(0)
         self.units: dict[Cell, dict[str, str]] = {}
+        self._edges: dict[Cell, float | None] = {}
 
     def perform(self, cells: Iterable[Cell]) -> None:
         """Run those that are not there, side by side over the cores."""
@@ -136,11 +136,16 @@ class Cells:
         }
         return found, tuple(unlike)
 
-    def _loss_of(self, one: Cell) -> str:
-        return facts_of(prepare(self.turned[one].experiment))["loss-kind"]
+    def _loss_of(self, one: Cell) -> type:
+        return type(self.turned[one].experiment.loss)
 
     def near_edge(self, one: Cell) -> float | None:
         """The rate over the rule's edge at the start, None where no edge is known."""
+        if one not in self._edges:
+            self._edges[one] = self._near_edge(one)
+        return self._edges[one]
+
+    def _near_edge(self, one: Cell) -> float | None:
         start = prepare(self.turned[one].experiment)
         unit = None if start.rule.flows or not start.rule.plain else start.rule.edge(1.0)
         if unit is None:
@@ -150,6 +155,10 @@ class Cells:
 
     def tuned_again(self, wanted: Iterable[Cell]) -> dict[Cell, tuple[Cell, ...]]:
         """{cell: those at half and twice its rate}, of the cells in which it lost its meaning."""
+        wanted = list(wanted)
+        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+            # the sharpness of each shape is compiled anew, which takes longer than it
+            list(pool.map(self.near_edge, wanted))
         return {
             one: tuple(Cell(one.chosen, rate) for rate in RATES)
             for one in wanted
