@@ -54,7 +54,7 @@ class Model(Part):
         model = tuple(model) if isinstance(model, list) else model
         check_model(model)
         found = cls(given=_name_of(model), sha256=digest_of(model))
-        AT_HAND.setdefault(found.key, model)
+        found._take(model)
         return found
 
     @classmethod
@@ -74,12 +74,38 @@ class Model(Part):
         """What tells it from all others."""
         return self.python.rpartition(":")[2] if self.python else "", self.sha256
 
+    def _take(self, model):
+        moved = [key for key, one in AT_HAND.items() if key != self.key and _is_one(one, model)]
+        if moved or self.now != self.sha256:
+            AT_HAND[self.key] = model
+        if moved:  # what its functions compiled before it was changed is not of it any more
+            backend.forget()
+
     @property
     def at_hand(self) -> object:
-        """The model itself."""
+        """The model itself. Refuses one whose content is not what it was when it was handed
+        over."""
         if self.key not in AT_HAND:
             raise self._unknown()
+        self.check_as_given()
         return AT_HAND[self.key]
+
+    @property
+    def now(self) -> str | None:
+        """sha256 of what a model that was handed over is by now; of one in a file, of the file as
+        it was run; None where it is not at hand."""
+        if self.key not in AT_HAND:
+            return None
+        return digest_of(AT_HAND[self.key]) if self.given else self.sha256
+
+    def check_as_given(self) -> None:
+        """Refuse a model in hand that was changed since: a global, a default argument or an array
+        that it uses."""
+        if (now := self.now) not in (None, self.sha256):
+            remedy = "Restore what it uses, or give the model as it is now to Wrapped"
+            got = f"one with sha256 {now[:16]}"
+            what = f"{self.given} as it was handed over, sha256 {self.sha256[:16]}"
+            raise refused("Wrapped", what, got, remedy)
 
     def modules(self):
         if self.python is None or self.key not in AT_HAND:
@@ -161,6 +187,13 @@ class Model(Part):
 def model_of(key: tuple[str, str]) -> object:
     """The model at hand under a key."""
     return AT_HAND[key]
+
+
+def _is_one(one, other):
+    """Whether two are the same object, or pairs of the same."""
+    if isinstance(one, tuple) and isinstance(other, tuple):
+        return all(a is b for a, b in zip(one, other, strict=False))
+    return one is other
 
 
 def _file_and_name(where: object) -> tuple[Path, str]:

@@ -1,12 +1,10 @@
 """Digests: what a Python object is, as sha256 of its content, so that an equal one made in
 another process has the same."""
 
-import contextlib
 import dataclasses
 import enum
 import functools
 import hashlib
-import inspect
 import io
 import pickle
 import types
@@ -17,29 +15,43 @@ import jax
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.language.origins import imported, in_library, library_name, taken, whole_of
+from learnmech.language.codes import tell_class, tell_code, tell_function, tell_module
+from learnmech.language.contents import (
+    CONTAINERS,
+    PLAIN,
+    SERVING,
+    Untold,
+    attributes_of,
+    derives,
+    holds_more,
+    is_own,
+    reduction_of,
+    special,
+)
+from learnmech.language.origins import in_library, library_name
 from learnmech.machine import backend
-from learnmech.machine.bytecode import globals_of, imports_of, steps_of
-
-PLAIN = (str, bytes, int, float, complex, bool, type(None), type(Ellipsis), range, slice, np.dtype)
-# What a dataclass writes into its class by itself, or says nothing of what a model computes.
-UNTOLD = ("__repr__", "__eq__", "__hash__", "__setattr__", "__delattr__", "__reduce__")
 
 
 def digest_of(value, lenient: bool = False, held: bool = True) -> str:
     """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's
-    functions and classes by their bytecode and what they use, a user's Python modules by all that
-    they define.
+    functions and classes by their bytecode and what they use, objects of these classes by the
+    class and the attributes, a user's Python modules by all that they hold.
 
-    What belongs to an installed library counts by its name. Bytecode differs between versions of
-    Python: so does the digest of what holds some. `lenient`: what cannot be told by its content (an
-    open file, a logger) counts by its type; else it is refused. `held`: lists, dictionaries and
-    sets of modules count by what they hold; else by their type.
+    What belongs to an installed library counts by its name, an object of it by what Python would
+    make it again from; one that Python cannot make again is refused. Bytecode differs between
+    versions of Python: so does the digest of what holds some. `lenient`: what serves a computation
+    and is no part of it (a lock, a logger, an open file) counts by its type; else it is refused.
+    `held`: what modules hold that may change in use counts by its content; else by its type.
     """
     told = _Told(lenient, held)
     try:
         told.tell(value)
     except RecursionError:
+        if lenient:
+            what, got = "values that are not nested hundreds deep", f"one that is, in {told.where}"
+            raise refused(
+                "Own code", what, got, "Make it within the function that uses it"
+            ) from None
         raise refused(
             "Wrapped",
             "a model that does not hold itself",
@@ -83,10 +95,19 @@ class _Pickled(pickle.Pickler):
 
 
 class _Told:
-    """A value told to a hash, piece by piece; functions and classes once."""
+    """A value told to a hash, piece by piece; functions, classes and objects of them once."""
 
     def __init__(self, lenient=False, held=True):
-        self.hasher, self._met, self._lenient, self._held = hashlib.sha256(), {}, lenient, held
+        self.hasher, self.lenient, self.held = hashlib.sha256(), lenient, held
+        # {id: (which one it was, the object itself, whose id no other may have meanwhile)}
+        self._met: dict[int, tuple] = {}
+        self._open: dict[int, int] = {}
+        self._names: list[str] = []
+
+    @property
+    def where(self) -> str:
+        """The name under which what is told now was found."""
+        return ".".join(self._names[:3]) or "it"
 
     def say(self, *words) -> None:
         for word in words:
@@ -95,14 +116,14 @@ class _Told:
 
     def tell(self, value) -> None:
         if isinstance(value, enum.Enum):
-            self.say("enum", type(value).__qualname__, value.name)
-            if not in_library(type(value).__module__):
-                self.tell(value.value)
+            self._member(value)
+        elif is_own(type(value)) and not isinstance(value, (type, types.FunctionType, ModuleType)):
+            self._once(value)
         elif isinstance(value, PLAIN):
-            self.say("plain", type(value).__name__, repr(value))
+            self._plain(value)
         elif isinstance(value, (np.ndarray, np.generic, jax.Array)):
             self._array(value)
-        elif isinstance(value, (tuple, list, dict, set, frozenset)):
+        elif isinstance(value, CONTAINERS):
             self._container(value)
         elif isinstance(value, ModuleType) and in_library(value.__name__):
             self.say("module", value.__name__)
@@ -111,118 +132,123 @@ class _Told:
         elif isinstance(value, (type, types.FunctionType, ModuleType)):
             self._once(value)
         elif isinstance(value, types.CodeType):
-            self._code(value)
+            tell_code(self, value)
         else:
             self._object(value)
+
+    def tell_as(self, name, value):
+        self._names.append(str(name))
+        self.say(name)
+        self.tell(value)
+        self._names.pop()
+
+    def _member(self, value):
+        self.say("enum", type(value).__qualname__, value.name)
+        if is_own(type(value)):
+            self.tell((value.value, type(value)))
+            self.tell(attributes_of(value))
+
+    def _plain(self, value):
+        if isinstance(value, slice):
+            ends = (value.start, value.stop, value.step)
+            if not all(one is None or type(one) is int for one in ends):
+                self.say("slice")
+                return self.tell(ends)
+        if isinstance(value, int) and value.bit_length() > 4096:  # Python does not write it out
+            return self.say("plain", type(value).__name__, hex(value))
+        self.say("plain", type(value).__name__, repr(value))
 
     def _array(self, value):
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             self.say("key", jax.random.key_impl(value))
             value = jax.random.key_data(value)
+        more = holds_more(value) if isinstance(value, (np.ndarray, np.generic)) else ()
         value = np.asarray(value)
         self.say("array", value.dtype.str, value.shape)
-        self.say(np.ascontiguousarray(value).tobytes())
+        if value.dtype.hasobject or value.dtype.kind == "T":  # its bytes are addresses
+            self.tell(value.ravel().tolist())
+        else:
+            self.say(np.ascontiguousarray(value).tobytes())
+        for one in more:
+            self.tell(one)
 
     def _container(self, value):
         self.say(type(value).__qualname__, len(value))
+        if id(value) in self._open:  # it holds itself
+            return self.say("within", self._open[id(value)])
+        self._open[id(value)] = len(self._open)
         if isinstance(value, (set, frozenset)):
-            self.say(*sorted(digest_of(one) for one in value))
+            self.say(*sorted(self._apart(one) for one in value))
         elif isinstance(value, dict):
-            for name, one in sorted(value.items(), key=lambda pair: repr(pair[0])):
+            if getattr(value, "default_factory", None) is not None:
+                self.tell(value.default_factory)
+            # in its order, in which it may be gone through
+            for name, one in value.items():
                 self.tell(name)
                 self.tell(one)
         else:
             for one in value:
                 self.tell(one)
+        del self._open[id(value)]
+
+    def _fields(self, held):
+        """Values by name, in whatever order."""
+        self.say("dict", len(held))
+        for name, one in sorted(held.items(), key=lambda pair: repr(pair[0])):
+            self.tell(name)
+            self.tell(one)
+
+    def _apart(self, value):
+        """The digest of a value alone, whatever stands beside it."""
+        told = _Told(self.lenient, self.held)
+        told._met, told._open, told._names = {**self._met}, {**self._open}, [*self._names]
+        told.tell(value)
+        return told.hasher.hexdigest()
+
+    def _known(self, value):
+        """Whether it was told already; its place is said then."""
+        if id(value) in self._met:
+            self.say("again", self._met[id(value)][0])
+            return True
+        self._met[id(value)] = len(self._met), value
+        return False
 
     def _once(self, value):
-        if id(value) in self._met:
-            self.say("again", self._met[id(value)])
+        if self._known(value):
             return
-        self._met[id(value)] = len(self._met)
         if isinstance(value, ModuleType):
-            self._module(value)
+            tell_module(self, value)
         elif isinstance(value, types.FunctionType):
-            self._function(value)
+            tell_function(self, value)
+        elif isinstance(value, type):
+            tell_class(self, value)
         else:
-            self._class(value)
+            self._instance(value)
 
-    def _module(self, module):
-        """A user's own module by what it defines and imports, not by its name or its comments.
-        What else it holds may change while it is used (a generator of random numbers, a logger),
-        and counts by its type."""
-        self.say("module")
-        for name, one in sorted(vars(module).items()):
-            if not (name.startswith("__") and name.endswith("__")):
-                self.say(name)
-                self.tell(one) if _defined(one) and self._counts(one) else self.say(
-                    type(one).__qualname__
-                )
-
-    def _counts(self, value):
-        return self._held or not isinstance(value, (list, set, dict))
-
-    def _class(self, cls):
-        self.say("class", cls.__name__)
-        for base in cls.__bases__:
-            self.tell(base)
-        for name, one in sorted(vars(cls).items()):
-            hidden = name.startswith("__") and not isinstance(
-                one, (types.FunctionType, staticmethod, classmethod, property)
-            )
-            if not hidden and name not in UNTOLD and not name.startswith("_abc_"):
-                self.say(name)
-                self.tell(one)
-
-    def _function(self, f):
-        self.say("function")
-        self.tell((f.__code__, f.__defaults__, f.__kwdefaults__))
-        for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
-            self.say(name)
-            with contextlib.suppress(ValueError):  # a cell that is still empty
-                self.tell(cell.cell_contents)
-        for name in () if in_library(f.__module__ or "") else globals_of(f.__code__):
-            self.say(name)
-            if name in f.__globals__ and self._counts(f.__globals__[name]):
-                self.tell(f.__globals__[name])
-        for name, words in () if in_library(f.__module__ or "") else imports_of(f.__code__):
-            module = imported(name, f.__globals__, words is None)
-            if module is not None:
-                self.say("imports", name, *(words or ()))
-                self.tell(
-                    [taken(module, word, f.__globals__) for word in words]
-                    if words
-                    else whole_of(module, name, f.__globals__)
-                )
-        held = {name: one for name, one in vars(f).items() if not name.startswith("__")}
-        if held and not in_library(f.__module__ or ""):
-            self.tell(held)
-
-    def _code(self, code):
-        # what a class computes is the same wherever it and its imports stand; a model in hand
-        # counts as it always has
-        if self._lenient:
-            self.say(
-                "code",
-                *steps_of(code),
-                code.co_names,
-                code.co_varnames,
-                code.co_argcount,
-                code.co_kwonlyargcount,
-                code.co_flags & ~inspect.CO_NESTED,
-            )
-            return self.tell(code.co_consts)
-        self.say(
-            "code",
-            code.co_code,
-            code.co_names,
-            code.co_varnames,
-            code.co_argcount,
-            code.co_kwonlyargcount,
-            code.co_flags,
-            code.co_exceptiontable,
-        )
-        self.tell(code.co_consts)
+    def _instance(self, value):
+        """An object of a class of the user's own: the class, what it is built on, and its
+        attributes."""
+        cls = type(value)
+        self.say("own")
+        self.tell(cls)
+        more = special(value)
+        if more is not None:
+            self.tell(more)
+        elif isinstance(value, np.ndarray):
+            self._array(value)
+        elif isinstance(value, (set, frozenset)):
+            self._container(value)
+        elif derives(cls) and not (self.lenient and isinstance(value, SERVING)):
+            try:
+                made, given, state, items, pairs = reduction_of(value)
+            except (Untold, ValueError):
+                raise self._untold(value) from None
+            # a state that is a dictionary is one of attributes, which are told below
+            self.tell((made, given, None if isinstance(state, dict) else state, items, pairs))
+        held = attributes_of(value)
+        self.say(len(held))
+        for name, one in held.items():
+            self.tell_as(name, one)
 
     def _object(self, value):
         if isinstance(value, (staticmethod, classmethod)):
@@ -235,10 +261,17 @@ class _Told:
             return self.tell((value.func, value.args, value.keywords))
         if isinstance(value, functools.cached_property):
             return self.tell(value.func)
+        if self.lenient and self._known(value):
+            return
+        more = special(value)
+        if more is not None:
+            return self.tell(more)
         self.say("object", type(value).__module__, type(value).__qualname__)
+        if self.lenient and isinstance(value, SERVING):
+            return
         if dataclasses.is_dataclass(value):
             self.tell(type(value))
-            return self.tell(
+            return self._fields(
                 {
                     field.name: getattr(value, field.name, None)
                     for field in dataclasses.fields(value)
@@ -247,43 +280,48 @@ class _Told:
         held = getattr(value, "__dict__", None)
         if hasattr(value, "__wrapped__") or (held is not None and not library_name(type(value))):
             self.tell((type(value), getattr(value, "__wrapped__", None)))
-            return self.tell(
+            return self._fields(
                 {name: one for name, one in (held or {}).items() if not name.startswith("__")}
             )
+        if self.lenient or not self._pickle(value):
+            self._reduced(value)
+
+    def _pickle(self, value):
+        """A library's object as Python stores it, which is how one in a model in hand has always
+        counted; whether it can be."""
         stored = io.BytesIO()
         pickled = _Pickled(stored)
         try:
             pickled.dump(value)
         except Exception:
-            if self._lenient:
-                return self.tell(pickled.own) if pickled.own else None
-            raise refused(
-                "Wrapped",
-                "a model whose every field can be told by its content",
-                f"a {type(value).__module__}.{type(value).__qualname__} in it",
-                "Keep it in a file and give Wrapped.of('mine.py:model')",
-            ) from None
+            return False
         self.say(stored.getvalue())
         if pickled.own:
             self.tell(pickled.own)
-
-
-def _defined(value) -> bool:
-    """Whether a module that holds it defines or imports it, rather than works with it."""
-    if isinstance(value, (tuple, frozenset, list, set, dict)):
-        return all(map(_defined, [*value, *(value.values() if isinstance(value, dict) else ())]))
-    if dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace):
         return True
-    kinds = (
-        *PLAIN,
-        type,
-        types.FunctionType,
-        ModuleType,
-        np.ndarray,
-        np.generic,
-        jax.Array,
-        enum.Enum,
-    )
-    return (
-        isinstance(value, kinds) or hasattr(value, "__wrapped__") or library_name(value) is not None
-    )
+
+    def _reduced(self, value):
+        if isinstance(value, SERVING):
+            raise self._untold(value)
+        try:
+            found = reduction_of(value)
+        except Untold:
+            raise self._untold(value) from None
+        for one in found:
+            self.tell(one)
+
+    def _untold(self, value):
+        kind = f"{type(value).__module__}.{type(value).__qualname__}"
+        if self.lenient:
+            return refused(
+                "Own code",
+                "values that can be told by their content",
+                f"a {kind} as {self.where}",
+                "Make it within the function that uses it",
+            )
+        return refused(
+            "Wrapped",
+            "a model whose every field can be told by its content",
+            f"a {kind} in it",
+            "Keep it in a file and give Wrapped.of('mine.py:model')",
+        )

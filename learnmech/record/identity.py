@@ -29,6 +29,8 @@ def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:
 def code_of(experiment: Experiment, watch: tuple[Instrument, ...]) -> guests.Code:
     """The user's own code in an experiment and in what is watched, with its source; refuses what
     cannot be found again."""
+    for model in _given_in(experiment, *watch):
+        model.check_as_given()
     return guests.code_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
 
 
@@ -69,21 +71,34 @@ def known_in(provenance: dict, folder: Path) -> guests.Classes:
 
 def changes(provenance: dict, *parts: Part) -> list[str]:
     """What of the user's own code is not what a record was made by, each in words with both
-    digests; nothing of a record of 0.4, which does not tell."""
+    digests; of a record of 0.4, which does not tell, but the models in hand."""
+    given = [(one.given, one.sha256, one.now) for one in _given_in(*parts)]
+    found = [
+        f"{name}, a model in hand, is another now: sha256 {then[:16]} then, {now[:16]} now"
+        for name, then, now in given
+        if now not in (None, then)
+    ]
     if "code" not in provenance:
-        return []
-    return guests.changed(provenance["code"], text.classes_of(*parts), text.models_of(*parts))
+        return found
+    return found + guests.changed(
+        provenance["code"], text.classes_of(*parts), text.models_of(*parts)
+    )
+
+
+def _given_in(*parts) -> list[Model]:
+    """The models among these parts that were handed over in Python."""
+    held = (one for part in parts for one in text.parts_of(part))
+    return [one for one in held if isinstance(one, Model) and one.given]
 
 
 def in_hand_alone(experiment: Experiment) -> list[str]:
     """What must be known of a run folder whose model was handed over as an object, which no text
     and no copy of its source can make again."""
-    given = [part for part in text.parts_of(experiment) if isinstance(part, Model) and part.given]
     return [
         f"the model {one.given} was handed over in Python and is in no file: what was recorded is"
         " read anywhere, and replayed, forked or resumed only where the same model (sha256"
         f" {one.sha256[:16]}) was given to Wrapped; Wrapped.of('mine.py:model') does without"
-        for one in given
+        for one in _given_in(experiment)
     ]
 
 
@@ -119,6 +134,8 @@ def moved_on(provenance: dict, experiment: Experiment) -> list[str]:
 
 def check_code(provenance: dict, *parts: Part) -> None:
     """Refuse to make anything of a record again by other code than it was made by."""
+    for model in _given_in(*parts):
+        model.check_as_given()
     found = changes(provenance, *parts)
     if found:
         remedy = (

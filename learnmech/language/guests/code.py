@@ -116,9 +116,9 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
                 f"{sha[:16]}...",
                 "Restore the file",
             )
+        guests += [Guest("models", name, "", code_digest(used), "")] if used else []
         _verified_modules(held, used)
         _merge(files, held.files, held.module)
-        guests += [Guest("models", name, "", code_digest(used), "")] if used else []
     return Code(tuple(guests), files)
 
 
