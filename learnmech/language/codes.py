@@ -125,6 +125,8 @@ def _defined(value) -> bool:
         return all(map(_defined, [*value, *(value.values() if isinstance(value, dict) else ())]))
     if dataclasses.is_dataclass(value) or isinstance(value, types.SimpleNamespace):
         return True
+    if is_own(type(value)) and not isinstance(value, (*PLAIN, type, enum.Enum)):
+        return False
     kinds = (
         *PLAIN,
         type,

@@ -47,6 +47,11 @@ TYPINGS = tuple(
     for name in ("TypeVar", "ParamSpec", "TypeVarTuple", "ForwardRef", "NewType", "TypeAliasType")
     if hasattr(typing, name)
 )
+# The generators of the whole process, which begin anywhere: `numpy.random.normal`, `random.random`.
+SHARED_RANDOM = (
+    getattr(random.random, "__self__", None),
+    getattr(np.random.normal, "__self__", None),
+)
 # What Python writes into a class, and libraries that make classes of it.
 CLASS_WRITTEN = frozenset(
     f"__{name}__"
@@ -167,6 +172,8 @@ def special(value: object) -> tuple | None:
         value, (collections.abc.KeysView, collections.abc.ValuesView, collections.abc.ItemsView)
     ):
         return ("view", list(value))
+    if isinstance(value, (io.StringIO, io.BytesIO)):
+        return ("memory", None if value.closed else (value.getvalue(), value.tell()))
     if isinstance(value, threading.local):
         return ("local", dict(vars(value)))
     if isinstance(value, TYPINGS):
@@ -180,7 +187,7 @@ def special(value: object) -> tuple | None:
         seed = value.bit_generator.seed_seq
         if isinstance(seed, np.random.SeedSequence):
             return ("random", type(value.bit_generator), seed.entropy, seed.spawn_key)
-    if isinstance(value, random.SystemRandom):
+    if any(value is one for one in SHARED_RANDOM) or isinstance(value, random.SystemRandom):
         return ("random",)
     return _compiled(value)
 
@@ -188,6 +195,8 @@ def special(value: object) -> tuple | None:
 def _compiled(value):
     """A function under `jax.jit`: what it compiles and how, without the file and the line that
     JAX notes of it."""
+    if is_own(type(value)):
+        return None
     said = getattr(value, "_jit_info", None)
     if said is None or not hasattr(value, "__wrapped__"):
         return None
