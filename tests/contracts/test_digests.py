@@ -61,7 +61,8 @@ HELD = {
     "a masked array": "import numpy\nHELD = numpy.ma.array([1, 2], mask=[0.5 < 0.4, True])",
     "an array of objects": "import numpy\nHELD = numpy.array([0.5, None], dtype=object)",
     "a float of eight bits": (
-        "import jax.numpy as jnp\nHELD = jnp.ones(2, [jnp.float8_e5m2, jnp.float8_e4m3fn][0.5 > 0.4])"
+        "import jax.numpy as jnp\nHELD = jnp.zeros("
+        "    2, [jnp.float8_e4m3b11fnuz, jnp.float8_e4m3fn][0.5 > 0.4])"
     ),
     "a function under jit": "import jax\nHELD = jax.jit(lambda x: 0.5 * x)\nHELD(1.0)",
     "a function by the type of what it is given": (
@@ -107,25 +108,32 @@ def module_of(folder, name, monkeypatch, source):
     return __import__(name)
 
 
-def digests(tmp_path, monkeypatch, what, sources):
-    """The digest of a module of each of these sources, each of another name and folder; held to
-    be the same when it is asked again."""
+USER = "\nclass User:\n    def by(self):\n        return HELD"
+
+
+def digests(tmp_path, monkeypatch, sources, alone=False):
+    """The digest of a module of each of these sources, each of another name and folder, or
+    (`alone`) of a class of it which uses what it calls HELD; held to be the same when it is asked
+    again."""
     found = []
     for index, source in enumerate(sources):
-        name = f"held_{index}_{abs(hash((what, str(tmp_path))))}"
-        module = module_of(tmp_path / str(index), name, monkeypatch, source)
-        found.append(code_digest((module,)))
-        assert code_digest((module,)) == found[-1]
+        name = f"held_{index}_{abs(hash(str(tmp_path)))}"
+        module = module_of(tmp_path / str(index), name, monkeypatch, source + alone * USER)
+        what = module.User if alone else (module,)
+        found.append(code_digest(what))
+        assert code_digest(what) == found[-1]
     return found
 
 
-@pytest.mark.parametrize("what", HELD)
-def test_whatever_a_module_holds_counts_by_its_content(tmp_path, monkeypatch, what):
+@pytest.mark.parametrize(
+    ("what", "alone"),
+    [*((what, False) for what in HELD), *((what, True) for what in HELD if "HELD" in HELD[what])],
+)
+def test_whatever_own_code_holds_counts_by_its_content(tmp_path, monkeypatch, what, alone):
     source = HELD[what]
     edited = source.replace("0.5", "0.25", 1)
-    first, same, other = digests(
-        tmp_path, monkeypatch, what, [source, f"# a comment\n\n{source}", edited]
-    )
+    sources = [source, f"# a comment\n\n{source}", edited]
+    first, same, other = digests(tmp_path, monkeypatch, sources, alone)
     assert first == same != other
 
 
@@ -221,7 +229,7 @@ def test_what_serves_and_computes_nothing_counts_by_its_type(tmp_path, monkeypat
         "EVENT, POOL = threading.Event(), concurrent.futures.ThreadPoolExecutor(1)\n"
         "PLACES, PARSER = os.environ, argparse.ArgumentParser(str(id(LOCK)))\n"
     )
-    first, same = digests(tmp_path, monkeypatch, "serving", [source, f"# again\n{source}"])
+    first, same = digests(tmp_path, monkeypatch, [source, f"# again\n{source}"])
     assert first == same
 
 
@@ -230,7 +238,7 @@ def test_what_serves_and_computes_nothing_counts_by_its_type(tmp_path, monkeypat
 )
 def test_what_cannot_be_told_by_its_content_is_refused_by_its_name(tmp_path, monkeypatch, held):
     with pytest.raises(Refused, match="Own code needs values that can be told .* as HELD"):
-        digests(tmp_path, monkeypatch, held, [f"import numpy\nHELD = {held}"])
+        digests(tmp_path, monkeypatch, [f"import numpy\nHELD = {held}"])
 
 
 FACTOR, TABLE = 0.5, np.array([0.5])
