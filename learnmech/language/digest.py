@@ -162,8 +162,9 @@ class _Told:
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             self.say("key", jax.random.key_impl(value))
             value = jax.random.key_data(value)
-        more = holds_more(value) if isinstance(value, (np.ndarray, np.generic)) else ()
-        value = np.asarray(value)
+        if isinstance(value, jax.Array):
+            value = np.asarray(value)
+        more, value = holds_more(value), np.asarray(value)
         self.say("array", value.dtype.str, value.shape)
         if value.dtype.hasobject or value.dtype.kind == "T":  # its bytes are addresses
             self.tell(value.ravel().tolist())
