@@ -18,6 +18,9 @@ from learnmech.machine import backend
 
 # The models at hand in this process, by what their text says of them.
 AT_HAND: dict[tuple[str, str], object] = {}
+# What those in hand looked like when they were last found to be what they were, with their arrays,
+# so that no other array has the place of one of them.
+_SEEN: dict[tuple[str, str], tuple[str, list]] = {}
 # Those of them that were made by a run folder's copy of the code.
 _OF_COPIES: set[tuple[str, str]] = set()
 
@@ -96,7 +99,16 @@ class Model(Part):
         it was run; None where it is not at hand."""
         if self.key not in AT_HAND:
             return None
-        return digest_of(AT_HAND[self.key]) if self.given else self.sha256
+        if not self.given:
+            return self.sha256
+        model, arrays = AT_HAND[self.key], []
+        seen = digest_of(model, same=arrays)
+        if _SEEN.get(self.key, ("", []))[0] != seen:
+            found = digest_of(model)
+            if found != self.sha256:
+                return found
+            _SEEN[self.key] = seen, arrays
+        return self.sha256
 
     def check_as_given(self) -> None:
         """Refuse a model in hand that was changed since: a global, a default argument or an array

@@ -87,12 +87,19 @@ def is_own(cls: type) -> bool:
 
 
 def derives(cls: type) -> bool:
-    """Whether a class of the user's own is built on one of a library's whose objects hold more
-    than attributes: a number, a list, an array."""
+    """Whether a class of the user's own is built on a library's, or a compiled one, whose objects
+    hold more than attributes: a number, a list, an array."""
     ignored = (object, typing.Generic, typing.Protocol)
-    return not issubclass(cls, (eqx.Module, enum.Enum)) and any(
-        not is_own(base) and base not in ignored and base.__module__ not in ("abc", "typing")
+    compiled = any(
+        base.__base__ is object and not {"__dict__", "__slots__"} & vars(base).keys()
         for base in cls.__mro__
+    )
+    return compiled or (
+        not issubclass(cls, (eqx.Module, enum.Enum))
+        and any(
+            not is_own(base) and base not in ignored and base.__module__ not in ("abc", "typing")
+            for base in cls.__mro__
+        )
     )
 
 

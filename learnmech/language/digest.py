@@ -32,7 +32,7 @@ from learnmech.language.origins import in_library, library_name
 from learnmech.machine import backend
 
 
-def digest_of(value, lenient: bool = False, held: bool = True) -> str:
+def digest_of(value, lenient: bool = False, held: bool = True, same: list | None = None) -> str:
     """sha256 of what a value is: arrays by type, shape and bytes, modules field by field, a user's
     functions and classes by their bytecode and what they use, objects of these classes by the
     class and the attributes, a user's Python modules by all that they hold.
@@ -42,8 +42,10 @@ def digest_of(value, lenient: bool = False, held: bool = True) -> str:
     versions of Python: so does the digest of what holds some. `lenient`: what serves a computation
     and is no part of it (a lock, a logger, an open file) counts by its type; else it is refused.
     `held`: what modules hold that may change in use counts by its content; else by its type.
+    `same`: where it is given, arrays of JAX, which nothing changes, count by which ones they are,
+    and are put into it: a second look at a large model costs no pass over its weights.
     """
-    told = _Told(lenient, held)
+    told = _Told(lenient, held, same)
     try:
         told.tell(value)
     except RecursionError:
@@ -97,8 +99,9 @@ class _Pickled(pickle.Pickler):
 class _Told:
     """A value told to a hash, piece by piece; functions, classes and objects of them once."""
 
-    def __init__(self, lenient=False, held=True):
+    def __init__(self, lenient=False, held=True, same=None):
         self.hasher, self.lenient, self.held = hashlib.sha256(), lenient, held
+        self._same = same
         # {id: (which one it was, the object itself, whose id no other may have meanwhile)}
         self._met: dict[int, tuple] = {}
         self._open: dict[int, int] = {}
@@ -159,6 +162,9 @@ class _Told:
         self.say("plain", type(value).__name__, repr(value))
 
     def _array(self, value):
+        if self._same is not None and isinstance(value, jax.Array):
+            self._same.append(value)
+            return self.say("same", id(value))
         if isinstance(value, jax.Array) and jax.dtypes.issubdtype(value.dtype, jax.dtypes.prng_key):
             self.say("key", jax.random.key_impl(value))
             value = jax.random.key_data(value)
@@ -201,7 +207,7 @@ class _Told:
 
     def _apart(self, value):
         """The digest of a value alone, whatever stands beside it."""
-        told = _Told(self.lenient, self.held)
+        told = _Told(self.lenient, self.held, self._same)
         told._met, told._open, told._names = {**self._met}, {**self._open}, [*self._names]
         told.tell(value)
         return told.hasher.hexdigest()
