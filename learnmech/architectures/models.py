@@ -101,7 +101,8 @@ class Model(Part):
             return None
         if not self.given:
             return self.sha256
-        model, arrays = AT_HAND[self.key], []
+        model = AT_HAND[self.key]
+        arrays: list = []
         seen = digest_of(model, same=arrays)
         if _SEEN.get(self.key, ("", []))[0] != seen:
             found = digest_of(model)
