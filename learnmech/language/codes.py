@@ -47,12 +47,18 @@ def tell_class(told, cls):
         hidden = name.startswith("__") and not isinstance(one, METHODS)
         if hidden and own:
             hidden = _hidden(name, one, CLASS_WRITTEN)
-        if not hidden and name not in UNTOLD and not name.startswith("_abc_"):
+        hidden = hidden or name.startswith("_abc_") or (name in UNTOLD and not _written(name, one))
+        if not hidden:
             told.tell_as(name, one)
+    # what a field makes of a value that is given to it
+    for name, field in (vars(cls).get("__dataclass_fields__") or {}).items() if own else ():
+        for one in field.metadata.values():
+            if isinstance(one, types.FunctionType) and not in_library(_module_of(one)):
+                told.tell_as(name, one)
 
 
 def tell_function(told, f):
-    library = in_library(f.__globals__.get("__name__") or f.__module__ or "")
+    library = in_library(_module_of(f))
     if library and hasattr(f, "registry") and hasattr(f, "__wrapped__"):
         # functools.singledispatch: the functions in it, and not which it has called
         told.say("dispatch")
@@ -110,6 +116,21 @@ def tell_code(told, code):
         code.co_exceptiontable,
     )
     told.tell(code.co_consts)
+
+
+def _module_of(f):
+    """The module in which a function was defined; its `__module__` may be that of one it wraps."""
+    return f.__globals__.get("__name__") or f.__module__ or ""
+
+
+def _written(name, value):
+    """Whether a user wrote this method, rather than a dataclass or a library."""
+    return (
+        name in ("__eq__", "__hash__", "__setattr__", "__delattr__")
+        and isinstance(value, types.FunctionType)
+        and value.__code__.co_filename != "<string>"
+        and not in_library(_module_of(value))
+    )
 
 
 def _hidden(name, value, written):

@@ -259,6 +259,7 @@ class _Told:
 
     def _object(self, value):
         if isinstance(value, (staticmethod, classmethod)):
+            self.say(type(value).__name__)
             return self.tell(value.__func__)
         if isinstance(value, property):
             return self.tell((value.fget, value.fset))

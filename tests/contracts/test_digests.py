@@ -94,6 +94,16 @@ HELD = {
     "what a module answers by": "def __getattr__(name):\n    return 0.5",
     "a name of a module between bars": "__share__ = 0.5",
     "a name of a class between bars": "class HELD:\n    __share__ = 0.5",
+    "what a field makes of its value": (
+        "import equinox as eqx\nclass HELD(eqx.Module):\n"
+        "    share: float = eqx.field(converter=lambda x: 0.5 * x)"
+    ),
+    "how two objects are compared": (
+        "class HELD:\n    def __eq__(self, other):\n        return 0.5 > 0.4"
+    ),
+    "how a method is bound": (
+        "class HELD:\n    @staticmethod  # 0.5\n    def by(x):\n        return x"
+    ),
     "a metaclass": (
         "class Meta(type):\n    @property\n    def share(cls):\n        return 0.5\n"
         "class HELD(metaclass=Meta):\n    pass"
@@ -131,7 +141,7 @@ def digests(tmp_path, monkeypatch, sources, alone=False):
 )
 def test_whatever_own_code_holds_counts_by_its_content(tmp_path, monkeypatch, what, alone):
     source = HELD[what]
-    edited = source.replace("0.5", "0.25", 1)
+    edited = source.replace("@staticmethod  # 0.5", "@classmethod").replace("0.5", "0.25", 1)
     sources = [source, f"# a comment\n\n{source}", edited]
     first, same, other = digests(tmp_path, monkeypatch, sources, alone)
     assert first == same != other
