@@ -18,6 +18,11 @@ if TYPE_CHECKING:
     from learnmech.data.population import Population
 
 
+LARGEST = 1e75
+"""What samples may hold: the power of a target in a mode is made of fourth powers of them, which
+stay within float64, whose largest number is 1.8e308."""
+
+
 class View(Part):
     """Drawn samples over the first axis: inputs X (n, d), targets Y (n, k) and, where errors count
     unequally, a weight (n, k).
@@ -252,6 +257,8 @@ class Given(Data):
                 )
         X, Y = (X - shift_x) / unit_x, (Y - shift_y) / unit_y
         mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
+        if self.whitened:
+            finite(who, **{"train inputs": X - mean_x})
         transform = whiten(X - mean_x)[1] if self.whitened else None
         if transform is not None and not transform.shape[1]:
             raise refused(
@@ -365,13 +372,18 @@ def whiten(
 
 
 def finite(who: str, **arrays) -> None:
-    """Refuse arrays that hold NaN or infinity."""
+    """Refuse arrays that hold NaN, infinity, or numbers whose powers would be infinite."""
     for name, values in arrays.items():
-        bad = np.argwhere(~np.isfinite(values))
-        if len(bad):
-            raise refused(
-                who,
-                f"finite numbers in {name}",
-                f"{values[tuple(bad[0])]} at {tuple(int(i) for i in bad[0])}",
-                "Remove or replace the bad entries",
+        bad = np.argwhere(~(np.abs(values) <= LARGEST))
+        if not len(bad):
+            continue
+        got = values[tuple(bad[0])]
+        what, remedy = (
+            (
+                f"numbers within {LARGEST:.0e} in {name}, whose products float64 can hold",
+                "Standardize them, or rescale them by divide_by or in the source",
             )
+            if np.isfinite(got)
+            else (f"finite numbers in {name}", "Remove or replace the bad entries")
+        )
+        raise refused(who, what, f"{got} at {tuple(int(i) for i in bad[0])}", remedy)

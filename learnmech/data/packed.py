@@ -150,6 +150,13 @@ def _refuse_unlike(who, made):
 
 
 def _matrix(who, name, key, values):
+    if not isinstance(values, np.ndarray):  # what NumPy gives of a member that it cannot read
+        raise refused(
+            who,
+            f"an array {key}",
+            f"{len(values)} bytes that are none in {name}",
+            "Write it by numpy.savez(path, X=X, Y=Y)",
+        )
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
         got = f"{values.dtype} of shape {values.shape} in {name}"
         remedy = f"Write float arrays of two axes, {key}.reshape(len({key}), -1)"

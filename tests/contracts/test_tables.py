@@ -6,12 +6,14 @@ import io
 import os
 import random
 import re
+import zipfile
 
 import numpy as np
 import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, losses, rules
+from learnmech.data.base import card
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import Experiment, prepare, stream_of
 
@@ -269,6 +271,55 @@ def test_an_npy_of_two_arrays_is_refused(file):
         Refused, match="one array in an .npy file, but got 208 bytes behind it in t.npy"
     ):
         drawn(file(stored.getvalue(), "t.npy"))
+
+
+@pytest.mark.parametrize("bad", ["X", "Y", "X_test", "weight"])
+def test_a_member_of_an_archive_that_is_no_array_is_refused_where_it_is_needed(file, bad):
+    stored = io.BytesIO()
+    sound = {"X": np.eye(4), "Y": np.ones(4), "X_test": np.eye(4), "Y_test": np.ones(4)}
+    np.savez(stored, **{key: values for key, values in sound.items() if key != bad})
+    with zipfile.ZipFile(stored, "a") as archive:
+        archive.writestr("read_me.txt", "of no concern")
+    if bad == "weight":
+        assert len(drawn(file(stored.getvalue(), "t.npz")).train.X) == 4
+    with zipfile.ZipFile(stored, "a") as archive:
+        archive.writestr(f"{bad}.npy", "no array")
+    with pytest.raises(Refused, match=f"an array {bad}, but got 8 bytes that are none in t.npz"):
+        drawn(file(stored.getvalue(), "t.npz"))
+
+
+HUGE = "a,b,y\n1e308,1e308,1e308\n-1e308,2,3\n4,5,-1e308\n"
+
+
+@pytest.mark.parametrize(
+    "knobs, side",
+    [
+        ({}, "inputs"),
+        ({"whitened": True}, "inputs"),
+        ({"divide_by": 1e308}, "targets"),
+        ({"standardize": True}, "targets"),
+    ],
+    ids=str,
+)
+def test_numbers_too_large_to_be_multiplied_are_refused_with_what_makes_them_smaller(
+    file, knobs, side
+):
+    experiment = Experiment(
+        architectures.Mlp(hidden=(3,)), file(HUGE, **knobs), rules.Adam(), lm.Clock(steps=2)
+    )
+    with pytest.raises(Refused, match=f"1e\\+75 in train {side}.* 1e\\+308 at .*Standardize"):
+        prepare(experiment)
+
+
+def test_numbers_are_not_too_large_once_they_are_standardized(file):
+    source = file(HUGE, standardize=True, standardize_targets=True)
+    assert np.allclose(drawn(source).train.X.std(0), 1)
+    kept = file("a,b,y\n1e70,-3,1e74\n2,1e74,5\n", "kept.csv", whitened=True)
+    for one in (source, kept):
+        start = prepare(
+            Experiment(architectures.Mlp(hidden=(3,)), one, rules.Adam(), lm.Clock(steps=2))
+        )
+        assert all(np.isfinite(column).all() for column in vars(card(start.data.train)).values())
 
 
 def test_what_is_no_file_is_refused_in_a_sentence(tmp_path):
