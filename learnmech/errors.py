@@ -41,6 +41,19 @@ def written(value: object) -> str:
         return "a number of thousands of digits"
 
 
+def saying(error: BaseException) -> str:
+    """An error as it is named and what it says; its name alone where it says nothing, or cannot:
+    to ask it runs code of whoever wrote it."""
+    name = type(error).__name__
+    try:
+        words = str(error).strip()
+    except KeyboardInterrupt:
+        raise
+    except BaseException:
+        return f"{name}, which cannot say what it is about"
+    return f"{name}: {words}" if words else name
+
+
 def _line(words: object) -> str:
     return plain(words).replace("\n", " ")
 

@@ -248,8 +248,10 @@ def _run(path, name, source, sha, carried=None):
             if carried is not None:
                 module.__builtins__ = carried.builtins
             exec(module.__code__, vars(module))
-        except Exception as error:
-            del sys.modules[called]
+        except BaseException as error:
+            sys.modules.pop(called, None)
+            if isinstance(error, KeyboardInterrupt):
+                raise
             raise refused(
                 "Wrapped", f"{path.name} to be run", said(error), f"Mend {path.name}"
             ) from error

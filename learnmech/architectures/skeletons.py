@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from learnmech.errors import Refused, refused
+from learnmech.errors import Refused, refused, saying
 from learnmech.language.parts import Part, show_value
 
 # Words with which other addresses begin (signals, gradients, what a rule remembers), and with which
@@ -226,12 +226,9 @@ def made(model: Any, key: jax.Array, d: int, k: int) -> Any:
     return tree
 
 
-def said(error: Exception) -> str:
+def said(error: BaseException) -> str:
     """An error in one line."""
-    return (
-        f"{type(error).__name__}:"
-        f" {(str(error).strip().splitlines() or ['no message'])[0].rstrip('.:')}"
-    )
+    return saying(error).splitlines()[0].rstrip(".:")
 
 
 def _check_tree(tree):

@@ -12,8 +12,9 @@ from pathlib import Path
 
 from learnmech.cli.commands import understood
 from learnmech.cli.terminal import any_letter, shown, tell, told
-from learnmech.errors import Refused, nearest, plain, refused
+from learnmech.errors import Refused, nearest, plain, refused, saying
 from learnmech.language import catalog
+from learnmech.language.faults import blamed
 from learnmech.machine.logs import LOG
 
 REPORT_TO = "the maintainers of learnmech"
@@ -222,6 +223,8 @@ def call(argv: list[str]) -> int:
         sys.stderr.close()
         return 0
     except OSError as error:  # the disk's, the name's or the permission's fault
+        if (own := blamed(error)) is not None:
+            return _blamed(argv, own, error)
         if "--traceback" in argv:
             tell(traceback.format_exc())
         what = (
@@ -254,7 +257,11 @@ def call(argv: list[str]) -> int:
             ),
             2,
         )
-    except Exception as error:
+    except BaseException as error:  # a part of one's own may end the process, or raise anything
+        if (own := blamed(error)) is not None:
+            return _blamed(argv, own, error)
+        if not isinstance(error, Exception):  # the parser's, which has said what was asked for
+            raise
         return _ended(argv, _fault(error, argv), 3)
     finally:
         catalog.trust(before)
@@ -270,6 +277,17 @@ def _ended(argv, said: str, status: int) -> int:
     return status
 
 
+def _blamed(argv, refusal: Refused, error: BaseException) -> int:
+    """The end of a command that the user's own code did not let go on."""
+    if _asks_for_traceback(argv):
+        tell("".join(traceback.format_exception(error)))
+    return _ended(argv, plain(refusal), 2)
+
+
+def _asks_for_traceback(argv) -> bool:
+    return "--traceback" in argv or bool(os.environ.get("LEARNMECH_TRACEBACK"))
+
+
 def _fault(error: Exception, argv) -> str:
     """A fault of learnmech's own: never hidden, and no excuse for a mistake of the user's that
     could have been said before."""
@@ -278,19 +296,18 @@ def _fault(error: Exception, argv) -> str:
         (frame for frame in reversed(frames) if "learnmech" in Path(frame.filename).parts),
         frames[-1],
     )
-    if "--traceback" in argv or os.environ.get("LEARNMECH_TRACEBACK"):
+    if _asks_for_traceback(argv):
         tell("".join(traceback.format_exception(error)))
         remedy = f"Please send the lines above and the command to {REPORT_TO}"
     else:
         remedy = (
             f"Please give the same command with --traceback, and send what it says to {REPORT_TO}"
         )
-    said = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
     return str(
         refused(
             "learnmech",
             "mending, for no command should end like this",
-            f"{said} ({Path(own.filename).name}, line {own.lineno})",
+            f"{saying(error)} ({Path(own.filename).name}, line {own.lineno})",
             remedy,
         )
     )

@@ -16,7 +16,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from learnmech.errors import nearest, refused
+from learnmech.errors import nearest, refused, saying
+from learnmech.language.faults import own_line
 from learnmech.machine.syntax import parsed
 
 HOUSE = Path(__file__).parents[1]
@@ -236,11 +237,18 @@ def _import_guest(member: Member) -> None:
     sys.modules[member.module] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[member.module]
-        said = f"{type(error).__name__}: {error}"
+    except BaseException as error:
+        sys.modules.pop(member.module, None)
+        if isinstance(error, KeyboardInterrupt):
+            raise
+        # a script may end itself as it is imported, which must not be taken for our own end
+        name, line = Path(member.source).name, own_line(error)
+        script = ": keep what a script does under `if __name__ == '__main__':`"
         raise refused(
-            "The catalogue", f"{Path(member.source).name} to be imported", said, "Mend it"
+            "The catalogue",
+            f"{name} to be imported",
+            saying(error) + (f" (line {line.number} of {line.file})" if line else ""),
+            f"Mend {name}" + (script if isinstance(error, SystemExit) else ""),
         ) from error
 
 
