@@ -11,14 +11,15 @@ import jax.numpy as jnp
 import numpy as np
 
 from learnmech.architectures.base import Architecture
-from learnmech.data.base import Data, Drawn, finite
+from learnmech.data.base import Data, Drawn, View, finite
 from learnmech.errors import Refused, refused
 from learnmech.experiment.clock import Clock, Marks
-from learnmech.initial.base import InitialCondition
+from learnmech.initial.base import InitialCondition, named_arrays
 from learnmech.initial.gaussian import Gaussian
 from learnmech.interventions.base import Intervention
 from learnmech.language import catalog, text, trees
 from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.language.faults import unfit
 from learnmech.language.parts import Knob, Part, knob, part, structure
 from learnmech.losses import Loss, Squared
 from learnmech.machine.streams import stream_of
@@ -245,6 +246,8 @@ def landscape_of(experiment: Experiment) -> str:
 
 def _drawn(source):
     data = source.draw(stream_of(source.seed, "data"))
+    if not isinstance(data, Drawn) or not isinstance(data.train, View):
+        raise unfit(source, "draw", "Drawn(train, test), views of samples", trees.kind_of(data))
     for side, view in (("train", data.train), ("test", data.test)):
         if view is not None:
             finite(type(source).__name__, **{f"{side} inputs": view.X, f"{side} targets": view.Y})
@@ -317,6 +320,7 @@ def _prepared(experiment, data, like):
     params = experiment.initial.draw(
         experiment.architecture, data, stream_of(experiment.seed, "initial")
     )
+    named_arrays(experiment.initial, "draw", params)
     params = jax.tree.map(lambda w: jnp.asarray(w, dtype), params)
     architecture = experiment.architecture.anchored(params)
     if like is None:
@@ -331,5 +335,9 @@ def _prepared(experiment, data, like):
         jax.random.PRNGKey(int(experiment.seed)), zlib.crc32(b"rule") & 0x7FFFFFFF
     )
     memory = trees.cast(experiment.rule, dtype).begin(system, params)
+    for leaf in jax.tree.leaves(memory):
+        if not isinstance(leaf, (jax.Array, np.ndarray)):
+            method = "init" if type(experiment.rule).begin is Rule.begin else "begin"
+            raise unfit(experiment.rule, method, "a tree of arrays", trees.kind_of(leaf))
     state = State(params, memory, jnp.zeros((), jnp.int64), jnp.zeros((), jnp.float64), key)
     return Start(experiment, data, system, state, marks)

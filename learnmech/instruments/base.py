@@ -11,6 +11,7 @@ from jaxtyping import Bool, Float
 from learnmech.curvature.operators import KINDS, check_operator, flattened, product_of
 from learnmech.errors import refused, unwritten
 from learnmech.language import trees
+from learnmech.language.faults import unfit
 from learnmech.language.parts import Part, structure
 from learnmech.language.quantity import Quantity
 from learnmech.language.trees import Array, Params
@@ -132,9 +133,14 @@ class Instrument(Part):
         return jax.eval_shape(lambda: self._looked(moment, Sound(jnp.array(True), jnp.array(True))))
 
     def _looked(self, moment, sound):
+        read = self.read(moment)
+        said = list(read.values()) if isinstance(read, dict) else [read]
+        wrong = [one for one in said if read is one or not trees.is_array_like(one)]
+        if wrong:
+            raise unfit(self, "read", "{name of a quantity: array}", trees.kind_of(wrong[0]))
         return {
             name: _laid(jnp.asarray(value), self.rests_on(name), sound)
-            for name, value in self.read(moment).items()
+            for name, value in read.items()
         }
 
     def check(self, system: System) -> None:

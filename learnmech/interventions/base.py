@@ -3,7 +3,7 @@ there."""
 
 import dataclasses
 import re
-from typing import ClassVar
+from typing import ClassVar, TypeVar
 
 import numpy as np
 
@@ -11,6 +11,7 @@ from learnmech.data.base import Drawn
 from learnmech.errors import refused
 from learnmech.language import trees
 from learnmech.language.addresses import Address
+from learnmech.language.faults import unfit
 from learnmech.language.parts import Knob, Part, knob, show_value
 from learnmech.language.trees import Params
 from learnmech.rules.base import Rule
@@ -78,6 +79,17 @@ class Intervention(Part):
                 ),
             ]
         )
+
+
+Given = TypeVar("Given")
+
+
+def given_by(event: Intervention, method: str, kind: type[Given], given: object) -> Given:
+    """What a hook of an intervention gave, where it is of this kind; the intervention is told of
+    anything else."""
+    if not isinstance(given, kind):
+        raise unfit(event, method, f"the {kind.__name__} to go on with", trees.kind_of(given))
+    return given
 
 
 def addressed(path: str, arrays: dict) -> dict[str, tuple]:

@@ -11,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float, PyTree
 
+from learnmech.language.faults import unfit
 from learnmech.machine.backend import (
     kept,
 )  # (double precision must be allowed before the first array)
@@ -111,6 +112,48 @@ def shapes_of(function: Callable, *arguments) -> PyTree:
 @functools.lru_cache(maxsize=1024)
 def _shapes_of(function, structure, leaves):
     return eqx.filter_eval_shape(function, *jax.tree.unflatten(structure, leaves))
+
+
+def fitting(
+    part: object, method: str, what: str, got: PyTree, like: PyTree, spread: bool = False
+) -> PyTree:
+    """What a method of a part gave, of the structure and shapes of another tree (`spread`: of
+    shapes that spread over those); the part is told of anything else."""
+    forms: list[Any] = [jax.tree.structure(tree) for tree in (got, like)]
+    if forms[0] != forms[1]:
+        raise unfit(part, method, what, kind_of(got))
+    for (path, leaf), other in zip(leaves_by_path(got).items(), leaves_by_path(like).values()):
+        shape, wanted = np.shape(leaf), np.shape(other)
+        if shape != wanted and not (spread and _spreads(shape, wanted)):
+            name = f" in {path}" if path else ""
+            raise unfit(part, method, what, f"shape {shape}{name} in place of {wanted}")
+    return got
+
+
+def _spreads(shape, over):
+    return len(shape) <= len(over) and all(
+        one in (1, other) for one, other in zip(shape[::-1], over[::-1], strict=False)
+    )
+
+
+def kind_of(got: object) -> str:
+    """What something is, in a few words: for sentences on what is of another form than asked."""
+    if got is None or isinstance(got, (str, bool, int, float)):
+        return repr(got)
+    if isinstance(got, (jax.Array, np.ndarray, np.generic)):
+        return f"an array of {got.dtype} of shape {np.shape(got)}"
+    if isinstance(got, (tuple, list)):
+        return f"a {type(got).__name__} of {len(got)}"
+    if isinstance(got, dict):
+        return f"a dict of {', '.join(map(str, list(got)[:4])) or 'nothing'}"
+    return f"a {type(got).__name__}"
+
+
+def is_array_like(got: object) -> bool:
+    """Whether it is an array of numbers, or a number."""
+    if isinstance(got, (jax.Array, np.ndarray, np.generic)):
+        return jnp.issubdtype(got.dtype, jnp.number) or got.dtype == bool
+    return isinstance(got, (bool, int, float))
 
 
 def path_of(keys) -> str:

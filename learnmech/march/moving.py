@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Bool, Float, PyTree
 
-from learnmech.language.trees import Array, Params
+from learnmech.language.trees import Array, Params, fitting
 from learnmech.rules.base import Rule
 from learnmech.system.freezing import Frozen, Narrowed
 from learnmech.system.landscape import System
@@ -65,7 +65,14 @@ class Learner(eqx.Module):
             return self._narrowed(state)
         if self.rule.flows:
             loss, gradient = self.system.value_and_gradient(state.params)
-            velocity = self.rule.velocity(self.system, state.params, state.memory)
+            velocity = fitting(
+                self.rule,
+                "velocity",
+                "one of each parameter",
+                self.rule.velocity(self.system, state.params, state.memory),
+                state.params,
+                spread=True,
+            )
             return Instant(loss, gradient, velocity, state.memory)
         view = self.rule.view(self.system, state).at_step(state.key, state.step)
         loss, gradient = apart(view, state)

@@ -9,11 +9,12 @@ import jax
 import numpy as np
 from jaxtyping import PyTree
 
+from learnmech.data.base import Drawn
 from learnmech.errors import refused
 from learnmech.experiment.clock import Marks
 from learnmech.experiment.recipe import Experiment, Start, landscape_of, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.interventions.base import Intervention
+from learnmech.interventions.base import Intervention, given_by
 from learnmech.language import trees
 from learnmech.march.loop import Until, Walked, march
 from learnmech.march.segments import Segment, flowed, stepped
@@ -135,9 +136,8 @@ class Timeline:
         """The stage after the next event, and the state it goes on from."""
         event = self.events[stage.done]
         after = self._next(stage, state)
-        return after, self._refitted(
-            after, event.state(stage.system, stage.rule, stage.frozen, state)
-        )
+        changed = event.state(stage.system, stage.rule, stage.frozen, state)
+        return after, self._refitted(after, given_by(event, "state", State, changed))
 
     def resumed(self, checkpoint: Checkpoint) -> Stage:
         """The stage in which a checkpoint was taken."""
@@ -170,9 +170,9 @@ class Timeline:
     def experiment_after(self, done: int) -> Experiment:
         """The experiment in force after so many events."""
         while len(self._experiments) <= done:
-            self._experiments.append(
-                self.events[len(self._experiments) - 1].experiment(self._experiments[-1])
-            )
+            event, before = self.events[len(self._experiments) - 1], self._experiments[-1]
+            after = given_by(event, "experiment", Experiment, event.experiment(before))
+            self._experiments.append(after)
         return self._experiments[done]
 
     def _next(self, stage, state):
@@ -185,11 +185,12 @@ class Timeline:
         system = (
             self._landscape(experiment, done, anchors)
             if touched
-            else event.system(stage.system, state.params)
+            else given_by(event, "system", System, event.system(stage.system, state.params))
         )
         if experiment.rule is not stage.experiment.rule:
             experiment.rule.check(system)
-        frozen = event.frozen(stage.frozen or Frozen(), state)
+        still = event.frozen(stage.frozen or Frozen(), state)
+        frozen = given_by(event, "frozen", Frozen, Frozen() if still is None else still)
         since, position = stage.since, self.event_positions[done - 1]
         if not self.flows and not _paced_alike(experiment.rule, stage.rule):
             since = (position, since[1] + float(stage.rule.elapsed(position, since[0])))
@@ -198,7 +199,7 @@ class Timeline:
     def _landscape(self, experiment, done, anchors):
         drawn = prepare(experiment).data
         for event in self.events[:done]:
-            drawn = event.data(drawn)
+            drawn = given_by(event, "data", Drawn, event.data(drawn))
         start, anchors = prepare(experiment, data=drawn), iter(anchors)
         if drawn.spaces != self.start.data.spaces:
             before, got = (one.said_of_spaces for one in (self.start.data, drawn))
@@ -209,9 +210,8 @@ class Timeline:
             start.system, architecture=self.start.system.architecture
         )  # anchored where the run began
         for event in self.events[:done]:
-            system = event.system(
-                system, next(anchors) if event.anchored else self.start.state.params
-            )
+            anchor = next(anchors) if event.anchored else self.start.state.params
+            system = given_by(event, "system", System, event.system(system, anchor))
         return system
 
     def _refitted(self, stage, state):

@@ -12,7 +12,8 @@ from learnmech.experiment.tables import laid_out
 from learnmech.instruments.base import Instrument
 from learnmech.instruments.losses import Loss, PopulationLoss, ProbeLoss, TestLoss
 from learnmech.instruments.signals import Watch
-from learnmech.language import catalog, text
+from learnmech.language import catalog, text, trees
+from learnmech.language.faults import unfit
 from learnmech.language.quantity import Quantity
 from learnmech.march.reading import shapes_of
 
@@ -52,7 +53,11 @@ def watched(
     names: set[str] = set()
     for instrument in chosen:
         instrument.check(start.system)
-        for quantity in instrument.quantities(start.system, start.state.params):
+        given = instrument.quantities(start.system, start.state.params)
+        said = tuple(given) if isinstance(given, Iterable) else (given,)
+        if not all(isinstance(one, Quantity) for one in said):
+            raise unfit(instrument, "quantities", "a tuple of Quantity", trees.kind_of(given))
+        for quantity in said:
             if quantity.name in names:
                 raise refused(
                     "watch",

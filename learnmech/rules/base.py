@@ -10,11 +10,12 @@ from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.architectures.base import refuse_running
 from learnmech.errors import refused, unwritten
+from learnmech.language.faults import unfit
 from learnmech.language.parts import Knob, Part, knob, part, structure
-from learnmech.language.trees import Array, Params
+from learnmech.language.trees import Array, Params, fitting, kind_of
 from learnmech.machine.late import late
 from learnmech.rules.recurrence import Recurrence
-from learnmech.rules.schedules import Constant, Factors, Schedule, Steps
+from learnmech.rules.schedules import Constant, Factors, Schedule, Steps, asked
 from learnmech.system.landscape import System
 from learnmech.system.state import State
 
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 else:
     diffrax = late("diffrax")
     optax = late("optax")
+
+
+ADDED = "what is added to each of the parameters"
 
 
 class Rule(Part):
@@ -148,7 +152,8 @@ class SteppingRule(Rule):
 
     def elapsed(self, step: Steps, since: Steps = 0) -> Factors:
         """The time from one step to another: the sum of the rates between them."""
-        return (self.schedule.total(step) - self.schedule.total(since)) * self.rate
+        from_start, before = (asked(self.schedule, "total", one) for one in (step, since))
+        return (from_start - before) * self.rate
 
     @property
     def plain(self) -> bool:
@@ -174,13 +179,18 @@ class SteppingRule(Rule):
         decay = self.decay
         if decay is not None and self.coupled:
             gradient = jax.tree.map(lambda g, p: g + decay * p, gradient, params)
-        update, memory = self.update(system, gradient, state.memory, params)
+        given = self.update(system, gradient, state.memory, params)
+        if not (isinstance(given, (tuple, list)) and len(given) == 2):
+            what = "(what is added to the parameters, the new memory)"
+            raise unfit(self, "update", what, kind_of(given))
+        update = fitting(self, "update", ADDED, given[0], params, spread=True)
+        memory = fitting(self, "update", "a memory of the form before", given[1], state.memory)
         if decay is not None and not self.coupled:
             faded = jax.tree.map(lambda p: -self.rate * decay * p, params)
             faded = self.scaled(system, faded, params) if self.decay_scaled else faded
             update = jax.tree.map(jnp.add, update, faded)
         if not isinstance(self.schedule, Constant):
-            factor = self.schedule.factor(state.step)
+            factor = asked(self.schedule, "factor", state.step)
             update = jax.tree.map(lambda u: jnp.asarray(factor, u.dtype) * u, update)
         return update, memory
 
@@ -342,7 +352,11 @@ class FlowRule(Rule):
         )
 
         def moving(t, y, args):
-            return self.velocities(system, *y) if remembers else self.velocity(system, y)
+            return (
+                fitting(self, "velocities", "a velocity of each", self.velocities(system, *y), y)
+                if remembers
+                else fitting(self, "velocity", "one of each parameter", self.velocity(system, y), y)
+            )
 
         span, finest = span.astype(dtype), 10 * jnp.finfo(dtype).eps
         solver = {"tsit5": diffrax.Tsit5, "dopri8": diffrax.Dopri8}[self.solver]()

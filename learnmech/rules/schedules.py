@@ -7,8 +7,9 @@ import numpy as np
 from jaxtyping import Float, Int
 
 from learnmech.errors import refused, unwritten
+from learnmech.language.faults import unfit
 from learnmech.language.parts import Knob, Part, knob
-from learnmech.language.trees import Array
+from learnmech.language.trees import Array, is_array_like, kind_of
 
 Steps = Int[Array, "..."] | int | np.integer
 Factors = Float[Array, "..."] | float | np.floating
@@ -25,6 +26,16 @@ class Schedule(Part):
     def total(self, step: Steps) -> Factors:
         """The sum of the factors of all steps before these, in closed form."""
         raise unwritten(self, "total")
+
+
+def asked(schedule: Schedule, method: str, steps: Steps) -> Factors:
+    """Its `factor` or `total` at these steps; the schedule is told where that is no number for
+    each of them."""
+    given = getattr(schedule, method)(steps)
+    spread = method == "factor" and not np.shape(given)  # one for all of them
+    if not is_array_like(given) or not (spread or np.shape(given) == np.shape(steps)):
+        raise unfit(schedule, method, "a number for each step", kind_of(given))
+    return given
 
 
 class Constant(Schedule):

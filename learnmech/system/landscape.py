@@ -18,6 +18,8 @@ from learnmech.data.population import LinearGaussian, Population
 from learnmech.errors import refused
 from learnmech.kernels.empirical import tangent_kernel
 from learnmech.language import trees
+from learnmech.language.faults import unfit
+from learnmech.language.origins import in_library
 from learnmech.language.trees import Array, Params
 from learnmech.losses.base import Loss
 from learnmech.losses.squared import Squared
@@ -76,10 +78,19 @@ class System(eqx.Module):
         where it keeps running statistics by those."""
         part = passes.part_of(self.architecture, params, X)
         if part is not None:
-            return passes.joined(lambda some: self.architecture.forward(params, some), X, part)
+            return passes.joined(
+                lambda some: self._of(some, self.architecture.forward(params, some)), X, part
+            )
         if X is self.train.X:
-            return self.architecture.forward(params, X)
-        return self.architecture.elsewhere(params, X, self.train.X)
+            return self._of(X, self.architecture.forward(params, X))
+        return self._of(X, self.architecture.elsewhere(params, X, self.train.X))
+
+    def _of(self, X, outputs):
+        """The outputs, where they are those of as many samples."""
+        if not isinstance(outputs, (jax.Array, np.ndarray)) or outputs.shape[:1] != X.shape[:1]:
+            what = f"outputs of {X.shape[0]} samples"
+            raise unfit(self.architecture, "forward", what, trees.kind_of(outputs))
+        return outputs
 
     def signals(self, params: Params, X: Shaped[Array, "n ..."]) -> dict[str, Array]:
         """Every named signal of a batch, mixed as the outputs are."""
@@ -158,7 +169,15 @@ class System(eqx.Module):
                     else jnp.expand_dims(weight, tuple(range(1, asked.ndim)))
                 )
             )
-        price = self.loss_function.value(outputs, view.Y, weight)
+        loss = self.loss_function
+        # another shape would be spread over the targets in silence; a loss of one's own may take it
+        if in_library(type(loss).__module__) and not loss.takes_ids:
+            if getattr(outputs, "shape", None) != view.Y.shape:
+                what = f"outputs of shape {view.Y.shape}"
+                raise unfit(self.architecture, "forward", what, trees.kind_of(outputs))
+        price = loss.value(outputs, view.Y, weight)
+        if not trees.is_array_like(price) or jnp.shape(price):
+            raise unfit(loss, "value", "one number", trees.kind_of(price))
         return price if self.entries is None else price / self.entries
 
     @property

@@ -208,6 +208,20 @@ def test_a_part_in_which_all_is_well_runs(ends, kind):
     assert status == 0, out
 
 
+@pytest.mark.parametrize("kind, method", METHODS)
+@pytest.mark.parametrize("gives", ["None", "'a text'", "(1, 2, 3)", "np.ones((7, 7))"])
+def test_what_a_method_gave_in_another_form_is_told_with_the_line_of_the_method(
+    ends, kind, method, gives
+):
+    if (method, gives) in {("init", "None"), ("frozen", "None"), ("init", "np.ones((7, 7))")}:
+        pytest.skip("that is no memory, nothing that stands still, or a memory of one array")
+    status, out = ends(*odd(kind, **{method: f"return {gives}"}))
+    assert status == 2, out
+    assert out.startswith("Odd needs ") and f"from its `{method}`, but got " in out
+    assert f"Mend {method} in own_parts.py, line {line_of(kind, method) - 1}." in out
+    assert "maintainers" not in out and out.count("\n") == 1
+
+
 RAISED = {
     "raise ValueError('of its own')": "ValueError: of its own",
     "import sys; sys.exit(0)": "SystemExit: 0",
