@@ -23,6 +23,7 @@ from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
 from learnmech.record import bounds, locks, sealed
 from learnmech.record.provenance import DECISIVE, surroundings
+from learnmech.sweeps.gather import LOSS, MARKS
 
 if TYPE_CHECKING:
     import xarray as xr
@@ -125,8 +126,7 @@ class Kept:
             if file.is_file():
                 try:
                     found = unpacked(file.read_bytes(), self.identities[backend][index])
-                    if "time" not in found.dims:
-                        raise ValueError("it has no time")
+                    _check(found)
                     return backend, found
                 except UNREADABLE as error:
                     (lost or _made_again)(file, str(error))
@@ -152,6 +152,20 @@ class Kept:
             yield held
         if held:
             bounds.inside(self.folder, name).unlink(missing_ok=True)
+
+
+def _check(found: "xr.Dataset") -> None:
+    """A ValueError for what is no point of a sweep, though whole and of the right identity, as
+    another program may write it: points are put side by side without being looked at again."""
+    if "time" not in found.dims:
+        raise ValueError("its time is missing")
+    for name, variable in found.variables.items():
+        moves = name in ("time", "step") or name not in found.coords
+        if moves and (variable.dims[:1] != ("time",) or variable.dtype.kind not in "fiubc"):
+            raise ValueError(f"its {name} is no number at each mark")
+    for name in (MARKS, LOSS):
+        if not isinstance(found.attrs.get(name, 0), int):
+            raise ValueError(f"its {name} is no whole number")
 
 
 def _made_again(file, why):

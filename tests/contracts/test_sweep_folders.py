@@ -1,7 +1,9 @@
 """The folders of sweeps: parts, what is there of one under way, theories over every point,
 points as runs, listing and deleting."""
 
+import io
 import json
+import logging
 import os
 import shutil
 
@@ -14,7 +16,7 @@ from learnmech import architectures, data, initial, rules, theories
 from learnmech.cli.app import call
 from learnmech.errors import Refused
 from learnmech.record import locks, sealed
-from learnmech.sweeps import by_mark, error_bars
+from learnmech.sweeps import by_mark, error_bars, kept
 
 AXES = {
     "rule.rate": [0.05, 0.1, 60.0],
@@ -100,6 +102,40 @@ def test_a_flipped_point_is_left_out_and_named_and_a_flipped_description_is_read
     (copy / ".sweep.json.copy").unlink()
     with pytest.raises(Refused, match="missing or damaged"):
         lm.load(copy)
+
+
+def _still(table, name):
+    """The table with one of its variables as it is at its first mark alone."""
+    return table.assign({name: table[name][0]})
+
+
+FORGED = {
+    "a reading of texts": lambda t: t.assign(loss=t["loss"].copy(data=["\x1b"] * len(t["time"]))),
+    "times of texts": lambda t: t.assign_coords(time=[f"{one}" for one in t["time"].values]),
+    "steps of texts": lambda t: t.assign_coords(step=("time", ["one"] * len(t["time"]))),
+    "a reading without time": lambda t: _still(t, "loss"),
+    "readings across time": lambda t: t.transpose(..., "time"),
+    "marks of a text": lambda t: t.assign_attrs(marks="all"),
+    "no time": lambda t: t.isel(time=0, drop=True),
+}
+
+
+@pytest.mark.parametrize("forge", FORGED.values(), ids=FORGED)
+def test_a_whole_point_that_is_no_table_of_numbers_is_named_and_made_again(
+    experiment, whole, copy, forge, caplog
+):
+    point = sorted((copy / "points").glob("*.point"))[3]
+    stored = point.read_bytes()
+    with np.load(io.BytesIO(stored[len(kept.MAGIC) + 65 :])) as held:
+        identity = json.loads(held["said"].tobytes())["identity"]
+    point.write_bytes(kept.packed(forge(kept.unpacked(stored, identity)), identity))
+    (copy / "sweep.nc").unlink(missing_ok=True)
+    grid = lm.load(copy)
+    assert (grid["reached"].values > 0).sum() == 11 and point.name in grid.attrs["note"]
+    with caplog.at_level(logging.WARNING, "learnmech"):
+        again = lm.sweep(experiment, AXES, seeds=2, watch=WATCH, folder=copy)
+    assert again.equals(whole[1]) and f"{point.name} is made again: its " in caplog.text
+    assert point.read_bytes() == stored
 
 
 def test_a_point_run_again_is_what_is_kept_to_the_bit(whole):
