@@ -26,6 +26,7 @@ MODULES |= {
     "empirical_kernel": False,
     "curvature": False,
     "rule_steps": True,
+    "ladders": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")

@@ -95,6 +95,19 @@ class PlainDescent(Simplification):
         return changed(start, {"rate": rate}, rule=made)
 
 
+SOON = 0.05
+"""Of the run: a rule with averages that forgets in more of it is not near its flow, which forgets
+at once; as the theory of flow has it."""
+
+
+def _forgets(start) -> float:
+    """Of the time of the run the part in which the longest average of a rule forgets, rate/(1 - b);
+    0 of a rule without."""
+    shares = [getattr(start.rule, name) for name in getattr(start.rule, "averages", ())]
+    held, end = [float(one) for one in shares if one is not None], float(start.marks.times[-1])
+    return float(start.rule.rate) / (1 - max(held)) / end if held and end > 0 else 0.0
+
+
 class SmallSteps(Simplification):
     """Steps become so small that descent is its flow, over the same time and at the same marks."""
 
@@ -116,6 +129,9 @@ class SmallSteps(Simplification):
             return f"{type(start.rule).__name__} becomes no flow"
         if start.system.architecture.running_momentum is not None:
             return "running statistics are moved by steps, not gradients"
+        forgets = _forgets(start)
+        if forgets > SOON:
+            return f"the rule forgets in {forgets:.0%} of the run, and its flow at once"
         return "" if not start.experiment.events else "events stand at steps"
 
     def turned(self, start):

@@ -486,3 +486,11 @@ def test_a_stream_without_its_branches_is_linear():
     params = bare.params
     W = params[f"layer{len(params)}"]["weight"] @ params["layer1"]["weight"]
     np.testing.assert_allclose(bare.system.outputs(bare.state.params, X), X @ W.T, atol=1e-12)
+
+
+def test_a_rule_that_remembers_for_much_of_the_run_has_no_flow_yet():
+    """Adam at b2 = 0.999 forgets in 1,000 steps: of 40 it is far from its flow, of 40,000 near."""
+    for steps, near in ((40, False), (40_000, True)):
+        adam = plain(rule=rules.Adam(rate=1e-3, eps=1e-4), clock=lm.Clock(steps=steps, marks=3))
+        why = simplifications.SmallSteps().why_not(adam)
+        assert (why == "") is near and ("forgets in" in why) is not near
