@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 ORDERS = 120
 # Of more axes not every subset is run, and legs are those of the one order.
 CROSSED = 5
+# Times the run's own size: a rung that is beyond it is above its edge.
+RUNAWAY = 1000.0
 RULE = (
     "parts add up to the difference at every mark; a part is the mean over the orders in which axes"
     " can be turned off, and its range that of the orders"
@@ -174,6 +176,13 @@ def explain(
             "explain", "runs that end", f"one that diverged with {axes} off", "Lower the rate"
         )
     full, last = curves[frozenset()], curves[frozenset(way.steps)]
+    for chosen_axes, curve in curves.items():
+        # above its edge a rung runs away before it diverges, and parts of 1e19 explain nothing
+        if np.abs(curve).max() > RUNAWAY * np.abs(full).max():
+            off = ", ".join(one.axis for one in way.steps if one in chosen_axes)
+            got = f"{quantity} of {np.abs(curve).max():.2g} with {off} off"
+            remedy = "Lower the rate, or stop in the domain (limit=False, --near)"
+            raise refused("explain", "rungs that do not run away", got, remedy)
     said = np.stack([_said(meant, way, chosen, seed, quantity) for seed in used])
     orders, drawn = _orders(way.steps, curves)
     return Budget(

@@ -248,6 +248,17 @@ def test_a_budget_shows_itself(explained):
         (lambda: explain(experiment(), "diagonal-bias"), "a path to diagonal-bias, but got none"),
         (lambda: explain(experiment(), "lazy", seeds=0), "explain needs one seed or more"),
         (
+            # the tangent of this one is above its edge, the network itself is not
+            lambda: explain(
+                catalog.exhibit("optimizers-on-digits").changed(
+                    catalog.exhibit("optimizers-on-digits").twin
+                ),
+                "infinite-width",
+                seeds=3,
+            ),
+            "rungs that do not run away",
+        ),
+        (
             lambda: explain(experiment(), "lazy", "los", seeds=1),
             "what Lazy predicts, but got 'los'",
         ),
