@@ -90,7 +90,7 @@ def gaussian(
     """So many samples of the Gaussian with the mean and the covariance (over n) of these: mean +
     Z S V', (samples - mean)/sqrt(n) = U S V' and Z normal, so that no covariance is factored."""
     n, mean = len(samples), samples.mean(0)
-    # S and V' are those of R of a QR: of 500 samples in 74 dimensions a tenth of the time
+    # S and V' are those of R, a far smaller matrix where samples are many
     R = np.linalg.qr((samples - mean) / np.sqrt(n), mode="r")
     _, size, axes = np.linalg.svd(R, full_matrices=False)
     return mean + (rng.standard_normal((count, len(size))) * size) @ axes

@@ -26,8 +26,6 @@ from learnmech.theories.base import Theory
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-# All orders where there are no more than so many; else so many, drawn.
-ORDERS = 120
 # Of more axes not every subset is run, and legs are those of the one order.
 CROSSED = 5
 # Times the run's own size: a rung that is beyond it is above its edge.
@@ -146,7 +144,7 @@ def explain(
 
         said - full = sum_a part_a + (said - last),
 
-    part_a the mean over the orders in which the axes can be turned off, all or 120 of them, of what
+    part_a the mean over the orders in which the axes can be turned off, of what
     turning a off adds (a Shapley value over admissible orders); the theory over the last rung is
     the last part and never permuted. Of more than five axes the parts are those of the one order.
     Differences of absolute values would not add up, and are not split.
@@ -279,7 +277,7 @@ def _orders(steps, curves) -> tuple[list[tuple[Simplification, ...]], bool]:
         for one in itertools.permutations(steps)
         if all(frozenset(one[:size]) in curves for size in range(len(one)))
     ]
-    return found[:ORDERS], False
+    return found, False
 
 
 def _parts(steps, orders, curves) -> list[Part]:

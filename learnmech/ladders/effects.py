@@ -51,8 +51,8 @@ def per_seed(off: Design2, values: Values) -> Float[np.ndarray, "effects seeds"]
     """Each effect at each seed, by least squares on the mean, the axes and their pairs.
 
     Over all 2^k cells that of axis a is mean(off) - mean(on); that of a pair half the difference of
-    what a costs with b off and with b on, sum_c sign_a sign_b y_c / (cells/2). Over a half-and-half
-    of the cells that is missing some it is what least squares leaves of it.
+    what a costs with b off and with b on, sum_c sign_a sign_b y_c / (cells/2).
+    Where cells are missing it is what least squares leaves of it.
     """
     matrix = np.concatenate([np.ones((len(off), 1)), columns(off)], axis=1)
     found, _, rank, _ = np.linalg.lstsq(matrix, values, rcond=None)

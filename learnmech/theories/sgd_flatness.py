@@ -37,7 +37,7 @@ else:
 Square = Float[np.ndarray, "p p"]
 FLAT = 1e-6
 LARGEST = 1_000_000
-MOST_ACROSS = 32  # their second moments' map has the fourth power: minutes at 100
+MOST_ACROSS = 32  # their second moments' map has the fourth power: minutes of 120 weights
 TINY = np.finfo(float).tiny
 
 

@@ -301,8 +301,8 @@ def test_a_drift_among_minima_needs_a_minimum_and_batches_drawn_afresh():
 
 
 def test_of_more_directions_than_their_map_has_room_for_the_drift_is_not_said():
-    """The map of the second moments of 48 directions has 5 million entries; of 138, tanh units on
-    digits, it took minutes to be told that the start is no minimum, which comes first now."""
+    """The map of the second moments of 48 directions has 5 million entries; of tanh units
+    on digits, 120 weights, it took minutes to be told that the start is no minimum: first now."""
     begun = lm.Experiment(
         architectures.DeepLinear(()),
         data.Gaussian(n=80, d=48, k=1, noise=0.1),
