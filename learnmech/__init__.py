@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from learnmech.sweeps import compare_grid as compare_grid
     from learnmech.sweeps import compare_means as compare_means
     from learnmech.sweeps import error_bars as error_bars
+    from learnmech.sweeps import gather as gather
     from learnmech.sweeps import point as point
     from learnmech.sweeps import sweep as sweep
     from learnmech.system import symmetries as symmetries
@@ -87,6 +88,7 @@ _FACE = {
     "compare_grid": "sweeps",
     "compare_means": "sweeps",
     "error_bars": "sweeps",
+    "gather": "sweeps",
     "sweep": "sweeps",
     "simplified": "simplifications.orders",
     "ladder": "ladders",

@@ -81,11 +81,24 @@ def _perform(a: argparse.Namespace):
             looks.predict,
         ),
         "sweep": lambda: (
-            grids.sweep(a.subject, a.changes, a.seeds, a.backend, a.out, a.small, a.shard, phases),
+            grids.sweep(
+                a.subject, a.changes, a.seeds, a.backend, a.out, a.small, a.shard, a.on, phases
+            ),
             looks.sweep,
         ),
         "limit": lambda: (
-            limits.limit(a.theory, a.words, a.along, a.seeds, a.quantity, a.out, a.small, phases),
+            limits.limit(
+                a.theory,
+                a.words,
+                a.along,
+                a.seeds,
+                a.quantity,
+                a.out,
+                a.small,
+                a.on,
+                a.store,
+                phases,
+            ),
             looks.limit,
         ),
         "ladder": lambda: (
@@ -100,6 +113,8 @@ def _perform(a: argparse.Namespace):
                 a.theories,
                 a.out,
                 a.small,
+                a.on,
+                a.store,
                 phases,
             ),
             looks.ladder,
@@ -116,6 +131,8 @@ def _perform(a: argparse.Namespace):
                 a.islands,
                 a.out,
                 a.small,
+                a.on,
+                a.store,
                 phases,
             ),
             looks.error_map,
@@ -130,6 +147,8 @@ def _perform(a: argparse.Namespace):
                 a.near,
                 a.out,
                 a.small,
+                a.on,
+                a.store,
                 phases,
             ),
             looks.budget,
@@ -168,7 +187,7 @@ def _perform(a: argparse.Namespace):
             foretelling.theories(a.subject, a.changes, a.small) | {"long": a.long},
             looks.theories,
         ),
-        "check": lambda: (works.check(a.names, a.small, phases), looks.check),
+        "check": lambda: (works.check(a.names, a.small, a.on, phases), looks.check),
     }
     return calls[a.command]()
 

@@ -136,6 +136,7 @@ def parser() -> argparse.ArgumentParser:
     swept.add_argument(
         "--out", type=Path, metavar="DIR", help="folder of the sweep; an unfinished one goes on"
     )
+    _placed(swept, store=False)
 
     near = command(
         "limit",
@@ -173,6 +174,7 @@ def parser() -> argparse.ArgumentParser:
             " runs/limit-THEORY.png)"
         ),
     )
+    _placed(near)
 
     steps = command(
         "ladder",
@@ -217,6 +219,7 @@ def parser() -> argparse.ArgumentParser:
     steps.add_argument(
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
+    _placed(steps)
 
     where = command(
         "map",
@@ -243,6 +246,7 @@ def parser() -> argparse.ArgumentParser:
     where.add_argument(
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
+    _placed(where)
 
     why = command(
         "explain",
@@ -265,6 +269,7 @@ def parser() -> argparse.ArgumentParser:
     why.add_argument(
         "--out", type=Path, metavar="FILE", help="the .png, .svg or .pdf file of the figure"
     )
+    _placed(why)
 
     of_runs(command)
 
@@ -290,7 +295,27 @@ def parser() -> argparse.ArgumentParser:
         help="exhibits, or Python files of your own parts (default: every exhibit)",
     )
     checked.add_argument("--small", action="store_true", help="the seconds-long twins")
+    _placed(checked, store=False)
     return whole
+
+
+def _placed(one: argparse.ArgumentParser, store: bool = True) -> None:
+    """Where the runs of a command are performed, and where they are kept."""
+    one.add_argument(
+        "--on",
+        metavar="ENGINE",
+        help=(
+            "where runs are performed: here, processes:N, dask:ADDRESS,"
+            " slurm:PARTITION[,key=value], ray:ADDRESS (default: here)"
+        ),
+    )
+    if store:
+        one.add_argument(
+            "--store",
+            type=Path,
+            metavar="DIR",
+            help="a folder in which runs are kept as they end; those that are there are not made",
+        )
 
 
 def understood(argv: list[str]) -> argparse.Namespace:

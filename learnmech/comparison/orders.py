@@ -1,6 +1,7 @@
 """Orders: how fast a limit is approached, measured, with error bars and a verdict by a stated
 rule."""
 
+import itertools
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -8,12 +9,15 @@ import numpy as np
 
 from learnmech.comparison.readers import watching
 from learnmech.comparison.verdicts import compare
+from learnmech.engines import Engine, performed
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.language import text
 from learnmech.language.display import results
 from learnmech.language.display.table import as_html, as_text, boxed
+from learnmech.record.base import Record
+from learnmech.runs.parcels import InHand, Parcel
 from learnmech.runs.running import run
 from learnmech.theories.base import Limit, Theory
 
@@ -222,13 +226,16 @@ def measured_order(
     quantity: str = "loss",
     seeds: int | Sequence[int] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    engine: Engine | None = None,
+    look: Callable[..., Record] = run,
 ) -> Order:
     """Run at each value of the knob `along` and each seed, lay the theory over it, and fit the
     order of the error of `quantity`.
 
     `seeds` are how many or which (None: the experiment's own). Each run is held against what the
     theory says of its own start; the error is that of `comparison.RULE`. Fix the clock in time
-    where the knob is a rate, so that all runs are compared at the same times.
+    where the knob is a rate, so that all runs are compared at the same times. An `engine` performs
+    the runs elsewhere; `look(start, watch)` gives the record of one.
     """
     if theory.over_seeds:
         remedy = "Lay it over a sweep by lm.compare_means"
@@ -255,33 +262,58 @@ def measured_order(
     if not chosen:
         raise refused("measured_order", "at least one seed", seeds, "Give for example seeds=8")
     points = [experiment.with_value(along, value) for value in values]
-    errors = np.empty((len(values), len(chosen)))
-    outside: dict[str, None] = {}
-    for i, point in enumerate(points):
-        first = None
-        for j, seed in enumerate(chosen):
-            start = prepare(point.with_value("seed", seed), like=first)
-            first, read = (
-                (start, _reading(theory, quantity, start)) if first is None else (first, read)
-            )
-            laid = compare(run(start, read), theory, np.inf)
-            outside |= {
-                f"{along} = {values[i]:g}: {c.claim} ({c.value}, bound {c.bound})": None
-                for c in laid.conditions
-                if not c.holds
-            }
-            if not laid.rows:
-                raise refused(
-                    type(theory).__name__,
-                    "a start it can speak of",
-                    next(iter(outside)),
-                    "Choose values within its domain",
-                )
-            errors[i, j] = laid.row(quantity).error
-            if progress is not None:
-                progress(i * len(chosen) + j + 1, errors.size)
+    errors = np.full((len(values), len(chosen)), np.nan)
+    outside: dict[tuple[int, int], list[str]] = {}
+
+    def done(at, found):
+        errors[at], broken = found
+        outside[at] = [f"{along} = {values[at[0]]:g}: {words}" for words in broken]
+        if np.isnan(errors[at]):
+            remedy = "Choose values within its domain"
+            got = next(iter(outside[at]), "none")
+            raise refused(type(theory).__name__, "a start it can speak of", got, remedy)
+        if progress is not None:
+            progress(len(outside), errors.size)
+
+    if engine is None:
+        for i, point in enumerate(points):
+            # seeds share their landscape and what is read
+            first, read = None, None
+            for j, seed in enumerate(chosen):
+                start = prepare(point.with_value("seed", seed), like=first)
+                first, read = first or start, read or _reading(theory, quantity, start)
+                done((i, j), _laid(theory, quantity, start, read, look))
+    else:
+        groups = [[(i, j) for j in range(len(chosen))] for i in range(len(points))]
+
+        def given(at):
+            one = points[at[0]].with_value("seed", chosen[at[1]])
+            parcel = Parcel.of(one, theory, who="measured_order on an engine")
+            return parcel, quantity, look
+
+        performed(engine, error_of, groups, given, done, None, "measured_order")
     found = fitted_order(values, errors if len(chosen) > 1 else errors[:, 0])
-    return found._replace(outside=tuple(outside))
+    every = itertools.chain(*(outside[at] for at in sorted(outside)))
+    return found._replace(outside=tuple(dict.fromkeys(every)))
+
+
+def error_of(
+    parcel: Parcel | InHand, quantity: str, look: Callable[..., Record] = run
+) -> tuple[float, list[str]]:
+    """(error of a quantity of a run of an experiment beside a theory, the conditions that do not
+    hold) in whatever process this is; NaN where the theory does not speak. `look` runs."""
+    parcel.check_place()
+    with parcel.opened() as (experiment, theory):
+        start = prepare(experiment)
+        return _laid(theory, quantity, start, _reading(theory, quantity, start), look)
+
+
+def _laid(theory, quantity, start, read, look) -> tuple[float, list[str]]:
+    laid = compare(look(start, read), theory, np.inf)
+    broken = [
+        f"{one.claim} ({one.value}, bound {one.bound})" for one in laid.conditions if not one.holds
+    ]
+    return (laid.row(quantity).error if laid.rows else float("nan")), broken
 
 
 def _reading(theory, quantity, start) -> tuple[Instrument, ...]:

@@ -4,11 +4,13 @@ import dataclasses
 import fnmatch
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path as File
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learnmech.engines import opened
 from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.figures.budget import budget_plot
@@ -21,6 +23,7 @@ from learnmech.language.display import budgets
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.text import part_of
 from learnmech.simplifications.base import Simplification
+from learnmech.sweeps.elsewhere import landing_in
 from learnmech.theories.base import Theory
 
 if TYPE_CHECKING:
@@ -132,6 +135,8 @@ def explain(
     seeds: int | Sequence[int] = 3,
     watch: tuple[Instrument | str, ...] | None = None,
     limit: bool = True,
+    on: str | Executor | None = None,
+    folder: str | File | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Budget:
     """Say how far a theory is from an experiment and why: the axes that must be turned off until it
@@ -147,7 +152,8 @@ def explain(
     part_a the mean over the orders in which the axes can be turned off, of what
     turning a off adds (a Shapley value over admissible orders); the theory over the last rung is
     the last part and never permuted. Of more than five axes the parts are those of the one order.
-    Differences of absolute values would not add up, and are not split.
+    Differences of absolute values would not add up, and are not split. `on` and `folder` as of
+    `ladder`.
     """
     meant: Any
     meant, watch = given(experiment, watch)
@@ -159,9 +165,11 @@ def explain(
     way, others = _way(rungs, theory, quantity, limit)
     chosen = _theory(way.theory) if not isinstance(theory, Theory) else theory
     quantity = _quantity(chosen, quantity)
-    runs = Cells(meant, used, watch or (quantity.replace("_", "-"),), (), progress)
+    watch = watch or (quantity.replace("_", "-"),)
     subsets = _subsets(rungs, way.steps)
-    runs.perform(map(cell, subsets))
+    with opened(on, "explain", folder) as engine, landing_in(folder, "explain") as landing:
+        runs = Cells(meant, used, watch, (), progress, engine, landing)
+        runs.perform(map(cell, subsets))
     if quantity not in runs.curves[Cell()]:
         known = ", ".join(runs.curves[Cell()])
         raise refused("explain", f"a quantity of {known}", repr(quantity), "Watch it")

@@ -3,24 +3,27 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from learnmech.comparison.domains import survey
 from learnmech.curvature.eigenpairs import sharpness_at_least
+from learnmech.engines import Engine
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.ladders.distances import Distance, distance
 from learnmech.ladders.phenomena import Phenomenon, judged
 from learnmech.ladders.rungs import Rung
+from learnmech.march.watching import asked
 from learnmech.record.base import Record
 from learnmech.runs import bars
-from learnmech.runs.running import run
 from learnmech.simplifications.base import Simplification, Turned
 from learnmech.simplifications.orders import ordered, simplified
+from learnmech.sweeps.elsewhere import records
+from learnmech.sweeps.jobs import Landing
 
 # Where the rate comes so near to the edge, or the rule or the loss is another, the rate has lost
 # its meaning: the distance is measured at half and at twice the rate too.
@@ -56,9 +59,12 @@ class Cells:
         watch: tuple[Instrument | str, ...],
         keep: Sequence[Phenomenon] = (),
         progress: bool | Callable[[int, int], None] | None = None,
+        engine: Engine | None = None,
+        landing: Landing | None = None,
     ):
         self.experiment, self.seeds, self.keep = experiment, seeds, tuple(keep)
-        self.watch, self.progress = watch, progress
+        self.watch, self.progress = tuple(map(asked, watch)), progress
+        self.engine, self.landing = engine, landing
         self.curves: dict[Cell, dict[str, np.ndarray]] = {}
         self.there: dict[Cell, dict[str, tuple]] = {}
         self.turned: dict[Cell, Turned] = {}
@@ -67,30 +73,34 @@ class Cells:
         self._edges: dict[Cell, float | None] = {}
 
     def perform(self, cells: Iterable[Cell]) -> None:
-        """Run those that are not there, side by side over the cores."""
+        """Run those that are not there, side by side."""
         new = [one for one in dict.fromkeys(cells) if one not in self.curves]
         tasks = [(one, seed) for one in new for seed in self.seeds]
-        made: dict[tuple[Cell, int], tuple[Turned, Record]] = {}
         if not tasks:
             return
-        with (
-            bars.told(self.progress, "ladder", lambda i, n: (i, n, f"{i} of {n} runs")) as tell,
-            ThreadPoolExecutor(max(1, min(len(tasks), os.cpu_count() or 1))) as pool,
-        ):
-            waiting = {pool.submit(self._run, *task): task for task in tasks}
-            for done, future in enumerate(as_completed(waiting), 1):
-                made[waiting[future]] = future.result()
-                if tell is not None:
-                    tell(done, len(tasks))
-        for one in new:
-            self._keep(one, [made[one, seed] for seed in self.seeds])
+        with ThreadPoolExecutor(max(1, min(len(tasks), os.cpu_count() or 1))) as pool:
+            turned = dict(
+                zip(tasks, pool.map(lambda task: self._turned(*task), tasks), strict=True)
+            )
+        found: dict[tuple[Cell, int], Record] = {}
+        points = {task: made.experiment for task, made in turned.items()}
+        with bars.told(self.progress, "ladder", lambda i, n: (i, n, f"{i} of {n} runs")) as tell:
 
-    def _run(self, one: Cell, seed: int) -> tuple[Turned, Record]:
+            def done(task, record):
+                found[task] = record
+                if tell is not None:
+                    tell(len(found), len(tasks))
+
+            records(points, self.watch, self.engine, self.landing, done, "ladder")
+        for one in new:
+            self._keep(one, [(turned[one, seed], found[one, seed]) for seed in self.seeds])
+
+    def _turned(self, one: Cell, seed: int) -> Turned:
         turned = simplified(dataclasses.replace(self.experiment, seed=seed), *one.chosen)
         if one.rate != 1:
             rate = float(turned.experiment.rule.rate) * one.rate
             turned = Turned(turned.experiment.with_value("rule.rate", rate), turned.tuned)
-        return turned, run(turned.experiment, self.watch)
+        return turned
 
     def _keep(self, one: Cell, made: list[tuple[Turned, Record]]) -> None:
         turned, records = zip(*made, strict=True)

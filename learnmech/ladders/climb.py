@@ -3,11 +3,13 @@
 import dataclasses
 import itertools
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from learnmech.engines import opened
 from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
@@ -19,6 +21,7 @@ from learnmech.language import catalog
 from learnmech.simplifications.base import Simplification
 from learnmech.simplifications.orders import admissible, ordered
 from learnmech.simplifications.samples import GaussianInputs
+from learnmech.sweeps.elsewhere import landing_in
 
 if TYPE_CHECKING:
     from learnmech.record.base import Record
@@ -40,6 +43,8 @@ def ladder(
     keep: "Sequence[str | Callable[[Record], Any] | Phenomenon]" = (),
     combinations: bool = False,
     theories: bool = False,
+    on: str | Executor | None = None,
+    folder: str | Path | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Ladder:
     """Turn axes of complexity off, each alone and then all one after another, and say how far every
@@ -59,7 +64,9 @@ def ladder(
     above 0.9 of the edge) each rung is run at half and at twice its rate too. With `combinations`
     every subset of the axes is run, 64 of them where there are more than six, and `design` tells
     what each axis and each pair is worth. With `theories` every rung is told which theories apply
-    there; some of their conditions take longer than the runs.
+    there; some of their conditions take longer than the runs. `on` is where runs are performed
+    (`engines.opened`: "processes:4", "dask:ADDRESS", "slurm:PARTITION", an Executor); in a `folder`
+    they land under all that decides their numbers, and none is made twice.
     """
     meant: Any
     meant, watch = given(experiment, watch)
@@ -75,28 +82,29 @@ def ladder(
     crossing, why_not = _crossing(start, single) if combinations else ([], {})
     subsets = crossed([one.axis for one in crossing]) if combinations else []
     beside = {name for one in kept for name in one.watch} - {str(one) for one in watch}
-    runs = Cells(meant, used, (*watch, *sorted(beside)), kept, progress)
-    if kept:
-        runs.perform([Cell()])
-        _there(runs, kept)
-    named = {one.axis: one for one in single}
-    cells = {axes: cell(named[axis] for axis in axes) for axes in subsets}
-    alone = [cell((one,)) for one in single]
-    runs.perform([Cell(), *alone, *cells.values()])
-    runs.perform(itertools.chain(*runs.tuned_again(alone).values()))
-    rungs = tuple(runs.rung(*pair, theories) for pair in zip(alone, single, strict=True))
-    order = _least_first(single, rungs, [one for one in chosen if one.axis in left])
-    stages: list[tuple[Simplification, ...]] = []
-    for one in order:
-        stage = (*(stages[-1] if stages else ()), one)
-        why = admissible(start.experiment, stage)
-        if not why:
-            stages.append(stage)
-            left.pop(one.axis, None)
-        elif one.axis not in left:
-            left[one.axis] = f"not with the others: {why}"
-    runs.perform([cell(stage) for stage in stages])
-    runs.perform(itertools.chain(*runs.tuned_again([cell(stage) for stage in stages]).values()))
+    with opened(on, "ladder", folder) as engine, landing_in(folder, "ladder") as landing:
+        runs = Cells(meant, used, (*watch, *sorted(beside)), kept, progress, engine, landing)
+        if kept:
+            runs.perform([Cell()])
+            _there(runs, kept)
+        named = {one.axis: one for one in single}
+        cells = {axes: cell(named[axis] for axis in axes) for axes in subsets}
+        alone = [cell((one,)) for one in single]
+        runs.perform([Cell(), *alone, *cells.values()])
+        runs.perform(itertools.chain(*runs.tuned_again(alone).values()))
+        rungs = tuple(runs.rung(*pair, theories) for pair in zip(alone, single, strict=True))
+        order = _least_first(single, rungs, [one for one in chosen if one.axis in left])
+        stages: list[tuple[Simplification, ...]] = []
+        for one in order:
+            stage = (*(stages[-1] if stages else ()), one)
+            why = admissible(start.experiment, stage)
+            if not why:
+                stages.append(stage)
+                left.pop(one.axis, None)
+            elif one.axis not in left:
+                left[one.axis] = f"not with the others: {why}"
+        runs.perform([cell(stage) for stage in stages])
+        runs.perform(itertools.chain(*runs.tuned_again([cell(stage) for stage in stages]).values()))
     return Ladder(
         meant,
         used,

@@ -22,9 +22,15 @@ def _family(annotation) -> str | None:
 
 def family_of(cls: type) -> str | None:
     """The family that a class of parts belongs to."""
-    return next(
-        (FAMILY_OF[base.__name__] for base in cls.__mro__ if base.__name__ in FAMILY_OF), None
-    )
+    return FAMILY_OF.get(root_of(cls).__name__)
+
+
+def root_of(cls: type) -> type:
+    """The class that a part of this one is written and read as: the root of its family, or its
+    own."""
+    # the last: the instrument called Loss is no loss
+    roots = [base for base in cls.__mro__ if base.__name__ in FAMILY_OF]
+    return roots[-1] if roots else cls
 
 
 def table_of(part: Part, moved: dict[str, str | None] | None = None) -> dict:

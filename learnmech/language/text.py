@@ -26,6 +26,7 @@ from learnmech.language.tables import family_of as family_of
 from learnmech.language.tables import find as find
 from learnmech.language.tables import parts_in as parts_in
 from learnmech.language.tables import parts_of as parts_of
+from learnmech.language.tables import root_of as root_of
 
 INLINE = 16
 DEEPEST = 32

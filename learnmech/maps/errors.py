@@ -2,6 +2,7 @@
 is its tolerance, with the line where its conditions end."""
 
 import dataclasses
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
@@ -13,6 +14,7 @@ import numpy as np
 from learnmech.comparison.orders import quantity_of
 from learnmech.comparison.readers import watching
 from learnmech.comparison.verdicts import compare
+from learnmech.engines import opened, performed
 from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.figures.map import map_plot
@@ -21,7 +23,9 @@ from learnmech.language.display import maps
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.maps.lattice import Lattice, Node, refined
 from learnmech.runs import bars
-from learnmech.runs.running import run
+from learnmech.runs.parcels import InHand, Parcel
+from learnmech.sweeps.elsewhere import landing_in, shaped
+from learnmech.sweeps.jobs import Landing, seen
 from learnmech.theories.base import Theory
 
 if TYPE_CHECKING:
@@ -161,7 +165,8 @@ def map_error(
     seeds: int | Sequence[int] = 1,
     tolerance: float | None = None,
     islands: bool = False,
-    executor: Executor | None = None,
+    on: str | Executor | None = None,
+    folder: str | Path | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
 ) -> Map:
     """The error of a theory over two knobs, refined along the line where it is the tolerance.
@@ -172,8 +177,9 @@ def map_error(
     the error crosses the tolerance (`lattice.refined`; `islands` looks for small ones too). At each
     node g = ln(error/tolerance), the error that of `compare`, median over `seeds`: 8 where a run
     diverged, and nothing where the theory refuses to speak. `tolerance` None is the theory's own.
-    The line at which the conditions stop holding is found in the same way, without runs. An
-    `executor` runs the nodes elsewhere.
+    The line at which the conditions stop holding is found in the same way, without runs. `on` is
+    where nodes are run (`engines.opened`: "processes:4", "dask:ADDRESS", "slurm:PARTITION", an
+    Executor); in a `folder` runs land under all that decides their numbers, and none is made twice.
     """
     chosen = _theory(theory)
     meant: Any
@@ -187,9 +193,13 @@ def map_error(
     bound = chosen.tolerance if tolerance is None else float(tolerance)
     if not bound > 0:
         raise refused("map_error", "a tolerance above 0", tolerance, "Give for example 0.05")
-    nodes = _Nodes(chosen, meant, (paths, values), quantity, used, bound, executor)
     shape = (len(values[0]), len(values[1]))
-    with bars.told(progress, "map", lambda i, n: (i, n, f"{i} of at most {n} nodes")) as tell:
+    with (
+        opened(on, "map_error", folder) as engine,
+        landing_in(folder, "map_error") as landing,
+        bars.told(progress, "map", lambda i, n: (i, n, f"{i} of at most {n} nodes")) as tell,
+    ):
+        nodes = _Nodes(chosen, meant, (paths, values), quantity, used, bound, (engine, landing))
         nodes.tell = None if tell is None else lambda done: tell(done, shape[0] * shape[1])
         lattice = refined(nodes.ask, shape, islands, nodes.blurred)
     if not np.isfinite(lattice.values).any():
@@ -211,10 +221,11 @@ def map_error(
 class _Nodes:
     """The nodes of a map: what is run at each, once."""
 
-    def __init__(self, theory, experiment, grid, quantity, seeds, tolerance, executor):
+    def __init__(self, theory, experiment, grid, quantity, seeds, tolerance, where):
         self.theory, self.experiment = theory, experiment
         (self.paths, self.values), self.quantity = grid, quantity
-        self.seeds, self.tolerance, self.executor = seeds, tolerance, executor
+        self.seeds, self.tolerance = seeds, tolerance
+        self.engine, self.landing = where
         self.found: dict[Node, Found] = {}
         self.why, self.tell = "it refused every one", None
         self._by_values: dict[tuple, Found] = {}
@@ -235,15 +246,10 @@ class _Nodes:
         # two widths that round to one are one node
         new = {self._values(node): node for node in nodes}
         new = {key: node for key, node in new.items() if key not in self._by_values}
-        tasks = [(key, self.at(node, seed)) for key, node in new.items() for seed in self.seeds]
-        with ThreadPoolExecutor(os.cpu_count() or 1) as own:
-            pool = self.executor or own
-            arguments = (self.theory, self.quantity, self.tolerance)
-            waiting = [(key, pool.submit(measured, one, *arguments)) for key, one in tasks]
-            seen: dict[tuple, list] = {}
-            for key, future in waiting:
-                seen.setdefault(key, []).append(future.result())
-        for key, each in seen.items():
+        tasks = {(key, s): self.at(node, s) for key, node in new.items() for s in self.seeds}
+        seen = self._measured(tasks)
+        for key in new:
+            each = [seen[key, seed] for seed in self.seeds]
             self.why = next((why for _, _, why in each if why), self.why)
             g = np.array([one for one, _, _ in each])
             self._by_values[key] = Found(g, all(inside for _, inside, _ in each))
@@ -252,6 +258,21 @@ class _Nodes:
         if self.tell is not None:
             self.tell(len(self.found))
         return [self.found[node].middle for node in nodes]
+
+    def _measured(self, tasks: dict[Any, Experiment]) -> dict[Any, tuple[float, bool, str]]:
+        arguments = (self.quantity, self.tolerance, self.landing)
+        if self.engine is None:
+            with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+                parcels = [InHand((one, self.theory)) for one in tasks.values()]
+                work = functools.partial(_at, arguments)
+                return dict(zip(tasks, pool.map(work, parcels), strict=True))
+        found: dict[Any, tuple[float, bool, str]] = {}
+
+        def given(key):
+            return Parcel.of(tasks[key], self.theory, who="map_error on an engine"), *arguments
+
+        performed(self.engine, measured, shaped(tasks), given, found.__setitem__, None, "map_error")
+        return found
 
     def blurred(self, node: Node) -> float:
         """The standard error of g at a node that was run."""
@@ -274,15 +295,26 @@ class _Nodes:
         return self._inside[key]
 
 
+def _at(arguments, parcel):
+    return measured(parcel, *arguments)
+
+
 def measured(
-    experiment: Experiment, theory: Theory, quantity: str, tolerance: float
+    parcel: Parcel | InHand, quantity: str, tolerance: float, landing: Landing | None = None
 ) -> tuple[float, bool, str]:
-    """(g = ln(error/tolerance) of one run, whether all conditions hold, why there is no g)."""
+    """(g = ln(error/tolerance) of one run, whether all conditions hold, why there is no g) of an
+    experiment and a theory, in whatever process this is."""
+    parcel.check_place()
+    with parcel.opened() as (experiment, theory):
+        return _measured(experiment, theory, quantity, tolerance, landing)
+
+
+def _measured(experiment, theory, quantity, tolerance, landing):
     try:
         start = prepare(experiment)
         said = theory.predict(start)
         watch = watching((theory,), start)
-        record = run(experiment, watch)
+        record = seen(start, watch, landing)
         found = compare(record, theory)
     except Refused as refusal:
         return float("nan"), False, str(refusal)

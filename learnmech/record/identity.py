@@ -26,12 +26,12 @@ def told_of(experiment: Experiment, watch: tuple[Instrument, ...] = ()) -> dict:
     return {"data": files, "code": code}
 
 
-def code_of(experiment: Experiment, watch: tuple[Instrument, ...]) -> guests.Code:
-    """The user's own code in an experiment and in what is watched, with its source; refuses what
-    cannot be found again."""
-    for model in _given_in(experiment, *watch):
+def code_of(*parts: Part) -> guests.Code:
+    """The user's own code in an experiment, in what is watched and in whatever else, with its
+    source; refuses what cannot be found again."""
+    for model in _given_in(*parts):
         model.check_as_given()
-    return guests.code_of(text.classes_of(experiment, *watch), text.models_of(experiment, *watch))
+    return guests.code_of(text.classes_of(*parts), text.models_of(*parts))
 
 
 def known_in(provenance: dict, folder: Path) -> guests.Classes:

@@ -52,6 +52,10 @@ def provenance(
 def surroundings(experiment: Experiment) -> dict:
     """Versions, device, precision and cores: what the last bits of a run depend on, beside the
     experiment."""
+    return _here() | {"precision": experiment.precision}
+
+
+def _here() -> dict:
     return {
         "learnmech": VERSION,
         "jax": jax.__version__,
@@ -60,8 +64,23 @@ def surroundings(experiment: Experiment) -> dict:
         "python": platform.python_version(),
         **place.surroundings(),
         "pass_bytes": PASS_BYTES,
-        "precision": experiment.precision,
     }
+
+
+def decisive_here() -> dict:
+    """Of the versions and the device of this process, what belongs to a run's numbers."""
+    here = _here()
+    return {name: here[name] for name in DECISIVE if name in here}
+
+
+def unlike(made_by: dict) -> list[str]:
+    """In what this process differs from one that said this of itself, in words."""
+    here = decisive_here()
+    return [
+        f"{BITS.get(name, name)} {made_by.get(name)} there, {here.get(name)} here"
+        for name in DECISIVE
+        if made_by.get(name) != here.get(name)
+    ]
 
 
 def decisive(experiment: Experiment, watch: tuple[Instrument, ...]) -> dict:

@@ -57,7 +57,7 @@ class Writer:
         first mark, `block` how many come at once, `keep_data` whether data files are copied into
         it (None: small ones), `after` where it begins, unless at the start."""
         experiment = timeline.start.experiment
-        code = identity.code_of(experiment, watch)  # refuses what could not be read back
+        code = identity.code_of(experiment, *watch)  # refuses what could not be read back
         with sealed.whole_folder(folder) as work:
             experiment.save(work, keep_data)
             code.write(work / guests.FOLDER)

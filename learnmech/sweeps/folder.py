@@ -31,15 +31,15 @@ from learnmech.record import bounds, forms, identity, locks, sealed
 from learnmech.record.folder import SWEEP, is_sweep
 from learnmech.record.provenance import surroundings
 from learnmech.sweeps.asked import Asked, digest_of, labels_of
-from learnmech.sweeps.gather import gathered
-from learnmech.sweeps.kept import DECISIVE, UNREADABLE, Kept, identities_of
+from learnmech.sweeps.gathered import gathered
+from learnmech.sweeps.kept import DECISIVE, POINTS, UNREADABLE, Kept, identities_of
 
 if TYPE_CHECKING:
     import xarray as xr
 else:
     xr = late("xarray")
 
-NAME, POINTS, FORMAT = SWEEP, "points", 1
+NAME, FORMAT = SWEEP, 1
 SAID = {
     "format": int,
     "identity": str,
@@ -86,9 +86,7 @@ def begun(
         raise refused(
             "sweep", "a folder of its own", f"{folder}, that of a run", "Choose another --out"
         )
-    code = identity.code_of(
-        asked.experiment, tuple(asked.parts())
-    )  # refuses what could not be read back
+    code = identity.code_of(asked.experiment, *asked.parts())  # refuses what could not be read back
     try:
         (folder / POINTS).mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -337,6 +335,20 @@ def _misfit(said) -> str | None:
     )
 
 
+def attributes_in(found: Swept, folder: str | Path, ways: set[str]) -> dict:
+    """What a grid that is read from a folder says of the sweep it was made by."""
+    said = found.said
+    asked = json.dumps({name: said[name] for name in ("axes", "labels", "seeds", "watch")})
+    return {
+        "backend": "+".join(sorted(ways)),
+        "experiment": said["experiment"],
+        "asked": asked,
+        "folder": str(folder),
+        "made": said["made"],
+        "learnmech": str(said["surroundings"].get("learnmech")),
+    }
+
+
 def load_grid(folder: str | Path) -> "xr.Dataset":
     """The grid in a sweep's folder, from its points, each held against its seal.
 
@@ -353,15 +365,7 @@ def load_grid(folder: str | Path) -> "xr.Dataset":
         raise refused(
             "load", "a point that is kept", got, "Wait for the first, or give the same sweep again"
         )
-    said = found.said
-    asked = json.dumps({name: said[name] for name in ("axes", "labels", "seeds", "watch")})
-    attributes = {
-        "backend": "+".join(sorted(ways)),
-        "experiment": said["experiment"],
-        "asked": asked,
-        "folder": str(folder),
-    }
-    attributes |= {"made": said["made"], "learnmech": str(said["surroundings"].get("learnmech"))}
+    said, attributes = found.said, attributes_in(found, folder, ways)
     try:
         grid = gathered(
             tables,

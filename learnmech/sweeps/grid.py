@@ -12,6 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
+from learnmech.engines import opened
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
@@ -22,19 +23,17 @@ from learnmech.march.timeline import Timeline
 from learnmech.march.watching import watched
 from learnmech.record.base import dataset_of, tabulated
 from learnmech.runs import bars
-from learnmech.runs.jobs import Job
 from learnmech.sweeps.asked import Asked, shard_of, share_of
+from learnmech.sweeps.elsewhere import WAIT, computed_elsewhere, landing_in
 from learnmech.sweeps.folder import begun
-from learnmech.sweeps.gather import attributes_of, gathered, told
-from learnmech.sweeps.jobs import perform, table_of
+from learnmech.sweeps.gathered import attributes_of, gathered, told
+from learnmech.sweeps.jobs import table_of
 
 if TYPE_CHECKING:
     import xarray as xr
 
 BACKENDS = ("map", "vmap", "fastest")
 CHUNK = 16
-# Seconds between two looks at what another process on the same folder has finished.
-WAIT = 0.2
 # Points for each core that a process takes at a time of what others may take too.
 SHARED = 8
 
@@ -46,7 +45,7 @@ def sweep(
     watch: tuple[Instrument | str, ...] | None = None,
     backend: str = "map",
     folder: str | Path | None = None,
-    executor: Executor | None = None,
+    on: str | Executor | None = None,
     progress: bool | Callable[[int, int], None] | None = None,
     shard: tuple[int, int] | str | None = None,
 ) -> "xr.Dataset":
@@ -66,8 +65,10 @@ def sweep(
     n)` (or `"i/n"`, counted from 1) runs the i-th of n parts of the points alone; what it gives are
     all points that are kept by then, the others NaN and counted in the attribute `note`.
     `progress=True` shows a bar in a terminal or a notebook; a function is told how many points are
-    there, and of how many. An `executor` of threads, processes or machines is given jobs that any
-    process can perform. Numeric knobs share one compilation; each shape compiles once.
+    there, and of how many. `on` is where points are run: "here" (None), "processes:4",
+    "dask:ADDRESS", "slurm:PARTITION,jobs=8", "ray:ADDRESS" (`engines.opened`) or any Executor; a
+    worker that sees the folder keeps its points there itself, and a lost one loses what it was at.
+    Numeric knobs share one compilation; each shape compiles once.
     """
     meant: Any
     meant, watch = given(experiment, watch)
@@ -87,8 +88,12 @@ def sweep(
     points, watch = asked.points(), asked.watch
     if backend == "vmap" and any(point.events for point in points):
         raise refused("sweep", "points without events for vmap", "events", "Choose backend map")
-    starts = _prepared({i: points[i] for i in share_of(shard, len(points))})
+    share = share_of(shard, len(points))
     with contextlib.ExitStack() as open_folder:
+        engine = open_folder.enter_context(opened(on, "sweep", folder))
+        if engine is not None and backend != "map":
+            raise refused("sweep", "backend map on an engine", repr(backend), "Leave it out")
+        starts = _prepared({i: points[i] for i in share}) if engine is None else {}
         keep = None
         if folder is not None:
             ways = ("map", "vmap") if backend == "fastest" else (backend,)
@@ -103,9 +108,24 @@ def sweep(
         tell = open_folder.enter_context(
             bars.told(progress, "sweep", lambda done, of: (done, of, f"{done} of {of} points"))
         )
-        used = _computed(points, starts, tables, keep, (watch, backend, executor, tell))
-        for i in (i for i in range(len(points)) if i not in tables and shard is not None):
-            _there(i, keep, tables)  # what other parts have kept by now
+        if engine is None:
+            used = _computed(points, starts, tables, keep, (watch, backend, tell))
+        else:
+            mine = {i: points[i] for i in share if i not in tables}
+            used = {"map"} if mine else set()
+            landing = open_folder.enter_context(landing_in(folder))
+
+            def done(index, table, kept):
+                tables[index] = table
+                if keep is not None and not kept:
+                    keep.store(index, table, "map")
+                if tell is not None:
+                    tell(len(tables), len(points))
+
+            computed_elsewhere(mine, watch, engine, landing, done)
+        if keep is not None and shard is not None:
+            for i in range(len(points)):
+                keep.take(i, tables)  # what other parts have kept by now
     moving = None if keep is None else keep.moving
     attributes = {
         "backend": "+".join(sorted(used)) or "kept",
@@ -118,7 +138,7 @@ def sweep(
 def _computed(points, starts, tables, keep, how) -> set[str]:
     """The points of these starts, each into `tables` as it comes; the ways in which they were
     computed here."""
-    watch, backend, executor, progress = how
+    watch, backend, progress = how
     used: set[str] = set()
 
     def finished(index, dataset, backend="map"):
@@ -138,7 +158,7 @@ def _computed(points, starts, tables, keep, how) -> set[str]:
                 if eventful
                 else _faster(group, starts, watch)
             )
-            for some in _taken(group, keep, chosen, executor):
+            for some in _taken(group, keep, chosen):
                 with contextlib.ExitStack() as held:
                     # another process that works in the same folder has the others, which are looked
                     # for below
@@ -147,43 +167,34 @@ def _computed(points, starts, tables, keep, how) -> set[str]:
                         if keep is None
                         else [i for i in some if held.enter_context(keep.claimed(i))]
                     )
-                    mine = [i for i in mine if not _there(i, keep, tables)]
+                    mine = [i for i in mine if keep is None or not keep.take(i, tables)]
                     used |= {chosen} if mine else set()
                     if chosen == "vmap" and mine:
                         _together(
                             mine,
                             starts,
                             watch,
-                            executor,
                             lambda index, dataset: finished(index, dataset, "vmap"),
                         )
                     elif mine:
-                        _one_by_one(mine, starts, watch, executor, finished)
+                        _one_by_one(mine, starts, watch, finished)
         starts = {
             i: start
             for i, start in starts.items()
-            if i not in tables and not _there(i, keep, tables)
+            if i not in tables and (keep is None or not keep.take(i, tables))
         }
         if starts:
             time.sleep(WAIT)
     return used
 
 
-def _taken(group, keep, chosen, executor):
+def _taken(group, keep, chosen):
     """A group as it is taken: whole, or on a folder that processes share a few points for each
     core at a time."""
-    if keep is None or chosen == "vmap" or executor is not None:
+    if keep is None or chosen == "vmap":
         return [group]
     size = SHARED * (os.cpu_count() or 1)
     return [group[at : at + size] for at in range(0, len(group), size)]
-
-
-def _there(index, keep, tables) -> bool:
-    """Whether another process has finished a point in the meantime."""
-    found = None if keep is None or index in tables else keep.find(index)
-    if found is not None:
-        tables[index] = found[1]
-    return found is not None
 
 
 def _prepared(points: dict[int, Experiment]) -> dict[int, Start]:
@@ -213,16 +224,12 @@ def _groups(starts: dict[int, Start]) -> dict:
     return groups
 
 
-def _one_by_one(group, starts, watch, executor, finished):
-    if executor is not None:
-        jobs = {index: Job.of(starts[index].experiment, watch) for index in group}
-        _over_cores(group, perform, finished, executor, jobs)
-        return
+def _one_by_one(group, starts, watch, finished):
     first, *rest = group
     finished(
         first, table_of(starts[first], watch)
     )  # compiles the program that the cores then share
-    _over_cores(rest, lambda index: table_of(starts[index], watch), finished, None)
+    _over_cores(rest, lambda index: table_of(starts[index], watch), finished)
 
 
 @eqx.filter_jit
@@ -266,7 +273,7 @@ def _chunks(group) -> list[list[int]]:
     return [chunk + [chunk[-1]] * (size - len(chunk)) for chunk in cut]
 
 
-def _together(group, starts, watch, executor, finished):
+def _together(group, starts, watch, finished):
     watch = watched(watch, starts[group[0]])
     if len(group) == 1:
         finished(group[0], table_of(starts[group[0]], watch))
@@ -296,21 +303,18 @@ def _together(group, starts, watch, executor, finished):
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
     jax.block_until_ready(_march_together(own, common, watch, none_of(segment)).reached)
-    _over_cores(chunks, marched, kept, None)
+    _over_cores(chunks, marched, kept)
 
 
-def _over_cores(jobs, work, done, executor, given=None):
-    """Each job's work on a core, and what is to be done with its result here, as they come;
-    `given` {job: what the work is given}."""
-    own = executor is None
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count()) if own else executor
+def _over_cores(jobs, work, done):
+    """Each job's work on a core, and what is to be done with its result here, as they come."""
+    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
     try:
-        futures = {pool.submit(work, job if given is None else given[job]): job for job in jobs}
+        futures = {pool.submit(work, job): job for job in jobs}
         for future in as_completed(futures):
             done(futures[future], future.result())
     finally:
-        if own:
-            pool.shutdown(cancel_futures=True)
+        pool.shutdown(cancel_futures=True)
 
 
 def _faster(group, starts, watch) -> str:

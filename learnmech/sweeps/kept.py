@@ -10,7 +10,7 @@ import hashlib
 import io
 import json
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,14 +23,14 @@ from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
 from learnmech.record import bounds, locks, sealed
 from learnmech.record.provenance import DECISIVE, surroundings
-from learnmech.sweeps.gather import LOSS, MARKS
+from learnmech.sweeps.gathered import LOSS, MARKS
 
 if TYPE_CHECKING:
     import xarray as xr
 else:
     xr = late("xarray")
 
-LAYOUT = 2
+POINTS, LAYOUT = "points", 2
 MAGIC = b"learnmech point\n"
 # What bytes that were not written here may raise when they are read as a point.
 UNREADABLE = (
@@ -110,7 +110,14 @@ class Kept:
         )
 
     def _file(self, index: int, backend: str) -> Path:
-        return bounds.inside(self.folder, f"{self.identities[backend][index][:32]}.point")
+        return bounds.inside(self.folder, self._name(index, backend))
+
+    def _name(self, index: int, backend: str) -> str:
+        return f"{self.identities[backend][index][:32]}.point"
+
+    def way_in(self, index: int, names: Container[str]) -> str | None:
+        """How this point was computed, by the names in the folder, which was looked at once."""
+        return next((way for way in self.backends if self._name(index, way) in names), None)
 
     def named(self, index: int) -> bool:
         """Whether there is a file of this point, which is not opened."""
@@ -142,6 +149,13 @@ class Kept:
                 self._file(index, backend).name,
                 packed(dataset, self.identities[backend][index]),
             )
+
+    def take(self, index: int, tables: "dict[int, xr.Dataset]") -> bool:
+        """Whether a point is kept; it is put among the tables."""
+        found = None if index in tables else self.find(index)
+        if found is not None:
+            tables[index] = found[1]
+        return found is not None
 
     @contextlib.contextmanager
     def claimed(self, index: int) -> Iterator[bool]:

@@ -17,12 +17,10 @@ from learnmech.language.display import results
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.machine.late import late
 from learnmech.machine.logs import LOG
-from learnmech.march.timeline import Timeline
-from learnmech.march.watching import watched
-from learnmech.record.base import Record, due_marks, quantities_of
 from learnmech.sweeps.asked import Asked
 from learnmech.sweeps.folder import described, load_grid
-from learnmech.sweeps.gather import diverged_at, moving_axis
+from learnmech.sweeps.gathered import moving_axis
+from learnmech.sweeps.jobs import record_of
 from learnmech.sweeps.means import compare_means
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Theory
@@ -214,29 +212,16 @@ def _laid_over_points(
 
         def lay(start=start, where=where, raised=raised):
             try:
-                return compare(
-                    _record_of(start, asked, points(where), grid, where), theory, tolerance
+                lost = "diverged_at" in grid.coords and np.isfinite(
+                    grid["diverged_at"].values[where]
                 )
+                seen = record_of(start, asked.watch, points(where), bool(lost))
+                return compare(seen, theory, tolerance)
             except Exception as error:
                 raised.append(error)
                 raise
 
         yield where, told_of(theory, lay), next(iter(raised), None)
-
-
-def _record_of(start, asked, table, grid, where) -> Record:
-    """What a run of the point by itself would have given, without its checkpoints."""
-    timeline = Timeline(start)
-    watch = watched(asked.watch, start, timeline.later())
-    reached, tables = table.sizes["time"], {}
-    for every in sorted({instrument.every for instrument in watch}):
-        names = [q.name for q in quantities_of(timeline, watch, every) if q.name in table]
-        tables[every] = table[names].isel(time=due_marks(every, 0, reached))
-    lost = "diverged_at" in grid.coords and np.isfinite(grid["diverged_at"].values[where])
-    notes = ("diverged",) if lost or np.isfinite(diverged_at(table)) else ()
-    return Record(
-        start.experiment, tables, {}, {}, notes, watch=watch, reached=reached, prepared=[timeline]
-    )
 
 
 def _laid_over_means(

@@ -10,7 +10,7 @@ from learnmech.comparison.verdicts import Comparison, Row, verdict_of
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import Experiment, prepare
 from learnmech.machine.late import late
-from learnmech.sweeps.gather import moving_axis
+from learnmech.sweeps.gathered import moving_axis
 from learnmech.sweeps.points import asked_of
 from learnmech.theories.base import Condition, Theory
 

@@ -11,7 +11,7 @@ from learnmech.experiment.recipe import Experiment
 from learnmech.machine.late import late
 from learnmech.sweeps.asked import Asked, knobs_asked
 from learnmech.sweeps.folder import described
-from learnmech.sweeps.gather import AT_HAND
+from learnmech.sweeps.gathered import AT_HAND
 from learnmech.sweeps.kept import identity_of
 
 if TYPE_CHECKING:

@@ -71,7 +71,7 @@ def axis_values(written: str) -> list:
 
 
 def sweep(
-    subject, assignments, seeds, backend, out, small, shard=None, phases: Phasing = silent
+    subject, assignments, seeds, backend, out, small, shard=None, on=None, phases: Phasing = silent
 ) -> dict:
     """A grid, or the i-th of n parts of it, kept under `out` and gone on with from there;
     whoever finds all points kept gathers them."""
@@ -105,6 +105,7 @@ def sweep(
             exhibit.watch,
             backend,
             target,
+            on,
             progress=told.possible,
             shard=shard,
         )

@@ -23,6 +23,8 @@ def climb(
     theories: bool,
     out: Path | None,
     small: bool,
+    on: str | None = None,
+    store: Path | None = None,
     phases: Phasing = silent,
 ) -> dict:
     """The ladder of an exhibit's experiment, or of a text's, as plain data; its figure in a file
@@ -37,10 +39,19 @@ def climb(
             sealed.check_absent("--out", _beside(out))
     wanted = None if axes is None else [one.strip() for one in axes.split(",")]
     with phases(f"{name} ladder", points=True) as told:
-        told.settle()
         told.enter("running")
         found = ladder(
-            experiment, wanted, None, seeds, tolerance, keep, combinations, theories, told.counted
+            experiment,
+            wanted,
+            None,
+            seeds,
+            tolerance,
+            keep,
+            combinations,
+            theories,
+            on,
+            store,
+            told.possible,
         )
     files = [] if out is None else [str(out)]
     if out is not None:
@@ -60,6 +71,8 @@ def explained(
     near: bool,
     out: Path | None,
     small: bool,
+    on: str | None = None,
+    store: Path | None = None,
     phases: Phasing = silent,
 ) -> dict:
     """Why a theory is as far from an experiment as it is, as plain data; its figure in a file where
@@ -71,9 +84,10 @@ def explained(
     if out is not None:
         _drawable(out)
     with phases(f"{name} explain", points=True) as told:
-        told.settle()
         told.enter("running")
-        found = explain(experiment, theory, quantity, seeds, None, not near, told.counted)
+        found = explain(
+            experiment, theory, quantity, seeds, None, not near, on, store, told.possible
+        )
     if out is not None:
         drawn_out(found.show(), out)
     return found.plain() | {"name": name, "files": [] if out is None else [str(out)]}

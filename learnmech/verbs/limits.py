@@ -1,6 +1,7 @@
 """The limit command: how fast a theory that is a limit becomes exact, measured and held against
 the order it declares."""
 
+import functools
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,12 +15,15 @@ from learnmech.comparison.orders import (
     measured_order,
     quantity_of,
 )
+from learnmech.engines import opened
 from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import Experiment
 from learnmech.figures.order import order_plot
 from learnmech.language import catalog, text
 from learnmech.machine.late import late
 from learnmech.record import sealed
+from learnmech.sweeps.elsewhere import landing_in
+from learnmech.sweeps.jobs import seen
 from learnmech.theories.base import Limit, Theory
 from learnmech.verbs import folders
 from learnmech.verbs.folders import dataset_out
@@ -37,7 +41,9 @@ else:
 FEW = 4
 
 
-def limit(kind, words, along, seeds, quantity, out, small, phases: Phasing = silent) -> dict:
+def limit(
+    kind, words, along, seeds, quantity, out, small, on=None, store=None, phases: Phasing = silent
+) -> dict:
     """The order of a theory's error along a knob, with seeds, error bars, the x10 check and a
     verdict, printed and plotted."""
     ready()
@@ -68,7 +74,11 @@ def limit(kind, words, along, seeds, quantity, out, small, phases: Phasing = sil
     with phases(f"{kind} limit", points=True) as told:
         told.settle()
         told.enter("running")
-        order = measured_order(experiment, theory, knob, values, quantity, seeds, told.counted)
+        with opened(on, "limit", store) as engine, landing_in(store, "limit") as landing:
+            look = functools.partial(seen, landing=landing)
+            order = measured_order(
+                experiment, theory, knob, values, quantity, seeds, told.counted, engine, look
+            )
     verdict = judged(order, claim)
     table = table_of(order, claim, knob, quantity)
     _write(

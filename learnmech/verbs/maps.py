@@ -27,6 +27,8 @@ def mapped(
     islands: bool,
     out: Path | None,
     small: bool,
+    on: str | None = None,
+    store: Path | None = None,
     phases: Phasing = silent,
 ) -> dict:
     """The error of a theory over two knobs, as plain data; its figure in a file where one is
@@ -54,7 +56,6 @@ def mapped(
         sealed.check_absent("--out", out)
     name, _, experiment = changed_experiment(subject, changes, small)
     with phases(f"{name} map", points=True) as told:
-        told.settle()
         told.enter("running")
         found = map_error(
             theory,
@@ -65,7 +66,9 @@ def mapped(
             seeds,
             tolerance,
             islands,
-            progress=told.counted,
+            on,
+            store,
+            progress=told.possible,
         )
     if out is not None:
         drawn_out(found.show(), out)

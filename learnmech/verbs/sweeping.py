@@ -13,7 +13,7 @@ from learnmech.verbs import folders
 # and theories are called.
 OURS = re.compile(
     r"(\.(sweep|gathered)\.json\.copy|(sweep|gathered)\.json|\.?(report\.html|figure\.svg)|\.?sweep(-\d+)?\.nc|experiment\.toml|[0-9a-f]{16}\.npy)(\.part)?"
-    r"|\.lock|\.writing\.lock|points|compared|data|parts"
+    r"|\.lock|\.writing\.lock|\.client(\.lock|\.part)?|points|compared|data|parts"
 )
 WITHIN = {
     POINTS: re.compile(r"[0-9a-f]{32}\.point(\.part)?|\.[0-9a-f]{32}\.lock"),

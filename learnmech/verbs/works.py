@@ -10,6 +10,7 @@ from typing import Any
 from learnmech import report
 from learnmech.comparison import verdicts as comparison
 from learnmech.comparison.domains import survey
+from learnmech.engines import opened, performed
 from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import prepare
 from learnmech.gallery import contracts
@@ -217,31 +218,57 @@ def _held(checks) -> dict:
     return {"holds": held, "verdict": "holds" if held else "fails"}
 
 
-def check(names, small, phases: Phasing = silent) -> dict:
-    """Exhibits performed, or a user's own parts put through their contracts."""
+def check(names, small, on=None, phases: Phasing = silent) -> dict:
+    """Exhibits performed, here or by an engine, or a user's own parts put through their
+    contracts."""
     ready()
-    results = {}
-    for name in names or list(catalog.exhibits()):
-        relieve()
-        if name.endswith(".py"):
-            for title, checks in contracts.of_file(name).items():
-                results[title] = {
-                    "claim": "keeps its contracts",
-                    "checks": _checks_of(checks),
-                    "comparisons": [],
-                } | _held(checks)
-            continue
-        _, exhibit, knobs = subject_of(name, {}, small)
-        with phases(name) as told:
-            told.settle()
-            told.enter("running")
-            shown = perform(checked_aloud(exhibit), changes=knobs, progress=told.show)
-        results[name] = {
-            "claim": exhibit.claim,
-            "comparisons": [comparison_of(c) for c in shown.comparisons],
-            "checks": _checks_of(shown.checks),
-            "notes": list(shown.record.notes),
-            "holds": shown.holds,
-            "verdict": shown.verdict,
-        }
+    results: dict[str, dict] = {}
+    names = list(names or catalog.exhibits())
+    for name in names:  # what is no exhibit is refused before anything is run
+        if not name.endswith(".py"):
+            subject_of(name, {}, small)
+    with opened(on, "check") as engine:
+        away = [] if engine is None else [one for one in names if not one.endswith(".py")]
+        if engine is not None and away:
+            with phases("check", points=True) as told:
+                told.settle()
+                told.enter("running")
+
+                def done(name, found):
+                    results[name] = found
+                    told.counted(len(results), len(away))
+
+                groups = [[name] for name in away]
+                given = {name: (name, small) for name in away}
+                performed(engine, checked, groups, given.__getitem__, done, None, "check")
+        for name in (one for one in names if one not in away):
+            relieve()
+            if name.endswith(".py"):
+                for title, checks in contracts.of_file(name).items():
+                    results[title] = {
+                        "claim": "keeps its contracts",
+                        "checks": _checks_of(checks),
+                        "comparisons": [],
+                    } | _held(checks)
+                continue
+            with phases(name) as told:
+                told.settle()
+                told.enter("running")
+                results[name] = checked(name, small, told.show)
+    ordered = {name: results[name] for name in names if name in results}
+    results = ordered | results
     return {"results": results, "holds": all(r["holds"] for r in results.values())}
+
+
+def checked(name: str, small: bool, progress=None) -> dict:
+    """One exhibit performed, in whatever process this is, as plain data."""
+    _, exhibit, knobs = subject_of(name, {}, small)
+    shown = perform(checked_aloud(exhibit), changes=knobs, progress=progress)
+    return {
+        "claim": exhibit.claim,
+        "comparisons": [comparison_of(c) for c in shown.comparisons],
+        "checks": _checks_of(shown.checks),
+        "notes": list(shown.record.notes),
+        "holds": shown.holds,
+        "verdict": shown.verdict,
+    }

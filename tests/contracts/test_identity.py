@@ -146,7 +146,7 @@ def test_a_part_of_ones_own_is_saved_loaded_and_swept_where_it_was_defined(tmp_p
     alone = sweep(experiment, {"rule.rate": [0.1, 0.2]}, folder=tmp_path / "points")
     with ThreadPoolExecutor(2) as pool:
         assert np.array_equal(
-            sweep(experiment, {"rule.rate": [0.1, 0.2]}, executor=pool)["loss"], alone["loss"]
+            sweep(experiment, {"rule.rate": [0.1, 0.2]}, on=pool)["loss"], alone["loss"]
         )
 
 

@@ -87,7 +87,7 @@ def test_a_job_is_performed_in_another_process_to_the_bit(tmp_path, monkeypatch,
     model = architectures.Wrapped.of("net.py:model")
     asked = made(architecture=model, loss=catalog.load(member)(scale=0.5))
     job = pickle.loads(pickle.dumps(lm.Job.of(asked, ("loss", "norms"), until="loss<1e-3")))
-    assert job.compiled == compilations() and len(pickle.dumps(job)) < 20_000
+    assert job.parcel.compiled == compilations() and len(pickle.dumps(job)) < 20_000
     here = lm.run(asked, ("loss", "norms"), until="loss<1e-3")
     assert elsewhere.submit(os.getpid).result() != os.getpid()
     for name in ("mine.py", "net.py"):  # it carries them: they need not be there

@@ -83,7 +83,7 @@ def test_a_knob_of_a_grid_goes_by_its_last_word(grid):
 
 
 def test_knobs_that_share_a_last_word_go_by_their_paths_alone(grid):
-    from learnmech.sweeps.gather import by_last_word
+    from learnmech.sweeps.gathered import by_last_word
 
     plain = (
         grid.drop_vars("rate")

@@ -11,7 +11,7 @@ HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors"},
     {"machine"},
-    {"language"},
+    {"language", "engines"},
     {"activations", "losses"},
     {"architectures"},
     {"data", "kernels"},
