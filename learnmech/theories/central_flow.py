@@ -1,6 +1,7 @@
 """The central flow: what descent and RMSProp do on average over time, at the edge of stability
 too, where they never settle."""
 
+import threading
 from typing import ClassVar
 
 import jax
@@ -31,7 +32,15 @@ MISSED = 0.8
 # them by up to four times as much
 COARSE, TURNS = 1 / 3, 1 / 4
 HIGH = 0.2
-_KEPT: list = []
+
+
+class _Kept(threading.local):
+    """The last course of a thread: (start, the way, how far it goes, what it told)."""
+
+    last: tuple | None = None
+
+
+_KEPT = _Kept()
 
 
 class CentralFlow(Theory):
@@ -141,18 +150,20 @@ class CentralFlow(Theory):
 
     def _first(self, start):
         """What it says of the first steps, or of all where those are known already."""
-        known = _KEPT and _KEPT[0] is start and _KEPT[1] == self._way
-        return _KEPT[3] if known else course(start, 0, *self._way)
+        kept = _KEPT.last
+        known = kept is not None and kept[0] is start and kept[1] == self._way
+        return kept[3] if known else course(start, 0, *self._way)
 
     def _told(self, start, last):
         """The course, kept for the next who asks for the same: its conditions and its
         predictions. From above the edge it does not go on."""
-        if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self._way, last]):
+        kept = _KEPT.last
+        if kept is None or kept[0] is not start or kept[1:3] != (self._way, last):
             begun = self._first(start)
             holds = _begins(start, begun).holds
             told = course(start, last, *self._way) if holds else begun
-            _KEPT[:] = [start, self._way, last, told]
-        return _KEPT[3]
+            kept = _KEPT.last = (start, self._way, last, told)
+        return kept[3]
 
     def _meant(self, start):
         size = sum(np.size(leaf) for leaf in jax.tree.leaves(start.params))
