@@ -156,6 +156,8 @@ def _draw(shown):
         xlabel="sharpness at the start, λ, by the width [loss/param²]",
         ylabel=f"rate at which flow is off by {Flow.tolerance:.0%} [param²/loss]",
     )
+    left.set_xticks([3, 5, 10, 15], ["3", "5", "10", "15"])
+    left.xaxis.minorticks_off()
     left.legend()
     right.plot(
         sized["at"], sized["rate"] * sized["tops"], MARKERS[0], color=COLORS[0], label="measured"
