@@ -14,7 +14,7 @@ from pathlib import Path
 from learnmech.gallery.costs import COSTS, Cost
 from learnmech.language import catalog
 
-FILE = Path(catalog.__file__).parent / "gallery" / "costs.py"
+FILE = Path(catalog.__file__).parents[1] / "gallery" / "costs.py"
 
 
 def measured(name: str) -> Cost:

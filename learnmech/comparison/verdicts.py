@@ -196,18 +196,27 @@ def compare(
             ", ".join(record.names),
             "Watch one of them",
         )
-    rows, seen, lost = [], {}, any(note.startswith("diverged") for note in record.notes)
+    rows, seen = [], {}
     for quantity in common:
         if isinstance(tolerance, dict):
             bound = tolerance.get(quantity, default)
         else:
             bound = default if tolerance is None else tolerance
-        values = record[quantity]
-        seen[quantity] = other.beside(values) if isinstance(other, Theory) else values
-        met = gone(seen[quantity]) if lost else seen[quantity]
-        rows.append(_row(quantity, met, said[quantity], bound))
+        seen[quantity], row = laid(record, other, said, quantity, bound)
+        rows.append(row)
     conditions += went_on(record, said, common)
     return Comparison(name, source, tuple(rows), conditions, seen, said)
+
+
+def laid(
+    record: Record, other: Theory | Record, said: "xr.Dataset", quantity: str, tolerance: float
+) -> "tuple[xr.DataArray, Row]":
+    """(what of one quantity of a record is laid beside what was said, their row), whatever the
+    conditions."""
+    values = record[quantity]
+    seen = other.beside(values) if isinstance(other, Theory) else values
+    lost = any(note.startswith("diverged") for note in record.notes)
+    return seen, _row(quantity, gone(seen) if lost else seen, said[quantity], tolerance)
 
 
 def _against(other) -> "Theory | Record":

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 
+from learnmech.comparison.decided import decided
 from learnmech.comparison.orders import quantity_of
 from learnmech.comparison.readers import watching
-from learnmech.comparison.verdicts import compare
+from learnmech.comparison.verdicts import laid
 from learnmech.engines import opened, performed
 from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
@@ -313,21 +314,29 @@ def _measured(experiment, theory, quantity, tolerance, landing):
     try:
         start = prepare(experiment)
         said = theory.predict(start)
+        conditions = theory.conditions(start)
+        if quantity not in said:
+            why = f"it predicts {', '.join(map(str, said))}"
+            return float("nan"), all(one.holds for one in conditions), why
         watch = watching((theory,), start)
+        if all(one.seen is None for one in conditions):
+            # nothing else that it says is looked at
+            watch = tuple(one for one in watch if quantity in _read(one, start))
         record = seen(start, watch, landing)
-        found = compare(record, theory)
+        error = laid(record, theory, said, quantity, tolerance)[1].error
     except Refused as refusal:
         return float("nan"), False, str(refusal)
-    inside = all(one.holds for one in found.conditions)
-    if quantity not in said:
-        return float("nan"), inside, f"it predicts {', '.join(map(str, said))}"
-    if len(record["time"]) < len(start.marks.times):
+    inside = all(decided(one, record).holds for one in conditions)
+    if len(record["time"]) < len(start.marks.times) or np.isinf(error):
         return DIVERGED, inside, ""
-    error = found.row(quantity).error
-    if not np.isfinite(error):
-        return DIVERGED, inside, ""
+    if np.isnan(error):
+        return float("nan"), inside, "nothing of it could be compared"
     # what is exact to the last bit has an error of none, and a finite place on the map
     return float(np.clip(np.log(max(error, 1e-300) / tolerance), -40, DIVERGED)), inside, ""
+
+
+def _read(instrument, start) -> list[str]:
+    return [one.name for one in instrument.quantities(start.system, start.state.params)]
 
 
 def _theory(theory) -> Theory:

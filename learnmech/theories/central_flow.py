@@ -1,6 +1,7 @@
 """The central flow: what descent and RMSProp do on average over time, at the edge of stability
 too, where they never settle."""
 
+import threading
 from typing import ClassVar
 
 import jax
@@ -22,8 +23,12 @@ from learnmech.theories.central_course import PARTS, course
 from learnmech.theories.central_omissions import hurried, lacked, mean_about, overshot, stepped
 from learnmech.theories.response import ROUGH
 
-# what is left out is of this order; where it was twice as much, means were off by more than 5%
-SKEWED = 0.03
+# what is left out is of this order; at 0.06 means were once found off by more than 5%. Of 314 runs
+# over rates and starts of four problems, beyond those of exhibit `central-flow-map`, 216 lie within
+# this and all other bounds, at 0.03 there were 200; none of them is off by more, nor by this bound
+# alone up to 0.09. It was chosen on these runs, not tried on others. Any other bound taken twice as
+# wide lets in a run that is off, or fewer than seven that are not
+SKEWED = 0.045
 # of the tolerance; what is of higher order in the oscillation takes up to a fifth of it
 MISSED = 0.8
 # of the tolerance too: what steps leave of the loss to leading order was found to be up to 2.4
@@ -31,7 +36,15 @@ MISSED = 0.8
 # them by up to four times as much
 COARSE, TURNS = 1 / 3, 1 / 4
 HIGH = 0.2
-_KEPT: list = []
+
+
+class _Kept(threading.local):
+    """The last course of a thread: (start, the way, how far it goes, what it told)."""
+
+    last: tuple | None = None
+
+
+_KEPT = _Kept()
 
 
 class CentralFlow(Theory):
@@ -141,18 +154,20 @@ class CentralFlow(Theory):
 
     def _first(self, start):
         """What it says of the first steps, or of all where those are known already."""
-        known = _KEPT and _KEPT[0] is start and _KEPT[1] == self._way
-        return _KEPT[3] if known else course(start, 0, *self._way)
+        kept = _KEPT.last
+        known = kept is not None and kept[0] is start and kept[1] == self._way
+        return kept[3] if known else course(start, 0, *self._way)
 
     def _told(self, start, last):
         """The course, kept for the next who asks for the same: its conditions and its
         predictions. From above the edge it does not go on."""
-        if not (_KEPT and _KEPT[0] is start and _KEPT[1:3] == [self._way, last]):
+        kept = _KEPT.last
+        if kept is None or kept[0] is not start or kept[1:3] != (self._way, last):
             begun = self._first(start)
             holds = _begins(start, begun).holds
             told = course(start, last, *self._way) if holds else begun
-            _KEPT[:] = [start, self._way, last, told]
-        return _KEPT[3]
+            kept = _KEPT.last = (start, self._way, last, told)
+        return kept[3]
 
     def _meant(self, start):
         size = sum(np.size(leaf) for leaf in jax.tree.leaves(start.params))

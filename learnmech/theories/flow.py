@@ -156,16 +156,26 @@ def below_the_edge(start: Start) -> tuple[Condition, ...]:
     return (Condition(f"rate below {known[0]} at t = 0", rate, known[1], rate < known[1]),)
 
 
+# compiled once, not for each prediction: of a map there are hundreds
+@eqx.filter_jit
+def _loss(system: System, params):
+    return system.loss(params)
+
+
+@eqx.filter_jit
+def _test_loss(system: System, params):
+    return system.test_loss(params)
+
+
 def predicted_along(start: Start, clock: Clock | None, path_to: Callable) -> "xr.Dataset":
     """The losses and every parameter array at the clock's marks, `path_to(times)` the parameters
     there."""
     marks, system, shapes = start.marked(clock), start.system, start.state.params
     path = path_to(marks.times)
-    loss, test = eqx.filter_jit(lambda s, p: s.loss(p)), eqx.filter_jit(lambda s, p: s.test_loss(p))
-    told = {"loss": np.array([float(loss(system, p)) for p in path])}
+    told = {"loss": np.array([float(_loss(system, p)) for p in path])}
     quantities = Loss().quantities(system, shapes) + Weights().quantities(system, shapes)
     if system.test is not None:
-        told["test_loss"] = np.array([float(test(system, p)) for p in path])
+        told["test_loss"] = np.array([float(_test_loss(system, p)) for p in path])
         quantities += TestLoss().quantities(system, shapes)
     leaves = [trees.leaves_by_path(p) for p in path]
     told |= {name: np.stack([np.asarray(one[name]) for one in leaves]) for name in leaves[0]}

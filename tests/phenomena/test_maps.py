@@ -11,6 +11,7 @@ from learnmech.cli.app import call as main
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
 from learnmech.maps import map_error, refined
+from learnmech.maps.errors import measured
 from learnmech.maps.lattice import stride_of
 
 SIZE = 65
@@ -163,6 +164,23 @@ def test_widths_that_round_to_one_are_one_run_and_several_seeds_give_a_median():
     assert (found.g[np.isfinite(found.g)] < 0).all()  # it is exact
     assert (found.inside[np.isfinite(found.g)] == 1).all()
     assert found.line.shape == (0, 2)
+
+
+def test_a_dear_theory_has_an_error_outside_its_domain_and_is_predicted_once():
+    """The central flow is not asked for by `compare` where a condition fails; a map needs its error
+    there too, to say whether the condition is too strict."""
+    asked = []
+
+    class Counted(lm.theories.CentralFlow):
+        def predict(self, start, clock=None):
+            asked.append(start)
+            return super().predict(start, clock)
+
+    theory = Counted(window=10)
+    start = stepped(clock=lm.Clock(steps=40, every=2))  # fewer than 80 marks in each window
+    g, inside, why = measured(start, theory, "loss", 0.05)
+    assert np.isfinite(g) and not inside and not why and len(asked) == 1
+    assert not lm.compare(lm.run(start, watch=("loss",)), theory).rows
 
 
 @pytest.mark.parametrize(
