@@ -9,9 +9,12 @@ import sys
 from collections.abc import Callable
 from types import ModuleType
 
+import jax
+import numpy as np
+
 from learnmech.errors import Refused, refused
 from learnmech.language import folders, patches
-from learnmech.language.contents import PLAIN
+from learnmech.language.contents import CONTAINERS, PLAIN
 from learnmech.machine.means import IMPORTING, RUNNING, Means, means_in, means_of
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
@@ -92,6 +95,14 @@ def tell_beyond(told, found: Found, alone: Callable[[object], str]) -> None:
     if found.means.beyond:
         who = "Own code" if told.lenient else "Wrapped"
         told.say("beyond", *folders.told_of(found.files(who, found.imports)))
+
+
+def tell_held(told, space: dict, alone: Callable[[object], str]) -> None:
+    """Tell a digest the numbers, texts, arrays and containers that a module holds."""
+    kinds = (*PLAIN, *CONTAINERS, np.ndarray, np.generic, jax.Array)
+    for name, value in sorted(space.items()):
+        if isinstance(value, kinds) and not name.startswith("__"):
+            told.say("held", name, _shown(value, alone))
 
 
 def _written(value, alone):

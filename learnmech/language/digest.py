@@ -15,7 +15,7 @@ import jax
 import numpy as np
 
 from learnmech.errors import refused
-from learnmech.language.beyond import Found, tell_beyond
+from learnmech.language.beyond import Found, tell_beyond, tell_held
 from learnmech.language.codes import tell_class, tell_code, tell_function, tell_module
 from learnmech.language.contents import (
     CONTAINERS,
@@ -32,7 +32,7 @@ from learnmech.language.contents import (
 from learnmech.language.origins import in_library, library_name, modules_named
 from learnmech.language.patches import patched
 from learnmech.machine import backend
-from learnmech.machine.means import means_of
+from learnmech.machine.means import means_of, reads
 
 
 def digest_of(value, lenient: bool = False, held: bool = True, same: list | None = None) -> str:
@@ -59,10 +59,12 @@ def found_in(what: object, model: ModuleType | None = None) -> Found:
 
 def _looked_at(value, lenient, held=True, same=None, model=None):
     told = _Told(lenient, held, same)
-    if model is not None and (code := getattr(model, "__code__", None)) is not None:
-        told.found.read(code, vars(model))
-        told.found.meet(model, vars(model))
     try:
+        if model is not None and (code := getattr(model, "__code__", None)) is not None:
+            told.found.read(code, vars(model))
+            told.found.meet(model, vars(model))
+            if reads(code):
+                tell_held(told, vars(model), told.alone)
         told.tell(value)
         tell_beyond(told, told.found, told.alone)
     except RecursionError:
@@ -104,7 +106,8 @@ def model_digest(model: ModuleType) -> str | None:
     """sha256 of what the file of a model uses beside itself; None where that is nothing."""
     used = modules_named(model)
     code = getattr(model, "__code__", None)
-    alone = not (used or patched() or (code and means_of(code, vars(model)).beyond))
+    more = code and (reads(code) or means_of(code, vars(model)).beyond)
+    alone = not (used or patched() or more)
     return None if alone else code_digest(used, model)
 
 

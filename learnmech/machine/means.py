@@ -64,6 +64,13 @@ _TELLERS = {
 _ASKING = frozenset(("getattr", "setattr", "delattr"))
 
 
+# What reads a file or the environment; also every name that begins with `read_`.
+_READING = frozenset(
+    "open load loadtxt genfromtxt fromfile memmap loadmat safe_load urlopen environ getenv"
+    " read readlines Dataset open_dataset load_dataset get_data input stdin argv".split()
+)
+
+
 class Means(typing.NamedTuple):
     """By what a code finds what it does not name (`beyond`), and by what it reads docstrings and
     annotations (`telling`)."""
@@ -132,6 +139,15 @@ def means_of(code: types.CodeType, within: dict) -> Means:
     }
     telling |= {name for name in ("vars", "dir") if name in uses.looked_up and name not in within}
     return Means(frozenset(beyond), frozenset(telling))
+
+
+def reads(code: types.CodeType) -> bool:
+    """Whether a code, or a function within it, reads files or the environment, so that what it
+    holds is more than what it says."""
+    uses = _uses(code)
+    taken = {word for _, words in uses.imports for word in words}
+    names = uses.asked | uses.looked_up | taken
+    return bool(names & _READING) or any(name.startswith("read_") for name in names)
 
 
 def _of_module(name, words, beyond, telling):

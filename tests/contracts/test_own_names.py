@@ -263,6 +263,24 @@ def test_a_model_in_a_file_that_finds_names_counts_what_is_beside_it(tmp_path, m
     assert found[0] != found[1]
 
 
+def test_what_a_model_in_a_file_has_read_at_its_top_counts(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "mine.py").write_text(
+        "import numpy as np\nS = float(np.loadtxt('w.txt'))\ndef init(key, d, k):\n"
+        "    return {'w': S * np.ones((d, k))}\n"
+        "def apply(params, X):\n    return X @ params['w']\nmodel = (init, apply)\n"
+    )
+    found = []
+    for share in ("0.5", "0.5", "0.25"):
+        (tmp_path / "w.txt").write_text(share)
+        for name in [one for one in sys.modules if one.startswith("learnmech_model_")]:
+            monkeypatch.delitem(sys.modules, name)
+        made = architectures.Wrapped.of("mine.py:model", batched=True)
+        ((_, module),) = made.model.modules()
+        found.append(model_digest(module))
+    assert found[0] == found[1] != found[2]
+
+
 @pytest.mark.parametrize("where", ["own_stale.py", "own_helper.py"])
 def test_bytecode_of_an_edited_source_is_not_used(tmp_path, monkeypatch, where):
     monkeypatch.setattr(catalog, "GUESTS", [])
