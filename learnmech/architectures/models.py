@@ -11,8 +11,9 @@ import equinox as eqx
 
 from learnmech.architectures.skeletons import check_model, is_pair, said
 from learnmech.errors import refused
-from learnmech.language import catalog, guests
+from learnmech.language import catalog, guests, patches
 from learnmech.language.digest import digest_of
+from learnmech.language.origins import own_sources
 from learnmech.language.parts import Part, structure
 from learnmech.machine import backend
 
@@ -247,7 +248,8 @@ def _run(path, name, source, sha, carried=None):
             module.__code__ = compile(source, module.__file__, "exec", dont_inherit=True)
             if carried is not None:
                 module.__builtins__ = carried.builtins
-            exec(module.__code__, vars(module))
+            with own_sources(), patches.once(source):
+                exec(module.__code__, vars(module))
         except BaseException as error:
             sys.modules.pop(called, None)
             if isinstance(error, KeyboardInterrupt):

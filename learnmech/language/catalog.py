@@ -18,6 +18,8 @@ from typing import Any, NamedTuple
 
 from learnmech.errors import nearest, refused, saying
 from learnmech.language.faults import own_line
+from learnmech.language.origins import own_sources
+from learnmech.machine.sourced import Sourced
 from learnmech.machine.syntax import parsed
 
 HOUSE = Path(__file__).parents[1]
@@ -219,11 +221,15 @@ def _module(member: Member):
         with _IMPORTING.setdefault(member.module, threading.RLock()):  # no thread sees half of it
             if member.module not in sys.modules:
                 _import_guest(member)
-    return importlib.import_module(member.module)
+    with own_sources():
+        return importlib.import_module(member.module)
 
 
 def _import_guest(member: Member) -> None:
-    spec = importlib.util.spec_from_file_location(member.module, member.source)
+    file = str(member.source)
+    spec = importlib.util.spec_from_file_location(
+        member.module, file, loader=Sourced(member.module, file) if file.endswith(".py") else None
+    )
     if (
         spec is None or spec.loader is None
     ):  # a path that is no .py file, which `add_source` refused
@@ -236,7 +242,8 @@ def _import_guest(member: Member) -> None:
     module = importlib.util.module_from_spec(spec)
     sys.modules[member.module] = module
     try:
-        spec.loader.exec_module(module)
+        with own_sources():
+            spec.loader.exec_module(module)
     except BaseException as error:
         sys.modules.pop(member.module, None)
         if isinstance(error, KeyboardInterrupt):

@@ -23,6 +23,7 @@ def tell_module(told, module):
     """A user's own module by what it defines, imports and holds, not by its name or its
     comments."""
     told.say("module")
+    told.found.meet(module, vars(module))
     for name, one in sorted(vars(module).items()):
         if _hidden(name, one, MODULE_WRITTEN):
             continue
@@ -39,6 +40,8 @@ def _counts(told, value):
 def tell_class(told, cls):
     told.say("class", cls.__name__)
     own = is_own(cls)
+    if own:
+        told.found.meet(cls)
     if is_own(type(cls)):
         told.tell(type(cls))
     for base in cls.__bases__:
@@ -64,6 +67,9 @@ def tell_function(told, f):
         told.say("dispatch")
         return told.tell((f.__wrapped__, dict(f.registry)))
     told.say("function")
+    if not library:
+        told.found.meet(f, f.__globals__)
+        told.found.read(f.__code__, f.__globals__)
     told.tell((f.__code__, f.__defaults__, f.__kwdefaults__))
     for name, cell in zip(f.__code__.co_freevars, f.__closure__ or (), strict=True):
         try:

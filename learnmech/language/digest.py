@@ -15,6 +15,7 @@ import jax
 import numpy as np
 
 from learnmech.errors import refused
+from learnmech.language.beyond import Found, tell_beyond, tell_held
 from learnmech.language.codes import tell_class, tell_code, tell_function, tell_module
 from learnmech.language.contents import (
     CONTAINERS,
@@ -28,8 +29,10 @@ from learnmech.language.contents import (
     reduction_of,
     special,
 )
-from learnmech.language.origins import in_library, library_name
+from learnmech.language.origins import in_library, library_name, modules_named
+from learnmech.language.patches import patched
 from learnmech.machine import backend
+from learnmech.machine.means import means_of, reads
 
 
 def digest_of(value, lenient: bool = False, held: bool = True, same: list | None = None) -> str:
@@ -45,9 +48,25 @@ def digest_of(value, lenient: bool = False, held: bool = True, same: list | None
     `same`: where it is given, arrays of JAX, which nothing changes, count by which ones they are,
     and are put into it: a second look at a large model costs no pass over its weights.
     """
+    return _looked_at(value, lenient, held, same).hasher.hexdigest()
+
+
+def found_in(what: object, model: ModuleType | None = None) -> Found:
+    """By what own code finds what it does not name, and where; of the modules of a `model`, what
+    runs as its file does too."""
+    return _looked_at(what, True, model=model).found
+
+
+def _looked_at(value, lenient, held=True, same=None, model=None):
     told = _Told(lenient, held, same)
     try:
+        if model is not None and (code := getattr(model, "__code__", None)) is not None:
+            told.found.read(code, vars(model))
+            told.found.meet(model, vars(model))
+            if reads(code):
+                tell_held(told, vars(model), told.alone)
         told.tell(value)
+        tell_beyond(told, told.found, told.alone)
     except RecursionError:
         if lenient:
             what, got = "values that are not nested hundreds deep", f"one that is, in {told.where}"
@@ -60,25 +79,36 @@ def digest_of(value, lenient: bool = False, held: bool = True, same: list | None
             f"a {type(value).__name__} that does",
             "Take the loop out of its fields",
         ) from None
-    return told.hasher.hexdigest()
+    return told
 
 
 _LAST: "weakref.WeakKeyDictionary[type | ModuleType, dict]" = weakref.WeakKeyDictionary()
 
 
-def code_digest(what: type | tuple[ModuleType, ...]) -> str:
+def code_digest(what: type | tuple[ModuleType, ...], model: ModuleType | None = None) -> str:
     """sha256 of what a class of the user's own computes: bytecode and all that it uses of the
-    user's own; of a model, the modules it imports.
+    user's own; of a model, the modules it imports, and what its file finds beside them.
 
     Where it is another than the last time, what was compiled by then is forgotten: JAX knows a
     class by what it is called, and would go on with the program of the code that was there before.
     """
-    found = digest_of(what, lenient=True)
-    first, key = (what[0], tuple(map(id, what))) if isinstance(what, tuple) else (what, ())
+    found = _looked_at(what, True, model=model).hasher.hexdigest()
+    used = what if isinstance(what, tuple) else ()
+    first: type | ModuleType = (model or used[0]) if isinstance(what, tuple) else what
+    key = tuple(map(id, used))
     if _LAST.setdefault(first, {}).setdefault(key, found) != found:
         _LAST[first][key] = found
         backend.forget()
     return found
+
+
+def model_digest(model: ModuleType) -> str | None:
+    """sha256 of what the file of a model uses beside itself; None where that is nothing."""
+    used = modules_named(model)
+    code = getattr(model, "__code__", None)
+    more = code and (reads(code) or means_of(code, vars(model)).beyond)
+    alone = not (used or patched() or more)
+    return None if alone else code_digest(used, model)
 
 
 class _Pickled(pickle.Pickler):
@@ -99,8 +129,9 @@ class _Pickled(pickle.Pickler):
 class _Told:
     """A value told to a hash, piece by piece; functions, classes and objects of them once."""
 
-    def __init__(self, lenient=False, held=True, same=None):
+    def __init__(self, lenient=False, held=True, same=None, found=None):
         self.hasher, self.lenient, self.held = hashlib.sha256(), lenient, held
+        self.found = Found() if found is None else found
         self._same = same
         # {id: (which one it was, the object itself, whose id no other may have meanwhile)}
         self._met: dict[int, tuple] = {}
@@ -131,6 +162,7 @@ class _Told:
         elif isinstance(value, ModuleType) and in_library(value.__name__):
             self.say("module", value.__name__)
         elif library_name(value):
+            self.found.read_function(value)
             self.say("library", library_name(value))
         elif isinstance(value, (type, types.FunctionType, ModuleType)):
             self._once(value)
@@ -159,6 +191,8 @@ class _Told:
                 return self.tell(ends)
         if isinstance(value, int) and value.bit_length() > 4096:  # Python does not write it out
             return self.say("plain", type(value).__name__, hex(value))
+        if isinstance(value, str):
+            self.found.read_text(value)
         self.say("plain", type(value).__name__, repr(value))
 
     def _array(self, value):
@@ -207,8 +241,14 @@ class _Told:
 
     def _apart(self, value):
         """The digest of a value alone, whatever stands beside it."""
-        told = _Told(self.lenient, self.held, self._same)
+        told = _Told(self.lenient, self.held, self._same, self.found)
         told._met, told._open, told._names = {**self._met}, {**self._open}, [*self._names]
+        told.tell(value)
+        return told.hasher.hexdigest()
+
+    def alone(self, value: object) -> str:
+        """The digest of a value, whatever was told before."""
+        told = _Told(self.lenient, self.held, self._same, self.found)
         told.tell(value)
         return told.hasher.hexdigest()
 

@@ -2,6 +2,7 @@
 imports."""
 
 import builtins
+import contextlib
 import functools
 import importlib.util
 import sys
@@ -10,10 +11,12 @@ from pathlib import Path
 from types import ModuleType
 
 from learnmech.machine.bytecode import imports_of
+from learnmech.machine.sourced import from_sources
 
 LIBRARIES = tuple(
     Path(sysconfig.get_path(name)) for name in ("stdlib", "platstdlib", "purelib", "platlib")
 )
+HOUSE = Path(__file__).resolve().parents[1]
 
 
 @functools.cache
@@ -82,7 +85,8 @@ def imported(name, within, plainly=False):
         root = whole.partition(".")[0]
         if not (getattr(importer, "carries", lambda _: False)(root) or _is_mine(root)):
             return None
-        return importer(whole, {}, None, ("__name__",), 0)
+        with own_sources():
+            return importer(whole, {}, None, ("__name__",), 0)
     except Exception:  # it is not there, which the code may be ready for
         return None
 
@@ -104,6 +108,18 @@ def _is_mine(root):
 
 def _installed(place):
     return any(Path(place).resolve().is_relative_to(root.resolve()) for root in LIBRARIES)
+
+
+def own_sources() -> "contextlib.AbstractContextManager[None]":
+    """Within it, modules of the user's own are made from their source, never from bytecode that
+    may be of another."""
+    return from_sources(is_mine)
+
+
+@functools.lru_cache(maxsize=4096)
+def is_mine(place: str) -> bool:
+    """Whether a file or folder is of the user's own."""
+    return not _installed(place) and not Path(place).resolve().is_relative_to(HOUSE)
 
 
 def taken(module, word, within):

@@ -14,11 +14,11 @@ import numpy as np
 import tomli_w
 
 from learnmech.errors import Refused, refused
-from learnmech.language.digest import code_digest
+from learnmech.language.digest import code_digest, model_digest
 from learnmech.language.knobs import paths as paths
 from learnmech.language.knobs import value_at as value_at
 from learnmech.language.knobs import with_value as with_value
-from learnmech.language.origins import in_library, modules_named
+from learnmech.language.origins import in_library
 from learnmech.language.parts import Part
 from learnmech.language.tables import Kind, classes_of, models_of, outside_of, part_of, table_of
 from learnmech.language.tables import at_hand as at_hand
@@ -180,8 +180,8 @@ def identity(part: Part) -> str:
         f"# {family}: {kind} {code_digest(cls)}\n" for (family, kind), cls in sorted(mine.items())
     ]
     for name, module in models_of(part):
-        used = modules_named(module)
-        code += [f"# models: {name} {code_digest(used)}\n"] if used else []
+        used = model_digest(module)
+        code += [f"# models: {name} {used}\n"] if used else []
     return written + "".join(code)
 
 

@@ -157,6 +157,15 @@ def kind(activation: str | Callable) -> str:
     return "rough" if base in ("relu", "leaky-relu") else "linear" if base == "linear" else "smooth"
 
 
+# Functions with kinks that have kernels of their own here.
+KINKED: dict[Callable, str] = {
+    jax.nn.relu: "relu",
+    jax.nn.elu: "elu",
+    jax.nn.selu: "selu",
+    jax.nn.hard_tanh: "hardtanh",
+}
+
+
 class Activation(Layer):
     """h = size s(stretch z) + shift, s odd where there is a shift: K -> size^2 E s s + shift^2."""
 

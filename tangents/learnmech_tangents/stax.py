@@ -43,8 +43,8 @@ REMEDIES = {
         "Use Dense, Conv, an activation, LayerNorm, serial, parallel, FanOut and FanInSum"
     ),
     "an activation with a dual here": (
-        "Use Relu, LeakyRelu, ABRelu, Abs, Erf, Gelu, Sin, Cos, Monomial, Sigmoid_like, or"
-        " ElementwiseNumerical(function, deg)"
+        "Use Relu, LeakyRelu, ABRelu, Abs, Elu, Selu, Hardtanh, Erf, Gelu, Sin, Cos, Monomial,"
+        " Sigmoid_like, or ElementwiseNumerical(function, deg)"
     ),
 }
 
@@ -339,6 +339,21 @@ def Gelu(approximate: bool = False) -> Triple:
     return _triple(layers.Activation(activation("gelu-tanh" if approximate else "gelu"), "gelu"))
 
 
+def Elu() -> Triple:
+    """z above 0, e^z - 1 below; its kernels, as those of the two below, to 1e-12."""
+    return _triple(layers.Activation(activation("elu"), "elu"))
+
+
+def Selu() -> Triple:
+    """1.0507 elu(z), with 1.6733 (e^z - 1) below 0."""
+    return _triple(layers.Activation(activation("selu"), "selu"))
+
+
+def Hardtanh() -> Triple:
+    """z between -1 and 1, -1 below and 1 above."""
+    return _triple(layers.Activation(activation("hardtanh"), "hardtanh"))
+
+
 def Sin(a: float = 1.0, b: float = 1.0, c: float = 0.0) -> Triple:
     """a sin(b z + c)."""
     if c == 0:
@@ -368,8 +383,8 @@ def ElementwiseNumerical(
     """A smooth function of one number, of which jax can take derivatives; its kernels by Hermite
     series to 1e-12.
 
-    A kink is refused, which no series resolves. deg, there the number of nodes of a quadrature, and
-    df have nothing to do.
+    A kink is refused, which no series resolves, but for relu, elu, selu and hard_tanh of jax.nn,
+    known by themselves. deg, there the number of nodes of a quadrature, and df have nothing to do.
     """
     if not callable(fn) or deg < 1:
         raise refused(
@@ -378,4 +393,4 @@ def ElementwiseNumerical(
             f"{type(fn).__name__} and {deg}",
             "Give a function of one number",
         )
-    return _triple(layers.Activation(fn, fn))
+    return _triple(layers.Activation(fn, layers.KINKED.get(fn, fn)))

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from learnmech.language import patches
 from learnmech.language.parts import Part
 
 # Importing swaps modules of the process for a moment: one thread at a time.
@@ -47,6 +48,8 @@ class Carried:
             if self._open:  # one of them imports another
                 yield
                 return
+            # modules of this process that set attributes of a library go before their copies
+            kept = patches.kept_from(self.files.values())
             before = {name: sys.modules.pop(name) for name in self.names if name in sys.modules}
             sys.modules.update(self.modules)
             sys.meta_path.insert(0, self)
@@ -63,6 +66,7 @@ class Carried:
                 }
                 sys.modules.update(before)
                 self.modules |= found
+                patches.put_back(kept)
                 _marked(found.values())
 
     def find_spec(self, name: str, path: object = None, target: object = None) -> ModuleSpec | None:
@@ -90,6 +94,7 @@ class Carried:
             ),
             vars(module),
         )
+        patches.noted(self.files[origin.removeprefix(f"{self.place}/")])
 
 
 class _Importer:

@@ -17,9 +17,9 @@ from types import ModuleType
 from typing import NamedTuple
 
 from learnmech.errors import Refused, refused
-from learnmech.language.digest import code_digest, digest_of
+from learnmech.language.digest import code_digest, digest_of, found_in, model_digest
 from learnmech.language.guests.carried import IMPORTING, Carried
-from learnmech.language.guests.excerpts import Sources, sources_of
+from learnmech.language.guests.excerpts import Sources, called, sources_of
 from learnmech.language.origins import in_library, modules_named
 
 PYTHON = "{}.{}".format(*sys.version_info[:2])
@@ -83,13 +83,8 @@ def digests_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) 
         Guest(family, kind, cls.__name__, code_digest(cls), "")
         for (family, kind), cls in sorted(own(classes).items())
     ]
-    used = [(name, modules_named(module)) for name, module in models]
-    return Code(
-        (
-            *mine,
-            *(Guest("models", name, "", code_digest(found), "") for name, found in used if found),
-        )
-    ).told
+    used = [(name, model_digest(module)) for name, module in models]
+    return Code((*mine, *(Guest("models", name, "", one, "") for name, one in used if one))).told
 
 
 def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> Code:
@@ -101,8 +96,7 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
     guests: list = []
     files: dict = {}
     for (family, kind), cls in sorted(own(classes).items()):
-        found = _ORIGINS.get(cls) or sources_of(cls)
-        digest = code_digest(cls)
+        found, digest = _sources(cls), code_digest(cls)
         guests.append(Guest(family, kind, cls.__name__, digest, found.module))
         _merge(files, found.files, cls.__name__)
         _verified(cls, guests[-1], found)
@@ -116,10 +110,30 @@ def code_of(classes: Classes, models: Iterable[tuple[str, ModuleType]] = ()) -> 
                 f"{sha[:16]}...",
                 "Restore the file",
             )
-        guests += [Guest("models", name, "", code_digest(used), "")] if used else []
+        beside = model_digest(module)
+        guests += [Guest("models", name, "", beside, "")] if beside else []
+        held = _with_folder(held, found_in(used, module), held.module)
         _verified_modules(held, used)
         _merge(files, held.files, held.module)
     return Code(tuple(guests), files)
+
+
+def _sources(cls):
+    """The source of a class: that from which it was made again, or what stands here, with all
+    Python files beside it where it finds names that are made while it runs."""
+    if (found := _ORIGINS.get(cls)) is not None:
+        return found
+    return _with_folder(sources_of(cls), found_in(cls), cls.__name__)
+
+
+def _with_folder(held, found, who):
+    if not found.means.beyond:
+        return held
+    files = dict(held.files)
+    for path, several in found.files().items():
+        for one in several:
+            _merge(files, {path: one}, who)
+    return Sources(held.module, files)
 
 
 def _merge(files, more, who):
@@ -141,6 +155,10 @@ def _verified(cls, guest, found):
         got = "source that makes other code"
     except Refused as refusal:
         same, got = False, f"source that does not import ({refusal})"
+    # where names are made while it runs, its modules must hold what their files say
+    beside = found_in(cls) if same else None
+    if beside is not None and beside.means.beyond:
+        _verified_modules(found, beside.modules(), cls.__name__)
     if not same:
         remedy = (
             f"Put {cls.__name__} into a file of its own and import it, or start Python anew if that"
@@ -149,12 +167,12 @@ def _verified(cls, guest, found):
         raise refused(cls.__name__, "source from which it can be made again", got, remedy)
 
 
-def _verified_modules(held, used):
+def _verified_modules(held, used, who="Wrapped"):
     """What a model's file imports must be what travels. What they hold may have changed in use,
     and is not looked at here."""
     try:
         with Carried(held.files).within():
-            arrived = tuple(importlib.import_module(one.__name__) for one in used)
+            arrived = tuple(importlib.import_module(called(one)) for one in used)
         same = digest_of(arrived, lenient=True, held=False) == digest_of(
             used, lenient=True, held=False
         )
@@ -163,7 +181,7 @@ def _verified_modules(held, used):
         same, got = False, f"files that do not import ({type(error).__name__}: {error})"
     if not same:
         what = f"the modules that {held.module}.py imports as their files say"
-        raise refused("Wrapped", what, got, "Start Python anew if one was edited, or restore it")
+        raise refused(who, what, got, "Start Python anew if one was edited, or restore it")
 
 
 def summoned(told: dict, source: Path | dict[str, bytes]) -> Classes:
@@ -238,7 +256,7 @@ def changed(
                 found += _differs(
                     what,
                     guest["digest"],
-                    code_digest(modules_named(modules[guest["kind"]])),
+                    model_digest(modules[guest["kind"]]) or "",
                     told,
                     None,
                 )
@@ -272,10 +290,7 @@ def _differs(what, then, now, told, cls):
     held = (
         None
         if cls is None
-        else {
-            p: hashlib.sha256(b).hexdigest()
-            for p, b in (_ORIGINS.get(cls) or sources_of(cls)).files.items()
-        }
+        else {p: hashlib.sha256(b).hexdigest() for p, b in _sources(cls).files.items()}
     )
     if held is not None and all(told["files"].get(path) == sha for path, sha in held.items()):
         return []

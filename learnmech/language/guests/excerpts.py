@@ -16,6 +16,7 @@ from types import ModuleType
 from typing import NamedTuple
 
 from learnmech.errors import refused
+from learnmech.language.imports import imports_in, parents_of
 from learnmech.language.origins import in_library
 from learnmech.machine.syntax import parsed
 
@@ -41,11 +42,15 @@ def sources_of(what: type | ModuleType) -> Sources:
     return _of_lines(what, module)
 
 
+def called(module: ModuleType) -> str:
+    """The name under which a module travels: its own, or that of its file where it was brought by
+    its path and has a name of the catalogue's making."""
+    brought = module.__name__.startswith(("learnmech_guest_", "learnmech_model_"))
+    return Path(str(module.__file__)).stem if brought else module.__name__
+
+
 def _of_file(module, file):
-    # a file that was brought by its path has a name of the catalogue's making: it travels under its
-    # own
-    guest = module.__name__.startswith(("learnmech_guest_", "learnmech_model_"))
-    name = file.stem if guest else module.__name__
+    name = called(module)
     files: dict[str, bytes] = {}
     _gather(name, file, files)
     return Sources(name, files)
@@ -57,9 +62,9 @@ def _gather(name, file, files):
     if path in files:
         return
     files[path] = file.read_bytes()
-    for parent in _parents(name):
+    for parent in parents_of(name):
         _gather_named(parent, files)
-    for imported in _imports(files[path], name, package):
+    for imported in imports_in(files[path], name, package):
         _gather_named(imported, files)
 
 
@@ -86,44 +91,6 @@ def _installed(file):
     )
 
 
-def _parents(name):
-    words = name.split(".")
-    return [".".join(words[:count]) for count in range(1, len(words))]
-
-
-def _imports(source, name, package):
-    """Every module that a source imports, wherever in it. Refuses one that no longer parses: a
-    file that was edited after its module had been imported."""
-    found = set()
-    base = name.split(".") if package else name.split(".")[:-1]
-    try:
-        tree = parsed(source)
-    except SyntaxError as error:
-        file = f"{name.rpartition('.')[2]}.py"
-        got = (
-            f"{file}, line {error.lineno}: {error.msg}" if error.lineno else f"{file}: {error.msg}"
-        )
-        raise refused("Own code", "Python files that parse", got, f"Mend {file}") from None
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            found |= {one.name for one in node.names}
-        elif isinstance(node, ast.ImportFrom):
-            above = base[: len(base) - node.level + 1] if node.level else []
-            root = ".".join([*above, *([node.module] if node.module else [])])
-            found |= {root} | {f"{root}.{one.name}" for one in node.names}
-        elif isinstance(node, ast.Call) and getattr(
-            node.func, "attr", getattr(node.func, "id", "")
-        ) in ("import_module", "__import__"):
-            found |= {
-                one.value
-                for one in node.args[:1]
-                if isinstance(one, ast.Constant)
-                and isinstance(one.value, str)
-                and one.value[:1] != "."
-            }
-    return sorted({one for each in found if each for one in (*_parents(each), each)})
-
-
 def _of_lines(cls, module):
     text = _text_of(cls, module)
     if text is None:
@@ -133,7 +100,7 @@ def _of_lines(cls, module):
         )
     excerpt = _excerpt(text, cls)
     files = {f"own_{cls.__name__.lower()}.py": excerpt.encode()}
-    for imported in _imports(excerpt, "own", False):
+    for imported in imports_in(excerpt, "own", False):
         _gather_named(imported, files)
     return Sources(f"own_{cls.__name__.lower()}", files)
 
