@@ -13,6 +13,7 @@ from learnmech.figures.style import svg
 from learnmech.maps import map_error, refined
 from learnmech.maps.errors import measured
 from learnmech.maps.lattice import stride_of
+from learnmech.runs.parcels import InHand
 
 SIZE = 65
 
@@ -178,7 +179,7 @@ def test_a_dear_theory_has_an_error_outside_its_domain_and_is_predicted_once():
 
     theory = Counted(window=10)
     start = stepped(clock=lm.Clock(steps=40, every=2))  # fewer than 80 marks in each window
-    g, inside, why = measured(start, theory, "loss", 0.05)
+    g, inside, why = measured(InHand((start, theory)), "loss", 0.05)
     assert np.isfinite(g) and not inside and not why and len(asked) == 1
     assert not lm.compare(lm.run(start, watch=("loss",)), theory).rows
 
