@@ -27,6 +27,7 @@ MODULES |= {
     "curvature": False,
     "rule_steps": True,
     "ladders": False,
+    "engines": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")

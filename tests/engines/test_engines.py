@@ -1,11 +1,14 @@
 """Engines: every point is there, none is made twice, and its numbers are those of a run here, also
 where a worker is killed in the midst of it."""
 
+import dataclasses
 import json
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -129,3 +132,46 @@ def test_ladder_and_map_are_those_of_runs_here(engine, tmp_path):
         lm.map_error("lazy", small, over, size=2, **where) for where in ({}, {"on": engine})
     )
     np.testing.assert_array_equal(seen.g, sent.g)
+
+
+TRACED = '''
+import os
+
+from learnmech.language.parts import structure
+from learnmech.losses.base import Scaled
+
+
+class Noted(Scaled):
+    """Half the squared distance, which writes down each time that it is traced."""
+
+    words = "c sum_i (f_i - y_i)^2"
+    book: str = structure(default="")
+
+    def prices(self, outputs, Y):
+        if self.book:
+            with open(self.book, "a") as book:
+                book.write(f"{os.getpid()}\\n")
+        return (outputs - Y) ** 2
+
+    @classmethod
+    def example(cls):
+        return cls()
+'''
+
+
+def test_points_of_one_shape_are_compiled_once_by_a_worker(tmp_path):
+    (tmp_path / "noted.py").write_text(TRACED)
+    before, book = list(catalog.GUESTS), tmp_path / "book"
+    try:
+        noted = catalog.load(catalog.add_source(tmp_path / "noted.py")[0])
+        asked = dataclasses.replace(
+            experiment(lm.data.Gaussian(n=8, d=2)), loss=noted(book=str(book))
+        )
+        spawned = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(1, mp_context=spawned) as pool:
+            lm.sweep(asked, {"rule.rate": [0.01]}, on=pool)
+            once = len(workers(book))
+            lm.sweep(asked, {"rule.rate": list(np.geomspace(0.01, 0.1, 32))}, seeds=2, on=pool)
+    finally:
+        catalog.GUESTS[:] = before
+    assert once > 0 and len(workers(book)) == once
