@@ -12,7 +12,7 @@ import sys
 import weakref
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from types import ModuleType
+from types import BuiltinFunctionType, FunctionType, ModuleType
 
 from learnmech.language.origins import in_library
 from learnmech.machine.syntax import parsed
@@ -47,9 +47,20 @@ def once(source: bytes) -> Iterator[None]:
 
 
 def patched() -> dict[str, object]:
-    """{`numpy.sin`: what it is now} of all that own modules of this process set in libraries."""
+    """{`numpy.sin`: what it is now} of all that own modules of this process set in libraries, and
+    that is not the library's own by now: a worker that ran no such module says the same then."""
     names = {name for module in _own_modules() for name in _targets(module)}
-    return {name: _value(name) for name in sorted(names | _SET)}
+    found = {name: _value(name) for name in sorted(names | _SET)}
+    return {name: value for name, value in found.items() if not _as_shipped(name, value)}
+
+
+def _as_shipped(name, value) -> bool:
+    """Whether what stands under a name is the function or class that the library has there."""
+    word = name.rpartition(".")[2]
+    if not isinstance(value, (type, FunctionType, BuiltinFunctionType)):
+        return False
+    whole = f"{value.__module__}.{value.__qualname__}"
+    return in_library(str(value.__module__)) and _value(whole) is value and value.__name__ == word
 
 
 def kept_from(files: Iterable[bytes]) -> dict[str, object]:
@@ -58,7 +69,7 @@ def kept_from(files: Iterable[bytes]) -> dict[str, object]:
     wanted = {name for source in files for name in targets_of(source)}
     if not wanted:
         return {}
-    return {name: value for name, value in patched().items() if name in wanted}
+    return {name: _value(name) for name in sorted(wanted)}
 
 
 def put_back(kept: Mapping[str, object]) -> None:
