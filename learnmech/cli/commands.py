@@ -204,7 +204,7 @@ def parser() -> argparse.ArgumentParser:
         metavar="WHAT",
         help=(
             'a phenomenon that must not be lost: staircase, plateau, "edge of stability", grokking,'
-            ' lazy, rich, or "QUANTITY within 5%%"; may be given again'
+            ' lazy, rich, "order of modes", or "QUANTITY within 5%%"; may be given again'
         ),
     )
     steps.add_argument(

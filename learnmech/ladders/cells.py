@@ -70,6 +70,7 @@ class Cells:
         self.turned: dict[Cell, Turned] = {}
         self.times = np.zeros(0)
         self.units: dict[Cell, dict[str, str]] = {}
+        self.full: tuple[Record, ...] = ()
         self._edges: dict[Cell, float | None] = {}
 
     def perform(self, cells: Iterable[Cell]) -> None:
@@ -129,6 +130,13 @@ class Cells:
             each.name: tuple(each.there(record) for record in records)
             for each in self.keep
             if each.there is not None
+        }
+        if one == Cell():
+            self.full = records
+        self.there[one] |= {
+            each.name: tuple(map(each.same, self.full, records))
+            for each in self.keep
+            if each.same is not None
         }
         if not one.chosen and one.rate == 1:
             self.times = np.asarray(max((r["time"].values for r in records), key=len))

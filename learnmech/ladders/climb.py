@@ -27,10 +27,13 @@ if TYPE_CHECKING:
     from learnmech.record.base import Record
 
 TOLERANCE = 0.05
-NAMED = ("labels", "input spectrum", "width", "gains", "scaling", "balance", "alignment")
+NAMED = (
+    "labels", "input spectrum", "width", "gains", "scaling", "balance", "alignment",
+    "late features",
+)  # fmt: skip
 """Axes that are turned off only where they are named: without the first two another question is
 asked, a wide network takes long, gains and scaling cost nothing and lead elsewhere only together
-with others, as the start does."""
+with others, as the start does; late features need a step to be named."""
 Axes = Sequence[str | Simplification]
 
 
@@ -59,8 +62,8 @@ def ladder(
     what a quantity may be off by, relative to its range, and still be called kept.
 
     `keep` are phenomena that must not be lost: "staircase", "plateau", "edge of stability",
-    "grokking", "lazy", "rich", "QUANTITY within 5%", or a function of a record that says whether it
-    is there. Where the rate has lost its meaning (the rule or the loss is another, or the rate is
+    "grokking", "lazy", "rich", "order of modes", "QUANTITY within 5%", or a function of a record
+    that says whether it is there. Where the rate has lost its meaning (the rule or the loss is another, or the rate is
     above 0.9 of the edge) each rung is run at half and at twice its rate too. With `combinations`
     every subset of the axes is run, 64 of them where there are more than six, and `design` tells
     what each axis and each pair is worth. With `theories` every rung is told which theories apply

@@ -26,13 +26,16 @@ class Phenomenon(NamedTuple):
     """A thing that a run shows or does not: its name, the instruments it is read from, and the
     question put to a record, answered by yes, no or None (it cannot be said).
 
-    `within` (quantity, tolerance) asks instead how far a quantity is from the full experiment's.
+    `within` (quantity, tolerance) asks instead how far a quantity is from the full experiment's,
+    `same` whether two records, the full experiment's and a simpler one's at the same seed, show the
+    same.
     """
 
     name: str
     watch: tuple[str, ...]
     there: Callable[["Record"], bool | None] | None = None
     within: tuple[str, float] | None = None
+    same: "Callable[[Record, Record], bool | None] | None" = None
 
 
 def _rests(record, times) -> bool:
@@ -68,6 +71,29 @@ def grokking(record: "Record") -> bool | None:
     return bool(np.isfinite(test) and test >= LATER * max(train, np.finfo(float).tiny))
 
 
+def half_rises(record: "Record") -> np.ndarray:
+    """The mark at which each mode of the data is first half learned; NaN for one that never is."""
+    fractions = np.asarray(record["mode_fraction"].values)
+    there = fractions >= 0.5
+    return np.where(there.any(0), there.argmax(0).astype(float), np.nan)
+
+
+def order_of_modes(full: "Record", rung: "Record") -> bool | None:
+    """Whether modes come to half of their strength in the same order: no two that the full
+    experiment learns one after another come the other way round. Modes that are half learned at
+    neighboring marks are a tie. It cannot be said where fewer than two are learned in both."""
+    one, other = half_rises(full), half_rises(rung)
+    if one.shape != other.shape:  # other data have other modes
+        return None
+    known = np.isfinite(one) & np.isfinite(other)
+    if known.sum() < 2:
+        return None
+    a, b = one[known], other[known]
+    before = a[:, None] - a[None, :] < -1
+    after = b[:, None] - b[None, :] > 1
+    return not bool((before & after).any())
+
+
 def _drift(record) -> float:
     return float(record["kernel_drift"].values[-1])
 
@@ -78,6 +104,7 @@ KNOWN = {
     "edge of stability": Phenomenon("edge of stability", ("sharpness",), edge_of_stability),
     "grokking": Phenomenon("grokking", ("accuracy",), grokking),
     "lazy": Phenomenon("lazy", ("kernel-drift",), lambda record: _drift(record) <= 0.1),
+    "order of modes": Phenomenon("order of modes", ("mode-fractions",), same=order_of_modes),
     "rich": Phenomenon("rich", ("kernel-drift",), lambda record: _drift(record) >= 1.0),
 }
 WITHIN = re.compile(r"^(\w+) within ([0-9.]+) ?%$")

@@ -14,6 +14,7 @@ from .learning import DoublePrecision as DoublePrecision
 from .learning import PlainDescent as PlainDescent
 from .learning import SmallSteps as SmallSteps
 from .learning import SquaredLoss as SquaredLoss
+from .network import FeaturesFrom as FeaturesFrom
 from .network import LinearUnits as LinearUnits
 from .network import NoBias as NoBias
 from .network import NoBranch as NoBranch

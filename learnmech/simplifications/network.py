@@ -16,6 +16,7 @@ from learnmech.architectures.mlp import Mlp
 from learnmech.architectures.residual import Residual
 from learnmech.architectures.scalings import Gained
 from learnmech.experiment.recipe import Start
+from learnmech.interventions.signals import Linearize
 from learnmech.language.parts import structure
 from learnmech.simplifications.base import (
     Simplification,
@@ -203,3 +204,35 @@ class NoFeatures(Simplification):
 
 def _named(network) -> str:
     return type(network).__name__
+
+
+class FeaturesFrom(Simplification):
+    """From a step on the network is its tangent where it is then: features learn before, and stand
+    still after it.
+
+    What is lost by a late step is little where the kernel has come to rest by then (Fort et al.
+    2020).
+    """
+
+    axis: ClassVar = "late features"
+    needs: ClassVar = {"deterministic": ("yes",), "linear-in-params": ("no",)}
+    keeps: ClassVar = {"outputs at t = 0": outputs_at_start, "weights at t = 0": params_at_start}
+    step: int = structure(
+        default=1, at_least=1, meaning="the step after which features stand still"
+    )
+
+    def off(self, start):
+        last = [one for one in start.experiment.events if isinstance(one, Linearize)]
+        return f"the tangent from step {last[0].at} on" if last else ""
+
+    def lacks(self, start):
+        if start.experiment.architecture.running_momentum is not None:
+            return "running statistics are moved by steps, not gradients"
+        if start.rule.flows:
+            return "a flow has no steps"
+        last = int(start.marks.steps[-1])
+        return f"the run ends at step {last}" if last <= self.step else ""
+
+    def turned(self, start):
+        events = (*start.experiment.events, Linearize(at=self.step))
+        return changed(start, events=tuple(sorted(events, key=lambda one: one.at)))

@@ -6,6 +6,7 @@ import json
 
 import numpy as np
 import pytest
+import xarray as xr
 
 import learnmech as lm
 from learnmech import architectures, data, losses, rules, simplifications
@@ -15,7 +16,7 @@ from learnmech.errors import Refused
 from learnmech.figures.style import svg
 from learnmech.ladders import Distance, ladder
 from learnmech.ladders.distances import distance
-from learnmech.ladders.phenomena import judged, phenomenon
+from learnmech.ladders.phenomena import judged, order_of_modes, phenomenon
 
 TIMES = np.array([0.0, 1.0, 3.0])
 
@@ -196,6 +197,41 @@ def test_what_is_to_be_kept_is_asked_of_every_run():
     (one,) = found.alone
     assert one.kept == {"lazy": "kept", "loss within 90%": "kept", "small": "kept"}
     assert "What was to be kept" in str(found)
+
+
+def test_the_order_in_which_modes_are_learned_is_kept_by_the_flow():
+    """Strong modes come first in a linear network, under descent as under its flow."""
+    linear = lm.Experiment(
+        architecture=lm.architectures.DeepLinear(hidden=(6,)),
+        data=lm.data.Gaussian(n=60, d=4, k=3, whitened=True),
+        initial=lm.initial.Aligned(strength=1e-3),
+        rule=rules.GradientDescent(rate=0.02),
+        clock=lm.Clock(steps=3000, every=20),
+    )
+    found = ladder(linear, ["step size"], ("loss",), 2, keep="order of modes")
+    assert found.alone[0].kept == {"order of modes": "kept"}
+
+
+@pytest.mark.parametrize(
+    "full, rung, same",
+    [
+        ([5, 20, 60], [6, 21, 300], True),
+        ([5, 20, 60], [5, 60, 20], False),
+        ([5, 6, 60], [6, 5, 60], True),  # half learned at neighboring marks: a tie
+        ([5, 20, np.nan], [5, 20, 1], True),
+        ([5, np.nan], [5, 20], None),
+        ([5, 20, 60], [5, 20], None),
+    ],
+)
+def test_modes_are_in_order_where_no_two_come_the_other_way_round(full, rung, same):
+    def record(marks):
+        return {
+            "mode_fraction": xr.DataArray(
+                [[mark <= at for mark in marks] for at in range(400)], dims=("time", "mode")
+            ).astype(float)
+        }
+
+    assert order_of_modes(record(full), record(rung)) is same
 
 
 @pytest.mark.parametrize(

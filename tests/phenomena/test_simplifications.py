@@ -290,7 +290,7 @@ def test_every_pair_that_can_stand_together_is_one_experiment_in_whichever_order
 
 def test_everything_turned_off_is_a_deep_linear_network_under_flow():
     left = ("labels", "depth", "input spectrum", "data", "features", "width", "scaling", "gains")
-    left += ("balance", "alignment")
+    left += ("balance", "alignment", "late features")
     chosen = [one for one in applicable(experiment()) if one.axis not in left]
     turned = simplified(experiment(), *chosen)
     found = facts_of(lm.prepare(turned.experiment))
@@ -496,3 +496,19 @@ def test_a_rule_that_remembers_for_much_of_the_run_has_no_flow_yet():
         adam = plain(rule=rules.Adam(rate=1e-3, eps=1e-4), clock=lm.Clock(steps=steps, marks=3))
         why = simplifications.SmallSteps().why_not(adam)
         assert (why == "") is near and ("forgets in" in why) is not near
+
+
+def test_features_that_stand_still_from_a_step_on_learned_until_then_and_late_costs_less():
+    full = dataclasses.replace(experiment(), rule=rules.GradientDescent(rate=0.2))
+    steps = int(lm.prepare(full).marks.steps[-1])
+    there = lm.run(full, watch=("loss",))["loss"]
+    far = []
+    for step in (steps // 8, steps // 4, steps // 2):
+        turned = simplified(full, simplifications.FeaturesFrom(step=step)).experiment
+        found = lm.run(turned, watch=("loss",))["loss"]
+        until = there["step"].values <= step
+        np.testing.assert_array_equal(found.values[until], there.values[until])
+        far.append(float(np.abs(found - there).max()))
+    tangent = simplified(full, simplifications.NoFeatures()).experiment
+    at_once = float(np.abs(lm.run(tangent, watch=("loss",))["loss"] - there).max())
+    assert at_once > far[0] > far[1] > far[2] > 0
