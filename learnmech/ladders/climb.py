@@ -63,8 +63,9 @@ def ladder(
 
     `keep` are phenomena that must not be lost: "staircase", "plateau", "edge of stability",
     "grokking", "lazy", "rich", "order of modes", "QUANTITY within 5%", or a function of a record
-    that says whether it is there. Where the rate has lost its meaning (the rule or the loss is another, or the rate is
-    above 0.9 of the edge) each rung is run at half and at twice its rate too. With `combinations`
+    that says whether it is there. Where the rate has lost its meaning (the rule or the loss is
+    another, or the rate is above 0.9 of the edge) each rung is run at half and at twice its rate
+    too. With `combinations`
     every subset of the axes is run, 64 of them where there are more than six, and `design` tells
     what each axis and each pair is worth. With `theories` every rung is told which theories apply
     there; some of their conditions take longer than the runs. `on` is where runs are performed
