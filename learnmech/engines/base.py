@@ -14,10 +14,11 @@ class Engine:
     """Where works are performed: `width` of them at a time.
 
     `lasting` workers take one bundle of work after another and keep what they have compiled; of
-    others each bundle is a job of its own. A future raises one of `lost` where its worker died.
+    others each bundle is a job of its own. A future raises one of `lost` where its worker died;
+    `together` where the death of one ends the work of all.
     """
 
-    lasting = True
+    lasting, together = True, False
     tries = TRIES
     lost: tuple[type[BaseException], ...] = (BrokenExecutor,)
 

@@ -49,10 +49,16 @@ def performed(
     most = 2 * engine.width if engine.lasting else len(queue)
     try:
         while queue or running:
-            some = [queue.popleft() for _ in range(min(len(queue), most - len(running)))]
+            # where one death ends all that runs, nobody knows whose it was: a bundle that was there
+            # twice runs alone, and is blamed for no other's
+            alone = engine.together and bool(queue) and queue[0].tries > 1
+            room = int(not running) if alone else most - len(running)
+            some = [queue.popleft() for _ in range(min(len(queue), room))]
             if some:
                 many = [(work, [given(key) for key in bundle.keys]) for bundle in some]
                 running |= dict(zip(engine.start(carried_out, many), some, strict=True))
+                if alone:
+                    wait(running)
             ready, _ = wait(running, LOOK, FIRST_COMPLETED)
             engine.look()
             lost = _taken(ready, running, engine, done)

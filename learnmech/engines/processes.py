@@ -9,7 +9,7 @@ from learnmech.engines.base import Engine
 class Processes(Engine):
     """So many processes, begun anew (a fork would not survive JAX) and kept until the end."""
 
-    lost = (BrokenExecutor, CancelledError)
+    lost, together = (BrokenExecutor, CancelledError), True
 
     def __init__(self, name: str, count: int):
         super().__init__(name, count)

@@ -15,7 +15,7 @@ import numpy as np
 from learnmech.errors import Refused, refused
 from learnmech.language import folders, patches
 from learnmech.language.contents import CONTAINERS, PLAIN
-from learnmech.machine.means import IMPORTING, RUNNING, Means, means_in, means_of
+from learnmech.machine.means import IMPORTING, RUNNING, Means, imported_in, means_in, means_of
 
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
@@ -28,6 +28,7 @@ class Found:
     means: Means = Means()
     spaces: dict[int, dict] = dataclasses.field(default_factory=dict)
     reached: dict[int, object] = dataclasses.field(default_factory=dict)
+    imported: set[str] = dataclasses.field(default_factory=set)
 
     def meet(self, value: object, space: dict | None = None) -> None:
         """Note a function, a class or a module, and the globals that it lives in."""
@@ -38,6 +39,7 @@ class Found:
     def read(self, code, within: dict) -> None:
         """Note by what a code finds what it does not name."""
         self.means |= means_of(code, within)
+        self.imported |= imported_in(code)
 
     def read_text(self, text: str) -> None:
         """Note a text, which may be the name of such a means."""
@@ -47,6 +49,14 @@ class Found:
         """Note a function of a library that may be such a means."""
         if id(value) in RUNNING:
             self.means |= Means(frozenset((RUNNING[id(value)],)))
+
+    @property
+    def libraries(self) -> set[str]:
+        """The packages that it names: those of what its modules hold, and of what it imports."""
+        held = (one for space in self.spaces.values() for one in list(space.values()))
+        named = (getattr(one, "__module__", None) or getattr(one, "__name__", None) for one in held)
+        roots = {name.partition(".")[0] for name in named if isinstance(name, str)}
+        return roots | {name.partition(".")[0] for name in self.imported}
 
     @property
     def imports(self) -> bool:
@@ -85,7 +95,7 @@ class Found:
 def tell_beyond(told, found: Found, alone: Callable[[object], str]) -> None:
     """Tell a digest what it counts beside values and bytecode; nothing of code that uses none of
     these means."""
-    for name, value in patches.patched().items():
+    for name, value in patches.patched(found.libraries).items():
         told.say("patched", name, _shown(value, alone))
     if found.means.telling:
         reached = [one for one in found.reached.values() if not isinstance(one, ModuleType)]

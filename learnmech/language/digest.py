@@ -32,7 +32,7 @@ from learnmech.language.contents import (
 from learnmech.language.origins import in_library, library_name, modules_named
 from learnmech.language.patches import patched
 from learnmech.machine import backend
-from learnmech.machine.means import means_of, reads
+from learnmech.machine.means import reads
 
 
 def digest_of(value, lenient: bool = False, held: bool = True, same: list | None = None) -> str:
@@ -104,10 +104,13 @@ def code_digest(what: type | tuple[ModuleType, ...], model: ModuleType | None = 
 
 def model_digest(model: ModuleType) -> str | None:
     """sha256 of what the file of a model uses beside itself; None where that is nothing."""
-    used = modules_named(model)
+    used, found = modules_named(model), Found()
+    found.meet(model, vars(model))
     code = getattr(model, "__code__", None)
-    more = code and (reads(code) or means_of(code, vars(model)).beyond)
-    alone = not (used or patched() or more)
+    if code is not None:
+        found.read(code, vars(model))
+    more = code is not None and (reads(code) or found.means.beyond)
+    alone = not (used or patched(found.libraries) or more)
     return None if alone else code_digest(used, model)
 
 

@@ -10,7 +10,7 @@ import functools
 import hashlib
 import sys
 import weakref
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
 
@@ -25,6 +25,10 @@ _RUN: set[bytes] = set()
 # {a module of the user's own: what its source sets}.
 _READ: "weakref.WeakKeyDictionary[ModuleType, tuple[str, ...]]" = weakref.WeakKeyDictionary()
 GONE = "no such attribute"
+# What every run computes by.
+COMPUTING = tuple(
+    "learnmech numpy scipy jax jaxlib jaxtyping equinox optax diffrax lineax sklearn xarray".split()
+)
 
 
 def noted(source: bytes) -> None:
@@ -46,11 +50,15 @@ def once(source: bytes) -> Iterator[None]:
         put_back(kept)
 
 
-def patched() -> dict[str, object]:
-    """{`numpy.sin`: what it is now} of all that own modules of this process set in libraries, and
-    that is not the library's own by now: a worker that ran no such module says the same then."""
-    names = {name for module in _own_modules() for name in _targets(module)}
-    found = {name: _value(name) for name in sorted(names | _SET)}
+def patched(libraries: Collection[str]) -> dict[str, object]:
+    """{`numpy.sin`: what it is now} of all that own modules of this process set in these libraries
+    and in those that every run computes by, and that is not the library's own by now.
+
+    Not in others: a script that sets how tables are printed is not known to its workers.
+    """
+    names = {name for module in _own_modules() for name in _targets(module)} | _SET
+    counted = {*libraries, *COMPUTING}
+    found = {name: _value(name) for name in sorted(names) if name.partition(".")[0] in counted}
     return {name: value for name, value in found.items() if not _as_shipped(name, value)}
 
 

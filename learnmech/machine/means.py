@@ -141,6 +141,11 @@ def means_of(code: types.CodeType, within: dict) -> Means:
     return Means(frozenset(beyond), frozenset(telling))
 
 
+def imported_in(code: types.CodeType) -> set[str]:
+    """The modules that a code, or a function within it, imports by their names."""
+    return {module for module, _ in _uses(code).imports}
+
+
 def reads(code: types.CodeType) -> bool:
     """Whether a code, or a function within it, reads files or the environment, so that what it
     holds is more than what it says."""

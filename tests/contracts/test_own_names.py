@@ -1,6 +1,7 @@
 """Names made while own code runs: where it finds things that it does not name, all Python files
 beside it count, and what it reads of its own text; whatever names what it uses counts as it did."""
 
+import colorsys
 import os
 import py_compile
 import sys
@@ -137,6 +138,26 @@ def test_what_a_library_was_set_to_by_an_own_module_counts(told, monkeypatch, se
     files = {"own_named.py": own, "own_helper.py": f"import numpy as np\n{sets}\n"}
     edited = files | {"own_helper.py": files["own_helper.py"].replace("0.5", "0.25")}
     assert told(files) == told(files) != told(edited)
+
+
+@pytest.mark.parametrize(
+    "head, counts",
+    [
+        ("import numpy as np", False),
+        ("import colorsys", True),
+        ("from colorsys import rgb_to_hls", True),
+    ],
+)
+def test_what_another_module_sets_in_a_library_counts_where_own_code_names_the_library(
+    told, monkeypatch, head, counts
+):
+    """Workers of an engine have not run the script that sets how its tables are printed."""
+    monkeypatch.setattr(patches, "_SET", set())
+    monkeypatch.setattr(colorsys, "learnmech_probe", 0.5, raising=False)
+    files = {"own_named.py": OWN.format(head=head, body="1.0")}
+    before = told(files)
+    monkeypatch.setattr(patches, "_SET", {"colorsys.learnmech_probe"})
+    assert (told(files) != before) is counts
 
 
 RULE = """
