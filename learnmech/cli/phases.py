@@ -5,6 +5,7 @@ import sys
 import time
 from collections.abc import Iterator
 
+from learnmech.runs.bars import Pace
 from learnmech.verbs.phases import Phases, followed
 
 # Where stderr is no terminal a run says how far it is after so many seconds, each time after twice
@@ -22,13 +23,14 @@ class Lines(Phases):
         # possible
         self._held: list[str] | None = []
         self._next, self._runs, self._reached, self._last = FIRST_WORD, 0, 0, ""
+        self._pace: Pace | None = None
         if bar is not None:
             self.task = bar.add_task(name, total=None, said="")
 
     def enter(self, phase, group=None):
         before = self._now
         super().enter(phase, group)
-        self._next, self._runs = FIRST_WORD, 0
+        self._next, self._runs, self._pace = FIRST_WORD, 0, None
         if self.bar is not None:
             self.bar.update(self.task, description=self.name, total=None, completed=0, said=phase)
         elif phase != self._last and (
@@ -66,7 +68,8 @@ class Lines(Phases):
         )
 
     def counted(self, done, of):
-        self._far(done, of, f"{done} of {of}")
+        self._pace = self._pace or Pace()
+        self._far(done, of, f"{done} of {of}{self._pace.told(done)}")
 
     def _far(self, reached, of, words, last=True):
         if self.bar is not None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 TOLERANCE = 0.05
 NAMED = (
     "labels", "input spectrum", "width", "gains", "scaling", "balance", "alignment",
-    "late features",
+    "late features", "infinite width",
 )  # fmt: skip
 """Axes that are turned off only where they are named: without the first two another question is
 asked, a wide network takes long, gains and scaling cost nothing and lead elsewhere only together

@@ -87,7 +87,7 @@ def run(
     meant, watch = given(experiment, watch)
     timeline = Timeline(meant if isinstance(meant, Start) else prepare(meant))
     watch = watched(watch, timeline.start, timeline.later())
-    with bars.told(progress, "run", _on_bar) as tell:
+    with bars.told(progress, "run", _on_bar, paced=False) as tell:
         own = _sinks(tell, sinks)
         return _performed(timeline, watch, until, own, folder, budget, None, None, keep_data)
 
@@ -146,7 +146,7 @@ def fork(
     watch = watched(
         (record.watch or None) if watch is None else watch, timeline.start, timeline.later()
     )
-    with bars.told(progress, "fork", _on_bar) as tell:
+    with bars.told(progress, "fork", _on_bar, paced=False) as tell:
         own = _sinks(tell, sinks)
         return _performed(timeline, watch, until, own, folder, budget, after, parent, keep_data)
 
@@ -209,7 +209,7 @@ def resume(
                 "none that is whole",
                 "Fork again from its parent",
             )
-        with bars.told(progress, "resume", _on_bar) as tell:
+        with bars.told(progress, "resume", _on_bar, paced=False) as tell:
             return _streamed(
                 timeline,
                 watch,

@@ -2,6 +2,7 @@
 from . import base as base
 from . import facts as facts
 from . import learning as learning
+from . import limits as limits
 from . import network as network
 from . import orders as orders
 from . import samples as samples
@@ -14,6 +15,7 @@ from .learning import DoublePrecision as DoublePrecision
 from .learning import PlainDescent as PlainDescent
 from .learning import SmallSteps as SmallSteps
 from .learning import SquaredLoss as SquaredLoss
+from .limits import KernelLimit as KernelLimit
 from .network import FeaturesFrom as FeaturesFrom
 from .network import LinearUnits as LinearUnits
 from .network import NoBias as NoBias

@@ -9,7 +9,7 @@ from learnmech.simplifications.base import Simplification, Turned
 ORDER = (
     "round-off", "labels", "input spectrum", "data", "dropout", "norm", "bias", "residual branch",
     "width", "depth", "nonlinearity", "loss", "schedule", "batches", "rule", "gains", "scaling",
-    "balance", "alignment", "features", "late features", "step size",
+    "infinite width", "balance", "alignment", "features", "late features", "step size",
 )  # fmt: skip
 """Axes in the order in which they are turned off, whatever order they are named in: what is
 measured at a start (a gain, a rate) comes after all that changes it."""

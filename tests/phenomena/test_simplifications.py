@@ -10,8 +10,10 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, initial, losses, rules, simplifications
+from learnmech.architectures import scalings
 from learnmech.data.clones import GaussianClone, ShuffledTargets
 from learnmech.errors import Refused
+from learnmech.kernels import infinite
 from learnmech.language import catalog
 from learnmech.rules import schedules
 from learnmech.simplifications import facts_of
@@ -290,7 +292,7 @@ def test_every_pair_that_can_stand_together_is_one_experiment_in_whichever_order
 
 def test_everything_turned_off_is_a_deep_linear_network_under_flow():
     left = ("labels", "depth", "input spectrum", "data", "features", "width", "scaling", "gains")
-    left += ("balance", "alignment", "late features")
+    left += ("balance", "alignment", "late features", "infinite width")
     chosen = [one for one in applicable(experiment()) if one.axis not in left]
     turned = simplified(experiment(), *chosen)
     found = facts_of(lm.prepare(turned.experiment))
@@ -512,3 +514,81 @@ def test_features_that_stand_still_from_a_step_on_learned_until_then_and_late_co
     tangent = simplified(full, simplifications.NoFeatures()).experiment
     at_once = float(np.abs(lm.run(tangent, watch=("loss",))["loss"] - there).max())
     assert at_once > far[0] > far[1] > far[2] > 0
+
+
+def kernel_network(**more):
+    return lm.Experiment(
+        architecture=architectures.Mlp(
+            hidden=(16,), activation="tanh", bias=True, scaling=scalings.NTK(weight=1.5)
+        ),
+        data=data.Gaussian(n=10, d=4, k=2, test=6),
+        rule=rules.GradientDescent(rate=0.2),
+        clock=lm.Clock(steps=60, every=20),
+        **more,
+    )
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        rules.GradientDescent(rate=0.2),
+        rules.HeavyBall(rate=0.05, momentum=0.8),
+        rules.SGD(rate=0.2, batch=4),
+    ],
+    ids=lambda one: type(one).__name__,
+)
+def test_at_infinite_width_the_outputs_move_by_the_limiting_kernel_from_where_the_network_begins(
+    rule,
+):
+    """f <- f - rate 2c T (f - Y), step by step in function space, on training and test samples."""
+    full = lm.prepare(dataclasses.replace(kernel_network(), rule=rule))
+    rung = lm.prepare(simplifications.KernelLimit().apply(full))
+    for side in ("train", "test"):
+        outputs = [
+            np.asarray(one.system.outputs(one.state.params, getattr(one.data, side).X))
+            for one in (full, rung)
+        ]
+        np.testing.assert_allclose(outputs[1], outputs[0], atol=1e-10 * np.abs(outputs[0]).max())
+    record = lm.run(rung, watch=("loss", "test-loss", "outputs"))
+    if isinstance(rule, rules.SGD):
+        # batches are drawn by the same stream: nothing else is random
+        assert np.isfinite(record["loss"]).all()
+        return
+    X = np.concatenate([full.data.train.X, full.data.test.X])
+    T = np.asarray(infinite.kernel(full.experiment.architecture, X, get="ntk"))
+    n = len(full.data.train.X)
+    f = np.concatenate(
+        [np.asarray(full.system.outputs(full.state.params, x)) for x in (X[:n], X[n:])]
+    )
+    Y, velocity = np.asarray(full.data.train.Y), 0.0
+    decay = float(getattr(rule, "momentum", 0.0))
+    for _ in range(60):
+        velocity = decay * velocity - T[:, :n] @ (f[:n] - Y) / n
+        f = f + float(rule.rate) * velocity
+    loss = np.sum((f[:n] - Y) ** 2) / (2 * n)
+    assert float(record["loss"][-1]) == pytest.approx(loss, rel=1e-8)
+    test = np.sum((f[n:] - np.asarray(full.data.test.Y)) ** 2) / (2 * (len(X) - n))
+    assert float(record["test_loss"][-1]) == pytest.approx(test, rel=1e-8)
+
+
+def test_wide_networks_come_to_their_kernel_limit_as_one_over_the_root_of_the_width():
+    far = []
+    for width in (64, 1024):
+        apart = []
+        for seed in range(6):
+            full = kernel_network(seed=seed).with_value("architecture.hidden", [width])
+            rung = simplifications.KernelLimit().apply(full)
+            ends = [lm.run(one, watch=("outputs",))["outputs"].values[-1] for one in (full, rung)]
+            apart.append(np.abs(ends[0] - ends[1]).max())
+        far.append(np.mean(apart))
+    # 16 times the width: 4 times nearer, and between 2 and 8 with six seeds
+    assert 2 < far[0] / far[1] < 8
+
+
+def test_a_network_out_of_the_kernel_class_has_no_such_limit():
+    mean_field = dataclasses.replace(
+        kernel_network(), architecture=architectures.Mlp(hidden=(16,), scaling=scalings.MeanField())
+    )
+    assert "scaling-class is" in simplifications.KernelLimit().why_not(mean_field)
+    adam = dataclasses.replace(kernel_network(), rule=rules.Adam(rate=0.01))
+    assert "scaling-class is other" in simplifications.KernelLimit().why_not(adam)
