@@ -131,6 +131,7 @@ def turned_off_in(example: Simplification) -> tuple[Experiment, list[str]]:
         {"architecture": Dropout(Mlp(hidden=(4,), bias=True))},
         {"architecture": Mlp(hidden=(4,), norm="layer", affine=True)},
         {"architecture": Mlp(hidden=(4,), bias=True)},
+        {"architecture": Mlp(hidden=(4,), bias=True, scaling=NTK())},
         {"architecture": DeepLinear((4,), scaling=Gained(gains=np.array([0.5])))},
         {"architecture": Residual(width=4)},
         {"architecture": DeepLinear((4,)), "rule": SGD(rate=0.02, batch=4)},

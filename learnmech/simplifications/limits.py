@@ -1,6 +1,6 @@
 """The axis of infinite width: the kernel in function space."""
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -95,5 +95,6 @@ def _outputs(start, view) -> np.ndarray:
 def _modes(start: Start) -> tuple[np.ndarray, np.ndarray]:
     """(eigenvalues rising, eigenvectors) of the limiting tangent kernel on all inputs."""
     X = np.concatenate([np.asarray(view.X, np.float64) for view in _views(start)])
-    values, vectors = np.linalg.eigh(kernel(start.experiment.architecture, X, get="ntk"))
-    return np.asarray(values), np.asarray(vectors)
+    T: Any = kernel(start.experiment.architecture, X, get="ntk")
+    values, vectors = np.linalg.eigh(np.asarray(T))
+    return values, vectors

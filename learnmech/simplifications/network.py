@@ -208,11 +208,7 @@ def _named(network) -> str:
 
 class FeaturesFrom(Simplification):
     """From a step on the network is its tangent where it is then: features learn before, and stand
-    still after it.
-
-    What is lost by a late step is little where the kernel has come to rest by then (Fort et al.
-    2020).
-    """
+    still after it.  Source: Fort et al. 2020."""
 
     axis: ClassVar = "late features"
     needs: ClassVar = {"deterministic": ("yes",), "linear-in-params": ("no",)}

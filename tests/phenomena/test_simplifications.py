@@ -500,20 +500,20 @@ def test_a_rule_that_remembers_for_much_of_the_run_has_no_flow_yet():
         assert (why == "") is near and ("forgets in" in why) is not near
 
 
-def test_features_that_stand_still_from_a_step_on_learned_until_then_and_late_costs_less():
-    full = dataclasses.replace(experiment(), rule=rules.GradientDescent(rate=0.2))
-    steps = int(lm.prepare(full).marks.steps[-1])
-    there = lm.run(full, watch=("loss",))["loss"]
-    far = []
-    for step in (steps // 8, steps // 4, steps // 2):
-        turned = simplified(full, simplifications.FeaturesFrom(step=step)).experiment
-        found = lm.run(turned, watch=("loss",))["loss"]
-        until = there["step"].values <= step
-        np.testing.assert_array_equal(found.values[until], there.values[until])
-        far.append(float(np.abs(found - there).max()))
-    tangent = simplified(full, simplifications.NoFeatures()).experiment
-    at_once = float(np.abs(lm.run(tangent, watch=("loss",))["loss"] - there).max())
-    assert at_once > far[0] > far[1] > far[2] > 0
+def test_features_that_stand_still_from_a_step_on_learn_until_then():
+    """To the bit as in the full run up to the step, and from there as in a fork which goes on with
+    its tangent there."""
+    full = plain()
+    there = lm.run(full, watch=("loss",))
+    found = lm.run(simplifications.FeaturesFrom(step=20).apply(full), watch=("loss",))["loss"]
+    forked = lm.fork(there, 20, (lm.interventions.Linearize(at=20),))["loss"]
+    until = found["step"].values <= 20
+    np.testing.assert_array_equal(found.values[until], there["loss"].values[until])
+    np.testing.assert_array_equal(found.values[~until], forked.values[-(~until).sum() :])
+    assert np.abs(found.values[-1] - there["loss"].values[-1]) > 1e-6
+    assert "the run ends at step 40" in simplifications.FeaturesFrom(step=40).why_not(full)
+    late = simplifications.FeaturesFrom(step=20).apply(full)
+    assert simplifications.FeaturesFrom(step=20).apply(late).fingerprint == late.fingerprint
 
 
 def kernel_network(**more):
