@@ -101,7 +101,7 @@ def ladder(
         stages: list[tuple[Simplification, ...]] = []
         for one in order:
             stage = (*(stages[-1] if stages else ()), one)
-            why = admissible(start.experiment, stage)
+            why = admissible(start, stage)
             if not why:
                 stages.append(stage)
                 left.pop(one.axis, None)
@@ -202,7 +202,7 @@ def _crossing(start: Start, single) -> tuple[list[Simplification], dict[str, str
     left: dict[str, str] = {}
     for one in single:
         sets = [(*each, one) for each in [*((other,) for other in kept), tuple(kept)] if each]
-        why = next((why for each in sets if (why := admissible(start.experiment, each))), "")
+        why = next((why for each in sets if (why := admissible(start, each))), "")
         if why:
             left[one.axis] = why
         else:

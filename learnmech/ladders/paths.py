@@ -19,6 +19,9 @@ from learnmech.theories.base import Theory
 # A path of more axes than this is no explanation, and a search that has looked at so many rungs
 # has not found one.
 LONGEST, LOOKED_AT = 7, 60
+# Steps of no path: other targets ask another question, and of infinite width what is linear is so
+# in the kernel's features, of which theories of the inputs do not speak.
+ELSEWHERE = ("labels", "infinite width", "late features")
 Goal = tuple[str, tuple[str, ...]]
 
 # What an experiment must be for a limit to have been taken, beside the domain: a theory that is a
@@ -68,7 +71,7 @@ class Rungs:
         self._made: dict[frozenset[Simplification], Start | None] = {}
         self._facts: dict[frozenset[Simplification], dict[str, str]] = {}
         kinds = [catalog.load(one) for one in catalog.members("simplifications").values()]
-        plain: list[Simplification] = [kind() for kind in kinds if kind.axis != "labels"]
+        plain: list[Simplification] = [kind() for kind in kinds if kind.axis not in ELSEWHERE]
         self.steps = (*plain, Shallow(layers=1), GaussianInputs(per_class=True))
 
     def at(self, chosen: frozenset[Simplification]) -> Start | None:

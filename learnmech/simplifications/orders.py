@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 from learnmech.errors import Refused, refused
-from learnmech.experiment.recipe import Experiment, prepare
+from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.simplifications.base import Simplification, Turned
 
 ORDER = (
@@ -54,7 +54,7 @@ def ordered(chosen: Iterable[Simplification]) -> tuple[Simplification, ...]:
     return tuple(found)
 
 
-def simplified(experiment: Experiment, *chosen: Simplification) -> Turned:
+def simplified(experiment: Experiment | Start, *chosen: Simplification) -> Turned:
     """The experiment with these axes turned off, in their own order, and all that was set for it.
 
     What is off already is left as it is; refuses a set in which one stands in the way of another.
@@ -63,10 +63,10 @@ def simplified(experiment: Experiment, *chosen: Simplification) -> Turned:
     for one in ordered(chosen):
         step = one.simplify(prepare(experiment))
         experiment, tuned = step.experiment, tuned | dict(step.tuned)
-    return Turned(experiment, tuned)
+    return Turned(experiment.experiment if isinstance(experiment, Start) else experiment, tuned)
 
 
-def admissible(experiment: Experiment, chosen: Iterable[Simplification]) -> str:
+def admissible(experiment: Experiment | Start, chosen: Iterable[Simplification]) -> str:
     """Empty where these can all be turned off together, else why not."""
     try:
         simplified(experiment, *chosen)

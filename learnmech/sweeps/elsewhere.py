@@ -8,7 +8,6 @@ import platform
 import secrets
 import time
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +21,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.record import bounds, locks, sealed
 from learnmech.record.base import Record
 from learnmech.runs.parcels import Parcel
-from learnmech.sweeps.jobs import CLIENT, ELSEWHERE, LANDED, Landing, perform, record_of, seen
+from learnmech.sweeps.jobs import CLIENT, ELSEWHERE, LANDED, Landing, perform, record_of
 from learnmech.sweeps.kept import POINTS, Kept, identity_of
 
 if TYPE_CHECKING:
@@ -146,26 +145,17 @@ def _arrived(kept: Kept) -> "xr.Dataset":
 def records(
     points: Mapping[Any, Experiment],
     watch: tuple[Instrument, ...] | None,
-    engine: Engine | None,
+    engine: Engine,
     landing: Landing | None,
     done: Callable[[Any, Record], None],
     who: str,
 ) -> None:
-    """The record of every point, `done(key, record)` as they come: side by side over the cores of
-    this process, or by an engine; what has landed in the folder before is not run again."""
-    if engine is not None:
+    """The record of every point, performed by an engine, `done(key, record)` as they come; what has
+    landed in the folder before is not run again."""
 
-        def made(key, table, kept):
-            if landing is not None and not kept:
-                landing.kept(identity_of(points[key], watch)).store(0, table, "map")
-            done(key, record_of(prepare(points[key]), watch, table))
+    def made(key, table, kept):
+        if landing is not None and not kept:
+            landing.kept(identity_of(points[key], watch)).store(0, table, "map")
+        done(key, record_of(prepare(points[key]), watch, table))
 
-        computed_elsewhere(points, watch, engine, landing, made, who)
-        return
-    pool = ThreadPoolExecutor(max(1, min(len(points), os.cpu_count() or 1)))
-    try:
-        waiting = {pool.submit(seen, point, watch, landing): key for key, point in points.items()}
-        for future in as_completed(waiting):
-            done(waiting[future], future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    computed_elsewhere(points, watch, engine, landing, made, who)
