@@ -23,6 +23,7 @@ from learnmech.language.display import budgets
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.text import part_of
 from learnmech.simplifications.base import Simplification
+from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in
 from learnmech.theories.base import Theory
 
@@ -158,9 +159,7 @@ def explain(
     meant: Any
     meant, watch = given(experiment, watch)
     meant = meant.experiment if isinstance(meant, Start) else meant
-    used = tuple(range(seeds)) if isinstance(seeds, (int, np.integer)) else tuple(seeds)
-    if not used or len(set(used)) < len(used):
-        raise refused("explain", "one seed or more, each once", seeds, "Give for example seeds=3")
+    used = seeds_of("explain", seeds)
     rungs = Rungs(dataclasses.replace(meant, seed=used[0]))
     way, others = _way(rungs, theory, quantity, limit)
     chosen = _theory(way.theory) if not isinstance(theory, Theory) else theory

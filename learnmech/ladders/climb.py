@@ -21,6 +21,7 @@ from learnmech.language import catalog
 from learnmech.simplifications.base import Simplification
 from learnmech.simplifications.orders import admissible, ordered
 from learnmech.simplifications.samples import GaussianInputs
+from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in
 
 if TYPE_CHECKING:
@@ -75,7 +76,7 @@ def ladder(
     meant: Any
     meant, watch = given(experiment, watch)
     meant = meant.experiment if isinstance(meant, Start) else meant
-    used = _seeds(seeds)
+    used = seeds_of("ladder", seeds)
     if not (isinstance(tolerance, (int, float)) and tolerance > 0):
         raise refused("ladder", "a tolerance above 0", tolerance, "Give for example 0.05")
     kept = [phenomenon(one) for one in ([keep] if isinstance(keep, str) else keep)]
@@ -120,13 +121,6 @@ def ladder(
         left,
         _design(runs, crossing, cells, why_not) if combinations else None,
     )
-
-
-def _seeds(seeds) -> tuple[int, ...]:
-    used = tuple(range(seeds)) if isinstance(seeds, (int, np.integer)) else tuple(seeds)
-    if not used or len(set(used)) < len(used):
-        raise refused("ladder", "one seed or more, each once", seeds, "Give for example seeds=3")
-    return tuple(int(seed) for seed in used)
 
 
 def _watched(watch, start) -> tuple:

@@ -25,6 +25,7 @@ from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.maps.lattice import Lattice, Node, refined
 from learnmech.runs import bars
 from learnmech.runs.parcels import InHand, Parcel
+from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in, shaped
 from learnmech.sweeps.jobs import Landing, seen
 from learnmech.theories.base import Theory
@@ -187,9 +188,7 @@ def map_error(
     meant, _ = given(experiment, None)
     meant = meant.experiment if isinstance(meant, Start) else meant
     paths, values = _lattice_of(meant, knobs, size)
-    used = tuple(range(seeds)) if isinstance(seeds, (int, np.integer)) else tuple(seeds)
-    if not used:
-        raise refused("map_error", "one seed or more", seeds, "Give for example seeds=3")
+    used = seeds_of("map_error", seeds)
     quantity = quantity or quantity_of(chosen)
     bound = chosen.tolerance if tolerance is None else float(tolerance)
     if not bound > 0:

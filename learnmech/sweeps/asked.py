@@ -156,6 +156,14 @@ class Asked:
         return cls(experiment, axes, list(said["seeds"]), watch, labels)
 
 
+def seeds_of(who: str, seeds: int | Sequence[int]) -> tuple[int, ...]:
+    """So many seeds from 0 on, or these; refuses none, and one that is given twice."""
+    used = tuple(seeds if np.iterable(seeds) else range(whole_number(who, "seeds", seeds)))
+    if not used or len(set(used)) < len(used):
+        raise refused(who, "one seed or more, each once", seeds, "Give for example seeds=3")
+    return tuple(whole_number(who, "each seed", seed) for seed in used)
+
+
 def labels_of(axes: Mapping, seeds: Sequence[int]) -> dict[str, list]:
     """{dim of the grid: its labels}."""
     return {
