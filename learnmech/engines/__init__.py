@@ -1,7 +1,7 @@
 """Engines: where runs are performed: here, in processes, on Dask, SLURM or Ray."""
 
 from learnmech.engines.base import Engine
-from learnmech.engines.gathering import performed
+from learnmech.engines.gathering import over_cores, performed
 from learnmech.engines.naming import opened
 
-__all__ = ["Engine", "opened", "performed"]
+__all__ = ["Engine", "opened", "over_cores", "performed"]

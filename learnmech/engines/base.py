@@ -1,5 +1,6 @@
 """An engine: something that performs a function elsewhere and hands back what it gives."""
 
+import abc
 from collections.abc import Callable, Sequence
 from concurrent.futures import BrokenExecutor, Executor, Future
 from typing import Any
@@ -10,7 +11,7 @@ from learnmech.errors import refused
 TRIES = 3
 
 
-class Engine:
+class Engine(abc.ABC):
     """Where works are performed: `width` of them at a time.
 
     `lasting` workers take one bundle of work after another and keep what they have compiled; of
@@ -25,14 +26,14 @@ class Engine:
     def __init__(self, name: str, width: int):
         self.name, self.width = name, width
 
+    @abc.abstractmethod
     def start(self, work: Callable, given: Sequence[tuple]) -> list[Future]:
         """Begin `work(*one)` for each of these; the futures of what they give."""
-        raise NotImplementedError
 
-    def look(self) -> None:
+    def look(self) -> None:  # noqa: B027  (an engine that knows nothing of its workers says nothing)
         """Say what has happened to workers since it was last looked."""
 
-    def renew(self) -> None:
+    def renew(self) -> None:  # noqa: B027  (most lose one worker and no other)
         """Make the engine work again after a worker was lost."""
 
     def stop(self, running: Sequence[Future]) -> None:
@@ -40,7 +41,7 @@ class Engine:
         for future in running:
             future.cancel()
 
-    def close(self) -> None:
+    def close(self) -> None:  # noqa: B027  (most hold nothing)
         """Give back what was taken to work with."""
 
 

@@ -1,9 +1,16 @@
 """Gathering: works given to an engine in bundles, and what they give, as it comes."""
 
 import dataclasses
+import os
 from collections import deque
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from concurrent.futures import FIRST_COMPLETED, Future, wait
+from concurrent.futures import (
+    FIRST_COMPLETED,
+    Future,
+    ThreadPoolExecutor,
+    as_completed,
+    wait,
+)
 from typing import Any
 
 from learnmech.engines.base import Engine
@@ -160,3 +167,17 @@ def carried_out(work: Callable, many: Sequence[tuple]) -> list[tuple[bool, Any]]
             found.append((False, str(refusal)))
     relieve()
     return found
+
+
+def over_cores(
+    jobs: Iterable[Any], work: Callable[[Any], Any], done: Callable[[Any, Any], None]
+) -> None:
+    """The same without an engine: each job's work on a core of this process, and `done(job, value)`
+    here as they come."""
+    pool = ThreadPoolExecutor(os.cpu_count() or 1)
+    try:
+        waiting = {pool.submit(work, job): job for job in jobs}
+        for future in as_completed(waiting):
+            done(waiting[future], future.result())
+    finally:
+        pool.shutdown(cancel_futures=True)

@@ -3,14 +3,14 @@
 import dataclasses
 import os
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
 import numpy as np
 
 from learnmech.comparison.domains import survey
 from learnmech.curvature.eigenpairs import sharpness_at_least
-from learnmech.engines import Engine
+from learnmech.engines import Engine, over_cores
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
@@ -108,13 +108,9 @@ class Cells:
             start = self._start(task[1]) if task[0] == Cell() else turned[task].experiment
             return seen(start, self.watch, self.landing)
 
-        pool = ThreadPoolExecutor(max(1, min(len(tasks), os.cpu_count() or 1)))
-        try:
-            waiting = {pool.submit(run, task): task for task in tasks}
-            for future in as_completed(waiting):
-                done(waiting[future], future.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
+        for seed in self.seeds:  # before there are threads, which would draw the data twice
+            self._start(seed)
+        over_cores(tasks, run, done)
 
     def _start(self, seed: int) -> Start:
         """The full experiment made ready, its data drawn once."""

@@ -4,7 +4,7 @@ import contextlib
 import os
 import time
 from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import Executor, ThreadPoolExecutor, as_completed
+from concurrent.futures import Executor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +12,7 @@ import equinox as eqx
 import jax
 import numpy as np
 
-from learnmech.engines import opened
+from learnmech.engines import opened, over_cores
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, given, landscape_of, prepare
 from learnmech.instruments.base import Instrument
@@ -229,7 +229,7 @@ def _one_by_one(group, starts, watch, finished):
     finished(
         first, table_of(starts[first], watch)
     )  # compiles the program that the cores then share
-    _over_cores(rest, lambda index: table_of(starts[index], watch), finished)
+    over_cores(rest, lambda index: table_of(starts[index], watch), finished)
 
 
 @eqx.filter_jit
@@ -303,18 +303,7 @@ def _together(group, starts, watch, finished):
     own, common = _stack([starts[i] for i in chunks[0]])
     # no marks at all: compiles the program that the cores then share
     jax.block_until_ready(_march_together(own, common, watch, none_of(segment)).reached)
-    _over_cores(chunks, marched, kept)
-
-
-def _over_cores(jobs, work, done):
-    """Each job's work on a core, and what is to be done with its result here, as they come."""
-    pool = ThreadPoolExecutor(max_workers=os.cpu_count())
-    try:
-        futures = {pool.submit(work, job): job for job in jobs}
-        for future in as_completed(futures):
-            done(futures[future], future.result())
-    finally:
-        pool.shutdown(cancel_futures=True)
+    over_cores(chunks, marched, kept)
 
 
 def _faster(group, starts, watch) -> str:
