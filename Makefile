@@ -17,7 +17,8 @@ demo: $(VENV)/.product
 # Most of a test's time is XLA's compiler. Its older emitters, which JAX 0.10 still has, without optimization and in one piece take a third of it; what is exact
 # to the bit or to round-off is put to the test under those that users have. Workers keep to neighboring tests, which share what is compiled.
 QUICKER = $(shell $(BIN)/python -c 'from importlib.metadata import version; print("--xla_cpu_use_fusion_emitters=false --xla_backend_optimization_level=0 --xla_cpu_parallel_codegen_split_count=1" * version("jaxlib").startswith("0.10."))')
-TESTING = $(BIN)/pytest -n $(JOBS) --dist worksteal
+# One thread of linear algebra to a worker: two of them for each of two workers wait for one another on two cores, spinning. Four files took 110 s so, and 86 s.
+TESTING = OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(JOBS) --dist worksteal
 # only where the mark stands: to collect all tests takes each worker 13 s
 EXACT = $(shell grep -rl --include='test_*.py' 'mark\.exact' tests)
 

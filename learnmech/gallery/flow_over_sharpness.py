@@ -93,7 +93,7 @@ def _verify(shown):
     nodes = NODES if widest >= WIDEST else 5
     wide = _mapped(plain, WIDTH, (16, widest), nodes)
     narrow = plain.with_value(WIDTH, 16).with_value("clock.time", 6.0)
-    sized = _mapped(narrow, SIZE, SIZES, NODES)
+    sized = _mapped(narrow, SIZE, SIZES, nodes)
     slope = np.polyfit(np.log(wide["tops"]), np.log(wide["rate"]), 1)[0]
     told = np.polyfit(*np.log(wide["said"]).T, 1)[0]
     products, first = ([one[k] * one["tops"] for one in (wide, sized)] for k in ("rate", "first"))

@@ -98,7 +98,7 @@ def _verify(shown):
     plain = shown.experiment.with_value("architecture.centered", True)
     widest = plain.architecture.of.hidden[0]
     wide = (widest // 16, widest // 4, widest)
-    nodes = NODES if widest >= WIDEST else 5
+    nodes, repeats = (NODES, REPEATS) if widest >= WIDEST else (5, REPEATS // 2)
     ranges = {True: (ALPHAS, (NARROWEST, widest), nodes), False: (*UNCENTERED, nodes // 2 + 1)}
     maps = {
         centered: map_error(
@@ -114,7 +114,7 @@ def _verify(shown):
     }
     places = dict.fromkeys([*((FAR, width) for width in wide), *((a, widest) for a in DIALS)])
     pairs = {
-        place: [_parts(_at(plain, *place, seed)) for seed in range(REPEATS)] for place in places
+        place: [_parts(_at(plain, *place, seed)) for seed in range(repeats)] for place in places
     }
     over_width = _sizes([pairs[FAR, width] for width in wide]).swapaxes(1, 2)
     over_alpha = _sizes([pairs[alpha, widest] for alpha in DIALS]).swapaxes(1, 2)
@@ -138,21 +138,21 @@ def _verify(shown):
                 order.slope,
                 -1.0,
                 max(0.1, 3 * order.standard_error),
-                f"three standard errors over {REPEATS} seeds, 0.1 at least, as of all orders",
+                f"three standard errors over {repeats} seeds, 0.1 at least, as of all orders",
             )
         )
     line, other = maps[True].line, maps[False].line
     ratios = np.log(line[:, 1] / _said(parts, line[:, 0]))
     # medians of the map's own seeds and of those of the parts, each scattering as one size does
     spread = np.log([np.abs(odd).max() for odd, _ in parts]).std(ddof=1)
-    blur = 1.25 * spread * np.sqrt(1 / SEEDS + 1 / REPEATS)
+    blur = 1.25 * spread * np.sqrt(1 / SEEDS + 1 / repeats)
     checks.append(
         Check(
             "centered: width on the line over that said by the parts, rms of its logarithm",
             float(np.sqrt(np.mean(ratios**2))),
             2 * blur,
             0.0,
-            f"twice what medians of {SEEDS} and {REPEATS} seeds scatter by",
+            f"twice what medians of {SEEDS} and {repeats} seeds scatter by",
             "below",
         )
     )
@@ -208,7 +208,7 @@ def _draw(shown):
         zip(("odd", "even"), shown.extra["over_alpha"], (1, 2), strict=True)
     ):
         scaled = sizes * widest
-        bars = scaled.std(1, ddof=1) / np.sqrt(REPEATS)
+        bars = scaled.std(1, ddof=1) / np.sqrt(scaled.shape[1])
         size = np.mean([np.abs(pair[look]).max() for pair in parts])
         at = np.geomspace(dials[0], dials[-1], 20)
         why.plot(at, size / at**power, linestyle=DASHES[look], color=COLORS[look], linewidth=1.4)

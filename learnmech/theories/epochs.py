@@ -51,8 +51,7 @@ def sample_losses(system, params) -> Float[Array, " n"]:
     return jax.vmap(lambda i: system.at(i[None]).loss(params))(jnp.arange(system.train.X.shape[0]))
 
 
-@eqx.filter_jit
-def _velocity(system, unflatten, flat, rate, spread):
+def _velocity(system, unflatten, rate, spread, flat):
     """-D (g + (rate/2) mean_i H_i D [g + spread (g_i - g)]), D the factors of the scaling."""
     params = unflatten(flat)
     factors = system.architecture.rate_factors(params, "sgd")
@@ -133,11 +132,10 @@ class ModifiedEpochs(Theory):
         need(self, start, rule_is(start, SGD), _whole_epochs(start))
         rate = float(start.rule.rate)
         spread = spread_of_batches(start.data.train.X.shape[0], int(start.rule.batch))
-
-        def velocity(system, flat, back):
-            return _velocity(system, back, flat, jnp.asarray(rate), jnp.asarray(spread))
-
-        return predicted_along(start, clock, lambda times: solved(start, times, velocity))
+        numbers = jnp.asarray(rate), jnp.asarray(spread)
+        return predicted_along(
+            start, clock, lambda times: solved(start, times, _velocity, *numbers)
+        )
 
     @classmethod
     def example(cls):

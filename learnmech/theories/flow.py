@@ -3,7 +3,7 @@ correction."""
 
 import itertools
 from collections.abc import Callable
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -22,6 +22,7 @@ from learnmech.experiment.tables import table
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.instruments.weights import Weights
 from learnmech.language import trees
+from learnmech.machine.bound import bound
 from learnmech.machine.late import late
 from learnmech.rules.base import FlowRule
 from learnmech.rules.descent import GradientDescent
@@ -39,8 +40,7 @@ else:
 MOST, PER_STEP = 30_000, 20
 
 
-@eqx.filter_jit
-def _velocity(system: System, unflatten, flat, rate):
+def _velocity(system: System, unflatten, rate, flat):
     """-D grad L - (rate/2) D H D grad L with D the factors of the scaling; rate 0 leaves the
     plain flow."""
     params = unflatten(flat)
@@ -55,22 +55,21 @@ def _velocity(system: System, unflatten, flat, rate):
     return flatten_util.ravel_pytree(moved)[0]
 
 
-@eqx.filter_jit
-def _flowing(system: System, flow: FlowRule, speed, unflatten, flat):
+def _flowing(system: System, unflatten, flow: FlowRule, speed, flat):
     return flatten_util.ravel_pytree(flow.velocity(system, unflatten(flat)))[0] * speed
 
 
 def integrated(start: Start, times: np.ndarray, rate: float) -> list[trees.Params]:
     """Parameters at these times along the flow of L + (rate/4)|grad L|^2, by DOP853 at relative
     tolerance 1e-10."""
-    return solved(
-        start, times, lambda system, flat, back: _velocity(system, back, flat, jnp.asarray(rate))
-    )
+    return solved(start, times, _velocity, jnp.asarray(rate))
 
 
-def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Params]:
-    """Parameters at these times along d(flat)/dt = velocity(system, flat, unflatten), in float64,
-    by DOP853 at relative tolerance 1e-10.
+def solved(
+    start: Start, times: np.ndarray, velocity: Callable, *arguments: Any
+) -> list[trees.Params]:
+    """Parameters at these times along d(flat)/dt = velocity(system, unflatten, *arguments, flat),
+    in float64, by DOP853 at relative tolerance 1e-10.
 
     Refused where that looks at the velocity more often than `MOST` and `PER_STEP` times for each
     step of the run: sign flow at Adam's eps of 1e-8 is so stiff that it does not end.
@@ -87,10 +86,11 @@ def solved(start: Start, times: np.ndarray, velocity: Callable) -> list[trees.Pa
             got = f"as many by t = {t:.4g} of {times[-1]:.4g}"
             remedy = "Raise the rule's eps (what divides by less is stiff), or shorten the clock"
             raise refused("The flow", f"to be solved in {most} looks at its velocity", got, remedy)
-        return np.asarray(velocity(system, jnp.asarray(y), back))
+        return moving(y)
 
     flat, unflatten = flatten_util.ravel_pytree(jax.tree.map(jnp.asarray, start.params))
-    system, back = trees.cast(start.system, jnp.float64), eqx.Partial(unflatten)
+    system = trees.cast(start.system, jnp.float64)
+    moving = bound(velocity, system, eqx.Partial(unflatten), *arguments)
     path = integrate.solve_ivp(
         field,
         (0.0, float(times[-1])),
@@ -209,11 +209,7 @@ class Flow(Theory):
         need(self, start, has_flow(start))
         flow, speed = start.rule.limit()
         return predicted_along(
-            start,
-            clock,
-            lambda times: solved(
-                start, times, lambda system, flat, back: _flowing(system, flow, speed, back, flat)
-            ),
+            start, clock, lambda times: solved(start, times, _flowing, flow, speed)
         )
 
     @classmethod

@@ -156,11 +156,15 @@ def test_a_work_that_kills_its_worker_is_named_and_takes_no_other_with_it():
     assert 2 not in found and set(found) <= {0, 1, 3}
 
 
+# what a shell begins behind itself ignores the interrupt, and all that it begins in turn
 SCRIPT = """
+import signal
+
 import learnmech as lm
 from learnmech import architectures, data, rules
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     small = lm.Experiment(
         architecture=architectures.Mlp(hidden=(3,)),
         data=data.Gaussian(n=6, d=2),
