@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -246,7 +247,7 @@ class Conv(Normed):
             self.scaling, depth, d // math.prod(grids[0]) * offsets, self.bias, tangent, reads
         )
         pooled = [self.pooling == "average"] * (depth - 1) + [self.readout == "average"]
-        steps = [Positions(grids[0], any(pooled))]
+        steps: list[Any] = [Positions(grids[0], any(pooled))]
         for grid, one, pool in zip(grids[:-1], affine[:-1], pooled[:-1], strict=True):
             windows = self._windows(grid)
             steps += [Convolve(windows), one, Activate(self.activation, *unit)]
@@ -261,8 +262,10 @@ class Conv(Normed):
         """What every position of a layer sees of its inputs'."""
         axes, around = len(grid), self.kernel - 1 if self.padding != "none" else 0
         before = around // 2
-        sides = ((self.kernel,), (self.stride,), (before,), (around - before,))
-        return Windows(grid, *(side * axes for side in sides), self.padding == "circular")
+        sizes, strides, ahead, behind = (
+            (side,) * axes for side in (self.kernel, self.stride, before, around - before)
+        )
+        return Windows(grid, sizes, strides, ahead, behind, self.padding == "circular")
 
     def _pools(self, grid):
         nothing = (0,) * len(grid)

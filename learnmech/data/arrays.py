@@ -94,7 +94,7 @@ class Arrays(Given):
     )
 
     def __post_init__(self):
-        self.labels = (
+        self.labels = (  # type: ignore[misc]  # while it is made
             None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels
         )
         if self.classes is True and not all(
@@ -106,8 +106,10 @@ class Arrays(Given):
                 _names("Y", self.Y),
                 *([] if self.Y_test is None else [_names("Y_test", self.Y_test)]),
             ]
-            self.labels, codes = _coded(named, self.labels or ())
-            self.Y, self.Y_test = codes[0], codes[1] if len(codes) > 1 else None
+            labels, codes = _coded(named, self.labels or ())
+            self.labels = labels  # type: ignore[misc]  # while it is made
+            self.Y = codes[0]  # type: ignore[misc]  # while it is made
+            self.Y_test = codes[1] if len(codes) > 1 else None  # type: ignore[misc]  # while it is made
 
         elif self.classes is False and "name" in _kinds(self.Y):
             raise refused(

@@ -1,7 +1,7 @@
 """What every data source promises, the drawn data, and its card."""
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -218,14 +218,19 @@ class Given(Data):
             f"{len(train)} for training"
             + (f", {len(test)} for the test" if test is not None else "")
         )
-        train, test = (None if one is None else one.numeric() for one in (train, test))
-        train, test = samples.filled(who, train, test)
+        train, test = samples.filled(who, train.numeric(), None if test is None else test.numeric())
         scale, said = self._scaled(who, train)
-        views = [
-            None if one is None else View(*scale(one.X, one.Y), _weight(one))
-            for one in (train, test)
-        ]
-        return Drawn(*views, train.labels, "; ".join((*train.said, *said)))
+
+        def view(one):
+            X, Y = scale(one.X, one.Y)
+            return View(X, Y, _weight(one))
+
+        return Drawn(
+            view(train),
+            None if test is None else view(test),
+            train.labels,
+            "; ".join((*train.said, *said)),
+        )
 
     def _coded(self):
         who, given = type(self).__name__, [one for one in self.samples() if one is not None]
@@ -238,7 +243,9 @@ class Given(Data):
         """(the transformation of X and Y that the training samples ask for, what is to be said
         of it)."""
         X, Y, said = train.X / float(self.divide_by), train.Y, []
-        shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
+        shifts: Any = (0.0, 0.0)
+        units: Any = (1.0, 1.0)
+        (shift_x, shift_y), (unit_x, unit_y) = shifts, units
         if self.standardize:
             shift_x, unit_x, constant = samples.standard(who, "inputs", X)
             if constant.any():

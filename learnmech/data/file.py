@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from learnmech.data import columns, formats, separated
 from learnmech.data.base import Given
@@ -97,7 +97,7 @@ class File(Given):
     )
 
     def __post_init__(self):
-        self.separator = (
+        self.separator = (  # type: ignore[misc]  # while it is made
             {"\t": "tab", " ": "space"}.get(self.separator, self.separator)
             if isinstance(self.separator, str)
             else self.separator
@@ -209,7 +209,7 @@ class File(Given):
         if isinstance(content, dict):
             self._refuse_knobs(name, "an .npz archive", targets_field)
             return of_archive("File", name, content, self.classes is True)
-        knobs = {
+        knobs: dict[str, Any] = {
             "inputs": self.inputs,
             "targets": self.targets,
             "classes": self.classes,

@@ -2,6 +2,7 @@
 together."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -119,7 +120,7 @@ def _of_classes(who, samples):
             got,
             "Drop classes, where Y is a number to be learned",
         )
-    codes = {str(code): label for code, label in enumerate(samples.labels)}
+    codes: dict[Any, str] = {str(code): label for code, label in enumerate(samples.labels)}
     there = sorted({name for name in found if name is not None}, key=int)
     if samples.labels and not set(there) <= set(codes):
         if len(there) != len(samples.labels):

@@ -5,8 +5,10 @@ import dataclasses
 import math
 
 import numpy as np
+from jaxtyping import Shaped
 
 from learnmech.errors import refused
+from learnmech.language.trees import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Space:
             return f"one of {what}"
         return f"{' x '.join(map(str, self.shape))} {what} over {', '.join(self.axes)}"
 
-    def check(self, who: str, side: str, values: np.ndarray) -> None:
+    def check(self, who: str, side: str, values: Shaped[Array, "n ..."]) -> None:
         """Refuse samples (n, *shape) that are not of this space."""
         if np.shape(values)[1:] != self.shape:
             raise refused(
