@@ -34,12 +34,12 @@ class Wrapped(Architecture):
     - a pair of init(key), or init(key, d, k), which gives a tree of parameters, and apply(params,
       x).
 
-    It acts on one example x (d,), or ids of the shape that the data have, and so on each of a
-    batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis, per example.
-    `mixes_samples` says of a batched model that what it gives for an example depends on the others.
-    `Wrapped.of("mine.py:model")` takes it from a file. Every array of floats is a parameter:
-    `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`.
-    All else stays inside.
+    It acts on one example x (d,), or on ids or a grid of the shape that the data have, and so on
+    each of a batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis,
+    per example. `mixes_samples` says of a batched model that what it gives for an example depends
+    on the others. `Wrapped.of("mine.py:model")` takes it from a file. Every array of floats is a
+    parameter: `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself
+    `model.w`. All else stays inside.
     """
 
     model: Model = eqx.field(

@@ -111,6 +111,7 @@ class File(Given):
                 setattr(self, sha, hashlib.sha256(_bytes(field, path)).hexdigest())
 
     def coherent(self):
+        super().coherent()
         for knob, known in (
             ("separator", tuple(separated.SEPARATORS)),
             ("decimal", (".", ",")),
@@ -208,7 +209,7 @@ class File(Given):
         )
         if isinstance(content, dict):
             self._refuse_knobs(name, "an .npz archive", targets_field)
-            return of_archive("File", name, content, self.classes is True)
+            return of_archive("File", name, content, self.classes is True, self.grid)
         knobs: dict[str, Any] = {
             "inputs": self.inputs,
             "targets": self.targets,
@@ -218,10 +219,10 @@ class File(Given):
         if not getattr(self, targets_field):
             if not isinstance(content, Table):
                 self._refuse_images(name, content, field)
-                content = formats.matrix("File", name, content)
+                content = formats.matrix("File", name, content, grid=self.grid)
             return columns.samples("File", content, **knobs), None
         if not isinstance(content, Table):
-            content = formats.matrix("File", name, content, flatten=True)
+            content = formats.matrix("File", name, content, flatten=True, grid=self.grid)
         beside, targets = self._content(targets_field, self.targets, self.classes)
         if isinstance(targets, dict):
             raise refused(

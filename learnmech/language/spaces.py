@@ -94,6 +94,23 @@ class Space:
             )
 
 
+GRIDS = {2: ("position", "channel"), 3: ("row", "column", "channel")}
+"""What the axes of a sample on a grid are called, by their number; the channels come last."""
+
+
+def grid(shape: tuple[int, ...]) -> Space:
+    """Real numbers at the places of a line, (positions, channels), or of an image, (rows, columns,
+    channels)."""
+    if len(shape) not in GRIDS:
+        raise refused(
+            "A grid",
+            "two axes, (positions, channels), or three, (rows, columns, channels)",
+            f"{len(shape)}: {shape}",
+            "Name the channels too: (28, 28, 1) for images of one channel",
+        )
+    return Space(tuple(shape), GRIDS[len(shape)])
+
+
 def vector(size: int, axis: str) -> Space:
     """So many real numbers over one axis."""
     return Space((size,), (axis,))
