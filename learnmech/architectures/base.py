@@ -87,9 +87,12 @@ class Architecture(Part):
         not map."""
         who, what = type(self).__name__, "of one axis, vectors of real numbers"
         if not inputs.is_vector:
-            raise refused(
-                who, f"inputs {what}", str(inputs), "Choose architectures.Embedding for ids"
+            remedy = (
+                "Choose architectures.Conv for grids, or drop data.grid"
+                if inputs.vocabulary is None
+                else "Choose architectures.Embedding for ids"
             )
+            raise refused(who, f"inputs {what}", str(inputs), remedy)
         if not outputs.is_vector:
             raise refused(
                 who,

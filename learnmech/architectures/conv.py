@@ -2,6 +2,7 @@
 
 import itertools
 import math
+from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Float
@@ -14,6 +15,7 @@ from learnmech.architectures.limits import Activate, dense_limit, norm_limit
 from learnmech.architectures.norms import NORMS, check_norm, normed, with_norms
 from learnmech.errors import refused
 from learnmech.language.parts import Shorthand, structure
+from learnmech.language.spaces import vector
 from learnmech.language.trees import Array
 
 Grid = tuple[int, ...]
@@ -23,8 +25,9 @@ class Conv(Normed):
     """z(p) = W [h(stride p + o)]_o + b at every position p, o over the `kernel` offsets of each
     axis; h = pool(s(z)); after the last such layer f = W_L h.
 
-    An input is flat, positions in reading order, the channels of each together: `shape` is
-    (length,) or (height, width), () a line of all d inputs, and has d/positions channels.
+    An input lies on a grid, (positions, channels) or (rows, columns, channels), or is flat,
+    positions in reading order, the channels of each together: then `shape` is (length,) or (height,
+    width), () a line of all d inputs, and has d/positions channels.
     `padding`: `zero` or `circular` keeps as many positions at stride 1, the offsets being centered
     (an even kernel reaches further ahead); `none` stays within. `pooling`, `average` or `max`,
     takes windows of `window` positions along each axis side by side and leaves out an incomplete
@@ -40,8 +43,8 @@ class Conv(Normed):
         default=(),
         at_least=1,
         meaning=(
-            "positions of an input along each axis, (length,) or (height, width); (): a line of all"
-            " inputs"
+            "positions of a flat input along each axis, (length,) or (height, width); (): a line of"
+            " all inputs, or the grid that the data have"
         ),
     )
     channels: tuple[int, ...] = structure(
@@ -119,9 +122,8 @@ class Conv(Normed):
             else {}
         )
 
-    def grids(self, d: int) -> list[Grid]:
-        """The positions of the inputs, and of what each layer gives after pooling; refuses
-        inputs of another number, and a layer that is left with none."""
+    def positions(self, d: int) -> Grid:
+        """The positions of d inputs in a row; refuses inputs of another number."""
         grid = self.shape or (d,)
         if d % math.prod(grid):
             raise refused(
@@ -131,6 +133,11 @@ class Conv(Normed):
                 d,
                 "Change shape, or the data",
             )
+        return grid
+
+    def grids(self, grid: Grid) -> list[Grid]:
+        """The positions of the inputs, and of what each layer gives after pooling; refuses a
+        layer that is left with none."""
         found = [grid]
         for index in range(1, len(self.channels) + 1):
             reach = self.kernel - 1 if self.padding != "none" else 0
@@ -147,8 +154,27 @@ class Conv(Normed):
         return found
 
     def init(self, rng, d, k):
-        grids, offsets = self.grids(d), self.kernel ** len(self.shape or (d,))
-        params, fan_in = {}, d // math.prod(grids[0])
+        grid = self.positions(d)
+        return self._drawn(rng, grid, d // math.prod(grid), k)
+
+    def begun(self, rng, inputs, outputs):
+        """Vectors, at the positions of `shape`, or inputs that lie on a grid of their own."""
+        if inputs.vocabulary is not None or len(inputs.shape) not in (2, 3):
+            return super().begun(rng, inputs, outputs)
+        *grid, channels = inputs.shape
+        if self.shape and self.shape != tuple(grid):
+            raise refused(
+                "Conv",
+                f"positions {self.shape}, as shape says",
+                str(inputs),
+                "Drop shape: these inputs have their own",
+            )
+        if not outputs.is_vector:
+            return super().begun(rng, vector(inputs.size, "input"), outputs)
+        return self._drawn(rng, tuple(grid), channels, outputs.size)
+
+    def _drawn(self, rng, grid, fan_in, k):
+        grids, offsets, params = self.grids(grid), self.kernel ** len(grid), {}
         depth = len(self.channels) + 1
         for index, fan_out in enumerate(self.channels, 1):
             params[f"layer{index}"] = drawn_layer(
@@ -167,8 +193,8 @@ class Conv(Normed):
 
     def forward(self, params, X, tap=keep):
         s, scales, n = activation(self.activation), layer_scales(self.scaling, params), X.shape[0]
-        grids = self.grids(X.shape[1])
-        h = X.reshape(n, *grids[0], -1)
+        h = X if X.ndim > 2 else X.reshape(n, *self.positions(X.shape[1]), -1)
+        self.grids(h.shape[1:-1])
         for index in range(1, len(params)):
             name = f"layer{index}"
             z = dense(params[name], scales[name], self._patches(h))
@@ -239,14 +265,15 @@ class Conv(Normed):
                 "pooling by a mean, of which kernels know all",
             )
             raise refused(who, what, "pooling=max", "Set pooling to average or none")
-        grids, axes, depth = self.grids(d), len(self.shape or (d,)), len(self.channels) + 1
+        grids, depth = self.grids(self.positions(d)), len(self.channels) + 1
+        axes = len(grids[0])
         offsets, last = self.kernel**axes, math.prod(grids[-1]) if self.readout == "flatten" else 1
         reads = (offsets,) * (depth - 1) + (last,)
         affine = dense_limit(
             self.scaling, depth, d // math.prod(grids[0]) * offsets, self.bias, tangent, reads
         )
         pooled = [self.pooling == "average"] * (depth - 1) + [self.readout == "average"]
-        steps = [Positions(grids[0], any(pooled))]
+        steps: list[Any] = [Positions(grids[0], any(pooled))]
         for grid, one, pool in zip(grids[:-1], affine[:-1], pooled[:-1], strict=True):
             windows = self._windows(grid)
             steps += [Convolve(windows), one, Activate(self.activation, *unit)]
@@ -261,8 +288,10 @@ class Conv(Normed):
         """What every position of a layer sees of its inputs'."""
         axes, around = len(grid), self.kernel - 1 if self.padding != "none" else 0
         before = around // 2
-        sides = ((self.kernel,), (self.stride,), (before,), (around - before,))
-        return Windows(grid, *(side * axes for side in sides), self.padding == "circular")
+        sizes, strides, ahead, behind = (
+            (side,) * axes for side in (self.kernel, self.stride, before, around - before)
+        )
+        return Windows(grid, sizes, strides, ahead, behind, self.padding == "circular")
 
     def _pools(self, grid):
         nothing = (0,) * len(grid)

@@ -109,7 +109,7 @@ class Normed(Dense):
     )
 
     @property
-    def mixes_samples(self):
+    def mixes_samples(self):  # type: ignore[override]  # of its kind in others, of its norm here
         return self.norm == "batch"
 
     def check(self, X):

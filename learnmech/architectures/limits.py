@@ -12,6 +12,7 @@ import numpy as np
 from learnmech.architectures.dense import Normed
 from learnmech.architectures.scalings import Scaling
 from learnmech.errors import refused
+from learnmech.language.trees import Array
 
 NARROW, WIDE = 2.0**20, 2.0**40
 
@@ -87,7 +88,7 @@ def norm_limit(of: Normed, tangent: bool) -> tuple[bool, Any]:
 class _Power(NamedTuple):
     """coefficient h^exponent; the coefficient may be traced."""
 
-    coefficient: np.ndarray
+    coefficient: Array | float
     exponent: float
 
 

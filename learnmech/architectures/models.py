@@ -6,6 +6,7 @@ import hashlib
 import sys
 import types
 from pathlib import Path
+from typing import Any
 
 import equinox as eqx
 
@@ -241,7 +242,7 @@ def _module_name(path, sha):
 def _run(path, name, source, sha, carried=None):
     called = _module_name(path, sha)
     if called not in sys.modules:
-        module = types.ModuleType(called)
+        module: Any = types.ModuleType(called)
         module.__file__ = str(path.resolve())
         sys.modules[called] = module  # classes look there for the module they are made in
         try:

@@ -2,6 +2,7 @@
 
 import functools
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -33,12 +34,12 @@ class Wrapped(Architecture):
     - a pair of init(key), or init(key, d, k), which gives a tree of parameters, and apply(params,
       x).
 
-    It acts on one example x (d,), or ids of the shape that the data have, and so on each of a
-    batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis, per example.
-    `mixes_samples` says of a batched model that what it gives for an example depends on the others.
-    `Wrapped.of("mine.py:model")` takes it from a file. Every array of floats is a parameter:
-    `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself `model.w`.
-    All else stays inside.
+    It acts on one example x (d,), or on ids or a grid of the shape that the data have, and so on
+    each of a batch; if `batched`, on a batch (n, d). It gives (k,) outputs, or one without axis,
+    per example. `mixes_samples` says of a batched model that what it gives for an example depends
+    on the others. `Wrapped.of("mine.py:model")` takes it from a file. Every array of floats is a
+    parameter: `layers[0].weight` has the address `layers.0.weight`, an array w of the model itself
+    `model.w`. All else stays inside.
     """
 
     model: Model = eqx.field(
@@ -97,7 +98,8 @@ class Wrapped(Architecture):
         return drawn.named()
 
     def forward(self, params, X, tap=keep):
-        d, made_for = math.prod(X.shape[1:]), (0, 0)
+        d = math.prod(X.shape[1:])
+        made_for: tuple[int, int | None] = (0, 0)
         if is_fitted(self.model.at_hand):
             made_for = d, _OUTPUTS.get(self._made_for(params, d))
             if made_for[1] is None:
@@ -125,7 +127,7 @@ class Wrapped(Architecture):
 
     @classmethod
     def example(cls):
-        return cls((_draw, _apply), batched=True)
+        return cls(Model.of((_draw, _apply)), batched=True)
 
 
 @kept
@@ -137,7 +139,8 @@ def _skeleton(key, d, k):
 
 def _outputs(key, batched, skeleton, params, X):
     """(n, k) outputs of the model filled with these parameters."""
-    model, tree = model_of(key), skeleton.filled(params)
+    model: Any = model_of(key)
+    tree = skeleton.filled(params)
     call = functools.partial(model[1], tree) if is_pair(model) else tree
     f = call(X) if batched else jax.vmap(call)(X)
     form = "(n, k) or (n,) for a batch" if batched else "(k,) or () for an example"

@@ -23,7 +23,7 @@ class Wrapper(Architecture):
     of: Architecture = part(meaning="the architecture that it is made of, whose parameters it has")
 
     @property
-    def mixes_samples(self):
+    def mixes_samples(self):  # type: ignore[override]
         return self.of.mixes_samples
 
     @property
@@ -31,15 +31,15 @@ class Wrapper(Architecture):
         return self.of.separable
 
     @property
-    def is_linear(self):
+    def is_linear(self):  # type: ignore[override]
         return self.of.is_linear
 
     @property
-    def stochastic(self):
+    def stochastic(self):  # type: ignore[override]
         return self.of.stochastic
 
     @property
-    def running_momentum(self):
+    def running_momentum(self):  # type: ignore[override]
         return self.of.running_momentum
 
     @property
@@ -64,7 +64,9 @@ class Wrapper(Architecture):
         }
         if "width" in {field.name for field in dataclasses.fields(self.of)}:
             own["width"] = Shorthand(
-                "of", self.of.width, lambda width: dataclasses.replace(self.of, width=width)
+                "of",
+                self.of.width,
+                lambda width: dataclasses.replace(self.of, width=width),  # type: ignore[call-arg]
             )
         return own
 

@@ -68,11 +68,12 @@ def _end(product, drawn, sign, found, begin, count, iterations, tolerance):
         value, residual, sure = rest.values[0], rest.residuals[0], rest.converged[0]
         more = sure & (value > values[-1] + finest)
         at_risk = ~sure & ~(values > value + residual + finest)
-        merged = jnp.concatenate([values, rest.values]), jnp.concatenate([vectors, rest.vectors])
-        order = jnp.argsort(-merged[0], stable=True)[:count]
+        all_values = jnp.concatenate([values, rest.values])
+        all_vectors = jnp.concatenate([vectors, rest.vectors])
+        order = jnp.argsort(-all_values, stable=True)[:count]
         merged = (
-            merged[0][order],
-            merged[1][order],
+            all_values[order],
+            all_vectors[order],
             jnp.concatenate([residuals, rest.residuals])[order],
             jnp.concatenate([right, rest.converged])[order],
         )

@@ -132,9 +132,9 @@ def _distances(given):
 
 def _check_alike(who, one, other):
     """Refuse a tree that is of another structure, or of other shapes."""
-    if jax.tree.structure(one) != jax.tree.structure(other) or list(
-        map(np.shape, jax.tree.leaves(one))
-    ) != list(map(np.shape, jax.tree.leaves(other))):
+    if not trees.alike(one, other) or list(map(np.shape, jax.tree.leaves(one))) != list(
+        map(np.shape, jax.tree.leaves(other))
+    ):
         raise refused(
             who,
             f"a tree like params, {shown(one)}",

@@ -75,8 +75,9 @@ class Arrays(Given):
     `weight` (n,) or (n, k) says how much each target counts. `X_test` and `Y_test` are a test set
     of their own. With `classes` Y (n,) holds classes, whole numbers or names, which become targets
     (`coding`). `labels` name the classes, those from 0 on or those there are in order; without
-    `classes` they name the outputs. A missing number is NaN (`missing`). The identity is the
-    content: a text names files of these arrays and their sha256.
+    `classes` they name the outputs. With `grid` X may be (n, *grid) too, the channels last. A
+    missing number is NaN (`missing`). The identity is the content: a text names files of these
+    arrays and their sha256.
     """
 
     X: Numbers = array_with_gaps(meaning="inputs (n, d)")
@@ -94,7 +95,7 @@ class Arrays(Given):
     )
 
     def __post_init__(self):
-        self.labels = (
+        self.labels = (  # type: ignore[misc]  # while it is made
             None if isinstance(self.labels, (list, tuple)) and not self.labels else self.labels
         )
         if self.classes is True and not all(
@@ -106,8 +107,10 @@ class Arrays(Given):
                 _names("Y", self.Y),
                 *([] if self.Y_test is None else [_names("Y_test", self.Y_test)]),
             ]
-            self.labels, codes = _coded(named, self.labels or ())
-            self.Y, self.Y_test = codes[0], codes[1] if len(codes) > 1 else None
+            labels, codes = _coded(named, self.labels or ())
+            self.labels = labels  # type: ignore[misc]  # while it is made
+            self.Y = codes[0]  # type: ignore[misc]  # while it is made
+            self.Y_test = codes[1] if len(codes) > 1 else None  # type: ignore[misc]  # while it is made
 
         elif self.classes is False and "name" in _kinds(self.Y):
             raise refused(
@@ -118,6 +121,7 @@ class Arrays(Given):
             )
 
     def coherent(self):
+        super().coherent()
         if (self.X_test is None) != (self.Y_test is None):
             raise refused(
                 "Arrays", "X_test and Y_test together", "one of them", "Give both, or neither"
@@ -136,7 +140,9 @@ class Arrays(Given):
     def samples(self):
         found = {name: getattr(self, name) for name in ("X", "Y", "weight", "X_test", "Y_test")}
         found = {name: values for name, values in found.items() if values is not None}
-        return of_arrays("Arrays", "the arrays", found, self.classes, self.labels or ())
+        return of_arrays(
+            "Arrays", "the arrays", found, self.classes, self.labels or (), grid=self.grid
+        )
 
     @classmethod
     def from_frame(

@@ -1,7 +1,7 @@
-"""What every data source promises, the drawn data, and its card."""
+"""What every data source promises, and the drawn data."""
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -9,9 +9,9 @@ from jaxtyping import Bool, Float, Shaped
 from learnmech.data import samples
 from learnmech.data.samples import Samples, brief, counted
 from learnmech.errors import refused, unwritten
-from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.language import doors
 from learnmech.language.parts import Knob, Part, knob, structure
-from learnmech.language.spaces import Space, vector
+from learnmech.language.spaces import Space, grid, vector
 from learnmech.language.trees import Array
 
 if TYPE_CHECKING:
@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 LARGEST = 1e75
 """What samples may hold: the power of a target in a mode is made of fourth powers of them, which
 stay within float64, whose largest number is 1.8e308."""
+
+if not TYPE_CHECKING:  # own code that was written for 0.4 has cards from here
+    __getattr__ = doors.offered("learnmech.data.cards")
 
 
 class View(Part):
@@ -137,7 +140,10 @@ class Given(Data):
     by a number, such as 255. `standardize` brings every input to mean 0 and standard deviation 1
     over the training samples, an input that never varies there to 0. `standardize_targets` does so
     with the targets. `center` subtracts the training means of X and Y. `whitened` makes S_xx = I
-    within the span of the training inputs. The test set gets the same transformations.
+    within the span of the training inputs. The test set gets the same transformations. `grid` says
+    that the inputs of a sample lie on a line, (positions, channels), or are an image, (rows,
+    columns, channels), in reading order, the channels of each place together: the samples are then
+    X (n, *grid), which architectures of grids take, and no vectors any more.
     """
 
     train: int = structure(
@@ -202,6 +208,19 @@ class Given(Data):
         kw_only=True,
         meaning="whether S_xx = I within the span of the training inputs",
     )
+    grid: tuple[int, ...] = structure(
+        default=(),
+        at_least=1,
+        kw_only=True,
+        since="0.5",
+        meaning=(
+            "shape of the inputs of a sample, (positions, channels) or (rows, columns, channels);"
+            " (): a vector"
+        ),
+    )
+
+    def coherent(self):
+        self._space()
 
     def samples(self) -> tuple[Samples, Samples | None]:
         """The samples as they were given, and a test set of their own or None."""
@@ -212,20 +231,44 @@ class Given(Data):
         return "; test: ".join("; ".join(one.said) for one in own)
 
     def draw(self, rng):
-        who, (held, own) = type(self).__name__, self._coded()
+        who, space, (held, own) = type(self).__name__, self._space(), self._coded()
+        if space is not None and held.X.shape[1] != space.size:
+            raise refused(
+                who,
+                f"{space.size} inputs, as many as grid = {self.grid} has",
+                held.X.shape[1],
+                "Change grid, or the inputs",
+            )
         train, test = samples.split(who, held, own, self.train, self.test, rng)
         train = train.telling(
             f"{len(train)} for training"
             + (f", {len(test)} for the test" if test is not None else "")
         )
-        train, test = (None if one is None else one.numeric() for one in (train, test))
-        train, test = samples.filled(who, train, test)
+        train, test = samples.filled(who, train.numeric(), None if test is None else test.numeric())
         scale, said = self._scaled(who, train)
-        views = [
-            None if one is None else View(*scale(one.X, one.Y), _weight(one))
-            for one in (train, test)
-        ]
-        return Drawn(*views, train.labels, "; ".join((*train.said, *said)))
+
+        def view(one):
+            X, Y = scale(one.X, one.Y)
+            return View(X if space is None else X.reshape(-1, *space.shape), Y, _weight(one))
+
+        return Drawn(
+            view(train),
+            None if test is None else view(test),
+            train.labels,
+            "; ".join((*train.said, *said, *([] if space is None else [f"a sample: {space}"]))),
+            inputs=space,
+        )
+
+    def _space(self) -> Space | None:
+        """Of the inputs, where they lie on a grid."""
+        if self.grid and self.whitened:
+            raise refused(
+                type(self).__name__,
+                "vectors, to be whitened",
+                f"grid = {self.grid}",
+                "Drop grid, or do not whiten: whitened inputs lie on no grid",
+            )
+        return grid(self.grid) if self.grid else None
 
     def _coded(self):
         who, given = type(self).__name__, [one for one in self.samples() if one is not None]
@@ -238,7 +281,9 @@ class Given(Data):
         """(the transformation of X and Y that the training samples ask for, what is to be said
         of it)."""
         X, Y, said = train.X / float(self.divide_by), train.Y, []
-        shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
+        shifts: Any = (0.0, 0.0)
+        units: Any = (1.0, 1.0)
+        (shift_x, shift_y), (unit_x, unit_y) = shifts, units
         if self.standardize:
             shift_x, unit_x, constant = samples.standard(who, "inputs", X)
             if constant.any():
@@ -280,74 +325,6 @@ class Given(Data):
 
 def _weight(given):
     return None if given.weight is None else np.broadcast_to(given.weight, given.Y.shape).copy()
-
-
-@dataclasses.dataclass(frozen=True)
-class Card:
-    """The data as a learner feels it: spectrum of S_xx = X'X/n, singular values of S_yx = Y'X/n,
-    power of the target in each input mode."""
-
-    n: int
-    d: int
-    k: int
-    input_spectrum: Float[np.ndarray, " d"]
-    correlation_spectrum: Float[np.ndarray, " m"]
-    target_power: Float[np.ndarray, " d"]
-    whitened: bool
-
-    def tables(self) -> tuple[Table, ...]:
-        """The card as a table: of each spectrum how many numbers there are, and the first eight."""
-
-        def brief(values):
-            return " ".join(f"{v:.3g}" for v in values[:8]) + (" ..." if len(values) > 8 else "")
-
-        spectra = {
-            "S_xx eigenvalues": self.input_spectrum,
-            "S_yx singular values": self.correlation_spectrum,
-            "target power": self.target_power,
-        }
-        rows = tuple((name, str(len(values)), brief(values)) for name, values in spectra.items())
-        title = f"{self.n} samples, {self.d} inputs, {self.k} outputs" + (
-            ", whitened (S_xx = I)" if self.whitened else ""
-        )
-        return (Table(("spectrum", "entries", "largest first"), rows, title),)
-
-    def __str__(self):
-        return as_text(*self.tables())
-
-    __repr__ = __str__
-
-    def _repr_html_(self) -> str:
-        return boxed(*map(as_html, self.tables()))
-
-
-def card(view: View) -> Card:
-    """The card of a training view. Target power of input mode i with unit eigenvector v_i: |Y'X
-    v_i/n|^2/lambda_i, what that mode can explain of mean |y|^2."""
-    X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
-    n, d = X.shape
-    sxx, syx = X.T @ X / n, Y.T @ X / n
-    values, vectors = np.linalg.eigh(sxx)
-    values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
-    seen = values > values[0] * max(n, d) * np.finfo(float).eps
-    power = np.where(seen, ((syx @ vectors) ** 2).sum(0) / np.where(seen, values, 1), 0)
-    whitened = bool(np.abs(sxx - np.eye(d)).max() < 1e-8)
-    return Card(n, d, Y.shape[1], values, np.linalg.svd(syx, compute_uv=False), power, whitened)
-
-
-def described(data: Drawn) -> tuple[Table, ...]:
-    """What is to be known of drawn data, as tables: the card of vectors; of others what a sample
-    is on each side."""
-    if data.of_vectors:
-        return card(data.train).tables()
-    counts = [str(len(view.X)) if view is not None else "none" for view in (data.train, data.test)]
-    rows = (
-        ("inputs", str(data.spaces[0])),
-        ("targets", str(data.spaces[1])),
-        ("training samples", counts[0]),
-        ("test samples", counts[1]),
-    )
-    return (Table(("data", "one sample"), rows, f"{counts[0]} samples"),)
 
 
 def singular_modes(

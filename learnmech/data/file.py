@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 from learnmech.data import columns, formats, separated
 from learnmech.data.base import Given
@@ -97,7 +97,7 @@ class File(Given):
     )
 
     def __post_init__(self):
-        self.separator = (
+        self.separator = (  # type: ignore[misc]  # while it is made
             {"\t": "tab", " ": "space"}.get(self.separator, self.separator)
             if isinstance(self.separator, str)
             else self.separator
@@ -111,6 +111,7 @@ class File(Given):
                 setattr(self, sha, hashlib.sha256(_bytes(field, path)).hexdigest())
 
     def coherent(self):
+        super().coherent()
         for knob, known in (
             ("separator", tuple(separated.SEPARATORS)),
             ("decimal", (".", ",")),
@@ -208,8 +209,8 @@ class File(Given):
         )
         if isinstance(content, dict):
             self._refuse_knobs(name, "an .npz archive", targets_field)
-            return of_archive("File", name, content, self.classes is True)
-        knobs = {
+            return of_archive("File", name, content, self.classes is True, self.grid)
+        knobs: dict[str, Any] = {
             "inputs": self.inputs,
             "targets": self.targets,
             "classes": self.classes,
@@ -218,10 +219,10 @@ class File(Given):
         if not getattr(self, targets_field):
             if not isinstance(content, Table):
                 self._refuse_images(name, content, field)
-                content = formats.matrix("File", name, content)
+                content = formats.matrix("File", name, content, grid=self.grid)
             return columns.samples("File", content, **knobs), None
         if not isinstance(content, Table):
-            content = formats.matrix("File", name, content, flatten=True)
+            content = formats.matrix("File", name, content, flatten=True, grid=self.grid)
         beside, targets = self._content(targets_field, self.targets, self.classes)
         if isinstance(targets, dict):
             raise refused(

@@ -117,11 +117,31 @@ def _idx(who, name, raw):
     return np.frombuffer(raw, kind, offset=4 + 4 * axes).reshape(shape)
 
 
+def flat(who: str, name: str, values: np.ndarray, grid: tuple[int, ...]) -> np.ndarray:
+    """Samples of several axes as rows; refuses axes that are not those of the grid, where one is
+    given. A channel that is alone may be left out."""
+    bare = grid[:-1] if grid and grid[-1] == 1 else grid
+    if grid and values.shape[1:] not in (grid, bare):
+        raise refused(
+            who,
+            f"samples of shape {grid}, as grid says",
+            f"{values.shape[1:]} in {name}",
+            "Change grid, or move the channels to the last axis",
+        )
+    return values.reshape(len(values), -1)
+
+
 def matrix(
-    who: str, name: str, values: np.ndarray, said: tuple[str, ...] = (), flatten: bool = False
+    who: str,
+    name: str,
+    values: np.ndarray,
+    said: tuple[str, ...] = (),
+    flatten: bool = False,
+    grid: tuple[int, ...] = (),
 ) -> Table:
     """An array as a table: rows are samples; a vector is one column, and fields of a structured
-    array are columns by name."""
+    array are columns by name. Samples of more axes are flattened where that is asked for, or where
+    they are said to lie on this grid."""
     if values.dtype.names:
         if values.ndim != 1 or any(values.dtype[field].shape for field in values.dtype.names):
             raise refused(
@@ -133,8 +153,8 @@ def matrix(
         columns = [_plain(values[field]) for field in values.dtype.names]
         return Table(name, values.dtype.names, range(1, len(values) + 1), None, columns, said=said)
     shape = values.shape
-    if flatten and values.ndim > 2:
-        values = values.reshape(len(values), -1)
+    if (flatten or grid) and values.ndim > 2:
+        values = flat(who, name, values, grid)
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
         got = f"{values.dtype} of shape {shape} in {name}"
         raise refused(

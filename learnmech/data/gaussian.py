@@ -104,7 +104,7 @@ class Gaussian(Data):
             return np.eye(self.d)
         if self.covariance == "power-law":
             return np.diag(np.arange(1, self.d + 1) ** (-0.5 * float(self.exponent)))
-        values, vectors = np.linalg.eigh(self.matrix)
+        values, vectors = np.linalg.eigh(np.asarray(self.matrix))
         return (vectors * np.sqrt(values.clip(min=0))) @ vectors.T
 
     @classmethod

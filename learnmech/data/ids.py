@@ -1,5 +1,7 @@
 """Ids in hand: sequences of whole numbers below a vocabulary, and targets that are ids too."""
 
+from typing import Any
+
 import numpy as np
 
 from learnmech.data.base import Data, Drawn, View
@@ -55,10 +57,11 @@ class Ids(Data):
                     "others",
                     "Map what they stand for to ids first",
                 )
-        for side, X, Y, mask in (
+        sides: Any = (
             ("training", self.X, self.Y, self.mask),
             ("test", self.X_test, self.Y_test, self.mask_test),
-        ):
+        )
+        for side, X, Y, mask in sides:
             if X is None:
                 continue
             if X.ndim < 1 or len(X) != len(Y) or not len(X):

@@ -2,10 +2,12 @@
 together."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from learnmech.data.cells import class_names
+from learnmech.data.formats import flat
 from learnmech.data.samples import Samples, counted
 from learnmech.errors import refused
 
@@ -19,7 +21,7 @@ NAMES = {
 
 
 def of_archive(
-    who: str, name: str, held: dict[str, np.ndarray], classes: bool
+    who: str, name: str, held: dict[str, np.ndarray], classes: bool, grid: tuple[int, ...] = ()
 ) -> tuple[Samples, Samples | None]:
     """Samples and a test set or None from the arrays X, Y, X_test, Y_test, weight of an archive,
     in capitals or not."""
@@ -46,20 +48,27 @@ def of_archive(
                 f"{', '.join(held) or 'nothing'} in {name}",
                 "Write it by numpy.savez(path, X=X, Y=Y)",
             )
-    return of_arrays(
-        who, name, found, classes, said=(f"arrays left out: {', '.join(left)}",) if left else ()
-    )
+    said = (f"arrays left out: {', '.join(left)}",) if left else ()
+    return of_arrays(who, name, found, classes, said=said, grid=grid)
 
 
 def of_arrays(
-    who: str, name: str, found: dict[str, np.ndarray], classes: bool, labels=(), said=()
+    who: str,
+    name: str,
+    found: dict[str, np.ndarray],
+    classes: bool,
+    labels=(),
+    said=(),
+    grid: tuple[int, ...] = (),
 ) -> tuple[Samples, Samples | None]:
-    """Samples and a test set or None from arrays X (n, d), Y (n,) or (n, k), weight (n,), (n, 1)
-    or (n, k), X_test, Y_test."""
+    """Samples and a test set or None from arrays X (n, d), or (n, *grid), Y (n,) or (n, k), weight
+    (n,), (n, 1) or (n, k), X_test, Y_test."""
     made = []
     for x, y in (("X", "Y"), ("X_test", "Y_test")):
         if x not in found:
             continue
+        if grid and np.ndim(found[x]) > 2:
+            found = found | {x: flat(who, f"{x} of {name}", found[x], grid)}
         X, Y = (_matrix(who, name, key, found[key]) for key in (x, y))
         for what, size in (("sample", len(X)), ("input", X.shape[1]), ("target", Y.shape[1])):
             if not size:
@@ -119,7 +128,7 @@ def _of_classes(who, samples):
             got,
             "Drop classes, where Y is a number to be learned",
         )
-    codes = {str(code): label for code, label in enumerate(samples.labels)}
+    codes: dict[Any, str] = {str(code): label for code, label in enumerate(samples.labels)}
     there = sorted({name for name in found if name is not None}, key=int)
     if samples.labels and not set(there) <= set(codes):
         if len(there) != len(samples.labels):
@@ -160,6 +169,8 @@ def _matrix(who, name, key, values):
     if values.dtype.kind not in "fiub" or values.ndim not in (1, 2):
         got = f"{values.dtype} of shape {values.shape} in {name}"
         remedy = f"Write float arrays of two axes, {key}.reshape(len({key}), -1)"
+        if key[0] == "X" and values.ndim in (3, 4):
+            remedy += f", or set grid = {values.shape[1:]} where these lie on one"
         raise refused(who, f"numbers in a matrix {key}", got, remedy)
     values = values[:, None] if values.ndim == 1 else values
     if values.dtype.kind == "f" and np.isinf(values).any():

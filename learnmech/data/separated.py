@@ -275,7 +275,7 @@ def _separator(who, known, lines, quoted, decimal):
     spaces = best.pop("space", (0, 0.0, 0))
     if not any(alike for alike, _, _ in best.values()) and spaces[1] > 0:
         best["space"] = spaces
-    chosen = max(best, key=best.get) if best else None
+    chosen = max(best, key=lambda name: best[name]) if best else None
     if chosen not in (None, "space") and spaces[0] and spaces[1] == 1 > best[chosen][1]:
         got = (
             f"{lines[-1].strip()[:60]!r} in {known}, which spaces cut into numbers and a"

@@ -108,7 +108,7 @@ class Clock(Part):
             raise refused(
                 "Clock",
                 "moments from 0 on in at",
-                f"{self.at[0]}",
+                f"{self._given()[0]}",
                 "Remove what is before the start",
             )
         if not len(found) or found[-1] == 0:
@@ -118,7 +118,7 @@ class Clock(Part):
         if (np.diff(found) <= 0).any():
             place = int(np.argmax(np.diff(found) <= 0))
             got, remedy = (
-                f"{self.at[place]}, then {self.at[place + 1]}",
+                f"{self._given()[place]}, then {self._given()[place + 1]}",
                 "Sort them, and drop what stands twice",
             )
             raise refused("Clock", "moments in ascending order, each once, in at", got, remedy)
@@ -129,13 +129,13 @@ class Clock(Part):
             raise refused(
                 "Clock",
                 f"moments within the run, up to {plain(end):g}, in at",
-                f"{self.at[-1]}",
+                f"{self._given()[-1]}",
                 "Lengthen the clock, or drop the moment",
             )
 
     def _whole(self):
         """The moments as whole steps, with 0 and the end."""
-        broken = [one for one in self.at if one != int(one)]
+        broken = [one for one in self._given() if one != int(one)]
         if broken:
             remedy = "Round it, or give clock.time, in which moments are times"
             raise refused(

@@ -57,7 +57,7 @@ def _imported(tree):
     for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             yield from (one.name.split(".") for one in node.names)
-        elif isinstance(node, ast.ImportFrom) and not node.level:
+        elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield from ([*node.module.split("."), one.name] for one in node.names)
 
 

@@ -120,10 +120,7 @@ def _architecture(example):
         outputs.shape[1:] == start.data.spaces[1].scores.shape,
     )
     yield _exact("forward gives finite outputs", bool(jnp.isfinite(outputs).all()))
-    seen = []
-    start.system.architecture.forward(
-        start.state.params, start.system.train.X, lambda name, value: seen.append(name) or value
-    )
+    seen = start.system.architecture.signals(start.state.params, start.system.train.X)
     yield _exact("every signal passes through tap, the outputs as `output`", "output" in seen)
     if example.is_linear:
         map_error = jnp.abs(

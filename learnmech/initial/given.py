@@ -1,5 +1,7 @@
 """Given starts: the parameters themselves."""
 
+from typing import Any
+
 import numpy as np
 
 from learnmech.errors import refused
@@ -33,7 +35,8 @@ class Given(InitialCondition):
                 f"shape {self.flat.shape}",
                 "Ravel each array in this order",
             )
-        drawn, offset = {}, 0
+        drawn: dict[str, dict[str, Any]] = {}
+        offset = 0
         for path, leaf in leaves.items():
             layer, name = path.rsplit(".", 1)
             drawn.setdefault(layer, {})[name] = self.flat[offset : offset + leaf.size].reshape(

@@ -165,6 +165,7 @@ class InfiniteKernel(OfKernel):
 
     def check(self, system):
         super().check(system)
+        refuse_without_modes(type(self).__name__, system)
         enough(self, self.inputs(system).shape[0])
         system.architecture.limit(system.train.X.shape[1])
 

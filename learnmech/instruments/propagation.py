@@ -1,6 +1,8 @@
 """Propagation: how signals and what comes back to them grow, shrink and align from layer to
 layer."""
 
+import math
+
 import jax
 import jax.numpy as jnp
 
@@ -27,7 +29,7 @@ def variance(z):
 def correlation(z):
     """The mean over pairs of distinct inputs of z.z'/(|z| |z'|); 0 for an input without a
     signal."""
-    z = trees.leveled(z, axis=1)
+    z = trees.leveled(z.reshape(len(z), -1), axis=1)
     norms = jnp.linalg.norm(z, axis=1, keepdims=True)
     units = z / jnp.where(norms == 0, 1, norms)
     n, whole = z.shape[0], jnp.sum(units, axis=0)
@@ -54,10 +56,9 @@ def back_signals(system, params, layers):
         slopes = back(jnp.broadcast_to(column, outputs.shape))[0]
         return jnp.stack([jnp.sum(slopes[f"{layer}.pre"] ** 2) for layer in layers])
 
-    return (
-        jnp.sum(jax.lax.map(of_one, jnp.eye(outputs.shape[1], dtype=outputs.dtype)), axis=0)
-        / X.shape[0]
-    )
+    columns = jnp.eye(math.prod(outputs.shape[1:]), dtype=outputs.dtype)
+    columns = columns.reshape(-1, *outputs.shape[1:])
+    return jnp.sum(jax.lax.map(of_one, columns), axis=0) / X.shape[0]
 
 
 class Propagation(Instrument):
@@ -66,9 +67,9 @@ class Propagation(Instrument):
 
     `preactivation_variance` is the mean over inputs of |z|^2/h; `preactivation_correlation` that
     over pairs of distinct inputs of z.z'/(|z| |z'|), not centered (where there are two inputs or
-    more); `back_signal_ratio` the mean over inputs of sum over outputs of |df/dz|^2, over that of
-    the last hidden layer (0 where nothing comes back there).  Source: Poole et al. 2016; Schoenholz
-    et al. 2017.
+    more), over all units at all positions where a signal has such; `back_signal_ratio` the mean
+    over inputs of sum over outputs of |df/dz|^2, over that of the last hidden layer (0 where
+    nothing comes back there). Source: Poole et al. 2016; Schoenholz et al. 2017.
     """
 
     def check(self, system):

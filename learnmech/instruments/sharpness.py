@@ -4,6 +4,9 @@ rule's preconditioner and layer by layer.
 A number that has not converged is NaN, and its residual stands beside it.
 """
 
+import functools
+import operator
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -261,7 +264,7 @@ class LayerSharpness(OfCurvature):
             blocks = [matrix[np.ix_(*2 * (np.flatnonzero(mask),))] for mask in inside]
             ends = [
                 extremes(
-                    lambda v, B=block: B @ v,
+                    functools.partial(operator.matmul, block),
                     jnp.ones(len(block), matrix.dtype),
                     1,
                     0,

@@ -90,7 +90,7 @@ class Watch(Instrument):
                 if self.reduce == "singular-values" and len(kept) > 1
                 else self.count
             )
-            short = {"norm": (), "mean": ()}
+            short: dict[str, tuple[str, ...]] = {"norm": (), "mean": ()}
             short |= {
                 "histogram": (f"bin{self.count}",),
                 "covariance": (f"{where}.i", f"{where}.j"),

@@ -2,6 +2,7 @@
 
 import dataclasses
 import zlib
+from typing import Any
 
 import numpy as np
 
@@ -108,7 +109,8 @@ class Relabel(Intervention):
     def data(self, drawn):
         train = drawn.train
         if self.values is None:
-            order = np.random.default_rng([int(self.shuffle), zlib.crc32(b"relabel")]).permutation(
+            seed: Any = self.shuffle
+            order = np.random.default_rng([int(seed), zlib.crc32(b"relabel")]).permutation(
                 len(train.Y)
             )
         targets = np.asarray(train.Y)[order] if self.values is None else self.values

@@ -8,6 +8,7 @@ from learnmech.errors import refused
 from learnmech.interventions.base import Intervention, addressed
 from learnmech.language import trees
 from learnmech.language.parts import Numbers, array, structure
+from learnmech.language.trees import Array
 from learnmech.system import state as states
 from learnmech.system.freezing import Frozen, orthonormal
 
@@ -132,7 +133,8 @@ class Thaw(Intervention):
             state.time,
             state.key,
         )
-        begun, changed = states.arrays_of(fresh), {}
+        begun = states.arrays_of(fresh)
+        changed: dict[str, Array] = {}
         for name, mask in self._loosened(frozen, state.params)[1].items():
             for address, leaf in states.arrays_of(state).items():
                 if (

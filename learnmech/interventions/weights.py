@@ -76,9 +76,14 @@ class Noise(Intervention):
             if self.path
             else list(trees.leaves_by_path(system.architecture.learned(state.params)))
         )
-        drawn = []
+        drawn: list[np.ndarray] = []
+
+        def noted(w):
+            drawn.append(rng.standard_normal(np.shape(w)))
+            return w
+
         for path in paths:
-            edited(state, path, lambda w: drawn.append(rng.standard_normal(np.shape(w))) or w)
+            edited(state, path, noted)
         scale = float(self.size) / np.sqrt(sum(np.sum(noise**2) for noise in drawn))
         steps = iter(drawn)
         for path in paths:

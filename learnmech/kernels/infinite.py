@@ -5,7 +5,7 @@ import functools
 import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, overload
 
 import equinox as eqx
 import jax
@@ -35,6 +35,21 @@ class Kernels(NamedTuple):
 
     nngp: Float[Array, "n m"] | None
     ntk: Float[Array, "n m"] | None
+
+
+@overload
+def kernel(
+    architecture: Architecture, X1: Inputs, X2: Inputs | None = None, *, get: str
+) -> Array: ...
+
+
+@overload
+def kernel(
+    architecture: Architecture,
+    X1: Inputs,
+    X2: Inputs | None = None,
+    get: tuple[str, ...] = ("nngp", "ntk"),
+) -> Kernels: ...
 
 
 def kernel(
@@ -162,7 +177,7 @@ class _Work(NamedTuple):
     correlation in it; of single pairs (indices, gap and rest)."""
 
     tile: Callable
-    singles: Callable
+    singles: Callable | None
     units: Float[np.ndarray, "n d"]
 
 
@@ -220,8 +235,9 @@ def _of_layers(steps, X, tangent):
         return jax.tree.map(lambda x: x[index], table)
 
     def tile(rows, columns, units):
+        here, there = units
         return _walked_tile(
-            steps, chosen(rows), chosen(columns), *units, sizes[rows], sizes[columns], tangent
+            steps, chosen(rows), chosen(columns), here, there, sizes[rows], sizes[columns], tangent
         )
 
     def singles(one, two, gap, rest):

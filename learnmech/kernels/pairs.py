@@ -69,9 +69,9 @@ def _through(step, here, there, pair, frame):
         return _normed(pair, *(side.before for side in sides), *sizes)
     if frame.grid and not frame.full:
         return jax.vmap(lambda one, two, part: through_activation(step, one, two, part, True))(
-            *sides, pair
+            sides[0], sides[1], pair
         )
-    return through_activation(step, *sides, pair, True)
+    return through_activation(step, sides[0], sides[1], pair, True)
 
 
 def _through_windows(step, here, there, pair, frame):
@@ -98,11 +98,9 @@ def _through_windows(step, here, there, pair, frame):
 
     # behind a pool distances are taken by difference
     asked = pair._replace(apart=None, joint=None) if isinstance(step, Pool) else pair
-    return Pair(
-        *(
-            None if x is None else moved(x, far)
-            for x, far in zip(asked, (False, False, True, True), strict=True)
-        )
+    return Pair._make(
+        None if x is None else moved(x, far)
+        for x, far in zip(asked, (False, False, True, True), strict=True)
     )
 
 
@@ -137,7 +135,7 @@ def _centered(step, pair, counts, frame):
             x = jnp.moveaxis(jnp.diagonal(x, axis1=1, axis2=3), -1, 0)
         return x.mean(axis=0) if isinstance(step, Read) else x
 
-    return Pair(*(None if x is None else of(x) for x in pair))
+    return Pair._make(None if x is None else of(x) for x in pair)
 
 
 def _normed(pair, one, two, size1, size2):

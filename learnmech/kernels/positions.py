@@ -60,7 +60,8 @@ def in_tiles(steps: tuple, X: Float[np.ndarray, "n d"], tangent: bool, most: int
             for index in (rows, columns)
         ]
         sides = [jax.tree.map(lambda x, index=index: x[index], known) for index in chosen]
-        found = _walked_tile(rest, *sides, *(X[index] for index in chosen), frames[0], tangent)
+        here, there = sides
+        found = _walked_tile(rest, here, there, X[chosen[0]], X[chosen[1]], frames[0], tangent)
         return tuple(np.asarray(value)[: len(rows), : len(columns)] for value in found)
 
     return tile, size

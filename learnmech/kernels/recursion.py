@@ -22,7 +22,7 @@ class Side(NamedTuple):
     units."""
 
     variance: A
-    mean: A
+    mean: A | None
 
 
 class Table(NamedTuple):
@@ -185,7 +185,7 @@ def _through_norm(a, b, eps, pair):
     With eps the sizes still differ, by the difference of sqrt(a/(a + eps)) and sqrt(b/(b + eps)).
     """
     size, uneven = jnp.sqrt(a * b), (jnp.sqrt(a) - jnp.sqrt(b)) ** 2
-    left = 0.0
+    left: Array | float = 0.0
     if eps is None:
         size = jnp.where(size > 0, size, 1)
     else:

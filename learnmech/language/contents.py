@@ -148,7 +148,7 @@ def reduction_of(value: object) -> tuple:
 
 def _named(value, name):
     """Where a library has an object by that name."""
-    module = getattr(value, "__module__", None) or pickle.whichmodule(value, name)
+    module = getattr(value, "__module__", None) or pickle.whichmodule(value, name)  # type: ignore[attr-defined]
     found = sys.modules.get(module)
     for word in name.split("."):
         found = getattr(found, word, None)

@@ -224,8 +224,9 @@ class _Told:
         if isinstance(value, (set, frozenset)):
             self.say(*sorted(self._apart(one) for one in value))
         elif isinstance(value, dict):
-            if getattr(value, "default_factory", None) is not None:
-                self.tell(value.default_factory)
+            factory = getattr(value, "default_factory", None)
+            if factory is not None:
+                self.tell(factory)
             # in its order, in which it may be gone through
             for name, one in value.items():
                 self.tell(name)

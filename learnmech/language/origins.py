@@ -95,7 +95,7 @@ def _is_mine(root):
     if root in sys.modules:
         return not in_library(root)
     spec = importlib.util.find_spec(root)
-    places = []
+    places: list[str | None] = []
     if spec is not None:
         places += spec.submodule_search_locations or ()
         places += [spec.origin] if spec.has_location else ()

@@ -13,6 +13,7 @@ import weakref
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import BuiltinFunctionType, FunctionType, ModuleType
+from typing import Any
 
 from learnmech.language.origins import in_library
 from learnmech.machine.syntax import parsed
@@ -151,7 +152,7 @@ def _known(tree):
 
 
 def _dotted(node, known):
-    words = []
+    words: list[str] = []
     while isinstance(node, ast.Attribute):
         words.insert(0, node.attr)
         node = node.value
@@ -180,14 +181,14 @@ def _value(name):
     """What stands under a dotted name: an attribute of the longest module in it."""
     words = name.split(".")
     for count in range(len(words), 0, -1):
-        found = sys.modules.get(".".join(words[:count]))
+        found: Any = sys.modules.get(".".join(words[:count]))
         if found is None:
             continue
         for word in words[count:]:
             if word[0] == "*":
                 return _own_in(found)
             # as it was set: a method of a class is its function
-            held = vars(found) if isinstance(found, type) else {}
+            held: Mapping[str, Any] = vars(found) if isinstance(found, type) else {}
             found = held.get(word, GONE) if held else getattr(found, word, GONE)
             if found is GONE:
                 return GONE

@@ -5,8 +5,10 @@ import dataclasses
 import math
 
 import numpy as np
+from jaxtyping import Shaped
 
 from learnmech.errors import refused
+from learnmech.language.trees import Array
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,7 +65,7 @@ class Space:
             return f"one of {what}"
         return f"{' x '.join(map(str, self.shape))} {what} over {', '.join(self.axes)}"
 
-    def check(self, who: str, side: str, values: np.ndarray) -> None:
+    def check(self, who: str, side: str, values: Shaped[Array, "n ..."]) -> None:
         """Refuse samples (n, *shape) that are not of this space."""
         if np.shape(values)[1:] != self.shape:
             raise refused(
@@ -90,6 +92,23 @@ class Space:
                 int(wrong),
                 "Raise the vocabulary, or mend the ids",
             )
+
+
+GRIDS = {2: ("position", "channel"), 3: ("row", "column", "channel")}
+"""What the axes of a sample on a grid are called, by their number; the channels come last."""
+
+
+def grid(shape: tuple[int, ...]) -> Space:
+    """Real numbers at the places of a line, (positions, channels), or of an image, (rows, columns,
+    channels)."""
+    if len(shape) not in GRIDS:
+        raise refused(
+            "A grid",
+            "two axes, (positions, channels), or three, (rows, columns, channels)",
+            f"{len(shape)}: {shape}",
+            "Name the channels too: (28, 28, 1) for images of one channel",
+        )
+    return Space(tuple(shape), GRIDS[len(shape)])
 
 
 def vector(size: int, axis: str) -> Space:

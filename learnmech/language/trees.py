@@ -90,6 +90,12 @@ def cast(tree: PyTree, dtype) -> PyTree:
     )
 
 
+def alike(one: PyTree, other: PyTree) -> bool:
+    """Whether two trees are of one structure."""
+    structures: list[Any] = [jax.tree.structure(tree) for tree in (one, other)]
+    return structures[0] == structures[1]
+
+
 def shapes_of(function: Callable, *arguments) -> PyTree:
     """What a function of a module gives, in shapes and types alone; remembered by the function and
     the structure and shapes of its arguments.

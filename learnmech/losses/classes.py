@@ -93,7 +93,7 @@ class Hinge(Scaled):
     squared: bool = structure(default=False, meaning="whether the price is squared")
 
     @property
-    def words(self):
+    def words(self):  # type: ignore[override]  # of its kind in others, of its knob here
         """The price in a line."""
         return "c sum max(0, 1 - y f)" + ("^2" if self.squared else "")
 

@@ -1,6 +1,6 @@
 """Moving: the learner at one instant, and where it is a step or a span of time later."""
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import equinox as eqx
 import jax
@@ -83,7 +83,7 @@ class Learner(eqx.Module):
     def _narrowed(self, state):
         """The instant of the learner that has no other parameters than the free ones; what is
         frozen has gradient and update zero."""
-        frozen = self.frozen
+        frozen: Any = self.frozen
         free = Learner(Narrowed.of(self.system, state.params, frozen), self.rule)
         loss, gradient, update, memory = free._instant(self._free(state))
         gradient, update = (frozen.still(tree, state.params) for tree in (gradient, update))
@@ -110,7 +110,8 @@ class Learner(eqx.Module):
         return self._held(params, state.params), self._held(memory, state.memory)
 
     def _free(self, state):
-        free = self.frozen.free
+        frozen: Any = self.frozen
+        free = frozen.free
         return State(free(state.params), free(state.memory), state.step, state.time, state.key)
 
     def _held(self, new, old):

@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 from learnmech.errors import refused
 from learnmech.record.bounds import inside
@@ -189,7 +190,7 @@ def damaged(folder: Path, name: str) -> bool:
     return any(file.exists() for file in files) and _read(files[0]) is None
 
 
-def plain_json(file: Path) -> object:
+def plain_json(file: Path) -> Any:
     """What a small JSON file says; None for one that is none, is too large, or is no file."""
     try:
         if not file.is_file() or file.stat().st_size > LARGEST:

@@ -296,7 +296,8 @@ def _key(array, row):
 
 def _rows(array, folder, rows, sums, name):
     """(the first rows, the ranges of them that are damaged)."""
-    length, bad, values = array.chunks[0], [], None
+    length, bad = array.chunks[0], []
+    values: Any = None
     starts = range(0, rows, length)
     there = {begin: (folder / _key(array, begin)).is_file() for begin in starts}
     if all(there.values()):

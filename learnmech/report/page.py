@@ -5,7 +5,7 @@ from pathlib import Path
 
 from learnmech.comparison.domains import survey
 from learnmech.comparison.verdicts import RULE
-from learnmech.data.base import described
+from learnmech.data.cards import described
 from learnmech.errors import Refused
 from learnmech.figures.curves import curves, drawn_names
 from learnmech.figures.overlay import overlaid_names, overlay

@@ -165,9 +165,10 @@ class SpectralDescent(BatchedRule):
         return () if self.momentum is None else jax.tree.map(jnp.zeros_like, params)
 
     def update(self, system, gradient, memory, params):
-        if self.momentum is not None:
+        momentum = self.momentum
+        if momentum is not None:
             gradient = memory = jax.tree.map(
-                lambda m, g: self.momentum * m + (1 - self.momentum) * g, memory, gradient
+                lambda m, g: momentum * m + (1 - momentum) * g, memory, gradient
             )
         return (
             self.scaled(

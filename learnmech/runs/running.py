@@ -6,6 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -240,7 +241,7 @@ def _performed(timeline, watch, until, sinks, folder, budget, after, parent, kee
         and parent is None
         and finished_before(folder, timeline.start.experiment, watch, until)
     ):
-        found = load(folder)
+        found: Any = load(folder)
         return dataclasses.replace(
             found,
             notes=(
@@ -259,9 +260,10 @@ def _performed(timeline, watch, until, sinks, folder, budget, after, parent, kee
 
 def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
     began, kept = time.perf_counter(), InMemory() if writer is None else writer.kept
-    notes, last, status = [timeline.marks.note] if timeline.marks.note else [], None, "finished"
+    notes, status = [timeline.marks.note] if timeline.marks.note else [], "finished"
+    last: Any = None  # a run has a block or more
     first = _first(timeline, after)
-    readings = (
+    readings: Any = (
         Memory(timeline, shapes_in(timeline.start, watch), first)
         if writer is None
         else Folder(writer)

@@ -161,7 +161,7 @@ class Shallow(Simplification):
     layers: int = structure(default=2, at_least=1, meaning="layers of weights that are left")
 
     @property
-    def turns(self):
+    def turns(self):  # type: ignore[override]  # of its kind in others, of its knob here
         return {"depth": str(self.layers) if self.layers < 3 else "more"}
 
     def off(self, start):

@@ -55,6 +55,8 @@ class Whitened(Simplification):
 
     def lacks(self, start):
         source = start.experiment.data
+        if not start.data.of_vectors:
+            return f"samples are {start.data.said_of_spaces}, and not vectors"
         known = {field.name for field in dataclasses.fields(source)}
         return "" if "whitened" in known else f"{type(source).__name__} has no knob to whiten them"
 

@@ -96,7 +96,7 @@ def computed_elsewhere(
         prepare(points[group[0]])
 
     @functools.cache
-    def identity(key) -> str | None:
+    def identity(key) -> Any:
         return None if landing is None else identity_of(points[key], watch)
 
     def given(key):

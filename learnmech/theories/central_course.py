@@ -177,7 +177,7 @@ def _begun(start, held):
     rule = start.rule
     factors = flatten_util.ravel_pytree(rule.factors(system, unflatten(flat)))[0]
     noise = np.random.default_rng(0).standard_normal(flat.size)
-    noise = jnp.asarray(noise / np.linalg.norm(noise))
+    unit = jnp.asarray(noise / np.linalg.norm(noise))
     rate, forgets, eps, nu = float(rule.rate), 0.0, 0.0, jnp.ones_like(flat)
     if isinstance(rule, RMSProp):
         # an average that remembers b2 lags behind by b2/(1 - b2) steps; its first step divides by
@@ -185,11 +185,12 @@ def _begun(start, held):
         forgets, eps = (1 / float(rule.b2) - 1) / rate if rule.b2 > 0 else 0.0, float(rule.eps)
         slope = flatten_util.ravel_pytree(_slope(system, unflatten(flat)))[0]
         nu = (1 - float(rule.b2)) * slope**2
+    numbers = [jnp.asarray(one) for one in (rate, forgets, eps, held)]
     return (
         system,
         eqx.Partial(unflatten),
-        Terms(*map(jnp.asarray, (rate, forgets, eps, held)), factors, noise),
-        Place(flat, nu, noise),
+        Terms._make((*numbers, factors, unit)),
+        Place(flat, nu, unit),
     )
 
 

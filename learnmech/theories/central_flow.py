@@ -155,8 +155,9 @@ class CentralFlow(Theory):
     def _first(self, start):
         """What it says of the first steps, or of all where those are known already."""
         kept = _KEPT.last
-        known = kept is not None and kept[0] is start and kept[1] == self._way
-        return kept[3] if known else course(start, 0, *self._way)
+        if kept is not None and kept[0] is start and kept[1] == self._way:
+            return kept[3]
+        return course(start, 0, *self._way)
 
     def _told(self, start, last):
         """The course, kept for the next who asks for the same: its conditions and its

@@ -1,7 +1,7 @@
 """Deep linear networks as their theories read them: weights, correlations, and the conditions
 that they share."""
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
@@ -112,7 +112,7 @@ def _gap(before, after, lam):
     signs = np.concatenate([np.ones(len(after)), -np.ones(before.shape[1])])
     if h <= sides.shape[1]:
         return np.linalg.norm((sides * signs) @ sides.T - lam * np.eye(h))
-    R = np.linalg.qr(sides, mode="r")
+    R: Any = np.linalg.qr(sides, mode="r")  # the stubs know of the pair (Q, R) alone
     return np.hypot(
         np.linalg.norm((R * signs) @ R.T - lam * np.eye(len(R))), abs(lam) * np.sqrt(h - len(R))
     )

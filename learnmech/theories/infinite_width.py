@@ -177,9 +177,8 @@ def _learner(start, begun):
     check_memory(
         f"InfiniteWidth with {len(view.X)} samples", 8 * 5 * len(view.X) ** 2, "Draw fewer samples"
     )
-    return KernelLearner.of(
-        kernel(start.experiment.architecture, view.X, get="ntk"), view.Y, constant(start), begun
-    )
+    T = np.asarray(kernel(start.experiment.architecture, view.X, get="ntk"))
+    return KernelLearner.of(T, view.Y, constant(start), begun)
 
 
 def _cross(start) -> Kernels:

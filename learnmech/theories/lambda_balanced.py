@@ -104,11 +104,11 @@ class LambdaBalanced(Theory):
             for _ in range(pieces):
                 Q = riccati_step(Q, P, f, span / pieces)
             blocks.append(Q @ Q.T)
-        blocks = np.array(blocks)
-        said = said_of_maps(start, marks, blocks[:, d:, :d])
+        products = np.array(blocks)
+        said = said_of_maps(start, marks, products[:, d:, :d])
         for quantity, told in zip(
             LayerProducts().quantities(start.system, start.params),
-            (blocks[:, :d, :d], blocks[:, d:, d:]),
+            (products[:, :d, :d], products[:, d:, d:]),
             strict=True,
         ):
             said[quantity.name] = (("time", *quantity.axes), told, quantity.attributes)

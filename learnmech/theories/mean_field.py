@@ -1,7 +1,7 @@
 """The mean-field linear network: two layers that learn features at any width, closed on three
 moments."""
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import numpy as np
 from jaxtyping import Float
@@ -256,7 +256,8 @@ class MeanFieldLinear(Theory):
     )
 
     def domain(self, start):
-        initial, dial = start.experiment.initial, _network(start)[1]
+        initial = start.experiment.initial
+        dial: Any = _network(start)[1]
         own = (
             dial is None or not dial.centered or np.array_equal(dial.anchor, flat_of(start.params))
         )
@@ -278,7 +279,8 @@ class MeanFieldLinear(Theory):
 
     def predict(self, start, clock=None):
         need(self, start, *self.domain(start))
-        marks, (A, variance) = start.marked(clock), drawn_moments(start)
+        moments: Any = drawn_moments(start)
+        marks, (A, variance) = start.marked(clock), moments
         pull = _pull(start)._replace(origin=np.zeros(start.data.train.X.shape[1]))
         if start.rule.flows and whitened_inputs(start).holds:
             maps = limit_on_whitened(A, variance, pull, marks.times)

@@ -3,7 +3,7 @@ variances and correlations go, and how fast."""
 
 import functools
 import math
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -63,7 +63,7 @@ def moments(activation: str, q: A | float) -> Moments:
 
 @functools.partial(jax.jit, static_argnums=0)
 def _in_closed_form(activation, q):
-    one = duals.dual(activation)
+    one: Any = duals.dual(activation)
     value, rise = jax.jvp(one.variance, (q,), (jnp.ones_like(q),))
     slope = one.pair(q, q, q)[1]
     return value, slope, rise - slope

@@ -1,7 +1,7 @@
 """Flatness: how the noise of batches carries SGD along a manifold of minima, down the trace of
 the Hessian, and from which minima it is thrown."""
 
-from typing import TYPE_CHECKING, ClassVar, NamedTuple
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 import equinox as eqx
 import jax
@@ -179,7 +179,7 @@ class SgdFlatness(Theory):
         marks, system = start.marked(clock), trees.cast(start.system, jnp.float64)
         rate, spread = float(start.rule.rate), _spread(start)
         path = _drifting(system, start.params, marks.times, rate, spread)
-        told = {name: [] for name in ("loss", "sharpness", "hessian_trace")}
+        told: dict[str, Any] = {name: [] for name in ("loss", "sharpness", "hessian_trace")}
         for params, steps in zip(path, marks.steps, strict=True):
             place = basin(system, params)
             values, _ = place.normal

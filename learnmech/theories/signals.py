@@ -170,7 +170,7 @@ class SignalPropagation(Theory):
             times=marks.times[:1], steps=None if marks.steps is None else marks.steps[:1]
         )
         quantities = Propagation().quantities(start.system, start.state.params)
-        values = dict(zip(self.predicts, said, strict=True))
+        values: dict[str, Any] = dict(zip(self.predicts, said, strict=True))
         return table(quantities, {one.name: values[one.name][None] for one in quantities}, first)
 
     @classmethod

@@ -277,7 +277,8 @@ class EdgeOfStability(Theory):
             if not np.isfinite(early).any():
                 return "not read there", None
             most = float(np.nanmax(early))
-            return most, most >= NEAR * threshold(start.rule)
+            edge: Any = threshold(start.rule)
+            return most, most >= NEAR * edge
 
         return come
 
@@ -288,7 +289,8 @@ class EdgeOfStability(Theory):
             # gradients in it one that is not yet its own
             if start.rule.divides:
                 return "of a preconditioner that has to form", True
-            early, edge = seen[: len(seen) // 2 + 1], threshold(start.rule)
+            early = seen[: len(seen) // 2 + 1]
+            edge: Any = threshold(start.rule)
             if not len(seen) or not np.isfinite(seen[0]):
                 return "not read there", None
             # from random weights it may begin above, fall within some steps, and only then rise

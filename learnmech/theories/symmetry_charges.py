@@ -2,7 +2,7 @@
 for any network whose symmetries are known."""
 
 import dataclasses
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import equinox as eqx
 import jax
@@ -57,7 +57,8 @@ class SymmetryCharges(Theory):
         marks, ridge, (found, factors) = start.marked(clock), ridge_of(start), charged(start)
         courses = []
         for one in found:
-            rate = one.order * ridge * one.factor(factors) if ridge else 0.0
+            shared: Any = one.factor(factors)
+            rate = one.order * ridge * shared if ridge else 0.0
             courses.append(
                 np.multiply.outer(np.exp(-rate * marks.times), one.charge(start.params, factors))
             )

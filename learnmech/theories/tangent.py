@@ -265,16 +265,18 @@ class Lazy(Theory):
         need(self, start, *in_function_space(start))
         marks, learner = start.marked(clock), self._learner(start)
         decayed, shape = decay_of(start, learner.rates, marks), start.data.train.Y.shape
-        told = [
+        outputs, residual = (
             part.reshape(len(marks.times), *shape)
             for part in (learner.outputs(decayed), learner.residual(decayed))
-        ]
+        )
         if start.data.test is None:
-            return said_of_outputs(start, marks, *told, None)
+            return said_of_outputs(start, marks, outputs, residual, None)
         test = start.data.test
         cross = _flat(self._kernel(start, test.X, start.data.train.X))
-        moved = learner.elsewhere(cross, outputs_at_start(start)[1].reshape(-1, 1), decayed)
-        return said_of_outputs(start, marks, *told, moved.reshape(len(marks.times), *test.Y.shape))
+        begun: Any = outputs_at_start(start)[1]
+        moved = learner.elsewhere(cross, begun.reshape(-1, 1), decayed)
+        moved = moved.reshape(len(marks.times), *test.Y.shape)
+        return said_of_outputs(start, marks, outputs, residual, moved)
 
     def _learner(self, start):
         view = start.data.train

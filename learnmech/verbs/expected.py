@@ -24,12 +24,13 @@ SURVEY_STEPS = 150
 
 def checked_aloud(exhibit: Exhibit) -> Exhibit:
     """The exhibit, which says when its further checks begin: they may run more experiments."""
-    if exhibit.verify is None:
+    check = exhibit.verify
+    if check is None:
         return exhibit
 
     def verify(shown):
         LOG.info("checking what else it claims, which may run more experiments")
-        return exhibit.verify(shown)
+        return check(shown)
 
     return dataclasses.replace(exhibit, verify=verify)
 

@@ -7,7 +7,8 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, instruments, rules, theories
-from learnmech.data.base import card, singular_modes
+from learnmech.data.base import singular_modes
+from learnmech.data.cards import card
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import stream_of
 

@@ -12,7 +12,7 @@ import learnmech as lm
 from learnmech import architectures, data, initial, instruments, rules, theories
 from learnmech.cli.app import call
 from learnmech.comparison.orders import fitted_order
-from learnmech.data.base import card
+from learnmech.data.cards import card
 from learnmech.errors import Refused
 from learnmech.figures import grid as grids
 from learnmech.figures.curves import drawn_names

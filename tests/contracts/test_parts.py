@@ -298,7 +298,8 @@ def neighbours(field, value):
     if isinstance(value, tuple):
         return [
             (*value, 1),
-            value[:-1],
+            (*value, 1, 1),  # of a grid, which has two axes or more, or none
+            *([value[:-1]] if value else []),
             *((other, *value[1:]) for other in (neighbours(field, value[0]) if value else ())),
         ]
     return (

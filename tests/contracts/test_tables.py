@@ -13,7 +13,7 @@ import pytest
 
 import learnmech as lm
 from learnmech import architectures, data, losses, rules
-from learnmech.data.base import card
+from learnmech.data.cards import card
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import Experiment, prepare, stream_of
 

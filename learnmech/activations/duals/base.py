@@ -2,6 +2,7 @@
 
 import functools
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -108,7 +109,7 @@ def _values(name, a, b, k):
 
 @functools.partial(jax.jit, static_argnums=0)
 def _in_closed_form(name, a, b, k):
-    one = dual(name)
+    one: Any = dual(name)
     a, b, k = jnp.broadcast_arrays(a, b, k)
     return (
         one.pair(a, b, a + b - 2 * k, a + b + 2 * k)[:2]

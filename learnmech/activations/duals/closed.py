@@ -92,7 +92,8 @@ def _waves(a, b, k):
     """The odd and the even one, in exponents that are never positive; for small k by the power
     series of sinh, since the difference would cancel."""
     above, below = jnp.exp(k - (a + b) / 2), jnp.exp(-k - (a + b) / 2)
-    square, series = jnp.minimum(k * k, 0.25), 0.0
+    square = jnp.minimum(k * k, 0.25)
+    series: Array | float = 0.0
     for order in range(13, 0, -2):
         series = series * square + 1 / math.factorial(order)
     faded = jnp.exp(-a / 2) * jnp.exp(-b / 2)

@@ -77,8 +77,8 @@ def _gather_named(name, files):
             spec = importlib.util.find_spec(name)
         except (ImportError, ValueError, AttributeError):
             spec = None
-        file = spec and spec.origin
-        mine = bool(file) and not _installed(Path(file))
+        file = None if spec is None else spec.origin
+        mine = file is not None and not _installed(Path(file))
     if mine and file and file.endswith(".py") and Path(file).is_file():
         _gather(name, Path(file), files)
 
@@ -159,7 +159,7 @@ def _excerpt(text, cls):
 
 def _unguarded(body):
     """The statements of a text, those under `if __name__ == "__main__":` among them."""
-    found = []
+    found: list[ast.stmt] = []
     for node in body:
         guard = isinstance(node, ast.If) and any(
             isinstance(n, ast.Name) and n.id == "__name__" for n in ast.walk(node.test)
@@ -197,7 +197,8 @@ def _nested(text, cls):
         n for n in ast.walk(parsed(text)) if isinstance(n, ast.ClassDef) and n.name == cls.__name__
     ]
     within = [n for n in named if any(n.lineno <= line <= n.end_lineno for line in lines)]
-    return (within or named or [None])[-1]
+    found = within or named
+    return found[-1] if found else None
 
 
 def _written(node, lines):

@@ -64,7 +64,7 @@ class _Asked(_Meta, type):
     def __signature__(cls):
         """How it is called, with the type of each field: a field's converter hides it."""
         found, kinds = (
-            inspect.signature(cls.__init__),
+            inspect.signature(cls.__init__),  # type: ignore[misc]  # a class's, not an instance's
             {field.name: _asked_for(field) for field in _shown(cls)},
         )
         given = list(found.parameters.values())[1:]
