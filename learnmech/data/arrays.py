@@ -8,9 +8,9 @@ import equinox as eqx
 import numpy as np
 
 from learnmech.data import columns
-from learnmech.data.base import Given
 from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
+from learnmech.data.given import Given
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
 from learnmech.language.parts import Numbers, structure

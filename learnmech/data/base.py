@@ -6,11 +6,9 @@ from typing import TYPE_CHECKING, ClassVar
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
 
-from learnmech.data import samples
-from learnmech.data.samples import Samples, brief, counted
 from learnmech.errors import refused, unwritten
 from learnmech.language.display.table import Table, as_html, as_text, boxed
-from learnmech.language.parts import Knob, Part, knob, structure
+from learnmech.language.parts import Knob, Part, knob
 from learnmech.language.spaces import Space, vector
 from learnmech.language.trees import Array
 
@@ -29,20 +27,36 @@ class View(Part):
 
     In a space of its own a sample may be any array, and its entries ids (whole numbers). `mask`, of
     the shape of the targets' entries, says which of them are asked for: those alone are counted,
-    where a weight is not.
+    where a weight is not. Inputs may be kept as whole numbers of eight bits, pixels as a file has
+    them: `held` over `unit`, a number for each sample, is X wherever it is asked for, in the
+    precision of `unit`.
     """
 
-    X: Shaped[Array, "n ..."]
-    Y: Shaped[Array, "n ..."]
-    weight: Float[Array, "n ..."] | None = None
-    mask: Bool[Array, "n ..."] | None = None
+    held: Shaped[Array, "..."]
+    Y: Shaped[Array, "..."]
+    weight: Float[Array, "..."] | None
+    mask: Bool[Array, "..."] | None
+    unit: Float[Array, "..."] | None
+
+    def __init__(self, X=None, Y=None, weight=None, mask=None, unit=None, held=None):
+        # `dataclasses.replace` gives the fields by their names
+        self.held, self.Y = X if held is None else held, Y
+        self.weight, self.mask, self.unit = weight, mask, unit
+
+    @property
+    def X(self) -> Shaped[Array, "..."]:  # noqa: N802
+        """The inputs, one row to a sample."""
+        if self.unit is None:
+            return self.held
+        axes = (1,) * (self.held.ndim - self.unit.ndim)
+        return self.held.astype(self.unit.dtype) / self.unit.reshape(self.unit.shape + axes)
 
     def at(self, indices) -> "View":
         """These samples alone."""
-        weight, mask = (
-            None if part is None else part[indices] for part in (self.weight, self.mask)
+        weight, mask, unit = (
+            None if part is None else part[indices] for part in (self.weight, self.mask, self.unit)
         )
-        return View(self.X[indices], self.Y[indices], weight, mask)
+        return View(self.held[indices], self.Y[indices], weight, mask, unit)
 
 
 def is_ids(values) -> bool:
@@ -57,6 +71,7 @@ class Drawn:
 
     `inputs` and `targets` are the spaces of a sample's sides; None: vectors of real numbers, as the
     training view has them. `population` is what the samples were drawn from, where more can be.
+    `grid` is how a flat input is laid out as an image, (rows, columns, channels), where it is one.
     """
 
     train: View
@@ -66,6 +81,7 @@ class Drawn:
     inputs: Space | None = None
     targets: Space | None = None
     population: "Population | None" = None
+    grid: tuple[int, int, int] | None = None
 
     @property
     def spaces(self) -> tuple[Space, Space]:
@@ -122,164 +138,6 @@ class Data(Part):
         """How the source is understood, in a line: what was found in a file, what is left out;
         empty where there is nothing to understand."""
         return ""
-
-
-class Given(Data):
-    """Samples that are given, in a file or in hand. Subclasses give `samples`, which are made ready
-    here.
-
-    `train` takes so many training samples, drawn at random (0: all that are not held back). `test`
-    holds back so many, drawn at random; of a test set of their own it takes so many (0: all).
-    `missing` is what becomes of a sample with a missing number: `refuse` it, `drop` it, or `mean`,
-    which fills in the mean of that input over the training samples. `coding` is how classes become
-    targets: `one-hot`, `signs` (+1 for the own class and -1 for every other), or for two classes
-    `sign` (+1 for the first and -1 for the second, in one column). `divide_by` divides the inputs
-    by a number, such as 255. `standardize` brings every input to mean 0 and standard deviation 1
-    over the training samples, an input that never varies there to 0. `standardize_targets` does so
-    with the targets. `center` subtracts the training means of X and Y. `whitened` makes S_xx = I
-    within the span of the training inputs. The test set gets the same transformations.
-    """
-
-    train: int = structure(
-        default=0,
-        at_least=0,
-        kw_only=True,
-        since="0.5",
-        meaning="training samples, drawn at random; 0: all that are not held back",
-    )
-    test: int = structure(
-        default=0,
-        at_least=0,
-        kw_only=True,
-        meaning="samples held back as a test set, drawn at random",
-    )
-    missing: str = structure(
-        default="refuse",
-        choices=("refuse", "drop", "mean"),
-        kw_only=True,
-        since="0.5",
-        meaning=(
-            "what becomes of a sample with a missing number: refused, dropped, or filled with the"
-            " training mean"
-        ),
-    )
-    coding: str = structure(
-        default="one-hot",
-        choices=("one-hot", "signs", "sign"),
-        kw_only=True,
-        since="0.5",
-        meaning=(
-            "targets of a class: a 1 in its column, +1 there and -1 elsewhere, or +1 and -1 in one"
-            " column for two classes"
-        ),
-    )
-    divide_by: Knob = knob(
-        default=1.0,
-        above=0,
-        kw_only=True,
-        since="0.5",
-        meaning="what inputs are divided by, such as 255",
-    )
-    standardize: bool = structure(
-        default=False,
-        kw_only=True,
-        since="0.5",
-        meaning=(
-            "whether every input is brought to mean 0 and standard deviation 1 over the training"
-            " samples"
-        ),
-    )
-    standardize_targets: bool = structure(
-        default=False, kw_only=True, since="0.5", meaning="whether every target is, too"
-    )
-    center: bool = structure(
-        default=False,
-        kw_only=True,
-        meaning="whether the training means of inputs and targets are subtracted",
-    )
-    whitened: bool = structure(
-        default=False,
-        kw_only=True,
-        meaning="whether S_xx = I within the span of the training inputs",
-    )
-
-    def samples(self) -> tuple[Samples, Samples | None]:
-        """The samples as they were given, and a test set of their own or None."""
-        raise unwritten(self, "samples")
-
-    def described(self):
-        own = (one for one in self._coded() if one is not None)
-        return "; test: ".join("; ".join(one.said) for one in own)
-
-    def draw(self, rng):
-        who, (held, own) = type(self).__name__, self._coded()
-        train, test = samples.split(who, held, own, self.train, self.test, rng)
-        train = train.telling(
-            f"{len(train)} for training"
-            + (f", {len(test)} for the test" if test is not None else "")
-        )
-        train, test = (None if one is None else one.numeric() for one in (train, test))
-        train, test = samples.filled(who, train, test)
-        scale, said = self._scaled(who, train)
-        views = [
-            None if one is None else View(*scale(one.X, one.Y), _weight(one))
-            for one in (train, test)
-        ]
-        return Drawn(*views, train.labels, "; ".join((*train.said, *said)))
-
-    def _coded(self):
-        who, given = type(self).__name__, [one for one in self.samples() if one is not None]
-        given = samples.coded(
-            who, [samples.complete(who, one, self.missing) for one in given], self.coding
-        )
-        return given[0], given[1] if len(given) > 1 else None
-
-    def _scaled(self, who, train):
-        """(the transformation of X and Y that the training samples ask for, what is to be said
-        of it)."""
-        X, Y, said = train.X / float(self.divide_by), train.Y, []
-        shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
-        if self.standardize:
-            shift_x, unit_x, constant = samples.standard(who, "inputs", X)
-            if constant.any():
-                said = [
-                    f"{counted(int(constant.sum()), 'input')} that never vary 0:"
-                    f" {brief([train.inputs[i] for i in np.flatnonzero(constant)])}"
-                ]
-        if self.standardize_targets:
-            shift_y, unit_y, constant = samples.standard(who, "targets", Y)
-            if constant.any():
-                raise refused(
-                    who,
-                    "targets that vary, to be standardized",
-                    f"a constant {train.targets[int(np.argmax(constant))]}",
-                    "Do not standardize",
-                )
-        X, Y = (X - shift_x) / unit_x, (Y - shift_y) / unit_y
-        mean_x, mean_y = (X.mean(0), Y.mean(0)) if self.center else (0.0, 0.0)
-        if self.whitened:
-            finite(who, **{"train inputs": X - mean_x})
-        transform = whiten(X - mean_x)[1] if self.whitened else None
-        if transform is not None and not transform.shape[1]:
-            raise refused(
-                who,
-                "inputs that vary, to be whitened",
-                f"only zeros{' after centering' if self.center else ''}",
-                "Do not whiten",
-            )
-
-        def scale(X, Y):
-            X, Y = (
-                (X / float(self.divide_by) - shift_x) / unit_x - mean_x,
-                (Y - shift_y) / unit_y - mean_y,
-            )
-            return X if transform is None else X @ transform, Y
-
-        return scale, said
-
-
-def _weight(given):
-    return None if given.weight is None else np.broadcast_to(given.weight, given.Y.shape).copy()
 
 
 @dataclasses.dataclass(frozen=True)

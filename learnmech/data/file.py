@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import ClassVar
 
 from learnmech.data import columns, formats, separated
-from learnmech.data.base import Given
 from learnmech.data.columns import Table
+from learnmech.data.given import Given
 from learnmech.data.header import Asked
 from learnmech.data.packed import of_archive
 from learnmech.data.samples import brief
