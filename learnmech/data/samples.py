@@ -20,7 +20,7 @@ class Samples:
     those of the classes in order where they were given, `cells` what messages call the entries of X
     and of Y, `said` how the source was understood, `codes` the place of each sample's class in
     order, once they are targets, `grid` how an input is laid out as an image (rows, columns,
-    channels), where it is one.
+    channels), where it is one, `levels` the categories of the columns that hold some.
     """
 
     name: str
@@ -36,6 +36,7 @@ class Samples:
     said: tuple[str, ...] = ()
     codes: np.ndarray | None = None
     grid: tuple[int, int, int] | None = None
+    levels: dict[str, tuple[str, ...]] | None = None
 
     def __len__(self):
         return len(self.X)
@@ -70,6 +71,8 @@ def brief(names: Sequence[str], at_most: int = 8) -> str:
 
 def counted(number: int, what: str) -> str:
     """`1 input`, `2 inputs`."""
+    if number != 1 and what.endswith("y"):
+        return f"{number} {what[:-1]}ies"
     return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
 
 
