@@ -155,10 +155,13 @@ class RandomHierarchy(Data):
 
     def _derivations(self, rng, count):
         """So many different ones: the class, and the rule taken at each symbol."""
-        sizes = (self.classes, *[self.synonyms] * self._choices)
         if self.strings <= LARGEST:
-            chosen = rng.permutation(self.strings)[:count]
-            return np.stack(np.unravel_index(chosen, sizes), axis=1)
+            rest, digits = rng.permutation(self.strings)[:count], []
+            for size in (self.classes, *[self.synonyms] * self._choices):
+                digits.append(rest % size)
+                rest = rest // size
+            return np.stack(digits, axis=1)
+        sizes = np.array((self.classes, *[self.synonyms] * self._choices))
         found: dict[bytes, np.ndarray] = {}
         while len(found) < count:
             for one in rng.integers(0, sizes, (count, len(sizes))):
