@@ -63,11 +63,9 @@ def source_of(subject: str, changes: dict) -> tuple[Data, str]:
     path = Path(subject)
     kinds = catalog.members("data")
     if subject.endswith(".toml") or subject in catalog.exhibits():
-        name, exhibit, knobs = subject_of(subject, {}, False)
-        source = exhibit.changed(knobs).data
-        for knob, value in changes.items():
-            source = text.with_value(source, knob.removeprefix("data."), value)
-        return source, name
+        own = {f"data.{knob.removeprefix('data.')}": value for knob, value in changes.items()}
+        name, exhibit, knobs = subject_of(subject, own, False)
+        return exhibit.changed(knobs).data, name
     if subject in KNOWN:
         table = {"kind": "images", "path": subject}
     elif subject in SETS:
