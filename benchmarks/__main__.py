@@ -16,6 +16,7 @@ MODULES = {
     "overhead": True,
     "widths": False,
     "recording": False,
+    "reading": False,
     "linear_reduced": True,
     "sweep64": False,
     "flow": True,

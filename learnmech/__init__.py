@@ -34,6 +34,7 @@ if TYPE_CHECKING:
     from learnmech.comparison.verdicts import Comparison as Comparison
     from learnmech.comparison.verdicts import compare as compare
     from learnmech.curvature import samplewise as samplewise
+    from learnmech.data.card import data_card as data_card
     from learnmech.errors import Refused as Refused
     from learnmech.experiment.clock import Clock as Clock
     from learnmech.experiment.recipe import Experiment as Experiment
@@ -100,6 +101,7 @@ _FACE = {
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",
+    "data_card": "data.card",
     "Squared": "losses",
     "Record": "record",
     "Start": "experiment.recipe",
@@ -114,6 +116,12 @@ doors.hang(
 )
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
+doors.hang(
+    data_sheet="learnmech.figures.data:draw",
+    data_picture="learnmech.figures.data:picture",
+    certificate="learnmech.kernels.certificate:certificate",
+    infinite_kernel="learnmech.kernels.infinite:kernel",
+)
 doors.hang(regimes="learnmech.figures.regimes:regimes")
 _FAMILIES = (
     "architectures",

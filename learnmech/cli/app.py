@@ -51,6 +51,7 @@ def _perform(a: argparse.Namespace):
     from learnmech.cli import looks
     from learnmech.cli.phases import on_stderr
     from learnmech.verbs import (
+        cards,
         diffs,
         exhibits,
         foretelling,
@@ -71,6 +72,10 @@ def _perform(a: argparse.Namespace):
             (exhibits.exhibit(a.kind), looks.exhibit)
             if a.family in GALLERY
             else (works.describe(a.family, a.kind), looks.description)
+        ),
+        "data": lambda: (
+            cards.data(a.subject, a.changes, a.kernel, a.ridge, a.out),
+            looks.data,
         ),
         "run": lambda: (
             works.run(a.subject, a.changes, a.until, a.out, a.small, a.keep_data, phases),

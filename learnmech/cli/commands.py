@@ -86,6 +86,37 @@ def parser() -> argparse.ArgumentParser:
         help="one member of the family with its knobs, or the page of one exhibit",
     )
 
+    shown = command("data", "the card of data, before anything is trained, with its figure")
+    shown.add_argument(
+        "subject",
+        metavar="NAME|FILE|PATH",
+        help=(
+            "a kind of data (learnmech list data), fashion-mnist, mnist, wine, breast-cancer, iris,"
+            " diabetes, an exhibit, a TOML file, or a file or folder of data"
+        ),
+    )
+    shown.add_argument(
+        "changes", metavar="KNOB=VALUE", nargs="*", help="knobs of the data, as train=1000"
+    )
+    shown.add_argument(
+        "--kernel",
+        type=int,
+        metavar="LAYERS",
+        help=(
+            "the certificate of learning-curve theory for the tangent kernel of a relu network of"
+            " so many hidden layers, infinitely wide"
+        ),
+    )
+    shown.add_argument(
+        "--ridge", type=float, default=0.0, metavar="RIDGE", help="beside that kernel (default: 0)"
+    )
+    shown.add_argument(
+        "--out",
+        type=Path,
+        metavar="FILE",
+        help="the .png, .svg or .pdf file of the figure (default: runs/data-NAME.png)",
+    )
+
     ran = command(
         "run",
         "run an exhibit or an experiment, lay theory over it and write a run folder",

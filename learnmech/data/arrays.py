@@ -8,9 +8,9 @@ import equinox as eqx
 import numpy as np
 
 from learnmech.data import columns
-from learnmech.data.base import Given
 from learnmech.data.cells import class_names, kind, sorted_names
 from learnmech.data.columns import Table
+from learnmech.data.given import Given
 from learnmech.data.packed import of_arrays
 from learnmech.errors import refused
 from learnmech.language.parts import Numbers, structure
@@ -151,15 +151,17 @@ class Arrays(Given):
         targets: object = None,
         inputs: object = None,
         classes: int | str | None = None,
+        categories: object = None,
         **knobs: Any,
     ) -> "Arrays":
         """From a DataFrame of pandas or polars, a table of pyarrow, or {name: column}.
 
         `targets` are columns by name or place (a number: so many of the last; None: the last);
         `inputs` likewise (None: all others); `classes` is the column that holds classes, in place
-        of targets. `knobs` are those of `Arrays`. The index of the rows is no column.
+        of targets; `categories` are inputs that hold names (True: those that hold no numbers).
+        `knobs` are those of `Arrays`. The index of the rows is no column.
         """
-        listed: dict[str, Any] = {"inputs": inputs, "targets": targets}
+        listed: dict[str, Any] = {"inputs": inputs, "targets": targets, "categories": categories}
         listed = {
             knob: tuple(wanted) if isinstance(wanted, list) else wanted
             for knob, wanted in listed.items()

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from learnmech.data.categories import Levels, laid_out
 from learnmech.data.cells import class_names, held_number, written_numbers
 from learnmech.data.samples import Samples, brief, counted
 from learnmech.errors import Refused, nearest, refused
@@ -129,10 +130,13 @@ def samples(
     classes: int | str | bool | None = None,
     row_names: int | str | None = None,
     beside: Table | None = None,
+    categories: Columns | bool = None,
+    levels: Levels | None = None,
 ) -> Samples:
     """The samples of a table: `targets` (a number: so many of the last columns; None: the last)
     or `classes` (True: the last), and `inputs` (None: all others but `row_names`). `beside`: the
-    table that holds the targets, or the classes."""
+    table that holds the targets, or the classes. `categories`: inputs that hold names (True: those
+    that hold no numbers), and `levels` which there are, where that is told."""
     named = [] if row_names is None else [table.place(who, "row_names", row_names)]
     left = [column for column in range(table.width) if column not in named]
     source, there = (table, left) if beside is None else (beside, list(range(beside.width)))
@@ -164,21 +168,34 @@ def samples(
         if classes is not None and classes is not False
         else ", or, where it holds classes, name it in classes"
     )
-    X, outs = table.numbers(who, chosen, hint), tuple(map(source.titled, goals))
-    heads = tuple(map(table.titled, chosen))
+    named_so = (
+        []
+        if categories is None or categories is False
+        else None
+        if categories is True
+        else _listed(who, table, "categories", categories)
+    )
+    if named_so and set(named_so) - set(chosen):
+        got = table.titled(min(set(named_so) - set(chosen)))
+        raise refused(who, "categories that are inputs", got, "Name it in inputs, or drop it")
+    X, heads, found = laid_out(
+        who, table, chosen, named_so, levels, f"{hint}, or, where it holds names, in categories"
+    )
+    outs = tuple(map(source.titled, goals))
+    told = [f"{title}: {counted(len(own), 'category')}" for title, own in found.items()]
     said = (
         *table.said,
         (
             f"{counted(len(table.rows), 'row')}, {counted(len(chosen), 'input')}"
             f" ({_short(table, chosen)})"
         ),
+        *told,
     )
     if classes is None or classes is False:
         said = (*said, f"{counted(len(goals), 'target')} ({_short(source, goals)})")
-        return Samples(
-            table.name, X, source.numbers(who, goals, hint), table.rows, heads, outs, said=said
-        )
-    found, bad = class_names(source.column(goals[0]))
+        Y = source.numbers(who, goals, hint)
+        return Samples(table.name, X, Y, table.rows, heads, outs, said=said, levels=found)
+    names, bad = class_names(source.column(goals[0]))
     if bad is not None:
         got = (
             f"{source.column(goals[0])[bad]!r} in row {source.rows[bad]}, {outs[0]} of"
@@ -190,7 +207,17 @@ def samples(
             got,
             "Name the column that holds classes, or give it as targets",
         )
-    return Samples(table.name, X, None, table.rows, heads, outs, np.array(found, object), said=said)
+    return Samples(
+        table.name,
+        X,
+        None,
+        table.rows,
+        heads,
+        outs,
+        np.array(names, object),
+        said=said,
+        levels=found,
+    )
 
 
 def _short(table, columns):

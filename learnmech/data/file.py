@@ -6,10 +6,11 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 from learnmech.data import columns, formats, separated
-from learnmech.data.base import Given
 from learnmech.data.columns import Table
+from learnmech.data.given import Given
 from learnmech.data.header import Asked
 from learnmech.data.packed import of_archive
+from learnmech.data.parquet import parquet
 from learnmech.data.samples import brief
 from learnmech.errors import refused
 from learnmech.language.parts import Outside, structure
@@ -24,13 +25,15 @@ PLACES = {
 
 
 class File(Given):
-    """Samples from a file: a table (csv, tsv, text), a NumPy array or archive (.npy, .npz), or
-    images with labels (IDX, as MNIST); gzip or not.
+    """Samples from a file: a table (csv, tsv, text; Parquet with the extra `tables`), a NumPy array
+    or archive (.npy, .npz), or images with labels (IDX, as MNIST); gzip or not.
 
     A table's last column is its target; `targets` is a number, so many of the last columns, or the
     columns themselves by name or place (from 0, -1 the last). `inputs` are columns by name or
     place; left out, all others. `classes` is the column that holds classes, names or whole numbers,
-    which become targets (`coding`); true: what is the target is the class. `row_names` is the
+    which become targets (`coding`); true: what is the target is the class. `categories` are inputs
+    that hold names, each of which becomes an input of zeros and ones; true: those that hold no
+    numbers. `row_names` is the
     column that names the rows, left out of the inputs. What is not given of a table's format is
     found from its content, and said (`described()`): `header`, whether its first row names the
     columns; `separator`, the comma, semicolon, tab, | or space between cells; `decimal`, the point
@@ -59,6 +62,11 @@ class File(Given):
     )
     classes: bool | int | str | None = structure(
         default=None, meaning="column that holds classes, by name or place; true: the target is one"
+    )
+    categories: bool | str | tuple[Place, ...] | None = structure(
+        default=None,
+        since="0.5",
+        meaning="inputs that hold names, by name or place; true: those that hold no numbers",
     )
     row_names: int | str | None = structure(
         default=None, meaning="column that names the rows, left out of the inputs"
@@ -171,7 +179,7 @@ class File(Given):
                 f"one in {Path(self.path).name}, another in test_path",
                 "Drop test_path",
             )
-        test, more = self._read("test_path", "test_targets_path")
+        test, more = self._read("test_path", "test_targets_path", held.levels)
         if more is not None:
             raise refused(
                 "File",
@@ -199,12 +207,13 @@ class File(Given):
             )
         return held, test
 
-    def _read(self, field, targets_field):
+    def _read(self, field, targets_field, levels=None):
         """(samples, a test set in the same file or None)."""
         name, content = self._content(
             field,
             self.inputs,
             self.row_names,
+            self.categories,
             *(() if getattr(self, targets_field) else (self.targets, self.classes)),
         )
         if isinstance(content, dict):
@@ -215,6 +224,8 @@ class File(Given):
             "targets": self.targets,
             "classes": self.classes,
             "row_names": self.row_names,
+            "categories": self.categories,
+            "levels": levels,
         }
         if not getattr(self, targets_field):
             if not isinstance(content, Table):
@@ -243,6 +254,8 @@ class File(Given):
             remedy = f"{name} has changed: restore it, or make the File anew, without that sha256"
             raise refused("File", f"{path} with sha256 {sha[:16]}...", f"{held[:16]}...", remedy)
         raw = formats.unpacked("File", name, raw)
+        if raw.startswith(b"PAR1"):
+            return name, parquet("File", name, raw)
         if not formats.is_text("File", name, raw):
             return name, formats.arrays("File", name, raw)
         names = [
@@ -262,6 +275,7 @@ class File(Given):
         knobs = (
             "inputs",
             "targets",
+            "categories",
             "row_names",
             "header",
             "separator",

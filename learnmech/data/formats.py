@@ -1,10 +1,10 @@
 """Formats of files of data, told by their first bytes and not by their names: text, gzip, .npy,
 .npz and IDX."""
 
-import gzip
 import io
 import math
 import struct
+import zipfile
 import zlib
 from collections.abc import Mapping
 
@@ -37,20 +37,48 @@ LARGEST = 2**33
 
 def unpacked(who: str, name: str, raw: bytes) -> bytes:
     """The bytes within gzip; as they are otherwise."""
-    if not raw.startswith(b"\x1f\x8b"):
-        return raw
+    held, rest = [], raw
+    # zlib alone, member by member: gzip's own reader goes through it in small pieces
+    while rest.startswith(b"\x1f\x8b"):
+        member = zlib.decompressobj(zlib.MAX_WBITS | 16)
+        try:
+            held.append(member.decompress(rest, LARGEST + 1 - sum(map(len, held))))
+        except zlib.error as error:
+            raise _not_whole(who, name, str(error)) from None
+        if sum(map(len, held)) > LARGEST:
+            raise refused(
+                who,
+                f"a file of at most {LARGEST} bytes",
+                f"more within {name}",
+                "Give a smaller one",
+            )
+        if not member.eof:
+            raise _not_whole(who, name, "it ends within")
+        rest = member.unused_data.lstrip(b"\0")
+    if held and rest:
+        raise _not_whole(who, name, f"{len(rest)} bytes that are none behind it")
+    return raw if not held else held[0] if len(held) == 1 else b"".join(held)
+
+
+def _not_whole(who, name, said):
+    return refused(who, "a gzip file that is whole", f"{name}: {said}", "Download or pack it again")
+
+
+def alone(who: str, name: str, raw: bytes) -> bytes:
+    """The bytes of the one file within a zip archive, or gzip; as they are otherwise."""
+    if not raw.startswith(b"PK"):
+        return unpacked(who, name, raw)
     try:
-        with gzip.GzipFile(fileobj=io.BytesIO(raw)) as opened:
-            held = opened.read(LARGEST + 1)
-    except (OSError, EOFError, zlib.error) as error:
+        with zipfile.ZipFile(io.BytesIO(raw)) as opened:
+            members = [one for one in opened.infolist() if not one.is_dir()]
+            if len(members) != 1 or members[0].file_size > LARGEST:
+                got = f"{len(members)} files in {name}"
+                raise refused(who, "a zip archive of one file", got, "Unpack it first")
+            return opened.read(members[0])
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
         raise refused(
-            who, "a gzip file that is whole", f"{name}: {error}", "Download or pack it again"
+            who, "a zip archive that is whole", f"{name}: {error}", "Download it again"
         ) from None
-    if len(held) > LARGEST:
-        raise refused(
-            who, f"a file of at most {LARGEST} bytes", f"more within {name}", "Give a smaller one"
-        )
-    return held
 
 
 def is_text(who: str, name: str, raw: bytes) -> bool:

@@ -18,7 +18,9 @@ class Samples:
 
     `rows` are their places in the source, `inputs` and `targets` the names of the columns, `labels`
     those of the classes in order where they were given, `cells` what messages call the entries of X
-    and of Y, `said` how the source was understood.
+    and of Y, `said` how the source was understood, `codes` the place of each sample's class in
+    order, once they are targets, `grid` how an input is laid out as an image (rows, columns,
+    channels), where it is one, `levels` the categories of the columns that hold some.
     """
 
     name: str
@@ -32,13 +34,16 @@ class Samples:
     labels: tuple[str, ...] = ()
     cells: tuple[str, str] = ("every cell", "every cell")
     said: tuple[str, ...] = ()
+    codes: np.ndarray | None = None
+    grid: tuple[int, int, int] | None = None
+    levels: dict[str, tuple[str, ...]] | None = None
 
     def __len__(self):
         return len(self.X)
 
     def taken(self, places: np.ndarray) -> "Samples":
         """Those at these places."""
-        arrays = ("X", "Y", "classes", "weight", "rows")
+        arrays = ("X", "Y", "classes", "weight", "rows", "codes")
         held = {name: getattr(self, name) for name in arrays}
         taken: dict[str, Any] = {
             name: None if values is None else np.asarray(values)[places]
@@ -66,6 +71,8 @@ def brief(names: Sequence[str], at_most: int = 8) -> str:
 
 def counted(number: int, what: str) -> str:
     """`1 input`, `2 inputs`."""
+    if number != 1 and what.endswith("y"):
+        return f"{number} {what[:-1]}ies"
     return f"{number} {what}{'' if number == 1 else 'es' if what.endswith('s') else 's'}"
 
 
@@ -156,21 +163,78 @@ def coded(who: str, held: Sequence[Samples], coding: str) -> list[Samples]:
         counts = ", ".join(
             f"{name} ({n})" for name, n in zip(names[:8], np.bincount(codes, minlength=len(names)))
         )
-        hot = (codes[:, None] == np.arange(len(names))).astype(np.float64)
-        Y = {"one-hot": hot, "signs": 2 * hot - 1, "sign": 2 * hot[:, :1] - 1}[coding]
         said = (
             f"{counted(len(names), 'class')} of {samples.targets[0]}:"
             f" {counts}{', ...' if len(names) > 8 else ''}"
         )
-        made.append(dataclasses.replace(samples, Y=Y, classes=None, labels=names).telling(said))
+        made.append(
+            dataclasses.replace(
+                samples,
+                Y=targets_of(codes, len(names), coding),
+                classes=None,
+                labels=names,
+                codes=codes,
+            ).telling(said)
+        )
     return made
 
 
+def targets_of(codes: np.ndarray, count: int, coding: str) -> np.ndarray:
+    """Classes 0 to count - 1 as targets (n, count), or (n, 1) under `sign`."""
+    hot = (codes[:, None] == np.arange(count)).astype(np.float64)
+    return {"one-hot": hot, "signs": 2 * hot - 1, "sign": 2 * hot[:, :1] - 1}[coding]
+
+
+def kept(who: str, samples: Samples, keep: Sequence[str | int]) -> Samples:
+    """The samples of these classes alone, by name."""
+    if samples.classes is None:
+        raise refused(
+            who, "classes, of which to keep some", "targets that are numbers", "Drop keep"
+        )
+    names = tuple(map(str, keep))
+    there = {name for name in samples.classes if name is not None} | set(samples.labels)
+    if len(names) < 2 or len(set(names)) < len(names) or not set(names) <= there:
+        raise refused(
+            who,
+            f"keep to name two or more of its classes, {brief(sorted_names(there))}",
+            brief(names),
+            "Name each once",
+        )
+    found = np.flatnonzero(np.isin(samples.classes.astype(str), names))
+    labels = tuple(name for name in samples.labels if name in names)
+    return dataclasses.replace(samples.taken(found), labels=labels)
+
+
+def flipped(
+    who: str, train: Samples, share: float, coding: str, rng: np.random.Generator
+) -> Samples:
+    """The training samples with the class of this share of them another, each of the others as
+    likely."""
+    if not share:
+        return train
+    if train.codes is None or len(train.labels) < 2:
+        raise refused(
+            who, "two classes or more, to flip some", "other targets", "Set target_noise instead"
+        )
+    codes, wrong = train.codes.copy(), rng.permutation(len(train))[: round(share * len(train))]
+    codes[wrong] += rng.integers(1, len(train.labels), len(wrong))
+    codes %= len(train.labels)
+    said = f"classes of {counted(len(wrong), 'training sample')} flipped"
+    Y = targets_of(codes, len(train.labels), coding)
+    return dataclasses.replace(train, Y=Y, codes=codes).telling(said)
+
+
 def split(
-    who: str, held: Samples, own: Samples | None, train: int, test: int, rng: np.random.Generator
+    who: str,
+    held: Samples,
+    own: Samples | None,
+    train: int,
+    test: int,
+    rng: np.random.Generator,
+    stratified: bool = False,
 ) -> tuple:
     """(training samples, test samples or None): `train` of them (0: all) and `test`, drawn at
-    random.
+    random; `stratified`: each class by its share, to one sample.
 
     A test set of their `own` stays one: `test` of its samples (0: all).
     """
@@ -185,7 +249,7 @@ def split(
                     f"Lower {name}, or leave it out to take all",
                 )
         chosen = [
-            rng.permutation(len(one))[:wanted] if wanted else np.arange(len(one))
+            _ordered(one, (wanted,), rng, stratified)[:wanted] if wanted else np.arange(len(one))
             for one, wanted in ((held, train), (own, test))
         ]
         return held.taken(chosen[0]), own.taken(chosen[1])
@@ -193,9 +257,45 @@ def split(
         raise refused(who, f"test < n = {n}", test, "Hold back fewer samples")
     if train + test > n:
         raise refused(who, f"train + test <= n = {n}", train + test, "Lower train or test")
-    order = rng.permutation(n) if train or test else np.arange(n)
+    if stratified and test:
+        _refuse_single(who, held)
+    order = _ordered(held, (test, train), rng, stratified) if train or test else np.arange(n)
     kept = order[test : test + train] if train else order[test:]
     return held.taken(kept), held.taken(order[:test]) if test else None
+
+
+def _refuse_single(who, held):
+    counts = np.zeros(0) if held.codes is None else np.bincount(held.codes)
+    if (counts == 1).any():
+        name = held.labels[int(np.flatnonzero(counts == 1)[0])]
+        raise refused(
+            who,
+            "two samples or more of each class, to be stratified",
+            f"one of class {name!r} of {held.name}",
+            "Leave that class out by keep, or set stratified to false",
+        )
+
+
+def _ordered(held, sizes, rng, stratified):
+    """All samples in an order drawn at random; where stratified, of the first `sizes[0]`, and of
+    the `sizes[1]` that follow, each class has its share."""
+    order = rng.permutation(len(held))
+    if not stratified or held.codes is None:
+        return order
+    codes, parts = held.codes[order], []
+    for size in sizes:
+        counts = np.bincount(codes, minlength=len(held.labels))
+        ideal = counts * (size / max(counts.sum(), 1))
+        share = np.floor(ideal).astype(int)
+        # what is left over goes to the classes that are furthest below their share
+        share[np.argsort(share - ideal, kind="stable")[: size - share.sum()]] += 1
+        place = np.empty(len(codes), int)
+        for code, count in enumerate(counts):
+            place[codes == code] = np.arange(count)
+        first = place < share[codes]
+        parts.append(order[first])
+        order, codes = order[~first], codes[~first]
+    return np.concatenate([*parts, order])
 
 
 def filled(who: str, train: Samples, test: Samples | None) -> tuple:

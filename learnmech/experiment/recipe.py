@@ -163,12 +163,14 @@ class Start:
 
 def _carried(experiment, folder, keep):
     """{sha256: where the text in the folder says that a file lies}; files are copied where they
-    are kept."""
+    are kept, and folders of files (images) stay where they are."""
     files = {one.sha256: one.path for one in text.outside_of(experiment)}
+    stay = {sha: path.resolve().as_posix() for sha, path in files.items() if path.is_dir()}
+    files = {sha: path for sha, path in files.items() if sha not in stay}
     if keep is None:
         keep = sum(path.stat().st_size for path in files.values() if path.is_file()) <= KEPT_BYTES
     if not keep:
-        return {sha: path.resolve().as_posix() for sha, path in files.items()}
+        return stay | {sha: path.resolve().as_posix() for sha, path in files.items()}
     moved = {
         sha: f"data/{sha[:16]}-{path.name.removeprefix(f'{sha[:16]}-')}"
         for sha, path in files.items()
@@ -186,7 +188,7 @@ def _carried(experiment, folder, keep):
             )
         (folder / "data").mkdir(exist_ok=True)
         (folder / moved[sha]).write_bytes(held)
-    return moved
+    return stay | moved
 
 
 BESIDE = ("watch", "theories")

@@ -10,7 +10,7 @@ from learnmech.architectures.linearized import Linearized
 from learnmech.architectures.scalings import Gained, classified
 from learnmech.architectures.wrapper import Wrapper
 from learnmech.data.base import Data, singular_modes
-from learnmech.data.clones import GaussianClone, ShuffledTargets
+from learnmech.data.clones import Clone, ShuffledTargets
 from learnmech.data.gaussian import Gaussian
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import Start
@@ -140,4 +140,6 @@ def _inputs(start):
 def is_gaussian(source: Data) -> bool:
     """Whether a source draws its inputs from a Gaussian, whitened afterwards or not."""
     inner = source.of if isinstance(source, ShuffledTargets) else source
-    return isinstance(inner, (Gaussian, GaussianClone))
+    if isinstance(inner, Clone):
+        return inner.form in ("gaussian", "per-class")
+    return isinstance(inner, Gaussian)

@@ -4,7 +4,7 @@ targets."""
 import dataclasses
 from typing import ClassVar
 
-from learnmech.data.clones import GaussianClone, ShuffledTargets, too_many
+from learnmech.data.clones import Clone, ShuffledTargets, too_many
 from learnmech.language.parts import structure
 from learnmech.losses import Squared
 from learnmech.simplifications.base import Simplification, changed
@@ -40,7 +40,8 @@ class GaussianInputs(Simplification):
 
     def turned(self, start):
         experiment = start.experiment
-        clone = GaussianClone(experiment.data, self.per_class, seed=int(experiment.seed))
+        kind = "per-class" if self.per_class else "gaussian"
+        clone = Clone(experiment.data, kind, seed=int(experiment.seed))
         return changed(start, data=clone)
 
 

@@ -276,7 +276,10 @@ def landscape(architecture: Architecture, loss: Loss, data: Drawn, dtype) -> Sys
     )
     modes = Modes(*singular_modes(data.train)) if data.of_vectors else None
     entries = _entries(loss, data)
-    train, test = (None if view is None else _on_device(view) for view in (data.train, data.test))
+    train, test = (
+        None if view is None else _on_device(view, architecture.separable)
+        for view in (data.train, data.test)
+    )
     held = (loss, train, test, reduced, modes, entries, data.population)
     return System(architecture, *trees.cast(held, dtype))
 
@@ -295,11 +298,17 @@ def _entries(loss, data):
     return np.asarray(entries)
 
 
-def _on_device(view):
-    """A view whose ids are whole numbers of 32 bits, there once for all steps; and so its mask."""
+def _on_device(view, separable):
+    """A view whose ids are whole numbers of 32 bits, and pixels as they are, there once for all
+    steps; and so its mask. A network that mixes samples knows the training inputs by their array,
+    which pixels have anew wherever they are asked for: for it they are numbers once for all."""
+    if view.unit is not None and not separable:
+        view = View(view.X, view.Y, view.weight, view.mask)
     ids = {
-        name: jnp.asarray(getattr(view, name), jnp.int32)
-        for name in ("X", "Y")
+        name: jnp.asarray(
+            getattr(view, name), jnp.int32 if name == "Y" or view.unit is None else None
+        )
+        for name in ("held", "Y")
         if is_ids(getattr(view, name))
     }
     return dataclasses.replace(

@@ -11,7 +11,7 @@ import pytest
 import learnmech as lm
 from learnmech import architectures, data, initial, losses, rules, simplifications
 from learnmech.architectures import scalings
-from learnmech.data.clones import GaussianClone, ShuffledTargets
+from learnmech.data.clones import Clone, ShuffledTargets
 from learnmech.errors import Refused
 from learnmech.kernels import infinite
 from learnmech.language import catalog
@@ -112,7 +112,7 @@ def test_a_clone_has_the_mean_and_the_covariance_of_inputs_and_targets():
         [
             np.concatenate([clone.X, clone.Y], 1)
             for seed in range(60)
-            for clone in [GaussianClone(source, seed=seed).draw(np.random.default_rng(seed)).train]
+            for clone in [Clone(source, seed=seed).draw(np.random.default_rng(seed)).train]
         ]
     )
     size, count = np.cov(both.T, bias=True), len(drawn)
@@ -126,7 +126,7 @@ def test_a_clone_has_the_mean_and_the_covariance_of_inputs_and_targets():
 def test_a_clone_of_each_class_keeps_the_targets_and_the_means_of_the_classes():
     source = data.Digits(train=1000, components=5)
     own = lm.prepare(plain(data=source)).data
-    clone = GaussianClone(source, per_class=True).draw(np.random.default_rng(0))
+    clone = Clone(source, form="per-class").draw(np.random.default_rng(0))
     np.testing.assert_array_equal(clone.train.Y, own.train.Y)
     np.testing.assert_array_equal(clone.test.Y, own.test.Y)
     for one in range(10):
@@ -138,7 +138,7 @@ def test_a_clone_of_each_class_keeps_the_targets_and_the_means_of_the_classes():
 def test_the_classes_of_signs_in_one_column_are_told_apart_and_numbers_are_no_classes():
     signs = data.Digits(train=200, classes=(3, 8), targets="sign", components=3)
     own = lm.prepare(plain(data=signs)).data.train
-    found = GaussianClone(signs, per_class=True).draw(np.random.default_rng(0)).train
+    found = Clone(signs, form="per-class").draw(np.random.default_rng(0)).train
     gap = [
         view.X[view.Y[:, 0] == 1].mean(0) - view.X[view.Y[:, 0] == -1].mean(0)
         for view in (own, found)
@@ -349,8 +349,8 @@ def test_the_order_names_every_axis_once_and_a_users_own_come_last():
             "the loss needs classes (per_class keeps them)",
         ),
         (
-            lambda: lm.prepare(plain(data=GaussianClone(data.ModularArithmetic.example()))),
-            "GaussianClone needs vectors of real numbers",
+            lambda: lm.prepare(plain(data=Clone(data.ModularArithmetic.example()))),
+            "Clone needs vectors of real numbers",
         ),
         (
             lambda: lm.prepare(

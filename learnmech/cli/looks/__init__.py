@@ -1,6 +1,7 @@
 """How results look in a terminal."""
 
 from learnmech.cli.looks.catalogue import description, exhibit
+from learnmech.cli.looks.data import data
 from learnmech.cli.looks.domains import predict, theories
 from learnmech.cli.looks.records import (
     check,
@@ -27,6 +28,7 @@ from learnmech.cli.looks.sweeps import (
 __all__ = [
     "check",
     "comparison",
+    "data",
     "description",
     "diff",
     "exhibit",
