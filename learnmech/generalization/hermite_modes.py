@@ -49,7 +49,8 @@ def profile_of(
     if isinstance(source, Architecture):
         if get not in ("ntk", "nngp"):
             raise refused("profile_of", "ntk or nngp", repr(get), "Choose one of these")
-        if on_grid(source.limit(2, tangent=get == "ntk")):
+        d = math.prod(getattr(source, "shape", (2,)))  # of a convolution, which has its own
+        if on_grid(source.limit(d, tangent=get == "ntk")):
             remedy = "Take the kernel's own eigenvalues, kernels.infinite.kernel"
             what = "a kernel that depends on norms and angle alone"
             raise refused("profile_of", what, type(source).__name__, remedy)
