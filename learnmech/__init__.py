@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from learnmech import data as data
     from learnmech import figures as figures
     from learnmech import gallery as gallery
+    from learnmech import generalization as generalization
     from learnmech import initial as initial
     from learnmech import instruments as instruments
     from learnmech import interventions as interventions
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from learnmech.architectures import scalings as scalings
     from learnmech.comparison.differences import diff as diff
     from learnmech.comparison.divergence import twins as twins
+    from learnmech.comparison.learning_curves import LearningCurve as LearningCurve
+    from learnmech.comparison.learning_curves import learning_curve as learning_curve
     from learnmech.comparison.staircases import staircase as staircase
     from learnmech.comparison.verdicts import Comparison as Comparison
     from learnmech.comparison.verdicts import compare as compare
@@ -41,6 +44,8 @@ if TYPE_CHECKING:
     from learnmech.experiment.recipe import Start as Start
     from learnmech.experiment.recipe import prepare as prepare
     from learnmech.figures.curves import show as show
+    from learnmech.generalization.scaling_laws import PowerLaw as PowerLaw
+    from learnmech.generalization.scaling_laws import power_law as power_law
     from learnmech.ladders import explain as explain
     from learnmech.ladders import ladder as ladder
     from learnmech.language import catalog as catalog
@@ -83,6 +88,10 @@ _FACE = {
     "Job": "runs.jobs",
     "twins": "comparison.divergence",
     "staircase": "comparison.staircases",
+    "learning_curve": "comparison.learning_curves",
+    "LearningCurve": "comparison.learning_curves",
+    "power_law": "generalization.scaling_laws",
+    "PowerLaw": "generalization.scaling_laws",
     "diff": "comparison.differences",
     "predict": "theories.base",
     "compare": "comparison.verdicts",
@@ -114,7 +123,10 @@ doors.hang(
     picture="learnmech.figures.curves:picture",
     report="learnmech.report:save",
 )
-doors.hang(staircase="learnmech.figures.staircase:draw")
+doors.hang(
+    staircase="learnmech.figures.staircase:draw",
+    learning_curve="learnmech.figures.learning_curve:draw",
+)
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
 doors.hang(
     data_sheet="learnmech.figures.data:draw",
@@ -134,7 +146,16 @@ _FAMILIES = (
     "losses",
     "simplifications",
 )
-_ROOMS = (*_FAMILIES, "activations", "kernels", "curvature", "gallery", "figures", "report")
+_ROOMS = (
+    *_FAMILIES,
+    "activations",
+    "kernels",
+    "curvature",
+    "generalization",
+    "gallery",
+    "figures",
+    "report",
+)
 _WITHIN = {
     "scalings": "architectures",
     "schedules": "rules",

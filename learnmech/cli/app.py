@@ -52,6 +52,7 @@ def _perform(a: argparse.Namespace):
     from learnmech.cli.phases import on_stderr
     from learnmech.verbs import (
         cards,
+        curves,
         diffs,
         exhibits,
         foretelling,
@@ -175,6 +176,21 @@ def _perform(a: argparse.Namespace):
             else (works.show(a.run), looks.show)
         ),
         "staircase": lambda: (stairs.stairs(a.run, a.modes, a.out), looks.staircase),
+        "curve": lambda: (
+            curves.curve(
+                a.subject,
+                a.changes,
+                a.kernel,
+                a.view,
+                a.n,
+                a.ridge,
+                a.splits,
+                a.at,
+                a.out,
+                a.small,
+            ),
+            looks.learning_curve,
+        ),
         "export": lambda: (
             grids.export(a.run, a.file) if grids.is_sweep(a.run) else works.export(a.run, a.file),
             looks.written,

@@ -3,6 +3,7 @@
 import argparse
 from pathlib import Path
 
+from learnmech.cli.curve_command import curve
 from learnmech.cli.run_commands import keep_data, of_runs
 from learnmech.errors import refused
 from learnmech.machine.version import VERSION
@@ -302,6 +303,7 @@ def parser() -> argparse.ArgumentParser:
     )
     _placed(why)
 
+    curve(command)
     of_runs(command)
 
     which = command(

@@ -15,7 +15,7 @@ FLOORS = [
     {"activations", "losses"},
     {"architectures"},
     {"data", "kernels"},
-    {"initial", "system"},
+    {"initial", "system", "generalization"},
     {"curvature", "rules"},
     {"interventions"},
     {"instruments", "experiment"},

@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from learnmech.cli.looks.console import VERDICTS, columns, paper, size
 from learnmech.cli.looks.domains import conditions, domain
-from learnmech.language.display import results
+from learnmech.language.display import learning_curves, results
 from learnmech.language.display.table import Table, printed
 from learnmech.record.identity import contents
 from learnmech.runs.estimates import duration, in_parts
@@ -158,6 +158,14 @@ def show(result: dict) -> None:
 def staircase(result: dict) -> None:
     """When each mode of the data was learned, and the plateaus of the loss."""
     for table in results.staircase(result):
+        printed(table, paper())
+    if result["file"]:
+        paper().print(f"->  {escape(result['file'])}", soft_wrap=True)
+
+
+def learning_curve(result: dict) -> None:
+    """Errors over n and ridge, measured and predicted, with the certificates."""
+    for table in learning_curves.tables(result):
         printed(table, paper())
     if result["file"]:
         paper().print(f"->  {escape(result['file'])}", soft_wrap=True)

@@ -14,12 +14,16 @@ NUMERIC = {
     "off by", "± 2 se", "over time", "last", "spread", "rate/edge", "times the rate",
     "after re-tuning", "alone", "in the mean", "p", "p in ln", "after all others", "interaction",
     "first differs at", "largest difference", "relative",
+    "ridge", "n", "held-out", "training", "kappa", "held-out predicted",
+    "training predicted",
 }  # fmt: skip
 KINDS = {
     "holds": "good", "within": "good", "yes": "good", "applies": "good", "a staircase": "good",
     "kept": "good", "changed": "open", "lost": "bad", "wavers": "open", "an effect": "good",
     "an interaction": "good", "depends on the others": "open", "not in ln": "quiet",
     "same": "good", "equal to the bit": "good",
+    "claimed": "good", "claimed for some ridges": "open", "a power law": "good",
+    "a power law above a floor": "good", "no power law over this range": "bad",
     "fails": "bad", "beyond": "bad", "no": "bad",
     "undecided": "open", "not reached": "open", "not reached within the clock": "open",
     "different": "open", "differs": "open",
