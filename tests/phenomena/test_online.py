@@ -3,14 +3,17 @@ Marchenko-Pastur and compute-optimal envelopes, against simulation and integrals
 mpmath."""
 
 import dataclasses
+import itertools
+from math import comb
 
+import jax
 import mpmath
 import numpy as np
 import pytest
 from scipy import integrate
 
 import learnmech as lm
-from learnmech import architectures, data, initial, instruments, rules, theories
+from learnmech import architectures, data, initial, instruments, interventions, rules, theories
 from learnmech.errors import Refused
 from learnmech.theories import compute_optimal, noise_scale, online, saad_solla, single_index
 from learnmech.theories.linear_grokking import grokking_losses, marchenko_pastur
@@ -25,20 +28,13 @@ SEED = 5
 
 def second_moment(M, lam, noise, rate, batch):
     """E (I - rate S) M (I - rate S) + noise over batches of x ~ N(0, diag lam), by the fourth
-    moments of a normal variable entry by entry."""
-    d = len(lam)
-    I, found = np.eye(d), M - rate * (np.diag(lam) @ M + M @ np.diag(lam))
-    fourth = np.einsum("i,j,ij,kl->ikjl", lam, lam, I, I) * 0
-    for i in range(d):
-        for j in range(d):
-            for k in range(d):
-                for m in range(d):  # E x_i x_j x_k x_m
-                    pairs = (i == j) * (k == m) + (i == k) * (j == m) + (i == m) * (j == k)
-                    fourth[i, j, k, m] = pairs * np.sqrt(lam[i] * lam[j] * lam[k] * lam[m])
-    own = np.einsum("ijkm,jk->im", fourth, M)
-    apart = np.diag(lam) @ M @ np.diag(lam)
-    found += rate**2 * (own / batch + (1 - 1 / batch) * apart)
-    return found + rate**2 * noise / batch * np.diag(lam)
+    moments of normal variables written out."""
+    C, places = np.diag(lam), range(len(lam))
+    own = np.zeros_like(M)
+    for i, j, k, m in itertools.product(places, repeat=4):  # E x_i x_j x_k x_m
+        own[i, m] += (C[i, j] * C[k, m] + C[i, k] * C[j, m] + C[i, m] * C[j, k]) * M[j, k]
+    moved = M - rate * (C @ M + M @ C) + rate**2 * (own / batch + (1 - 1 / batch) * C @ M @ C)
+    return moved + rate**2 * noise / batch * C
 
 
 @pytest.mark.parametrize("rate, batch", [(0.3, 1), (0.9, 4)])
@@ -98,16 +94,16 @@ def test_theory_and_runs_of_numpy_and_both_ways_of_drawing_have_the_same_mean():
     drawn = lm.sweep(
         dataclasses.replace(plain, initial=initial.Given.of(start.params)),
         {"rule.sampling": ("fresh", "fresh-gradient")},
-        seeds=600,
+        seeds=300,
         watch=("population-loss", "batch-loss"),
     )
     for quantity in ("population_loss", "batch_loss"):
         for way in drawn[quantity].values:  # the batch's own loss has the population's for a mean
-            bar = way.std(0, ddof=1) / np.sqrt(600)
+            bar = way.std(0, ddof=1) / np.sqrt(300)
             np.testing.assert_array_less(np.abs(way.mean(0) - said), 4.5 * bar + 1e-12)
-    # the scatter of runs too: their variances, of which 600 tell to 6% and heavy tails to less
-    one, other = drawn["population_loss"].values.var(1)[:, 1:]
-    np.testing.assert_allclose(one, other, rtol=0.5)
+    # the scatter of runs too: of its logarithm, since the tails are heavy, which 300 tell to 6%
+    one, other = np.log(drawn["population_loss"].values).std(1)[:, 1:]
+    np.testing.assert_allclose(one, other, rtol=0.2)
 
 
 def test_the_gradient_drawn_by_its_law_has_the_second_moments_of_that_of_a_batch():
@@ -116,10 +112,9 @@ def test_the_gradient_drawn_by_its_law_has_the_second_moments_of_that_of_a_batch
             architectures.DeepLinear(),
             data.Gaussian(n=4, d=3, k=2, covariance="power-law", noise=0.3),
             rules.SGD(rate=0.1, batch=4, sampling="fresh-gradient"),
+            lm.Clock(steps=1),
         )
     ).data.population
-    import jax
-
     W, keys = (
         np.array([[0.5, -1.0, 2.0], [0.0, 1.0, 0.3]]),
         jax.random.split(jax.random.PRNGKey(1), 60_000),
@@ -156,7 +151,7 @@ def test_the_law_of_the_gradient_is_refused_where_it_is_not_known():
     )
     held = dataclasses.replace(
         frozen.with_value("rule.sampling", "fresh-gradient"),
-        events=({"kind": "freeze", "at": 2, "what": "layer1"},),
+        events=(interventions.Freeze("layer1", at=2),),
     )
     record = lm.run(held, ("population-loss", "layer1.weight"))
     moved = np.abs(np.diff(record["layer1.weight"].values, axis=0)).max(axis=(1, 2))
@@ -173,8 +168,6 @@ def test_the_moments_of_tokens_are_those_of_the_binomial_written_out_and_the_mea
         moved = np.zeros(3)
         for i in range(3):
             for count in range(batch + 1):
-                from math import comb
-
                 chance = comb(batch, count) * p[i] ** count * (1 - p[i]) ** (batch - count)
                 left = 1 - rate * count / batch
                 moved[i] += chance * (left**2 * M[-1][i] + (rate / batch) ** 2 * count * V[i])
@@ -234,7 +227,7 @@ def test_noise_scales_of_gaussian_inputs_are_read_within_their_errors_and_one_st
 def test_the_error_of_a_noise_scale_is_the_scatter_of_draws():
     plain = lm.Experiment(
         architectures.Mlp(hidden=(3,)),
-        data.Gaussian(n=400, d=3, noise=1.0),
+        data.Gaussian(n=400, d=3, map=np.ones((1, 3)), noise=1.0),
         rules.GradientDescent(rate=0.1),
         lm.Clock(steps=1),
     )
@@ -278,23 +271,23 @@ def test_averages_of_erf_units_are_those_of_quadrature():
 
 def test_a_committee_follows_its_order_parameters_readout_noise_and_batch_too():
     student = architectures.Committee(hidden=2, readout="learned", spread=0.7)
-    source = data.NetworkTeacher(architectures.Committee(hidden=1), n=4, d=1000, noise=0.3)
+    source = data.NetworkTeacher(architectures.Committee(hidden=1), n=4, d=600, noise=0.3)
     record = lm.run(
         lm.Experiment(
             student,
             source,
             rules.SGD(rate=0.8, batch=2, sampling="fresh"),
-            lm.Clock(steps=6000, marks=13),
+            lm.Clock(steps=3600, marks=13),
         ),
         ("population-loss", "overlaps", "layer2.weight"),
     )
-    laid = lm.compare(record, theories.SaadSolla(), 0.06)  # O(1/sqrt d) = 3%, of one run
+    laid = lm.compare(record, theories.SaadSolla(), 0.08)  # O(1/sqrt d) = 4%, of one run
     assert laid.verdict == "holds", laid
-    assert abs(record["layer2.weight"].values[-1] - 1).max() > 0.1  # it has learned
+    assert abs(record["layer2.weight"].values[-1] - 1).max() > 0.04  # it has learned
     # the population's loss in closed form is that of many samples
     many = record.start.system.fresh(record.start.state.key, 60_000)
-    seen = float(many.loss_on(record.at(3000).params, many.train))
-    assert float(record["population_loss"].sel(time=3000 * 0.8)) == pytest.approx(seen, rel=0.02)
+    seen = float(many.loss_on(record.at(1800).params, many.train))
+    assert float(record["population_loss"].sel(time=1800 * 0.8)) == pytest.approx(seen, rel=0.02)
 
 
 @pytest.mark.parametrize("k", [1, 2, 3])
@@ -327,6 +320,7 @@ def test_a_single_index_has_orthonormal_polynomials_and_a_loss_by_its_cosine():
             index,
             data.NetworkTeacher(architectures.SingleIndex((0.1, 1.0)), n=300_000, d=5, noise=0.2),
             rules.SGD(rate=0.1, batch=8, sampling="fresh"),
+            lm.Clock(steps=1),
         )
     )
     seen = float(start.system.loss(start.state.params))
@@ -397,7 +391,7 @@ def test_the_risk_of_random_features_is_that_of_online_sgd_on_them():
 def test_the_slopes_along_the_envelope_are_between_those_seen_and_those_of_the_limit():
     sizes, compute = [16, 32, 64, 128, 256], np.geomspace(1e3, 1e5, 13)
     # (alpha, beta): seen at d <= 1024, and said of the limit
-    for (alpha, beta), seen, limit in (((1.0, 0.3), -0.46, -0.533), ((1.0, 0.7), -0.83, -0.75)):
+    for (alpha, beta), seen, limit in (((1.0, 0.3), -0.46, -0.533), ((1.2, 0.8), -0.78, -0.75)):
         found = compute_optimal.frontier(alpha, beta, sizes, compute)
         assert compute_optimal.phase(alpha, beta).risk == pytest.approx(limit, abs=6e-3)
         middle = found.slope[3:-3].mean()
