@@ -24,9 +24,9 @@ BATCHES, SEEDS = (1, 8, 64, 512), 300
 def _experiment():
     return Experiment(
         DeepLinear(),
-        Gaussian(n=20_000, d=20, covariance="power-law", noise=0.5),
-        SGD(rate=0.1, batch=16, sampling="fresh-gradient"),
-        Clock(steps=60, marks=7),
+        Gaussian(n=3000, d=20, covariance="power-law", noise=0.5),
+        SGD(rate=0.1, batch=64, sampling="fresh-gradient"),
+        Clock(steps=40, marks=6),
         GaussianStart(scale=0.0),
     )
 
@@ -92,7 +92,7 @@ def _verify(shown):
 def _draw(shown):
     figure, (along, step) = sheet(columns=2, height=4.2, width=11.5)
     x, steps = shown.extra, shown.record["noise_scale"]["step"].values
-    names = {"noise_scale": "of the gradient, tr C/|g|²", "curved_noise_scale": "tr HC/g'Hg"}
+    names = {"noise_scale": "tr C/|g|²", "curved_noise_scale": "tr HC/g'Hg"}
     for place, (name, words) in enumerate(names.items()):
         seen, bars = x["read"][name]
         along.plot(steps, x["lines"][name], color=COLORS[place], label=f"{words} predicted")
@@ -104,7 +104,7 @@ def _draw(shown):
             color=COLORS[place],
             markersize=4.5,
             capsize=2,
-            label="measured, ± standard error",
+            label="measured",
         )
     along.set(yscale="log", xlabel="step [1]", ylabel="noise scale [samples]")
     along.legend()
@@ -116,14 +116,14 @@ def _draw(shown):
         fmt="^",
         color=COLORS[2],
         markersize=5,
-        label=f"mean of {SEEDS} steps, measured",
+        label="measured",
     )
-    step.axvline(x["scale"], color="#333333", linewidth=0.9, linestyle="--", label="B = tr HC/g'Hg")
+    step.axvline(x["scale"], color="#333333", linewidth=0.9, linestyle="--", label="tr HC/g'Hg")
     step.axhline(0.5, color="#9A9A9A", linewidth=0.8, linestyle=":")
     step.set(
         xscale="log",
         xlabel="batch, B [samples]",
-        ylabel="gain of the first step, over that without noise [1]",
+        ylabel="gain of a step, over the most [1]",
     )
     step.legend(loc="upper left")
     return titled(figure, shown.exhibit.claim)

@@ -17,7 +17,7 @@ from learnmech.rules.descent import SGD
 from learnmech.sweeps import sweep
 from learnmech.theories.online import OnlineSgd, online_stationary, online_threshold
 
-SHARES, SEEDS, LATE = (0.1, 0.25, 0.5, 0.7, 0.85), 200, 20
+SHARES, SEEDS, LATE = (0.1, 0.25, 0.5, 0.7, 0.85), 100, 10
 FOUR = "in standard errors of the mean over seeds: the largest of some draws stays below 4"
 
 
@@ -37,7 +37,7 @@ def _verify(shown):
     lam, batch = np.asarray(population.root) ** 2, int(experiment.rule.batch)
     edge, s2 = online_threshold(lam, batch), float(population.noise) ** 2
     rates = [share * edge for share in SHARES]
-    long = experiment.with_value("clock", {"steps": 2000, "every": 50})
+    long = experiment.with_value("clock", {"steps": 1000, "every": 50})
     grid = sweep(long, {"rule.rate": rates}, SEEDS, (PopulationLoss(),))["population_loss"]
     # the last marks of a run are far apart beside what it forgets in, and are averaged
     ends = grid.values[..., -LATE:].mean(-1).reshape(len(rates), SEEDS)

@@ -140,7 +140,7 @@ class FourierPower(Instrument):
 
     def read(self, moment):
         angles = 2 * np.pi * np.arange(self.points) / self.points
-        circle = float(self.radius) * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+        circle = self.radius * np.stack([np.cos(angles), np.sin(angles)], axis=1)
         X = jnp.asarray(circle, moment.system.train.X.dtype)
         waves = jnp.fft.rfft(moment.system.outputs(moment.state.params, X), axis=0) / self.points
         power = jnp.sum(jnp.abs(waves) ** 2, axis=1)[: self.frequencies + 1]

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 else:
     integrate = late("scipy.integrate")
 
-SMALL, RESOLVED = 0.02, 0.05
+SMALL, RESOLVED = 0.02, 0.1
 
 
 def cosine_along(
@@ -65,8 +65,8 @@ def cosine_along(
 def pull_of_one(
     own: Float[np.ndarray, " k"], other: Float[np.ndarray, " k"], m: float, noise: float
 ) -> float:
-    """E (f - y)^2 f'(z)^2, f' the slope of f in z = w.x/|w|: the second moment of a sample's pull on
-    each direction. `own` and `other` are coefficients in normalized Hermite polynomials."""
+    """E (f - y)^2 f'(z)^2, f' the slope of f in z = w.x/|w|: the second moment of a sample's pull
+    on each direction. `own` and `other` are coefficients in normalized Hermite polynomials."""
     z, weights = np.polynomial.hermite_e.hermegauss(4 * len(own))
     weights = weights / weights.sum()
     sizes = np.sqrt([float(math.factorial(k)) for k in range(len(own))])
@@ -88,7 +88,7 @@ class SphereFlow(Theory):
     source: ClassVar[str] = "Ben Arous et al. 2021"
     predicts: ClassVar[tuple[str, ...]] = ("population_loss", "teacher_cosine")
     of_fresh: ClassVar[bool] = True
-    # the noise of steps is up to 0.05 of the cosine at the start, and grows with it
+    # the noise of steps is up to 0.1 of the cosine at the start, and grows with it
     tolerance: ClassVar[float] = 0.1
 
     def known(self, start):
