@@ -29,6 +29,7 @@ MODULES |= {
     "rule_steps": True,
     "ladders": False,
     "engines": False,
+    "fresh_batches": True,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")

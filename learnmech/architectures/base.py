@@ -192,6 +192,18 @@ class Architecture(Part):
         """The end-to-end map W of a network that is linear in its inputs, f = W x."""
         raise unwritten(self, "matrix")
 
+    def gap_known(self, teacher: "Architecture") -> bool:
+        """Whether the mean squared distance from this teacher over x ~ N(0, I) is known in closed
+        form."""
+        return False
+
+    def mean_gap(
+        self, params: Params, teacher: "Architecture", theirs: Params, scale: Float[Array, ""]
+    ) -> Float[Array, ""]:
+        """E |f(x) - scale f*(x)|^2 over x ~ N(0, I), f* the teacher with its parameters `theirs`;
+        of a teacher for which `gap_known`."""
+        raise unwritten(self, "mean_gap")
+
     def rate_factors(self, params: Params, family: str = "sgd") -> dict:
         """Factors on the base rate, a tree like params, for `sgd`-like, `adam`-like or
         `spectral` rules."""

@@ -96,7 +96,8 @@ class Gaussian(Data):
         test = View(X_test, X_test @ B.T + noise_test) if self.test else None
         if self.whitened:  # by its own samples: others of the population are not
             return Drawn(train, test)
-        population = LinearGaussian(root, np.asarray(B), np.asarray(float(self.noise)))
+        own = root if self.covariance == "given" else np.diag(root).copy()
+        population = LinearGaussian(own, np.asarray(B), np.asarray(float(self.noise)))
         return Drawn(train, test, population=population)
 
     def _root(self):

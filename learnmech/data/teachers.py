@@ -72,7 +72,7 @@ class LinearTeacher(Data):
             float(self.noise) * rng.standard_normal((n, self.k)) for n in (self.n, self.test)
         )
         test = View(X_test, X_test @ B.T + noise_test) if self.test else None
-        population = LinearGaussian(np.eye(self.d), B, np.asarray(float(self.noise)))
+        population = LinearGaussian(np.ones(self.d), B, np.asarray(float(self.noise)))
         return Drawn(
             View(X, X @ B.T + noise), test, population=None if self.whitened else population
         )

@@ -17,6 +17,7 @@ from learnmech.data.digits import Digits
 from learnmech.data.gaussian import Gaussian
 from learnmech.data.ids import Ids
 from learnmech.data.modular import ModularArithmetic
+from learnmech.data.teachers import NetworkTeacher
 from learnmech.errors import Refused, refused
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, prepare
@@ -102,11 +103,13 @@ def priced_by(example) -> Experiment:
 
 def visible_to(example) -> Experiment:
     """The tiny experiment an instrument is tried on: a deep linear network, or a multilayer one
-    in ntk scaling or classes for what cannot look at that."""
+    in ntk scaling, classes, two inputs or a teacher for what cannot look at that."""
     for changes in (
         {},
         {"architecture": Mlp(hidden=(4,), scaling=NTK())},
         {"data": dataclasses.replace(Digits.example(), targets="one-hot")},
+        {"data": dataclasses.replace(Gaussian.example(), d=2)},
+        {"data": NetworkTeacher.example()},
     ):
         plain = tiny(**changes)
         try:

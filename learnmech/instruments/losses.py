@@ -59,13 +59,15 @@ class ProbeLoss(Instrument):
 
 class PopulationLoss(Instrument):
     """The loss of all samples that there could be, ridge included, where it is known in closed form
-    (`System.population_loss`): a mean of squares, of a linear network on Gaussian inputs."""
+    (`System.population_loss`): a mean of squares, of a linear network on Gaussian inputs or on
+    tokens, or of a committee or a single index taught by one of its kind."""
 
     def check(self, system):
         if not system.knows_its_population:
             raise refused(
                 "PopulationLoss",
-                "a mean squared loss of a linear network on Gaussian inputs and linear targets",
+                "a mean squared loss of a linear network on Gaussian inputs and linear targets, or"
+                " of a network taught by one of its kind",
                 f"{system.loss_function!r} of {system.architecture!r}",
                 "Watch ProbeLoss, the loss of samples that were drawn once",
             )

@@ -37,7 +37,7 @@ def watched(
 ) -> tuple[Instrument, ...]:
     """What is watched: what is asked for, else the loss, and the test loss where there is a test
     view. It must exist at `later` starts, after events, too."""
-    fresh = getattr(start.rule, "sampling", "") == "fresh"
+    fresh = getattr(start.rule, "sampling", "").startswith("fresh")
     if watch is None:
         known = PopulationLoss() if start.system.knows_its_population else ProbeLoss()
         first = known if fresh else Loss()

@@ -163,6 +163,10 @@ class Narrowed(System):
     def fresh(self, key, count):
         return Narrowed.of(self.whole.fresh(key, count), self.held, self.frozen)
 
+    def fresh_gradient(self, params, key, count):
+        few = self.whole.fresh_gradient(self._full(params), key, count)
+        return Narrowed.of(few, self.held, self.frozen)
+
     def population_loss(self, params):
         return self.whole.population_loss(self._full(params))
 

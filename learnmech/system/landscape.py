@@ -183,21 +183,30 @@ class System(eqx.Module):
     @property
     def knows_its_population(self) -> bool:
         """Whether the loss of all samples that there could be is known in closed form: a mean of
-        squares, of a linear network on Gaussian inputs whose targets are linear in them."""
-        linear = self.architecture.is_linear and isinstance(self.population, LinearGaussian)
-        return linear and isinstance(self.loss_function, Squared) and self.loss_function.is_mean
+        squares, of a network whose error the population `knows`."""
+        squares = isinstance(self.loss_function, Squared) and self.loss_function.is_mean
+        return squares and self.population is not None and self.population.knows(self.architecture)
 
     def population_loss(self, params: Params) -> Float[Array, ""]:
         """c n E |f(x) - y|^2 over the population, ridge included: what the training loss goes to as
         n grows. c n is 1/2 for `half-mean` and 1 for `mean`."""
-        assert isinstance(self.population, LinearGaussian)  # as PopulationLoss has seen to
-        error = self.population.squared_error(self.architecture.matrix(params))
+        assert self.population is not None  # as PopulationLoss has seen to
+        error = self.population.squared_error_of(self.architecture, params)
         return self.loss_function.constant(1) * error + self.penalty(params)
 
     def fresh(self, key: Array, count: int) -> "System":
         """The same landscape on so many samples of the population, drawn by this key."""
         assert self.population is not None  # as the rule has seen to
         return dataclasses.replace(self, train=self.population.sample(key, count), reduced=None)
+
+    def fresh_gradient(self, params: Params, key: Array, count: int) -> "System":
+        """The same landscape on as few samples as there are outputs, which have at these parameters
+        the loss and the gradient of a batch of so many fresh ones, in law
+        (`LinearGaussian.condensed`); at others they have not."""
+        assert isinstance(self.population, LinearGaussian)  # as the rule has seen to
+        held = jax.lax.stop_gradient(self.architecture.matrix(params))
+        few = self.population.condensed(held, key, count)
+        return dataclasses.replace(self, train=few, reduced=None)
 
     def test_loss(self, params: Params) -> Float[Array, ""]:
         """The loss on the test view, without ridge."""

@@ -85,7 +85,8 @@ class Theory(Part):
     rule draws `from_start`, or over the starts too. A `limit` is held to its order. One `of_events`
     speaks of runs that are changed on the way. A `dear` one takes as long to predict as a run
     takes: it is not asked where one of its conditions fails. One `of_ids` speaks of samples of any
-    kind; others of vectors of real numbers alone.
+    kind; others of vectors of real numbers alone. One `of_fresh` speaks of steps that see samples
+    which no step saw, and of these alone.
     """
 
     source: ClassVar[str]
@@ -96,6 +97,7 @@ class Theory(Part):
     of_events: ClassVar[bool] = False
     dear: ClassVar[bool] = False
     of_ids: ClassVar[bool] = False
+    of_fresh: ClassVar[bool] = False
     tolerance: ClassVar[float] = 1e-6
 
     def domain(self, start: Start) -> Iterable[Condition]:
@@ -157,7 +159,7 @@ class Theory(Part):
         )
         fresh = (
             (Condition("steps come back to the training samples", "fresh", "not fresh", False),)
-            if getattr(start.rule, "sampling", "") == "fresh"
+            if sees_fresh(start) and not self.of_fresh
             else ()
         )
         whole = type(self).domain is not Theory.domain
@@ -266,6 +268,28 @@ def squared_loss(start: Start) -> Condition:
         plain,
         fact="loss-kind",
         wants=("squared",),
+    )
+
+
+def sees_fresh(start: Start) -> bool:
+    """Whether every step sees samples that no step saw."""
+    return getattr(start.rule, "sampling", "").startswith("fresh")
+
+
+def fresh_batches(start: Start) -> Condition:
+    """The condition of batches drawn anew from a population at every step."""
+    found = getattr(start.rule, "sampling", "none")
+    return Condition("every step sees samples that no step saw", found, "fresh", sees_fresh(start))
+
+
+def mean_loss(start: Start) -> Condition:
+    """The condition of a loss that is a mean over samples, as a population has one."""
+    loss = start.experiment.loss
+    return Condition(
+        "the loss is a mean over samples",
+        getattr(loss, "scaling", "none"),
+        "half-mean or mean",
+        bool(loss.is_mean),
     )
 
 
