@@ -131,7 +131,7 @@ doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:co
 doors.hang(
     data_sheet="learnmech.figures.data:draw",
     data_picture="learnmech.figures.data:picture",
-    certificate="learnmech.kernels.certificate:certificate",
+    certificate="learnmech.generalization.spectrum:certificate",
     infinite_kernel="learnmech.kernels.infinite:kernel",
 )
 doors.hang(regimes="learnmech.figures.regimes:regimes")

@@ -1,7 +1,10 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import arrays as arrays
 from . import base as base
+from . import bigrams as bigrams
 from . import bundled as bundled
+from . import card as card
+from . import cards as cards
 from . import categories as categories
 from . import cells as cells
 from . import circle as circle
@@ -33,9 +36,11 @@ from . import processed as processed
 from . import samples as samples
 from . import separated as separated
 from . import sequences as sequences
+from . import slopes as slopes
 from . import teachers as teachers
 from . import transforms as transforms
 from .arrays import Arrays as Arrays
+from .bigrams import Bigrams as Bigrams
 from .bundled import Bundled as Bundled
 from .circle import Circle as Circle
 from .clones import Clone as Clone

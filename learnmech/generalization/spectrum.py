@@ -166,6 +166,13 @@ class Spectrum:
         within(who, n, self.size)
 
 
+def certificate(
+    kernel: Float[np.ndarray, "N N"], Y: Float[np.ndarray, "N k"], ridge: float = 0.0
+) -> Certificate:
+    """That of a kernel on a pool and its targets (`Spectrum.certificate`)."""
+    return Spectrum.of(kernel, Y).certificate(ridge)
+
+
 def are_classes(Y: Float[np.ndarray, "N k"]) -> Bool[np.ndarray, ""]:
     """Whether targets are classes: one column of two signs, or one largest entry a row that stands
     out alike in all."""

@@ -13,7 +13,7 @@ from learnmech.data.processed import classes_in
 from learnmech.data.slopes import kurtosis, participation, power_slope, spectral_slope
 from learnmech.errors import Refused
 from learnmech.experiment.recipe import stream_of
-from learnmech.kernels.certificate import certificate
+from learnmech.generalization.spectrum import certificate
 from learnmech.verbs import cards
 
 
