@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? core
 # Python keeps what it has compiled of its modules, also where the surroundings say otherwise: hundreds of processes are started here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench peers lint clean
+.PHONY: demo test bench peers lint screen clean
 
 demo: $(VENV)/.product
 	$(BIN)/learnmech run digits-modes
@@ -52,6 +52,10 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff check learnmech tangents tests benchmarks
 	$(BIN)/ruff format --check learnmech tangents tests benchmarks
 	$(BIN)/mypy --cache-dir .cache/mypy
+
+# The module that the lab, a notebook and a report show; only who changes screen/ needs Node.
+screen:
+	cd screen && npm ci --no-audit --no-fund && node build.mjs
 
 clean:
 	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info

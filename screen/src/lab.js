@@ -37,6 +37,7 @@ class Lab {
     this.offs = [
       this.store.on("refused", (words) => this.refused(words)), this.store.on("root", () => this.anew()),
       this.store.on("opened", () => this.show()), this.store.on("selected", (change) => this.changed(change)),
+      this.store.on("away", (words) => (this.refused(words), this.busy("not connected"))), this.store.on("back", () => (this.busy(""), (this.toast.hidden = true))),
       this.store.on("data", (branch) => branch === this.store.branch && this.verdict()), this.store.on("errors", () => this.verdict()),
     ];
     this.keys = keyboard(this);
@@ -58,13 +59,13 @@ class Lab {
     this.inside = h("div", { class: "inside", id: "side", role: "tabpanel", tabindex: "0" });
     this.side = h("aside", { class: "side", "aria-label": "Theory, branches, lesson" }, this.tabs.size > 1 ? row : h("h2", { class: "alone" }, "Theory"), this.inside);
     this.left = this.faces.knobs ? h("aside", { class: "left", "aria-label": "Knobs" }, h("h2", {}, "Knobs"), this.faces.knobs.element) : null;
-    this.bench = h("div", { class: "bench", hidden: true }, this.head, this.left, h("main", { class: "middle" }, this.panels.element), this.side, this.timeline.element);
+    this.bench = h("div", { class: "bench", hidden: true }, this.head, this.left, h("section", { class: "middle", "aria-label": "Panels", tabindex: "-1" }, this.panels.element), this.side, this.timeline.element);
     fill(this.element, this.first?.element, this.bench);
     this.tab("theory");
   }
 
   board() {
-    this.claim = h("h1", {});
+    this.claim = h(this.kind === "report" ? "h2" : "h1", { class: "claim" });
     this.judged = h("span", { class: "verdict chip", role: "status" });
     this.work = h("span", { class: "work", role: "status" });
     const tool = (words, act, mark) => button(words, act, { class: "bare tool" }, mark);
@@ -101,13 +102,14 @@ class Lab {
     if (this.first) this.first.element.hidden = true;
     const begun = !this.bench.hidden;
     this.bench.hidden = false;
-    this.claim.textContent = branch.said.claim || branch.said.name;
+    this.claim.textContent = this.kind === "report" ? "The run, to be scrubbed, zoomed and held against theory" : branch.said.claim || branch.said.name;
     this.claim.title = this.claim.textContent;
     if (begun && this.panels.panels.length) return;
     for (const one of branch.said.theories ?? []) if (one.applies !== false && one.quantities?.length && this.laid.size < 4) this.laid.add(one.name);
     this.over();
     this.panels.first();
-    this.timeline.playing.focus({ preventScroll: true });
+    if (branch.said.thinned?.length) this.panels.element.after(h("p", { class: "dim thinned" }, `Thinned for this page: ${branch.said.thinned.join("; ")}.`));
+    if (this.kind === "lab") this.timeline.playing.focus({ preventScroll: true });
   }
 
   anew() {

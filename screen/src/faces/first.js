@@ -8,7 +8,7 @@ export class First {
     this.lessons = h("div", { class: "lessons" });
     this.cards = h("div", { class: "cards" });
     this.count = h("p", { class: "dim", role: "status" });
-    this.element = h("main", { class: "first" },
+    this.element = h("div", { class: "first" },
       h("header", { class: "masthead" }, h("h1", {}, "See it learn"), h("p", {}, "Pick an experiment and press play. Stop it anywhere, go back, change anything, and lay theory over what you see."),
         h("div", { class: "row" }, this.search, button("Write an experiment", () => lab.editor(""), {}))),
       this.lessons, h("section", { "aria-label": "Exhibits" }, h("h2", {}, "Exhibits"), this.count, this.cards));

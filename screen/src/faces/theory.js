@@ -70,7 +70,7 @@ export class Theory {
   item(one, place) {
     const state = String(one.applies ?? null), [held, sign] = APPLIES[state];
     const can = (one.quantities ?? []).length > 0;
-    const words = !can && one.applies === true ? "applies, to nothing watched" : held;
+    const words = !can && one.applies === true ? "applies; nothing watched is predicted" : held;
     const id = fresh("theory");
     const box = can ? h("input", { type: "checkbox", role: "switch", id, on: { change: (e) => this.toggle(one.name, e.target.checked) } }) : null;
     if (box) box.checked = place >= 0;

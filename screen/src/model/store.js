@@ -39,10 +39,14 @@ export class Store {
     this.seeking = null;
     this.hear = (content, buffers) => this.take(content, buffers);
     model.on("msg:custom", this.hear);
+    // of hosts whose line can break: what is shown is asked for again
+    this.again = () => this.back();
+    model.on("open", this.again);
   }
 
   leave() {
     this.model.off("msg:custom", this.hear);
+    this.model.off("open", this.again);
   }
 
   on(name, act) {
@@ -90,6 +94,20 @@ export class Store {
   take_welcome(said) {
     this.welcome = said;
     this.tell("welcome", said);
+  }
+
+  take_away(said) {
+    this.away = true;
+    this.seeking = null;
+    this.tell("away", said.said);
+  }
+
+  async back() {
+    if (!this.away) return;
+    this.away = false;
+    await this.send("hello").catch(() => {});
+    this.tell("back");
+    if (this.branch) this.tell("selected", { before: this.branch, now: this.branch });
   }
 
   take_opened(said, buffers) {

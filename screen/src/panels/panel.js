@@ -24,7 +24,8 @@ export class Panel {
 
   retitle() {
     const quantity = this.lab.store.branch?.quantities.get(this.spec.quantity);
-    this.title = this.kind === "curves" ? sentence(quantity?.meaning || this.spec.quantity) : `${KINDS[this.kind] ?? this.kind}${this.spec.address ? ` ${this.spec.address}` : ""}`;
+    const array = this.lab.store.kind === "report" && this.lab.store.branch?.quantities.get(this.spec.address);
+    this.title = array ? sentence(array.meaning || array.name) : this.kind === "curves" ? sentence(quantity?.meaning || this.spec.quantity) : `${KINDS[this.kind] ?? this.kind}${this.spec.address ? ` ${this.spec.address}` : ""}`;
     this.named.textContent = this.title;
     this.named.title = this.title;
   }
