@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from learnmech import instruments as instruments
     from learnmech import interventions as interventions
     from learnmech import kernels as kernels
+    from learnmech import lab as lab
     from learnmech import losses as losses
     from learnmech import report as report
     from learnmech import rules as rules
@@ -114,6 +115,7 @@ doors.hang(
 )
 doors.hang(staircase="learnmech.figures.staircase:draw")
 doors.hang(load_sweep="learnmech.sweeps:load", compare_grid="learnmech.sweeps:compare_grid")
+doors.hang(explore="learnmech.lab.widget:explore")
 doors.hang(regimes="learnmech.figures.regimes:regimes")
 _FAMILIES = (
     "architectures",
@@ -126,7 +128,16 @@ _FAMILIES = (
     "losses",
     "simplifications",
 )
-_ROOMS = (*_FAMILIES, "activations", "kernels", "curvature", "gallery", "figures", "report")
+_ROOMS = (
+    *_FAMILIES,
+    "activations",
+    "kernels",
+    "curvature",
+    "gallery",
+    "figures",
+    "report",
+    "lab",
+)
 _WITHIN = {
     "scalings": "architectures",
     "schedules": "rules",

@@ -1,6 +1,7 @@
 """Branches: runs of a lab, each a run like any other in a thread of its own, which waits between
 its blocks while it is not played."""
 
+import dataclasses
 import threading
 import time
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from learnmech.errors import Refused, saying
 from learnmech.experiment.recipe import Experiment
 from learnmech.instruments.base import Instrument
 from learnmech.lab.courses import Course, Kept
-from learnmech.march.timeline import Checkpoint, Timeline
+from learnmech.march.timeline import Timeline
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way
@@ -24,6 +25,8 @@ from learnmech.theories.base import Theory
 
 PICTURE = 1 / 30
 """Seconds of a block: from one picture of a screen to the next."""
+RESTED = 0.3
+"""Seconds of rest after which what waits to be written is written."""
 LONGEST = 0.1
 """Seconds of a block where nobody looks on."""
 
@@ -43,8 +46,8 @@ class Pacer:
         self.speed: float | None = None
         self.watched: Callable[[], bool] = lambda: True
         self.rate, self._due = 0.0, 0.0
-        self._began = time.perf_counter()
-        self._behind = 0
+        self._began, self._fresh = time.perf_counter(), True
+        self._flush: Callable[[], None] = lambda: None
 
     def turn(self, **changed: Any) -> None:
         """Change what is asked for, from any thread."""
@@ -59,20 +62,32 @@ class Pacer:
         """Whether the run is to go on now."""
         return self.playing or bool(self.left) or self.until is not None
 
-    def begin(self, timeline: Timeline, watch: tuple[Instrument, ...], made: dict) -> None:
+    def begin(
+        self,
+        timeline: Timeline,
+        watch: tuple[Instrument, ...],
+        made: dict,
+        flush: Callable[[], None],
+    ) -> None:
         """What is run, before its first block."""
-        self.branch.made = made
+        self.branch.begun(timeline, made)
+        self._flush, self._fresh = flush, True
 
     def wish(self, position: int) -> Wish:
         """How far the next block goes; waits while the branch is not played."""
         with self.turned:
+            rested = False
             while not self.stopping:
                 now = time.perf_counter()
                 if self.goes and now >= self._due:
                     break
                 if not self.goes and self.branch.status == "running":
                     self.branch.tell("paused")
-                self.turned.wait(self._due - now if self.goes else None)
+                if self.goes:
+                    self.turned.wait(self._due - now)
+                elif not self.turned.wait(None if rested else RESTED):
+                    rested = True
+                    self._flush()
             if self.stopping:
                 raise Stopped
             most = self._most(position)
@@ -93,8 +108,10 @@ class Pacer:
             some = max(1, int(self.speed * PICTURE))
             bounds.append(int(positions[min(mark + some, len(positions)) - 1]) + 1 - position)
             self._due = max(self._due, time.perf_counter() - 0.5) + some / self.speed
-        elif mark == 0:  # the first block compiles, and should show something soon after that
-            bounds.append(max(1, int(positions[min(8, len(positions) - 1)]) - position))
+        elif self._fresh:  # something is to be seen soon; the first block of all compiles besides
+            some = mark + max(1, min(8, int(self.rate * PICTURE / 2)))
+            bounds.append(int(positions[min(some, len(positions)) - 1]) + 1 - position)
+        self._fresh = False
         return max(1, min(bounds)) if bounds else None
 
     def take(self, block: Block) -> None:
@@ -178,6 +195,13 @@ class Branch:
         return self.timeline.start.experiment
 
     @property
+    def begins(self) -> int:
+        """The position at which it begins: 0, or where it left its parent."""
+        if self.laid.after is not None:
+            return self.laid.after.position
+        return int(((self.made or {}).get("parent") or {}).get("place", 0))
+
+    @property
     def over(self) -> bool:
         """Whether it has ended, however."""
         return self.status in ("finished", "diverged", "failed", "interrupted")
@@ -248,6 +272,14 @@ class Branch:
         if self._thread is not None and wait:
             self._thread.join(wait)
 
+    def begun(self, timeline: Timeline, made: dict) -> None:
+        """It begins, or goes on after it was stopped: with the arrays that it fills."""
+        self.made = made
+        if timeline is not self.timeline:
+            before, self.timeline = self.course, timeline
+            self.course = Course(timeline, self.watch, before.first)
+            self.course.fill(before)
+
     def took(self, block: Block) -> None:
         """Keep what a block has read, and where it can be gone on from."""
         self.course.take(block)
@@ -274,7 +306,9 @@ class Branch:
             if any(note.startswith("interrupted") for note in made.notes):
                 self.tell("interrupted", notes)
                 return
-            self.record = made
+            kept = self.kept if isinstance(self.kept, Kept) else made.kept
+            # read back from its folder it would have to be made ready anew
+            self.record = dataclasses.replace(made, prepared=[self.timeline], kept=kept)
             ended = any(note.startswith("diverged") for note in made.notes)
             self.tell("diverged" if ended else "finished", notes)
         except Stopped:
@@ -302,8 +336,3 @@ class Standing(Record):
     def position(self) -> int:
         """Where it stands."""
         return self.here
-
-
-def standing_at(branch: Branch, checkpoint: Checkpoint) -> tuple:
-    """(what is in force, checkpoint) at a checkpoint of a branch."""
-    return branch.timeline.resumed(checkpoint), checkpoint

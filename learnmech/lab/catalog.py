@@ -2,6 +2,7 @@
 the catalogue and the parts themselves, nothing listed by hand."""
 
 import dataclasses
+import fnmatch
 import functools
 from pathlib import Path
 from typing import Any
@@ -200,11 +201,14 @@ def _theory_kinds() -> tuple[tuple[str, type[Theory]], ...]:
     return tuple((kind, catalog.load(one)) for kind, one in catalog.members("theories").items())
 
 
+@functools.lru_cache(maxsize=4096)
+def _says(cls: type[Theory], name: str) -> bool:
+    return any(fnmatch.fnmatch(name, one) for one in cls.predicts)
+
+
 def theories(names: list[str], surveyed: dict[str, dict] | None) -> list[dict]:
     """The theories that may be laid over: with what `survey` found where it was asked, else all as
     not known yet. `names` are the quantities that are watched."""
-    import fnmatch
-
     found = []
     for kind, cls in _theory_kinds():
         said = (surveyed or {}).get(kind)
@@ -216,7 +220,7 @@ def theories(names: list[str], surveyed: dict[str, dict] | None) -> list[dict]:
         unknown = any(one["holds"] is None for one in conditions)
         failing = any(one["holds"] is False for one in conditions)
         applies = None if said is None or (unknown and not failing) else bool(said["applies"])
-        speaks = [name for name in names if any(fnmatch.fnmatch(name, one) for one in cls.predicts)]
+        speaks = [name for name in names if _says(cls, name)]
         found.append(
             {
                 "name": kind,

@@ -42,6 +42,7 @@ class Client:
         self.theories: set[tuple[str, str]] = set()
         self.selected: str | None = None
         self.lost = False
+        self.fresh = False
         self._waiting: collections.OrderedDict[Any, tuple[Message, Buffers]] = (
             collections.OrderedDict()
         )
@@ -83,6 +84,7 @@ class Client:
             self.panels[panel.name] = panel
             if panel.kind == "curves":
                 self._sent.pop((panel.branch, panel.spec["quantity"]), None)
+                self.fresh = True
             self._told.pop(panel.branch, None)
 
     def close(self, name: str) -> None:
@@ -101,14 +103,17 @@ class Client:
             self.cursors.pop(branch, None)
             self.theories = {one for one in self.theories if one[0] != branch}
 
-    def drain(self, branches: dict[str, Branch]) -> list[tuple[Message, Buffers]]:
-        """All that waits, and one block for each branch of which there is something new."""
+    def drain(
+        self, branches: dict[str, Branch], news: bool = True
+    ) -> list[tuple[Message, Buffers]]:
+        """All that waits, and with `news` one block for each branch of which something is new."""
         with self.lock:
             found = list(self._waiting.values())
             self._waiting.clear()
             self._bytes = 0
-            for branch in list(branches.values()):
+            for branch in list(branches.values()) if news or self.fresh else ():
                 found += self._news(branch)
+            self.fresh = False
         return found
 
     def _news(self, branch: Branch):

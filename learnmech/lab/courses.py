@@ -61,6 +61,13 @@ class Course:
         self.memory.take(block)
         self.reached = block.progress.reached
 
+    def fill(self, before: "Course") -> None:
+        """Begin with what was read before."""
+        self.reached = before.reached
+        for every, group in before.all().items():
+            for name, values in group.items():
+                self.memory.arrays[every][name][: len(values)] = values
+
     def readings(self, name: str) -> Readings:
         """What was read of a quantity so far, (rows, *its shape)."""
         every = self.names[name]

@@ -89,8 +89,7 @@ class Eyes:
     def do_seek(self, client: Client, asked: dict) -> Message:
         """The cursor at a position of the past: what is shown there."""
         branch = self.session.branch(asked["branch"])
-        begun = 0 if branch.laid.after is None else branch.laid.after.position
-        position = int(min(max(asked["position"], begun), branch.position))
+        position = int(min(max(asked["position"], branch.begins), branch.position))
         if branch.pacer.goes:
             branch.pause()
         client.cursors[branch.name] = position

@@ -129,20 +129,25 @@ def files_of() -> dict[str, tuple[Path, str]]:
 
 
 async def _send(ws: Any, client: Reader, session: Session) -> None:
-    """Send what waits, at most 31 times a second; a socket that takes nothing makes this wait, and
-    meanwhile nothing is queued for it but what is newest."""
+    """Send what waits at once, and what is new of curves at most 31 times a second. A socket that
+    takes nothing makes this wait, and meanwhile nothing is queued for it but what is newest."""
+    due, later = 0.0, False
     while not client.lost:
         await client.something.wait()
-        began = time.perf_counter()
         client.something.clear()
         client.asked = False
-        for content, buffers in client.drain(session.branches):
+        now = time.perf_counter()
+        picture = now >= due
+        for content, buffers in client.drain(session.branches, picture):
             if buffers:
                 await ws.send_bytes(packed(content, buffers))
             else:
                 await ws.send_text(text_of(content))
-        # a message that waited is sent at once, and the next picture when it is time
-        await asyncio.sleep(max(PICTURE - (time.perf_counter() - began), 0))
+        if picture:
+            due, later = (due if now - due < PICTURE else now) + PICTURE, False
+        elif not later:
+            later = True
+            client.loop.call_later(due - now, client.something.set)
     await ws.close(CLOSE_AGAIN)
 
 

@@ -2,27 +2,25 @@
 them. It knows of no socket: a page, a notebook and a test speak to it alike."""
 
 import atexit
-import dataclasses
 import threading
 from pathlib import Path
 from typing import Any
 
 from learnmech.errors import Refused, nearest, refused, saying
-from learnmech.interventions.base import Intervention
 from learnmech.lab import catalog as known
 from learnmech.lab import drawn, lessons, openings
 from learnmech.lab.branches import Branch
 from learnmech.lab.clients import Client, status_of
 from learnmech.lab.commands import EYES, checked
-from learnmech.lab.events import change_of, event_of, words_of
+from learnmech.lab.events import words_of
 from learnmech.lab.eyes import Eyes
 from learnmech.lab.frames import Buffers, Message
+from learnmech.lab.hands import Hands
 from learnmech.lab.lanes import Lane
 from learnmech.lab.openings import Opening
 from learnmech.lab.telling import opened
 from learnmech.machine.version import VERSION
 from learnmech.runs import running
-from learnmech.simplifications.orders import simplified
 from learnmech.verbs.folders import RUNS, free
 
 BRANCHES_MOST = 64
@@ -48,7 +46,8 @@ class Session:
         }
         self.first: str | None = None
         self._count = 0
-        self.hands, self.sight = Lane("lab hands"), Lane("lab eyes")
+        self.work, self.sight = Lane("lab hands"), Lane("lab eyes")
+        self.hands = Hands(self)
         self.eyes = Eyes(self)
         atexit.register(self.end)
 
@@ -83,13 +82,13 @@ class Session:
         Threads are waited for: one that is in a compiled program when Python ends aborts it.
         """
         atexit.unregister(self.end)
-        self.hands.end()
+        self.work.end()
         self.sight.end()
         for branch in list(self.branches.values()):
             branch.stop()
         for branch in list(self.branches.values()):
             branch.stop(wait)
-        self.hands.end(wait)
+        self.work.end(wait)
         self.sight.end(wait)
 
     # --- what is asked
@@ -103,7 +102,7 @@ class Session:
         except Refused as refusal:
             client.say(_error(str(refusal), None, number))
             return
-        lane = self.sight if asked["do"] in EYES else self.hands
+        lane = self.sight if asked["do"] in EYES else self.work
         key = (client, "seek") if asked["do"] == "seek" else None
         if not lane.ask(lambda: self._done(client, asked), key):
             words = "The lab has too much to do. Ask again in a moment."
@@ -128,7 +127,8 @@ class Session:
     def do(self, client: Client, asked: dict) -> Answer:
         """Do at once what was asked, `commands.checked`, and give the answer."""
         name = asked["do"]
-        holder = self.eyes if name in EYES else self
+        holder: Any = self if name in ("hello", "open") else self.hands
+        holder = self.eyes if name in EYES else holder
         return getattr(holder, f"do_{name}")(client, asked)
 
     def branch(self, name: str | None, client: Client | None = None) -> Branch:
@@ -206,20 +206,21 @@ class Session:
         title: str | None = None,
     ) -> Branch:
         """A new root of the tree."""
-        name, title = self._named(), title or opening.name
+        name, title = self.named(), title or opening.name
         said = {"claim": opening.claim, "source": opening.source, "name": opening.name}
         said |= {"lesson": opening.lesson} | (about or {})
         if opening.record is not None:
             branch = Branch.of(name, title, opening.record, self.news, opening.theories, said)
         else:
             assert opening.laid is not None
-            folder = self._folder(opening.name, opening.laid)
+            folder = self.folder_for(opening.name, opening.laid)
             branch = Branch(
                 name, title, opening.laid, folder, self.news, None, 0, opening.theories, said
             )
-        return self._grown(branch)
+        return self.grown(branch)
 
-    def _named(self) -> str:
+    def named(self) -> str:
+        """A name for one branch more."""
         with self.lock:
             if len(self.branches) >= BRANCHES_MOST:
                 raise refused(
@@ -228,7 +229,8 @@ class Session:
             self._count += 1
             return f"b{self._count}"
 
-    def _folder(self, name: str, laid: running.Leaving) -> Path | None:
+    def folder_for(self, name: str, laid: running.Leaving) -> Path | None:
+        """The run folder of a branch, made when it runs; None where runs stay in memory."""
         if self.folder is None:
             return None
         stem = "".join(c if c.isalnum() or c in "-_" else "-" for c in name)[:60] or "experiment"
@@ -240,7 +242,8 @@ class Session:
             count += 1
         return found
 
-    def _grown(self, branch: Branch) -> Branch:
+    def grown(self, branch: Branch) -> Branch:
+        """One branch more in the tree."""
         branch.pacer.watched = lambda: any(
             branch.name == panel.branch
             for one in list(self.clients)
@@ -258,12 +261,12 @@ class Session:
     def answer(self, client: Client, branch: Branch, playing: bool = False) -> Answer:
         """A branch that is new is told to all, and its tree; whoever asked has it selected."""
         client.selected = branch.name
+        if playing:
+            branch.play(playing=True)
         said, buffers = self.opened(branch)
         for other in list(self.clients):
             if other is not client:
                 other.say(said | {"fresh": False}, buffers)
-        if playing:
-            branch.play(playing=True)
         for one in list(self.clients):
             one.say(self.tree(one), key="branches")
         self.eyes.survey(branch)
@@ -291,147 +294,6 @@ class Session:
             ],
         }
 
-    # --- time
-
-    def do_play(self, client: Client, asked: dict) -> Answer:
-        """Go on."""
-        self.branch(asked["branch"], client).play(playing=True)
-        return None
-
-    def do_pause(self, client: Client, asked: dict) -> Answer:
-        """Wait."""
-        self.branch(asked["branch"], client).pause()
-        return None
-
-    def do_step(self, client: Client, asked: dict) -> Answer:
-        """So many steps; of a flow marks."""
-        count = _positive("step", asked["count"])
-        self.branch(asked["branch"], client).play(playing=False, left=count, until=None)
-        return None
-
-    def do_mark(self, client: Client, asked: dict) -> Answer:
-        """To the next mark, or so many of them."""
-        branch = self.branch(asked["branch"], client)
-        count = _positive("mark", asked["count"])
-        until = min(branch.course.reached + count, len(branch.timeline.positions))
-        branch.play(playing=False, left=None, until=until)
-        return None
-
-    def do_speed(self, client: Client, asked: dict) -> Answer:
-        """So many marks a second at most; null: as fast as it goes."""
-        speed = asked["marks_per_second"]
-        if speed is not None and not speed > 0:
-            raise refused("speed", "marks_per_second > 0", speed, "Give a positive number or null")
-        self.branch(asked["branch"], client).pacer.turn(speed=speed)
-        return None
-
-    # --- hands
-
-    def do_event(self, client: Client, asked: dict) -> Answer:
-        """A branch that goes on with something changed."""
-        branch = self.branch(asked["branch"])
-        event = event_of(asked["event"], branch)
-        return self._forked(client, branch, asked["at"], event)
-
-    def do_turn(self, client: Client, asked: dict) -> Answer:
-        """A knob turned: on the way where that can be, else in a new root."""
-        branch, path = self.branch(asked["branch"]), asked["path"]
-        experiment = openings.changed(branch.experiment, path, asked["value"])
-        event = change_of(branch, path, experiment) if asked["at"] > 0 else None
-        if event is not None:
-            return self._forked(client, branch, asked["at"], event)
-        if asked["at"] == 0:  # what happens later happens still
-            experiment = dataclasses.replace(experiment, events=branch.experiment.events)
-        laid = self._like(branch, experiment)
-        playing = branch.pacer.playing
-        branch.pause()
-        opening = Opening(branch.title, "", "", laid, branch.theories)
-        about = {name: branch.about.get(name, "") for name in ("claim", "source", "name")}
-        made = self.add(opening, about=about, title=f"{path} = {asked['value']}")
-        return self.answer(client, made, playing)
-
-    def _like(self, branch: Branch, experiment) -> running.Leaving:
-        """A run of another experiment from its start, with what can still be watched watched."""
-        start = openings.prepared(experiment, branch.timeline.start)
-        return openings.laid_out(start, openings.fitting(branch.watch, start))
-
-    def _forked(self, client: Client, branch: Branch, at: float, event: Intervention) -> Answer:
-        playing = branch.pacer.playing
-        branch.pause()
-        timeline = branch.timeline
-        position = int(
-            min(max(at, branch.laid.after.position if branch.laid.after else 0), branch.position)
-        )
-        when = timeline.time_at(position) if timeline.flows else position
-        event = dataclasses.replace(event, at=when)
-        laid = running.leave(branch.parting(), when, (event,))
-        folder = self._folder(branch.about.get("name") or branch.title, laid)
-        made = Branch(
-            self._named(),
-            words_of(event),
-            laid,
-            folder,
-            self.news,
-            branch,
-            position,
-            branch.theories,
-            dict(branch.about),
-        )
-        made.pacer.speed, made.pacer.rate = branch.pacer.speed, branch.pacer.rate
-        return self.answer(client, self._grown(made), playing)
-
-    def do_undo(self, client: Client, asked: dict) -> Answer:
-        """Drop a branch and all that left it; its folder stays."""
-        branch = self.branch(asked["branch"])
-        with self.lock:
-            gone = {branch.name}
-            while more := {
-                one.name
-                for one in self.branches.values()
-                if one.parent is not None and one.parent.name in gone and one.name not in gone
-            }:
-                gone |= more
-            for name in gone:
-                self.branches.pop(name).stop()
-            left = branch.parent.name if branch.parent else next(reversed(self.branches), None)
-            self.first = left
-        for one in list(self.clients):
-            for name in gone:
-                one.forget(name)
-            if one.selected in gone:
-                one.selected = left
-            if one is not client:
-                one.say(self.tree(one), key="branches")
-        return self.tree(client)
-
-    def do_select(self, client: Client, asked: dict) -> Answer:
-        """Look at another branch."""
-        client.selected = self.branch(asked["branch"]).name
-        client.say(self.tree(client), key="branches")
-        return None
-
-    def do_close(self, client: Client, asked: dict) -> Answer:
-        """Look at something no more."""
-        client.close(asked["panel"])
-        return None
-
-    def do_simplify(self, client: Client, asked: dict) -> Answer:
-        """The experiment without one axis of complexity, beside."""
-        branch = self.branch(asked["branch"])
-        step = openings.simplification(asked["axis"])
-        turned = simplified(dataclasses.replace(branch.timeline.start), step)
-        opening = openings.of_experiment(turned.experiment, branch.watch, None, name=branch.title)
-        made = self.add(opening, about=dict(branch.about), title=f"without {step.axis}")
-        answer = self.answer(client, made, True)
-        return answer
-
-    def do_draw(self, client: Client, asked: dict) -> Answer:
-        """A prediction, kept before what comes is shown."""
-        drawn.keep(self.branch(asked["branch"]), asked["quantity"], asked["entry"], asked["points"])
-        for said in drawn.settle(self.branch(asked["branch"])):
-            self.tell(said)
-        return None
-
     def lesson_step(self, name: str, step: int) -> Opening:
         """The experiment of a step of a lesson."""
         found = self.lessons
@@ -440,23 +302,7 @@ class Session:
         lesson, folder = found[name]
         return openings.of_lesson(lesson, step, folder)
 
-    def do_lesson(self, client: Client, asked: dict) -> Answer:
-        """A step of a lesson."""
-        opening = self.lesson_step(asked["name"], asked["step"])
-        return self.answer(client, self.add(opening))
-
-    def do_leave(self, client: Client, asked: dict) -> Answer:
-        """Nothing: what runs goes on."""
-        return None
-
 
 def _error(said: str, about: str | None, number: Any) -> Message:
     error = {"is": "error", "said": said, "about": about}
     return error if number is None else error | {"id": number}
-
-
-def _positive(who: str, count: int | None) -> int:
-    count = 1 if count is None else count
-    if count < 1:
-        raise refused(who, "count >= 1", count, "Give a positive number")
-    return count

@@ -30,6 +30,7 @@ from learnmech.runs import bars
 from learnmech.runs.blocks import Progress, block_size, parse_until, stream
 from learnmech.runs.endings import climbing, ending
 from learnmech.runs.estimates import check_room, room
+from learnmech.runs.later import Later
 from learnmech.runs.sinks import (
     Checkpoints,
     Folder,
@@ -295,9 +296,13 @@ def perform(
     if folder is None:
         return _streamed(timeline, watch, until, sinks, None, budget, after, made)
     shapes, size = shapes_in(timeline.start, watch), block_size(timeline, watch)
-    with Writer.create(
-        folder, timeline, watch, shapes, made, until, first, size, keep_data, after
-    ) as writer:
+
+    def create() -> Writer:
+        return Writer.create(
+            folder, timeline, watch, shapes, made, until, first, size, keep_data, after
+        )
+
+    with create() if pace_of(sinks) is None else Later(folder, create) as writer:
         return _streamed(timeline, watch, until, sinks, writer, budget, after, made)
 
 
@@ -313,7 +318,7 @@ def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
     )
     for sink in sinks:
         if (begin := getattr(sink, "begin", None)) is not None:
-            begin(timeline, watch, made)
+            begin(timeline, watch, made, readings.flush)
     # a run that goes on is told of as one that never stopped
     losses = Losses(np.zeros(0) if writer is None else writer.committed_values("loss", first))
     checkpoints = Checkpoints(timeline, Schedule(timeline, budget, time.perf_counter), kept)
@@ -344,8 +349,7 @@ def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
         notes.append(
             f"interrupted after {last.progress.reached} of {len(timeline.positions)} marks"
         )
-    if isinstance(readings, Folder):
-        readings.flush()
+    readings.flush()
     if last.halted:
         where = (
             f"time {last.progress.time:.6g}"

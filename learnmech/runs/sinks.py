@@ -13,14 +13,16 @@ from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
 from learnmech.record.writing import Writer
 from learnmech.runs.blocks import Block, Pace, Progress, Wish
+from learnmech.runs.later import Later
 
 
 class Sink(Protocol):
     """What is given every block of a run as soon as it is whole, in their order.
 
     One that has `wish(position) -> Wish` is asked before each block how long it should be, and may
-    make the run wait by not answering yet. One that has `begin(timeline, watch, made)` is told what
-    is run, and its provenance, before the first block.
+    make the run wait by not answering yet. One that has `begin(timeline, watch, made, flush)` is
+    told what is run, and its provenance, before the first block; `flush()`, called by it while it
+    makes the run wait, writes what waits to be written.
     """
 
     def take(self, block: Block) -> None:
@@ -96,6 +98,9 @@ class Memory:
             for name, value in values.items():
                 self.arrays[every][name][at : at + len(value)] = value
 
+    def flush(self) -> None:
+        """Nothing waits."""
+
     def readings(self, reached: int) -> dict[int, dict[str, np.ndarray]]:
         """What was read up to a mark, that left out."""
         rows = {every: len(due_marks(every, self.first, reached)) for every in self.arrays}
@@ -113,7 +118,7 @@ class Folder:
     picture.
     """
 
-    def __init__(self, writer: Writer, patience: float = 0.0):
+    def __init__(self, writer: Writer | Later, patience: float = 0.0):
         self.writer, self.patience = writer, patience
         self.held: list[Block] = []
         self._since = time.perf_counter()
