@@ -164,6 +164,7 @@ class Branch:
         self.status, self.note = "ready", ""
         self.pacer, self._news, self._thread = Pacer(self), news, None
         self.drawn: list[dict] = []
+        self.drawn_in: tuple[bool, bool] = (False, False)
         self.resumed = False
 
     @classmethod
@@ -186,7 +187,7 @@ class Branch:
         made.status = "diverged" if ended else "interrupted" if stopped else "finished"
         made.note = "; ".join(record.notes)
         made.pacer, made._news, made._thread = Pacer(made), news, None
-        made.drawn, made.resumed = [], False
+        made.drawn, made.drawn_in, made.resumed = [], (True, True), False
         return made
 
     @property
@@ -309,6 +310,7 @@ class Branch:
             kept = self.kept if isinstance(self.kept, Kept) else made.kept
             # read back from its folder it would have to be made ready anew
             self.record = dataclasses.replace(made, prepared=[self.timeline], kept=kept)
+            self.news()
             ended = any(note.startswith("diverged") for note in made.notes)
             self.tell("diverged" if ended else "finished", notes)
         except Stopped:

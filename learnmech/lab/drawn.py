@@ -72,16 +72,24 @@ def place(branch: Branch, quantity: str, entry: Any) -> int:
 
 def settle(branch: Branch) -> list[Message]:
     """The messages `scored` of what the run has covered now."""
-    found = []
+    if not branch.drawn:
+        return []
+    found, where = [], _kept_in(branch)
     for said in branch.drawn:
         if said["score"] is None:
             with contextlib.suppress(Refused):
                 said["score"] = score(branch, said)
             if said["score"] is not None:
                 found.append(scored(branch, said))
-    if found:
+    if found or where != branch.drawn_in:
         put(branch)
     return found
+
+
+def _kept_in(branch: Branch) -> tuple[bool, bool]:
+    """Whether there is a run folder by now, and a record."""
+    folder = branch.folder is not None and (branch.folder / "run.json").is_file()
+    return folder, branch.record is not None
 
 
 def scored(branch: Branch, said: dict) -> Message:
@@ -132,7 +140,8 @@ def score(branch: Branch, said: dict) -> float | None:
 def put(branch: Branch) -> None:
     """Keep what was drawn with the run: sealed beside it in its folder, and in its record."""
     held = json.loads(json.dumps(spoken({"predictions": branch.drawn})))
-    if branch.folder is not None and (branch.folder / "run.json").is_file():
+    branch.drawn_in = _kept_in(branch)
+    if branch.folder is not None and branch.drawn_in[0]:
         with contextlib.suppress(OSError):
             sealed.write(branch.folder, FILE, held, lasting=False)
     if branch.record is not None:

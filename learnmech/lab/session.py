@@ -65,11 +65,11 @@ class Session:
 
     def news(self, branch: Branch) -> None:
         """Something of a branch is new."""
+        for said in drawn.settle(branch):
+            self.tell(said)
         for client in list(self.clients):
             client.wake()
         self.eyes.glance(branch)
-        for said in drawn.settle(branch):
-            self.tell(said)
 
     def tell(self, content: Message, buffers: Buffers = (), key: Any = None) -> None:
         """Say something to all."""
