@@ -36,6 +36,7 @@ class Lab {
     this.build();
     this.offs = [
       this.store.on("refused", (words) => this.refused(words)), this.store.on("root", () => this.anew()),
+      this.store.on("theories", (branch) => branch === this.store.branch && this.lay(branch, 2).length && this.over()),
       this.store.on("opened", () => this.show()), this.store.on("selected", (change) => this.changed(change)),
       this.store.on("away", (words) => (this.refused(words), this.busy("not connected"))), this.store.on("back", () => (this.busy(""), (this.toast.hidden = true))),
       this.store.on("data", (branch) => branch === this.store.branch && this.verdict()), this.store.on("errors", () => this.verdict()),
@@ -81,12 +82,12 @@ class Lab {
   // A link that holds an experiment fills the editor; it never runs by itself.
   hear() {
     if (this.kind !== "lab") return;
-    const read = () => {
-      const held = /[#&]experiment=([A-Za-z0-9_%+/=-]+)/.exec(location.hash);
+    const read = async () => {
+      const held = /[#&]text=([A-Za-z0-9_%+/=-]+)/.exec(location.hash);
       if (!held) return;
       try {
         const bytes = Uint8Array.from(atob(decodeURIComponent(held[1]).replaceAll("-", "+").replaceAll("_", "/")), (c) => c.charCodeAt(0));
-        this.editor(new TextDecoder().decode(bytes), "From a link: look at it before you open it. Nothing runs until you press play.");
+        this.editor(await unpacked(bytes), "From a link: look at it before you open it. Nothing runs until you press play.");
       } catch {
         this.refused("The link holds no experiment that can be read.");
       }
@@ -105,7 +106,8 @@ class Lab {
     this.claim.textContent = this.kind === "report" ? "The run, to be scrubbed, zoomed and held against theory" : branch.said.claim || branch.said.name;
     this.claim.title = this.claim.textContent;
     if (begun && this.panels.panels.length) return;
-    for (const one of branch.said.theories ?? []) if (one.applies !== false && one.quantities?.length && this.laid.size < 4) this.laid.add(one.name);
+    for (const one of branch.said.laid ?? []) this.laid.add(one);
+    this.lay(branch, 4);
     this.over();
     this.panels.first();
     if (branch.said.thinned?.length) this.panels.element.after(h("p", { class: "dim thinned" }, `Thinned for this page: ${branch.said.thinned.join("; ")}.`));
@@ -115,6 +117,7 @@ class Lab {
   anew() {
     this.panels.clear();
     this.laid.clear();
+    this.chosen = false;
     this.store.beside = [];
     this.element.classList.remove("teaching");
   }
@@ -131,10 +134,19 @@ class Lab {
     this.verdict();
   }
 
+  // Of an experiment that brings no theories those that apply and speak of what is watched.
+  lay(branch, most) {
+    if (this.laid.size || this.chosen) return [];
+    const found = (branch.said.theories ?? []).filter((one) => (one.applies === true || one.verdict) && one.quantities?.length).slice(0, most);
+    for (const one of found) this.laid.add(one.name);
+    return found;
+  }
+
   // What is laid over, asked for the branch that is shown.
   over() {
     const { branch } = this.store;
-    for (const name of this.laid) if ((branch.said.theories ?? []).some((one) => one.name === name && one.quantities?.length)) this.store.ask("theory", { branch: branch.id, theory: name, on: true });
+    // a branch may be outside what a theory can speak of; its list says why
+    for (const name of this.laid) this.store.send("theory", { branch: branch.id, theory: name, on: true }).catch(() => {});
   }
 
   verdict() {
@@ -152,7 +164,8 @@ class Lab {
   }
 
   titleOf(branch, theory) {
-    return (branch?.said.theories ?? []).find((one) => one.name === theory)?.title ?? theory;
+    const words = theory.replaceAll("-", " ");
+    return words[0].toUpperCase() + words.slice(1);
   }
 
   tab(name) {
@@ -218,6 +231,18 @@ class Lab {
     this.store.leave();
     this.host.remove();
   }
+}
+
+// A text as a link holds it, of at most so many bytes however small it was packed.
+async function unpacked(bytes, most = 200_000) {
+  const reader = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("deflate")).getReader();
+  const parts = [];
+  for (let size = 0, part = await reader.read(); !part.done; part = await reader.read()) {
+    size += part.value.length;
+    if (size > most) throw new Error("too long");
+    parts.push(part.value);
+  }
+  return new Blob(parts).text();
 }
 
 export function start(given) {

@@ -36,7 +36,7 @@ export class Knobs {
   }
 
   dial(knob) {
-    const id = fresh("knob"), name = knob.kind === "part" ? "kind" : knob.path.split(".").slice(-1)[0].replaceAll("_", " ");
+    const id = fresh("knob"), name = knob.path === knob.part ? "kind" : knob.path.split(".").slice(-1)[0].replaceAll("_", " ");
     const field = { number: ranged, whole: ranged, choice: chosen, part: chosen, flag: flagged, text: written, list: written }[knob.kind] ?? written;
     const anew = knob.structural ? h("span", { class: "anew", title: "Changing it compiles a new program, which takes some seconds" }, "compiles anew") : null;
     return h("div", { class: `dial ${knob.kind}` },

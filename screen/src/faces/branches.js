@@ -80,7 +80,7 @@ export class Branches {
     const courses = coursesOf(said);
     const xs = said.buffers[said.x ?? 0];
     const curves = courses.map(([name, ys, stride, offset], i) => ({ xs, ys, stride, offset, count: xs.length, color: this.lab.looks.color(i), dash: i ? DASHES[(i - 1) % DASHES.length] : [], mark: SHAPES[i % SHAPES.length], place: i, width: 1.6, name }));
-    this.plot.set({ x: { label: said.x_label ?? "position", min: xs[0] ?? 0, max: xs[xs.length - 1] ?? 1 }, y: { label: said.y_label ?? "relative distance", log: true }, curves });
+    this.plot.set({ x: { label: said.axis ?? "position", min: xs[0] ?? 0, max: xs[xs.length - 1] ?? 1 }, y: { label: said.y_label ?? "distance of the weights", log: true }, curves });
     fill(this.words, courses.map(([name, ys, stride, offset], i) => h("li", {}, swatch(this.lab.looks.color(i), i ? DASHES[(i - 1) % DASHES.length] : [], SHAPES[i % SHAPES.length]), h("span", { class: "name" }, name), h("span", { class: "tol" }, number(ys[(xs.length - 1) * stride + offset])))));
   }
 }
@@ -89,6 +89,6 @@ export class Branches {
 function coursesOf(said) {
   const layers = said.layers ?? [];
   if (Array.isArray(said.distances)) return said.distances.map((at, i) => [layers[i] ?? String(i), said.buffers[at], 1, 0]);
-  const all = said.buffers[said.distance ?? said.values ?? 1];
+  const all = said.buffers[said.weight_distance ?? said.values ?? 1];
   return layers.map((name, i) => [name, all, layers.length, i]);
 }

@@ -15,7 +15,7 @@ export class Theory {
     this.face = h("div", {}, this.element, this.errors, this.near);
     const { store } = lab;
     for (const name of ["selected", "opened", "lines"]) store.on(name, () => this.later());
-    store.on("errors", () => this.later());
+    for (const name of ["errors", "theories"]) store.on(name, () => this.later());
     lab.looks.onChange(() => ((this.key = null), this.later()));
     this.open = new Set();
   }
@@ -34,6 +34,7 @@ export class Theory {
 
   toggle(name, on) {
     const { lab } = this;
+    lab.chosen = true;
     if (on) lab.laid.add(name);
     else lab.laid.delete(name);
     const branch = lab.store.branch;
@@ -59,9 +60,9 @@ export class Theory {
 
   // Those that say something here first; of those outside their domain none is hidden, but folded.
   list(theories, laid) {
-    const rank = (one) => (one.quantities?.length ? 0 : 2) + (one.applies === true ? 0 : one.applies === false ? 2 : 1);
+    const rank = (one) => (laid.includes(one.name) ? -9 : 0) + (one.quantities?.length ? 0 : 2) + (one.applies === true ? 0 : one.applies === false ? 2 : 1);
     const sorted = [...theories].sort((a, b) => rank(a) - rank(b));
-    const near = sorted.filter((one) => one.quantities?.length || one.applies !== false), far = sorted.filter((one) => !near.includes(one));
+    const near = sorted.filter((one) => laid.includes(one.name) || one.applies !== false), far = sorted.filter((one) => !near.includes(one));
     const items = (of) => of.map((one) => this.item(one, laid.indexOf(one.name)));
     fill(this.element, items(near), far.length ? h("details", { class: "others", open: this.far ?? !near.length, on: { toggle: (e) => e.target.matches(".others") && (this.far = e.target.open) } }, h("summary", {}, `${far.length} outside their domain`), items(far)) : null,
       theories.length ? null : h("p", { class: "dim" }, "No theory was looked at."));
@@ -76,6 +77,7 @@ export class Theory {
     if (box) box.checked = place >= 0;
     const details = h("details", { open: this.open.has(one.name), on: { toggle: (e) => (e.target.open ? this.open.add(one.name) : this.open.delete(one.name)) } },
       h("summary", {}, h("span", { class: `sign ${state}`, "aria-hidden": "true" }, sign), h("span", { class: `applies ${state}` }, words), one.verdict ? h("span", { class: `verdict ${one.verdict.split(" ")[0]}` }, one.verdict) : null),
+      one.title && one.title !== one.name ? h("p", { class: "means" }, one.title) : null,
       (one.conditions ?? []).length ? h("table", {}, h("thead", {}, h("tr", {}, h("th", { scope: "col" }, "condition"), h("th", { scope: "col", class: "n" }, "value"), h("th", { scope: "col", class: "n" }, "bound"), h("th", { scope: "col" }, h("span", { class: "unseen" }, "holds")))),
         h("tbody", {}, one.conditions.map((c) => h("tr", { class: `c-${c.holds}` }, h("td", {}, c.claim), h("td", { class: "n" }, number(c.value)), h("td", { class: "n" }, number(c.bound)), h("td", {}, c.holds === null ? "?" : c.holds ? "yes" : "no"))))) : null,
       one.formula ? this.lab.formula(one.formula, true) : null,

@@ -118,10 +118,11 @@ export class Timeline {
     const unit = branch.steps ? "step" : "mark", at = branch.shown;
     const time = `t = ${number(branch.timeOf(at), 5)}`;
     const state = STATUS[branch.status] ?? branch.status ?? "";
+    const starting = branch.playing && branch.reached <= 1;
     const text = `${unit} ${at} of ${branch.last}`;
-    if (this.said !== `${text}|${state}|${branch.rate}`) {
-      this.said = `${text}|${state}|${branch.rate}`;
-      fill(this.words, h("span", {}, text), h("span", { class: `state ${branch.status}` }, `${time} · ${branch.playing ? `running${branch.rate ? `, ${number(branch.rate, 2)} marks/s` : ""}` : state}`));
+    if (this.said !== `${text}|${state}|${branch.rate}|${branch.playing}`) {
+      this.said = `${text}|${state}|${branch.rate}|${branch.playing}`;
+      fill(this.words, h("span", {}, text), h("span", { class: `state ${branch.status}` }, `${time} · ${branch.playing ? (starting ? "compiling…" : `running${branch.rate ? `, ${number(branch.rate, 2)} marks/s` : ""}`) : state}`));
       this.track.setAttribute("aria-valuemax", branch.last);
       this.track.setAttribute("aria-valuenow", at);
       this.track.setAttribute("aria-valuetext", `${unit} ${at}, ${time}`);

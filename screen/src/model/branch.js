@@ -72,6 +72,7 @@ export class Branch {
     const known = new Series(message.width, message.every);
     known.append(message.first, message.every, message.count, values, at);
     known.thinned = !!at;
+    known.entries = message.entries ?? null;
     const before = this.series.get(message.quantity);
     // blocks that came while the history was on its way are later than it
     if (before && before.width === known.width)

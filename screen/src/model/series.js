@@ -10,6 +10,7 @@ export class Series {
     this.every = every;
     this.count = 0;
     this.thinned = false;
+    this.entries = null; // which entries were sent, where there are more
     this.marks = new Int32Array(256);
     this.values = new Float32Array(256 * width);
   }

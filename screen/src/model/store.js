@@ -37,6 +37,8 @@ export class Store {
     this.serial = 0;
     this.listeners = new Map();
     this.seeking = null;
+    // what is open already comes before the tree that says which of it is selected
+    this.greeting = this.kind !== "report";
     this.hear = (content, buffers) => this.take(content, buffers);
     model.on("msg:custom", this.hear);
     // of hosts whose line can break: what is shown is asked for again
@@ -116,6 +118,8 @@ export class Store {
     else this.branches.set(said.branch, new Branch(said, buffers));
     // a root of another subject begins anew
     if (!known && !said.parent && said.fresh !== false && this.asked.has(said.id)) this.tell("root", said);
+    if (this.greeting && !this.asked.has(said.id)) return;
+    this.greeting = false;
     if (!known || this.selected === null) this.choose(said.branch, false);
     this.tell("opened", said);
   }
@@ -150,11 +154,21 @@ export class Store {
 
   take_at(said) {
     const branch = this.branches.get(said.branch);
-    if (!branch) return;
+    // of a drag that has gone on what is older does not count
+    if (!branch || (this.seeking && this.seeking.next !== null)) return;
     branch.cursor = said.position;
     branch.playing = said.playing;
     this.tell("cursor", branch);
     this.tell("status", branch);
+  }
+
+  // Which theories apply is found out while the run may already go on.
+  take_theories(said) {
+    const branch = this.branches.get(said.branch);
+    if (!branch) return;
+    branch.said = { ...branch.said, theories: said.theories ?? branch.said.theories, near: said.near ?? branch.said.near };
+    this.tell("theories", branch);
+    this.tell("lines", branch);
   }
 
   take_series(said, buffers) {
@@ -197,6 +211,13 @@ export class Store {
     }
     const gone = [...this.branches.keys()].filter((id) => !this.tree.some((one) => one.branch === id));
     for (const id of gone) this.branches.delete(id);
+    const greeting = this.greeting;
+    this.greeting = false;
+    if (greeting && this.branches.size) {
+      const last = said.selected ?? this.welcome?.opened ?? this.tree[this.tree.length - 1]?.branch;
+      this.choose(last, true);
+      this.tell("opened", this.branches.get(last)?.said ?? {});
+    }
     if (said.selected && said.selected !== this.selected && this.branches.has(said.selected)) this.choose(said.selected, false);
     this.tell("branches", said);
   }

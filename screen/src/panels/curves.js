@@ -20,6 +20,9 @@ export function entryName(quantity, entry) {
   return names.join(", ");
 }
 
+// The entry that a column holds, where not all were sent.
+const named = (quantity, held, column) => entryName(quantity, held?.entries?.[column] ?? column);
+
 export function timesOf(branch, series) {
   const held = series.xs;
   if (held && held.marks === series.marks && held.count === series.count) return held.times;
@@ -105,9 +108,9 @@ export class Curves {
     if (series && !hidden)
       entries.forEach((entry, place) => {
         if (entry < series.width)
-          curves.push({ ...rows(branch, series, entry), color: looks.color(place), mark: SHAPES[place % SHAPES.length], place, entry, width: 1.9, measured: true, name: series.width > 1 ? entryName(quantity, entry) : "measured" });
+          curves.push({ ...rows(branch, series, entry), color: looks.color(place), mark: SHAPES[place % SHAPES.length], place, entry, width: 1.9, measured: true, name: series.width > 1 ? named(quantity, series, entry) : "measured" });
       });
-    for (const one of curves) if (one.theory) one.name = `${one.theory}${series?.width > 1 || one.stride > 1 ? `: ${entryName(quantity, one.entry)}` : ""}`;
+    for (const one of curves) if (one.theory) one.name = `${one.theory}${series?.width > 1 || one.stride > 1 ? `: ${named(quantity, series, one.entry)}` : ""}`;
     const drawn = this.drawing.curve();
     if (drawn) curves.push(drawn);
     const ends = branch.marks ? [branch.times[0], branch.times[branch.marks - 1]] : [0, 1];
@@ -161,7 +164,7 @@ export class Curves {
     const chips = entries.map((entry, place) => {
       const value = h("span", { class: "value" });
       value.of = { entry, measured: true };
-      return h("span", { class: "chip" }, swatch(looks.color(place), [], SHAPES[place % SHAPES.length]), h("span", { class: "name" }, many ? entryName(this.quantity, entry) : "measured"), value);
+      return h("span", { class: "chip" }, swatch(looks.color(place), [], SHAPES[place % SHAPES.length]), h("span", { class: "name" }, many ? named(this.quantity, series ?? laid[0], entry) : "measured"), value);
     });
     const said = laid.map((one, t) => {
       const value = h("span", { class: "value" });
@@ -203,7 +206,7 @@ export class Curves {
     const most = Math.min(series.width, 64);
     this.lab.dialog("Which entries", (close) => [
       h("p", { class: "dim" }, series.width > most ? `The first ${most} of ${series.width}.` : "At most eight are legible at once."),
-      h("div", { class: "checks" }, Array.from({ length: most }, (_, entry) => h("label", {}, h("input", { type: "checkbox", checked: now.has(entry), on: { change: (e) => (e.target.checked ? now.add(entry) : now.delete(entry)) } }), entryName(this.quantity, entry)))),
+      h("div", { class: "checks" }, Array.from({ length: most }, (_, entry) => h("label", {}, h("input", { type: "checkbox", checked: now.has(entry), on: { change: (e) => (e.target.checked ? now.add(entry) : now.delete(entry)) } }), named(this.quantity, series, entry)))),
       h("div", { class: "row" },
         button("Those that move most", () => (this.panel.respec({ entries: null }), close())),
         button("Show these", () => (this.panel.respec({ entries: [...now].sort((a, b) => a - b).slice(0, 8) }), close()), { class: "main" })),
@@ -213,7 +216,7 @@ export class Curves {
   csv() {
     const branch = this.lab.store.branch, series = branch?.series.get(this.panel.spec.quantity);
     if (!series) return "";
-    const names = Array.from({ length: series.width }, (_, entry) => quoted(series.width > 1 ? entryName(this.quantity, entry) : this.panel.spec.quantity));
+    const names = Array.from({ length: series.width }, (_, entry) => quoted(series.width > 1 ? named(this.quantity, series, entry) : this.panel.spec.quantity));
     const rowsOf = [[branch.steps ? "step" : "mark", "time", ...names].join(",")];
     for (let i = 0; i < series.count; i++) {
       const mark = series.marks[i];

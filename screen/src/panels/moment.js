@@ -33,7 +33,7 @@ export class Moment {
   show(moment) {
     this.moment = moment;
     const { shape } = moment;
-    const form = moment.kind === "samples" ? "samples" : shape.length <= 1 ? "curve" : shape.length === 2 ? "heat" : "grid";
+    const form = moment.kind === "samples" ? "samples" : shape.length <= 1 ? (moment.kind === "weights" ? "heat" : "curve") : shape.length === 2 && moment.x ? "curve" : shape.length === 2 ? "heat" : "grid";
     if (form !== this.form) {
       this.destroy();
       this.drawn = this.many = null;
@@ -51,10 +51,13 @@ export class Moment {
       fill(this.inside, this.legend, plotted);
       this.drawn = new Plot(plotted, { looks: this.lab.looks, height: Math.max(120, plotted.clientHeight || 170), onHover: (x) => this.reading(x) });
     }
-    const { values, x, extra = {} } = moment, count = values.length;
+    const { values, x, extra = {} } = moment, several = moment.shape.length === 2 ? moment.shape[0] : 1, count = values.length / several;
     const xs = x ?? Float64Array.from({ length: count }, (_, i) => i + 1);
     const over = (this.panel.spec.log ?? extra.log) === true;
-    const curves = [{ xs, ys: values, stride: 1, offset: 0, count, color: this.lab.looks.color(0), mark: "circle", line: !!x || count > 40, size: 3, name: moment.title ?? moment.kind }];
+    const curves = Array.from({ length: Math.min(several, 8) }, (_, i) => ({
+      xs, ys: values.subarray(i * count, (i + 1) * count), stride: 1, offset: 0, count, color: this.lab.looks.color(i), mark: SHAPES[i % SHAPES.length], place: i, line: !!x || count > 40, size: 3,
+      name: several > 1 ? `${moment.axes?.[0] ?? ""} ${i + 1}` : moment.title ?? moment.kind,
+    }));
     (extra.lines ?? []).forEach((one, i) => {
       const ys = moment.buffers[one.values];
       if (ys) curves.push({ xs, ys, stride: 1, offset: 0, count: Math.min(count, ys.length), color: this.lab.looks.color(i + 1), mark: SHAPES[(i + 1) % SHAPES.length], name: one.name });
@@ -73,13 +76,14 @@ export class Moment {
     const { values, x: xs } = this.moment;
     if (x === null || x === undefined) return void (this.panel.at.textContent = "");
     let best = 0;
-    for (let i = 0; i < values.length; i++) if (Math.abs((xs ? xs[i] : i + 1) - x) < Math.abs((xs ? xs[best] : best + 1) - x)) best = i;
+    const count = xs?.length ?? values.length;
+    for (let i = 0; i < count; i++) if (Math.abs((xs ? xs[i] : i + 1) - x) < Math.abs((xs ? xs[best] : best + 1) - x)) best = i;
     this.panel.at.textContent = `${number(xs ? xs[best] : best + 1)}: ${number(values[best], 5)}`;
   }
 
   heat(moment) {
     this.drawn ??= new Heat(this.panel, this.inside);
-    const [rows, columns] = moment.shape;
+    const [rows, columns] = moment.shape.length > 1 ? moment.shape : [1, moment.shape[0] ?? 1];
     this.drawn.onPick = moment.kind === "weights" && this.lab.store.kind !== "report" ? (cell, event, value) => touch(this.lab, this.panel.spec.address ?? moment.title, cell, value, event) : null;
     this.drawn.set(moment.values, rows, columns, { labels: moment.labels, axes: moment.axes, name: this.panel.title });
   }

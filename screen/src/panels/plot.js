@@ -89,7 +89,9 @@ export class Plot {
     const [low, high] = this.range;
     const decades = Math.log10(high / low), every = Math.max(1, Math.ceil(decades / Math.max(2, this.height / 34)));
     if (Math.abs(exponent - whole) < 1e-9) return whole % every ? "" : power(whole);
-    return high / low < 30 && [2, 5].some((one) => Math.abs(value / 10 ** Math.floor(exponent + 1e-9) - one) < 1e-6) ? number(value) : "";
+    // the first of uPlot's places is the end of the scale, whatever that is
+    const digit = value / 10 ** Math.floor(exponent + 1e-9), labelled = high / low < 6 ? Math.abs(digit - Math.round(digit)) < 1e-6 : high / low < 40 && [2, 5].some((one) => Math.abs(digit - one) < 1e-6);
+    return labelled ? number(value) : "";
   }
 
   listen(u) {
