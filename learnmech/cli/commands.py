@@ -305,7 +305,6 @@ def _lab(command) -> None:
     seen = command(
         "lab",
         "see an experiment learn in the browser, take hold of it, lay theory over it",
-        changes="knobs to change, as rule.rate=0.1",
     )
     seen.add_argument(
         "subject",
@@ -313,6 +312,10 @@ def _lab(command) -> None:
         metavar="NAME|FILE.toml|LESSON.toml|RUN",
         help="an exhibit, an experiment, a lesson or a run folder (default: the exhibits as cards)",
     )
+    seen.add_argument(
+        "changes", metavar="PATH=VALUE", nargs="*", help="knobs to change, as rule.rate=0.1"
+    )
+    seen.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
     seen.add_argument(
         "--host",
         default="127.0.0.1",

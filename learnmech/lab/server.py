@@ -22,9 +22,8 @@ PAGE = Path(__file__).parent / "page"
 PICTURE = 1 / 31
 """Seconds between two frames to one browser, at least: what came in between is merged."""
 REMEDY = "Install it with pip install 'learnmech[lab]'"
-CLOSE_POLICY, CLOSE_AGAIN, CLOSE_LARGE = 1008, 1013, 1009
-COMPLAINTS = 20
-"""Messages beyond the rate that are answered, before the socket is closed."""
+CLOSE_POLICY, CLOSE_AGAIN = 1008, 1013
+SLOWER = "Ask less often; they are taken one after another"
 
 
 def needed() -> None:
@@ -154,19 +153,18 @@ async def _send(ws: Any, client: Reader, session: Session) -> None:
 async def _receive(ws: Any, client: Reader, session: Session, limits: Limits) -> None:
     """Take what the browser asks, within the limits; anything that is no command is answered by a
     sentence."""
-    bucket, complaints = Bucket(limits.rate), 0
+    bucket, told = Bucket(limits.rate), 0.0
     while True:
         message = await ws.receive()
         if message["type"] != "websocket.receive":
             return
         written = message.get("text")
-        if not bucket.takes():
-            complaints += 1
-            if complaints > COMPLAINTS:
-                await ws.close(CLOSE_POLICY)
-                return
-            client.say(_wrong(f"at most {limits.rate} messages a second", "more", "Ask less often"))
-            continue
+        await asyncio.sleep(0)  # what waits to be sent is not held up by what comes
+        while not bucket.takes():  # it is read no faster, and waits where it comes from
+            if time.perf_counter() - told > 1:
+                told = time.perf_counter()
+                client.say(_wrong(f"at most {limits.rate} messages a second", "more", SLOWER))
+            await asyncio.sleep(1 / limits.rate)
         if written is None:
             client.say(_wrong("commands as JSON text", "bytes", "Send text"))
             continue
