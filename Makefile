@@ -9,10 +9,16 @@ JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? core
 # Python keeps what it has compiled of its modules, also where the surroundings say otherwise: hundreds of processes are started here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test bench peers lint clean
+.PHONY: demo lab test bench peers lint screen clean
 
 demo: $(VENV)/.product
 	$(BIN)/learnmech run digits-modes
+	@echo "See it learn in the browser, and take hold of it: make lab"
+
+# The lab in the browser; LAB is an exhibit, a TOML file or a run folder.
+LAB ?=
+lab: $(VENV)/.lab
+	$(BIN)/learnmech lab $(LAB)
 
 # Most of a test's time is XLA's compiler. Its older emitters, which JAX 0.10 still has, without optimization and in one piece take a third of it; what is exact
 # to the bit or to round-off is put to the test under those that users have. Workers keep to neighboring tests, which share what is compiled.
@@ -54,6 +60,10 @@ lint: $(VENV)/.tests
 	$(BIN)/ruff format --check learnmech tangents tests benchmarks
 	$(BIN)/mypy --cache-dir .cache/mypy
 
+# The module that the lab, a notebook and a report show; only who changes screen/ needs Node.
+screen:
+	cd screen && npm ci --no-audit --no-fund && node build.mjs
+
 clean:
 	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
 
@@ -69,6 +79,10 @@ install = if [ -x $(BIN)/uv ] && $(BIN)/uv pip install --quiet --python $(BIN)/p
 
 $(VENV)/.product: $(VENV)/.made pyproject.toml tangents/pyproject.toml constraints.txt
 	$(call install,.)
+	touch $@
+
+$(VENV)/.lab: $(VENV)/.product
+	$(call install,.[lab])
 	touch $@
 
 $(VENV)/.tests: $(VENV)/.product

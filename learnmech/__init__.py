@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from learnmech import instruments as instruments
     from learnmech import interventions as interventions
     from learnmech import kernels as kernels
+    from learnmech import lab as lab
     from learnmech import losses as losses
     from learnmech import report as report
     from learnmech import rules as rules
@@ -134,6 +135,7 @@ doors.hang(
     certificate="learnmech.generalization.spectrum:certificate",
     infinite_kernel="learnmech.kernels.infinite:kernel",
 )
+doors.hang(explore="learnmech.lab.widget:explore")
 doors.hang(regimes="learnmech.figures.regimes:regimes")
 _FAMILIES = (
     "architectures",
@@ -155,6 +157,7 @@ _ROOMS = (
     "gallery",
     "figures",
     "report",
+    "lab",
 )
 _WITHIN = {
     "scalings": "architectures",

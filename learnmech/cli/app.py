@@ -209,6 +209,7 @@ def _perform(a: argparse.Namespace):
             looks.theories,
         ),
         "check": lambda: (works.check(a.names, a.small, a.on, phases), looks.check),
+        "lab": lambda: (_lab(a), lambda result: None),
     }
     return calls[a.command]()
 
@@ -220,6 +221,16 @@ def _compared(a, phases):
     if grids.is_sweep(a.run):
         return grids.compare(a.run, a.other, a.tolerance, phases), looks.grid_comparison
     return works.compare(a.run, a.other, a.tolerance), looks.comparison
+
+
+def _lab(a) -> dict:
+    """The lab, until it is ended."""
+    from learnmech.lab import opening
+    from learnmech.verbs import works
+
+    works.ready()
+    opening.opened(a.subject, a.changes, a.small, a.host, a.port, not a.no_browser, a.out, tell)
+    return {"ended": True}
 
 
 def _spoken(value):

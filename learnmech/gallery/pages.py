@@ -90,20 +90,20 @@ def program(name: str, exhibit: Exhibit) -> str:
     are too long to be written, from the gallery."""
     experiment = exhibit.experiment()
     used: set = set()
-    written = _written(experiment, used)
-    if written is None:
+    called = written(experiment, used)
+    if called is None:
         made = f'import learnmech as lm\n\nexperiment = lm.catalog.exhibit("{name}").experiment()\n'
     else:
         arrays = "import numpy as np\n\n" if "numpy" in used else ""
         families = ", ".join(sorted(used - {"numpy"}))
         made = (
             f"{arrays}import learnmech as lm\nfrom learnmech import {families}\n\nexperiment ="
-            f" {written}\n"
+            f" {called}\n"
         )
     return f'{made}record = lm.run(experiment, watch=lm.catalog.exhibit("{name}").watch)\n'
 
 
-def _written(part: Part, used: set, indent: int = 0) -> str | None:
+def written(part: Part, used: set, indent: int = 0) -> str | None:
     """A part as the call that makes it, its knobs at their defaults left out; None where an
     array in it is too long."""
     family, cls = text.family_of(type(part)), type(part)
@@ -135,9 +135,9 @@ def _is_default(value, default) -> bool:
 
 def _value(value, used: set, indent: int) -> str | None:
     if isinstance(value, Part):
-        return _written(value, used, indent)
+        return written(value, used, indent)
     if isinstance(value, tuple) and any(isinstance(one, Part) for one in value):
-        inner = [_written(one, used, indent) for one in value]
+        inner = [written(one, used, indent) for one in value]
         whole = [one for one in inner if one is not None]
         return None if len(whole) < len(inner) else f"({', '.join(whole)},)"
     if isinstance(value, np.ndarray) and value.ndim:

@@ -217,6 +217,11 @@ class Record(Mapping[str, "xr.DataArray"]):
         """The record as a figure, as `lm.show(record)` gives it."""
         return doors.through("show", self, title, paths)
 
+    def explore(self):
+        """The record in the lab, as a widget for a notebook: its curves, any state of its past,
+        theory over it, and changes at any step as branches in memory."""
+        return doors.through("explore", self)
+
     def save(self, folder: str | Path, keep_data: bool | None = None) -> Path:
         """Write the run folder, as a run that streamed to it would have: killed under way it
         says how far it is, and `resume` goes on. `keep_data` as of `Experiment.save`. Refuses a

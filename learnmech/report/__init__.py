@@ -1,5 +1,5 @@
-"""The report: what was run, measured and predicted on one self-contained page, without scripts,
-with nothing fetched."""
+"""The report: what was run, measured and predicted on one self-contained page with nothing fetched,
+complete without scripts, to be scrubbed and zoomed with them."""
 
 from learnmech.report.grid import grid_page, knobs_of, table_of, write_grid
 from learnmech.report.page import conventions, page, write

@@ -1,5 +1,7 @@
 """The frame of every page: its style in light and dark, and how figures and folds stand in it."""
 
+import base64
+import hashlib
 import html
 from typing import TYPE_CHECKING
 
@@ -39,6 +41,7 @@ pre { background: var(--block); padding: .8rem 1rem; font-size: .85rem; line-hei
   .lm-quiet { color: var(--quiet) }
 figure { margin: 1rem 0; overflow-x: auto } figure svg, figure img { width: 100%;
   min-width: 36rem; height: auto }
+#learnmech-screen { margin: 1rem 0 1.6rem }
 details { margin: .6rem 0 } summary { cursor: pointer }
 @media print { details { display: block } figure { break-inside: avoid } }
 """
@@ -49,10 +52,18 @@ def safe(value) -> str:
     return html.escape(plain(value), quote=True)
 
 
-def page_of(title: str, parts: list[str]) -> str:
-    """A whole page."""
+def page_of(title: str, parts: list[str], script: str = "") -> str:
+    """A whole page, on which the `script` given may run and nothing else, and which may fetch
+    nothing."""
+    digest = base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+    may = f"'sha256-{digest}'" if script else "'none'"
+    policy = (
+        f"default-src 'none'; script-src {may};"
+        " style-src 'unsafe-inline'; img-src data: blob:; base-uri 'none'; form-action 'none'"
+    )
     head = (
-        '<meta charset="utf-8"><meta name="viewport"'
+        f'<meta charset="utf-8"><meta http-equiv="Content-Security-Policy" content="{policy}">'
+        '<meta name="viewport"'
         f' content="width=device-width"><title>{safe(title)}</title><style>{STYLE}</style>'
     )
     body = "\n".join(part for part in parts if part)

@@ -15,6 +15,7 @@ from learnmech.language.display import plain, results
 from learnmech.language.display.table import Mark, as_html, marked
 from learnmech.machine.logs import LOG
 from learnmech.record.sealed import put, said_if_it_fails
+from learnmech.report.embedded import embedded
 from learnmech.report.frame import (
     figure_of,
     folded,
@@ -25,8 +26,14 @@ from learnmech.report.frame import (
     untitled,
 )
 from learnmech.rules.schedules import Constant
+from learnmech.screen import source
 
 PANELS = 6  # quantities to a figure
+# Hidden until the module has something to show in it, so that without scripts nothing is missing.
+ALIVE = (
+    '<div id="learnmech-screen" role="region" aria-label="The run, to be scrubbed and zoomed"'
+    " hidden></div>"
+)
 
 
 def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
@@ -43,7 +50,8 @@ def write(shown: Shown, folder: Path, theories: dict | None = None) -> None:
 
 
 def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
-    """The page as text: no script, nothing fetched."""
+    """The page as text, in one file with nothing fetched: figures and tables that are complete by
+    themselves, and above them the same curves to be scrubbed and zoomed where scripts run."""
     exhibit, record = shown.exhibit, shown.record
     verdict = getattr(
         shown, "verdict", "outside domain" if shown.outside else "holds" if shown.holds else "fails"
@@ -54,6 +62,7 @@ def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
         f'<p class="source">{safe(exhibit.source)}</p>' if exhibit.source else "",
         f"<p>{marked(Mark(verdict))}</p>" if judged else "",
         "".join(f"<p><strong>Note.</strong> {safe(note)}</p>" for note in record.notes),
+        ALIVE,
         figure_of(drawn, exhibit.claim),
         *(_comparison(one) for one in shown.comparisons),
         _checks(shown),
@@ -66,7 +75,20 @@ def page(shown: Shown, drawn: str, theories: dict | None = None) -> str:
         f"<h2>Conventions</h2><pre>{safe(conventions(shown))}</pre>",
         provenance_of(record.provenance),
     ]
-    return page_of(exhibit.claim, parts)
+    return alive(exhibit.claim, parts, shown, theories)
+
+
+def alive(title: str, parts: list[str], shown: Shown, theories: dict | None) -> str:
+    """The page with its data and the module that shows them; without either where nothing was
+    watched."""
+    if not shown.record.reached or not shown.record.names:
+        return page_of(title, [part for part in parts if part is not ALIVE])
+    module, data = source("report"), embedded(shown, theories)
+    scripts = (
+        f'<script type="application/json" id="learnmech-data">{data}</script>'
+        f'<script type="module">{module}</script>'
+    )
+    return page_of(title, [*parts, scripts], module)
 
 
 def conventions(shown: Shown) -> str:

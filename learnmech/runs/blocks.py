@@ -1,7 +1,7 @@
 """Blocks: a run in pieces of about a quarter of a second, each given as soon as it is whole."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -25,6 +25,19 @@ MARKS: int | None = None
 """Marks of every block; None: as many as take SECONDS. No number of a run depends on it."""
 ROUNDED = 256
 """Marks of a block up to which they are rounded down to a power of two."""
+
+
+class Wish(NamedTuple):
+    """What somebody who looks on wishes of the next block: that it lasts about so many seconds,
+    and goes over at most so many positions. No number of a run depends on it."""
+
+    seconds: float
+    most: int | None = None
+
+
+Pace = Callable[[int], Wish]
+"""From the position of a run to what is wished of its next block. It may take its time to answer,
+and the run waits as long."""
 
 
 class Progress(NamedTuple):
@@ -100,9 +113,11 @@ def stream(
     seconds: float = SECONDS,
     room: int = BLOCK_BYTES,
     after: Checkpoint | None = None,
+    pace: Pace | None = None,
 ) -> Iterator[Block]:
     """The run as blocks, each of about so many seconds and at most so many bytes, yielded as
-    soon as it is whole; from a checkpoint where one is given."""
+    soon as it is whole; from a checkpoint where one is given. `pace`, where given, is asked before
+    each block what is wished of it."""
     timeline = start if isinstance(start, Timeline) else Timeline(start)
     start = timeline.start
     watch = watched(watch, start, timeline.later())
@@ -111,7 +126,12 @@ def stream(
     position, state = (0, start.state) if after is None else (after.position, after.state)
     size = _block_size(timeline, watch, seconds, room)
     stride, mark = _stride(timeline, size), int(np.searchsorted(timeline.positions, position))
+    wish, begun = Wish(seconds), False
     while True:
+        if pace is not None:
+            wish = pace(position)
+            if not begun:
+                stride = max(1, int(stride * min(wish.seconds / seconds, 1)))
         while stage.done < len(timeline.events) and timeline.end_of(stage) == position:
             stage, state = timeline.enter(stage, state)
             if stage.done == len(timeline.events) or timeline.end_of(stage) != position:
@@ -126,7 +146,8 @@ def stream(
                 )
         if stop is None:
             timeline.programs[stage.done] = watch, size
-        end = min(timeline.end_of(stage), position + stride)
+        ahead = stride if wish.most is None else max(min(stride, wish.most), 1)
+        end = min(timeline.end_of(stage), position + ahead)
         began = time.perf_counter()
         segment = timeline.segment(stage, position, end, mark, size)
         walked = timeline.march(stage, state, watch, segment, stop)
@@ -136,7 +157,9 @@ def stream(
             # multiples of `every` from mark to mark + here - 1
             due = -(-(mark + here) // every) + -mark // every
             readings[every] = {name: np.asarray(value)[:due] for name, value in values.items()}
-        first, mark, position = mark, mark + here, int(segment.end)
+        first, mark = mark, mark + here
+        gone = stride if pace is None else int(segment.end) - position
+        position = int(segment.end)
         yield Block(
             first,
             readings,
@@ -149,14 +172,10 @@ def stream(
         if halted or mark == len(timeline.positions):
             return
         # the first block compiles; from then on a block is made as long as its time was planned
-        if first:
-            stride = int(
-                np.clip(
-                    stride * seconds / max(time.perf_counter() - began, 1e-9),
-                    max(stride // 4, 1),
-                    stride * 4,
-                )
-            )
+        if first or (pace is not None and begun):
+            planned = gone * wish.seconds / max(time.perf_counter() - began, 1e-9)
+            stride = int(np.clip(planned, max(stride // 4, 1), stride * 4))
+        begun = True
 
 
 def _progress(timeline, mark, readings):

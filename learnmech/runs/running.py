@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
 from learnmech.interventions.base import Intervention
 from learnmech.machine.logs import LOG
-from learnmech.march.timeline import Timeline
+from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.march.watching import shapes_in, watched
 from learnmech.record.base import Record, final_of, tabulated
 from learnmech.record.checkpoints import BUDGET, InMemory, Schedule, nearest
@@ -30,9 +30,21 @@ from learnmech.runs import bars
 from learnmech.runs.blocks import Progress, block_size, parse_until, stream
 from learnmech.runs.endings import climbing, ending
 from learnmech.runs.estimates import check_room, room
-from learnmech.runs.sinks import Checkpoints, Folder, Losses, Memory, Sink, Stopped, Told
+from learnmech.runs.later import Later
+from learnmech.runs.sinks import (
+    Checkpoints,
+    Folder,
+    Losses,
+    Memory,
+    Sink,
+    Stopped,
+    Told,
+    pace_of,
+)
 
 SURELY_FITS = 2**26
+GATHERED = 0.25
+"""Seconds whose short blocks are committed together, of a run that is paced."""
 
 
 _HEARD: contextvars.ContextVar[Callable[[Progress], None] | None] = contextvars.ContextVar(
@@ -90,7 +102,7 @@ def run(
     watch = watched(watch, timeline.start, timeline.later())
     with bars.told(progress, "run", _on_bar, paced=False) as tell:
         own = _sinks(tell, sinks)
-        return _performed(timeline, watch, until, own, folder, budget, None, None, keep_data)
+        return perform(timeline, watch, None, None, until, own, folder, budget, keep_data)
 
 
 def fork(
@@ -114,7 +126,30 @@ def fork(
     event that says no step happens where they part. What happens to the parent later happens to the
     twin too.
     """
-    record = recorded("fork", record)
+    leaving = leave(recorded("fork", record), at, events, watch, changes)
+    with bars.told(progress, "fork", _on_bar, paced=False) as tell:
+        own = _sinks(tell, sinks)
+        return perform(*leaving, until, own, folder, budget, keep_data)
+
+
+class Leaving(NamedTuple):
+    """A run that is laid out and not begun: its timeline, what is watched, and for a fork the
+    checkpoint at which it leaves its parent and what is said of that."""
+
+    timeline: Timeline
+    watch: tuple[Instrument, ...]
+    after: Checkpoint | None = None
+    parent: dict | None = None
+
+
+def leave(
+    record: Record,
+    at: float,
+    events: tuple[Intervention, ...],
+    watch: tuple[Instrument | str, ...] | None = None,
+    changes: dict[str, object] | None = None,
+) -> Leaving:
+    """The twin that `fork` makes, before its first step."""
     events = tuple(
         dataclasses.replace(event, at=at) if float(event.at) == 0 else event for event in events
     )
@@ -147,9 +182,7 @@ def fork(
     watch = watched(
         (record.watch or None) if watch is None else watch, timeline.start, timeline.later()
     )
-    with bars.told(progress, "fork", _on_bar, paced=False) as tell:
-        own = _sinks(tell, sinks)
-        return _performed(timeline, watch, until, own, folder, budget, after, parent, keep_data)
+    return Leaving(timeline, watch, after, parent)
 
 
 def _position_on(timeline, at):
@@ -228,7 +261,18 @@ def _sinks(tell, sinks) -> list[Sink]:
     return [*([] if tell is None else [Told(tell)]), *sinks]
 
 
-def _performed(timeline, watch, until, sinks, folder, budget, after, parent, keep_data):
+def perform(
+    timeline: Timeline,
+    watch: tuple[Instrument, ...],
+    after: Checkpoint | None = None,
+    parent: dict | None = None,
+    until: str | None = None,
+    sinks: Sequence[Sink] = (),
+    folder: str | Path | None = None,
+    budget: int = BUDGET,
+    keep_data: bool | None = None,
+) -> Record:
+    """A run that is laid out, run as `run` and `fork` do."""
     if until:
         parse_until(until, watch, timeline.start)
     first = _first(timeline, after)
@@ -252,9 +296,13 @@ def _performed(timeline, watch, until, sinks, folder, budget, after, parent, kee
     if folder is None:
         return _streamed(timeline, watch, until, sinks, None, budget, after, made)
     shapes, size = shapes_in(timeline.start, watch), block_size(timeline, watch)
-    with Writer.create(
-        folder, timeline, watch, shapes, made, until, first, size, keep_data, after
-    ) as writer:
+
+    def create() -> Writer:
+        return Writer.create(
+            folder, timeline, watch, shapes, made, until, first, size, keep_data, after
+        )
+
+    with create() if pace_of(sinks) is None else Later(folder, create) as writer:
         return _streamed(timeline, watch, until, sinks, writer, budget, after, made)
 
 
@@ -263,11 +311,15 @@ def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
     notes, status = [timeline.marks.note] if timeline.marks.note else [], "finished"
     last: Any = None  # a run has a block or more
     first = _first(timeline, after)
+    pace = pace_of(sinks)
     readings: Any = (
         Memory(timeline, shapes_in(timeline.start, watch), first)
         if writer is None
-        else Folder(writer)
+        else Folder(writer, 0.0 if pace is None else GATHERED)
     )
+    for sink in sinks:
+        if (begin := getattr(sink, "begin", None)) is not None:
+            begin(timeline, watch, made, readings.flush)
     # a run that goes on is told of as one that never stopped
     losses = Losses(np.zeros(0) if writer is None else writer.committed_values("loss", first))
     checkpoints = Checkpoints(timeline, Schedule(timeline, budget, time.perf_counter), kept)
@@ -282,7 +334,7 @@ def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
         kept_in,
     )
     try:
-        for block in stream(timeline, watch, until, after=after):
+        for block in stream(timeline, watch, until, after=after, pace=pace):
             readings.take(block)
             losses.take(block)
             # only now: a Ctrl-C that falls into the writing of a block leaves the one before as the
@@ -298,6 +350,7 @@ def _streamed(timeline, watch, until, sinks, writer, budget, after, made):
         notes.append(
             f"interrupted after {last.progress.reached} of {len(timeline.positions)} marks"
         )
+    readings.flush()
     if last.halted:
         where = (
             f"time {last.progress.time:.6g}"

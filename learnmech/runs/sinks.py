@@ -2,7 +2,8 @@
 progress bar, and whatever a user gives."""
 
 import threading
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 import numpy as np
@@ -11,15 +12,36 @@ from learnmech.march.timeline import Checkpoint, Timeline
 from learnmech.record.base import due_marks
 from learnmech.record.checkpoints import InMemory, OnDisk, Schedule
 from learnmech.record.writing import Writer
-from learnmech.runs.blocks import Block, Progress
+from learnmech.runs.blocks import Block, Pace, Progress, Wish
+from learnmech.runs.later import Later
 
 
 class Sink(Protocol):
-    """What is given every block of a run as soon as it is whole, in their order."""
+    """What is given every block of a run as soon as it is whole, in their order.
+
+    One that has `wish(position) -> Wish` is asked before each block how long it should be, and may
+    make the run wait by not answering yet. One that has `begin(timeline, watch, made, flush)` is
+    told what is run, and its provenance, before the first block; `flush()`, called by it while it
+    makes the run wait, writes what waits to be written.
+    """
 
     def take(self, block: Block) -> None:
         """Do with it what is to be done. What this raises ends the run; a run folder keeps what
         was committed, and can be resumed."""
+
+
+def pace_of(sinks: Iterable[Sink]) -> Pace | None:
+    """What the sinks wish of the next block: the shortest; None where none of them wishes."""
+    wishes = [wish for sink in sinks if (wish := getattr(sink, "wish", None)) is not None]
+    if not wishes:
+        return None
+
+    def pace(position: int) -> Wish:
+        said = [wish(position) for wish in wishes]
+        bounds = [one.most for one in said if one.most is not None]
+        return Wish(min(one.seconds for one in said), min(bounds, default=None))
+
+    return pace
 
 
 class Stopped(BaseException):
@@ -76,6 +98,9 @@ class Memory:
             for name, value in values.items():
                 self.arrays[every][name][at : at + len(value)] = value
 
+    def flush(self) -> None:
+        """Nothing waits."""
+
     def readings(self, reached: int) -> dict[int, dict[str, np.ndarray]]:
         """What was read up to a mark, that left out."""
         rows = {every: len(due_marks(every, self.first, reached)) for every in self.arrays}
@@ -86,14 +111,42 @@ class Memory:
 
 
 class Folder:
-    """A run folder: a block is committed when it is whole."""
+    """A run folder: a block is committed when it is whole; short ones together, once `patience`
+    seconds have passed.
 
-    def __init__(self, writer: Writer):
-        self.writer = writer
+    To commit one takes some milliseconds, a good part of a block that is made for a screen's next
+    picture.
+    """
+
+    def __init__(self, writer: Writer | Later, patience: float = 0.0):
+        self.writer, self.patience = writer, patience
+        self.held: list[Block] = []
+        self._since = time.perf_counter()
 
     def take(self, block: Block) -> None:
-        """Write what a block has read."""
-        self.writer.append(block.first, block.readings, block.progress.reached)
+        """Write what a block has read, or hold it for a while."""
+        self.held.append(block)
+        if time.perf_counter() - self._since >= self.patience:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what is held."""
+        if not self.held:
+            return
+        parts: dict[int, dict[str, list[np.ndarray]]] = {}
+        for block in self.held:
+            for every, values in block.readings.items():
+                for name, value in values.items():
+                    parts.setdefault(every, {}).setdefault(name, []).append(value)
+        readings = {
+            every: {
+                name: found[0] if len(found) == 1 else np.concatenate(found)
+                for name, found in group.items()
+            }
+            for every, group in parts.items()
+        }
+        self.writer.append(self.held[0].first, readings, self.held[-1].progress.reached)
+        self.held, self._since = [], time.perf_counter()
 
 
 class Losses:

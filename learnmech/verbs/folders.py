@@ -18,7 +18,7 @@ from learnmech.record.folder import SWEEP, is_sweep
 RUNS = Path("runs")
 # What a run folder holds beside the files that its run.json lists.
 OURS = re.compile(
-    r"(\.(run|progress)\.json\.copy|(run|progress)\.json|\.?final\.npz|\.?(report\.html|figure\.svg)|experiment\.toml)(\.part)?"
+    r"(\.(run|progress)\.json\.copy|(run|progress|predictions)\.json|\.?final\.npz|\.?(report\.html|figure\.svg)|experiment\.toml)(\.part)?"
     r"|\.lock|record|checkpoints|data|parts|[0-9a-f]{16}\.npy"
 )
 BELOW = ("record", "checkpoints", "data", "parts")

@@ -101,7 +101,7 @@ class Whole:
     def _replay(self):
         # JAX computes with threads, which a fork does not inherit: a forked process writes blocks
         # that were computed before, all else is the run itself
-        def stream(timeline, watch, until=None, after=None):
+        def stream(timeline, watch, until=None, after=None, pace=None):
             return (
                 b
                 for b in self.blocks

@@ -10,7 +10,7 @@ import pytest
 HOUSE = Path(__file__).parents[2] / "learnmech"
 FLOORS = [
     {"errors"},
-    {"machine"},
+    {"machine", "screen"},
     {"language", "engines"},
     {"activations", "losses"},
     {"architectures"},
@@ -28,6 +28,7 @@ FLOORS = [
     {"gallery"},
     {"report"},
     {"verbs"},
+    {"lab"},
     {"cli"},
     {"__main__"},
 ]
