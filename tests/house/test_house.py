@@ -28,6 +28,7 @@ FLOORS = [
     {"gallery"},
     {"report"},
     {"verbs"},
+    {"lab"},
     {"cli"},
     {"__main__"},
 ]
