@@ -9,7 +9,7 @@ JOBS ?= $(shell cores=$$(nproc 2>/dev/null || echo 2); echo $$((cores < 8 ? core
 # Python keeps what it has compiled of its modules, also where the surroundings say otherwise: hundreds of processes are started here.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo lab test bench peers lint screen clean
+.PHONY: demo lab test bench peers lint screen docs clean
 
 demo: $(VENV)/.product
 	$(BIN)/learnmech run digits-modes
@@ -64,8 +64,31 @@ lint: $(VENV)/.tests
 screen:
 	cd screen && npm ci --no-audit --no-fund && node build.mjs
 
+# The site in site/: docs/, a page of every exhibit made from the run of its small twin (DOCS=--full: of the whole), the lessons, the reference. What was run is
+# kept in .cache/docs until it would come out otherwise.
+DOCS ?=
+docs: $(VENV)/.product .venv-docs/.made
+	rm -rf build/docs site
+	$(BIN)/python -m learnmech.verbs.site build/docs $(DOCS)
+	mkdir -p build/docs/assets
+	cp -r .venv-docs/assets/. build/docs/assets
+	.venv-docs/bin/zensical build --strict
+	$(BIN)/python -m learnmech.verbs.site --finish site
+
+# Zensical, which reads mkdocs.yml, in an environment of its own; and what pages need beside it, so that nothing is fetched when they are read: KaTeX, and what
+# lets the search work on files. Without npm formulas are shown as they are written.
+.venv-docs/.made:
+	$(PYTHON) -m venv .venv-docs
+	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check zensical==0.0.73
+	mkdir -p .venv-docs/assets/katex/fonts
+	cd .venv-docs && if npm pack --silent katex@0.19.1 iframe-worker@1.0.4; then \
+	  tar xzf katex-*.tgz && cp package/LICENSE package/dist/katex.min.js package/dist/katex.min.css assets/katex && cp package/dist/fonts/*.woff2 assets/katex/fonts && rm -r package && \
+	  tar xzf iframe-worker-*.tgz && cp package/shim/index.js assets/iframe-worker.js && cp package/LICENSE assets/iframe-worker.LICENSE && rm -r package *.tgz; \
+	else echo "npm cannot be had: formulas stay as they are written"; touch assets/katex/katex.min.js assets/katex/katex.min.css assets/iframe-worker.js; fi
+	touch $@
+
 clean:
-	rm -rf $(VENV) .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
+	rm -rf site $(VENV) .venv-docs .venv-nt .venv-nt-old .venv-th .cache .pytest_cache .ruff_cache .hypothesis build learnmech.egg-info
 
 $(VENV)/.made:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "learnmech needs Python >= 3.11, but got " + sys.version.split()[0] + ". Call make with PYTHON=python3.11 or newer.")'
