@@ -74,8 +74,10 @@ class Cells:
         self._starts: dict[int, Start] = {}
         self._edges: dict[Cell, float | None] = {}
 
-    def perform(self, cells: Iterable[Cell]) -> None:
-        """Run those that are not there, side by side."""
+    def perform(self, cells: Iterable[Cell], edges: Iterable[Cell] = ()) -> None:
+        """Run those that are not there, side by side; of those in `edges` it is found beside the
+        runs how near to the edge they are."""
+        edges = set(edges)
         new = [one for one in dict.fromkeys(cells) if one not in self.curves]
         tasks = [(one, seed) for one in new for seed in self.seeds]
         if not tasks:
@@ -90,7 +92,7 @@ class Cells:
                     tell(len(found), len(tasks))
 
             if self.engine is None:
-                self._here(tasks, turned, done)
+                self._here(tasks, turned, edges, done)
             else:
                 for task in tasks:
                     turned[task] = self._turned(*task)
@@ -99,14 +101,17 @@ class Cells:
         for one in new:
             self._keep(one, [(turned[one, seed], found[one, seed]) for seed in self.seeds])
 
-    def _here(self, tasks, turned, done) -> None:
+    def _here(self, tasks, turned, edges, done) -> None:
         """Over the cores: what a rung is like is found beside the runs of others, which leave
         Python alone (before all of them it took 0.4 s of 24 runs of 2.3 s)."""
 
         def run(task):
             turned[task] = self._turned(*task)
             start = self._start(task[1]) if task[0] == Cell() else turned[task].experiment
-            return seen(start, self.watch, self.landing)
+            record = seen(start, self.watch, self.landing)
+            if task[0] in edges and task[1] == self.seeds[0]:
+                self._edges[task[0]] = _near_edge(turned[task].experiment)
+            return record
 
         for seed in self.seeds:  # before there are threads, which would draw the data twice
             self._start(seed)
@@ -184,16 +189,8 @@ class Cells:
     def near_edge(self, one: Cell) -> float | None:
         """The rate over the rule's edge at the start, None where no edge is known."""
         if one not in self._edges:
-            self._edges[one] = self._near_edge(one)
+            self._edges[one] = _near_edge(self.turned[one].experiment)
         return self._edges[one]
-
-    def _near_edge(self, one: Cell) -> float | None:
-        start = prepare(self.turned[one].experiment)
-        unit = None if start.rule.flows or not start.rule.plain else start.rule.edge(1.0)
-        if unit is None:
-            return None
-        top = sharpness_at_least(start.system, start.state.params)
-        return float(start.rule.rate) * top / unit[1] if np.isfinite(top) else None
 
     def tuned_again(self, wanted: Iterable[Cell]) -> dict[Cell, tuple[Cell, ...]]:
         """{cell: those at half and twice its rate}, of the cells in which it lost its meaning."""
@@ -237,6 +234,15 @@ class Cells:
             quantity, tolerance = each.within
             return found[quantity].verdict(tolerance) if quantity in found else "cannot say"
         return judged(self.there[Cell()][each.name], self.there[one][each.name])
+
+
+def _near_edge(experiment: Experiment) -> float | None:
+    start = prepare(experiment)
+    unit = None if start.rule.flows or not start.rule.plain else start.rule.edge(1.0)
+    if unit is None:
+        return None
+    top = sharpness_at_least(start.system, start.state.params)
+    return float(start.rule.rate) * top / unit[1] if np.isfinite(top) else None
 
 
 def _whole(values, count):

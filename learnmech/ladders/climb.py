@@ -95,7 +95,11 @@ def ladder(
         named = {one.axis: one for one in single}
         cells = {axes: cell(named[axis] for axis in axes) for axes in subsets}
         alone = [cell((one,)) for one in single]
-        runs.perform([Cell(), *alone, *cells.values()])
+        # where all can be off together that is the last stage in whatever order they go: run with
+        # the first it fills the core that would wait for the order
+        last = [cell(chosen)] if len(chosen) > 1 and not admissible(start, chosen) else []
+        first = [Cell(), *alone, *last]
+        runs.perform([*first, *cells.values()], edges=first)
         runs.perform(itertools.chain(*runs.tuned_again(alone).values()))
         rungs = tuple(runs.rung(*pair, theories) for pair in zip(alone, single, strict=True))
         order = _least_first(single, rungs, [one for one in chosen if one.axis in left])
@@ -108,8 +112,9 @@ def ladder(
                 left.pop(one.axis, None)
             elif one.axis not in left:
                 left[one.axis] = f"not with the others: {why}"
-        runs.perform([cell(stage) for stage in stages])
-        runs.perform(itertools.chain(*runs.tuned_again([cell(stage) for stage in stages]).values()))
+        rest = [cell(stage) for stage in stages]
+        runs.perform(rest, edges=rest)
+        runs.perform(itertools.chain(*runs.tuned_again(rest).values()))
     return Ladder(
         meant,
         used,
