@@ -181,12 +181,13 @@ def data_card(
     ridge: float = 0.0,
     name: str = "",
 ) -> DataCard:
-    """The card of a source of data (or of drawn data, or of an experiment's).
+    """The card of a source of data, of drawn data, or of those of an experiment or a record.
 
     `kernel` (n, n) among the training inputs, or an architecture, whose tangent kernel of infinite
     width is taken, adds the certificate of the theory of learning curves at a `ridge` beside it.
     Refuses what is none of these, and a kernel of another size.
     """
+    source = getattr(source, "start", source)
     source = getattr(source, "data", source)
     if isinstance(source, Data):
         name = name or type(source).__name__
@@ -307,6 +308,9 @@ def _leading(X):
     """The strongest principal components (n, at most five), the strongest first."""
     off = X - X.mean(0)
     d, count = X.shape[1], min(LEADING, X.shape[1])
+    if len(X) < d:
+        U, s, _ = np.linalg.svd(off, full_matrices=False)
+        return U[:, :count] * s[:count]
     _, vectors = linalg.eigh(off.T @ off / len(X), subset_by_index=(d - count, d - 1))
     return off @ vectors[:, ::-1]
 

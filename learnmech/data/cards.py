@@ -53,12 +53,19 @@ def card(view: View) -> Card:
     v_i/n|^2/lambda_i, what that mode can explain of mean |y|^2."""
     X, Y = np.asarray(view.X, np.float64), np.asarray(view.Y, np.float64)
     n, d = X.shape
-    sxx, syx = X.T @ X / n, Y.T @ X / n
-    values, vectors = np.linalg.eigh(sxx)
-    values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
+    syx = Y.T @ X / n
+    if n < d:  # the span of the samples is small, and S_xx is large
+        _, s, Vt = np.linalg.svd(X, full_matrices=False)
+        values, vectors, whitened = np.append(s**2 / n, np.zeros(d - n)), Vt.T, False
+    else:
+        sxx = X.T @ X / n
+        values, vectors = np.linalg.eigh(sxx)
+        values, vectors = values[::-1].clip(min=0), vectors[:, ::-1]
+        whitened = bool(np.abs(sxx - np.eye(d)).max() < 1e-8)
     seen = values > values[0] * max(n, d) * np.finfo(float).eps
-    power = np.where(seen, ((syx @ vectors) ** 2).sum(0) / np.where(seen, values, 1), 0)
-    whitened = bool(np.abs(sxx - np.eye(d)).max() < 1e-8)
+    power = np.zeros(d)
+    power[: vectors.shape[1]] = ((syx @ vectors) ** 2).sum(0)
+    power = np.where(seen, power / np.where(seen, values, 1), 0)
     return Card(n, d, Y.shape[1], values, np.linalg.svd(syx, compute_uv=False), power, whitened)
 
 

@@ -219,10 +219,10 @@ class ShuffledTargets(Data):
 
     def draw(self, rng):
         drawn = self.of.draw(stream_of(int(self.of.seed), "data"))
-        train, order = drawn.train, rng.permutation(len(drawn.train.X))
+        train, order = drawn.train, rng.permutation(len(drawn.train.held))
         weight, mask = (None if one is None else one[order] for one in (train.weight, train.mask))
-        shuffled = View(train.X, train.Y[order], weight, mask)
-        return Drawn(shuffled, drawn.test, drawn.labels, drawn.said, drawn.inputs, drawn.targets)
+        shuffled = dataclasses.replace(train, Y=train.Y[order], weight=weight, mask=mask)
+        return dataclasses.replace(drawn, train=shuffled, population=None)
 
     @classmethod
     def example(cls):

@@ -37,15 +37,17 @@ LARGEST = 2**33
 
 def unpacked(who: str, name: str, raw: bytes) -> bytes:
     """The bytes within gzip; as they are otherwise."""
-    held, rest = [], raw
+    held: list[bytes] = []
+    size, rest = 0, raw
     # zlib alone, member by member: gzip's own reader goes through it in small pieces
     while rest.startswith(b"\x1f\x8b"):
         member = zlib.decompressobj(zlib.MAX_WBITS | 16)
         try:
-            held.append(member.decompress(rest, LARGEST + 1 - sum(map(len, held))))
+            held.append(member.decompress(rest, LARGEST + 1 - size))
         except zlib.error as error:
             raise _not_whole(who, name, str(error)) from None
-        if sum(map(len, held)) > LARGEST:
+        size += len(held[-1])
+        if size > LARGEST:
             raise refused(
                 who,
                 f"a file of at most {LARGEST} bytes",

@@ -31,17 +31,21 @@ def noise(train: Samples, inputs: float, targets: float, rng: np.random.Generato
     where both are 0."""
     if not inputs and not targets:
         return None
-    return tuple(  # type: ignore[return-value]
-        size * rng.standard_normal(values.shape) if size else 0.0
-        for size, values in ((inputs, train.X), (targets, train.Y))
-    )
+
+    def of(size, values):
+        return size * rng.standard_normal(values.shape) if size else 0.0
+
+    return of(inputs, train.X), of(targets, train.Y)
 
 
 def fitted(who: str, train: Samples, knobs: Any, added: Noise | None) -> Change:
     """The transformation that the knobs of a `Given` ask for, by its training samples."""
     divide_by, said = float(knobs.divide_by), []
-    X, Y = train.X / divide_by, train.Y
-    shift_x, shift_y, unit_x, unit_y = 0.0, 0.0, 1.0, 1.0
+    X, Y = train.X / divide_by, np.asarray(train.Y)
+    shift_x: np.ndarray | float = 0.0
+    shift_y: np.ndarray | float = 0.0
+    unit_x: np.ndarray | float = 1.0
+    unit_y: np.ndarray | float = 1.0
     if knobs.standardize:
         shift_x, unit_x, constant = standard(who, "inputs", X)
         if constant.any():

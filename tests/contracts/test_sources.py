@@ -282,6 +282,15 @@ def test_the_card_says_what_numpy_and_scikit_learn_say():
     assert "<img" in card._repr_html_() and card.images.shape == (100, 8, 8, 1)
 
 
+def test_the_card_of_fewer_samples_than_inputs_is_that_of_the_whole_second_moment():
+    view = drawn(data.Bundled("digits", train=40, center=True)).train
+    card = lm.data_card(data.Bundled("digits", train=40, center=True)).spectra
+    values, V = np.linalg.eigh(view.X.T @ view.X / 40)
+    np.testing.assert_allclose(card.input_spectrum, values[::-1], atol=1e-10 * values[-1])
+    power = ((view.Y.T @ view.X @ V[:, ::-1] / 40) ** 2).sum(0)[:30] / values[::-1][:30]
+    np.testing.assert_allclose(card.target_power[:30], power, rtol=1e-7)
+
+
 def test_slopes_of_exact_power_laws_are_found_and_bent_ones_have_large_errors():
     modes = np.arange(1, 301)
     exact = spectral_slope(modes**-1.5, 10_000)
