@@ -70,6 +70,7 @@ DOCS ?=
 docs: $(VENV)/.product .venv-docs/.made
 	rm -rf build/docs site
 	$(BIN)/python -m learnmech.verbs.site build/docs $(DOCS)
+	$(BIN)/python -m learnmech.lab.lessons build/docs/lessons --figures
 	mkdir -p build/docs/assets
 	cp -r .venv-docs/assets/. build/docs/assets
 	.venv-docs/bin/zensical build --strict

@@ -9,10 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import learnmech
+from learnmech.experiment.recipe import prepare
+from learnmech.gallery.trials import visible_to
 from learnmech.language import catalog
+from learnmech.language.quantity import powers
 from learnmech.machine.syntax import parsed
 from learnmech.verbs.works import describe
 
+WIDE = 88  # characters of a signature on one line
 MADE = "Made from the source by `python -m learnmech.verbs.reference docs/reference`.\n"
 
 
@@ -55,12 +59,13 @@ def _told(name, what: Any) -> list[str]:
     node: Any = parsed(textwrap.dedent(inspect.getsource(what))).body[0]
     lines = [f"## `{name}`\n"]
     if isinstance(node, ast.FunctionDef):
-        return [*lines, _signature(name, node), _words(node)]
+        return [*lines, _signature(name, node), _words(node), *_refusals(node)]
     lines.append(_words(node))
     for one in node.body:
         if isinstance(one, ast.FunctionDef) and not one.name.startswith("_"):
             if ast.get_docstring(one):
                 lines += [f"### `.{one.name}`\n", _signature(f".{one.name}", one), _words(one)]
+                lines += _refusals(one)
     return lines
 
 
@@ -72,7 +77,54 @@ def _signature(name, node: ast.FunctionDef) -> str:
         args.args = [one for one in args.args if one.arg not in ("self", "cls")]
         given = f"({ast.unparse(args)})"
     back = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    if len(name + given + back) > WIDE:  # an argument a line, as a formatter would
+        lines = "".join(f"    {one},\n" for one in _arguments(node.args))
+        given = f"(\n{lines})"
     return f"```python\n{name}{given}{back}\n```\n"
+
+
+def _arguments(args: ast.arguments) -> list[str]:
+    """Every argument by itself, with its type and default, stars among them."""
+    plain, found = [*args.posonlyargs, *args.args], []
+    defaults: list[Any] = [None] * (len(plain) - len(args.defaults)) + list(args.defaults)
+    for one, default in zip(plain, defaults, strict=True):
+        found.append(_argument(one, default))
+    if args.vararg or args.kwonlyargs:
+        found.append("*" + (ast.unparse(args.vararg) if args.vararg else ""))
+    for one, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        found.append(_argument(one, default))
+    return found + ([f"**{ast.unparse(args.kwarg)}"] if args.kwarg else [])
+
+
+def _argument(one: ast.arg, default) -> str:
+    said = ast.unparse(one)
+    if default is None:
+        return said
+    return (
+        f"{said} = {ast.unparse(default)}" if one.annotation else f"{said}={ast.unparse(default)}"
+    )
+
+
+def _refusals(node) -> list[str]:
+    """What is refused where it is not so, as `refused` in its own lines says it: what it needs."""
+    found = {}
+    for call in ast.walk(node):
+        if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "refused":
+            said = call.args[1] if len(call.args) > 1 else None
+            if isinstance(said, ast.Constant) and isinstance(said.value, str):
+                found[said.value] = None
+            elif isinstance(said, ast.JoinedStr):
+                found["".join(map(_piece, said.values))] = None
+    words = "; ".join(" ".join(one.split()) for one in found)
+    return [f"Error (`lm.Refused`) without what it needs: {words}.\n"] if found else []
+
+
+def _piece(one) -> str:
+    """A piece of a formatted text; of a value its name, where it has one."""
+    if isinstance(one, ast.Constant):
+        return str(one.value)
+    named = isinstance(one.value, (ast.Name, ast.Attribute))
+    return f"`{ast.unparse(one.value).replace('self.', '')}`" if named else "..."
 
 
 def _words(node) -> str:
@@ -97,7 +149,33 @@ def _family(family):
                 for knob, one in found["knobs"].items()
             ]
             lines.append("")
+        lines += _beside(family, kind)
     return "\n".join(lines) + "\n"
+
+
+def _beside(family, kind) -> list[str]:
+    """What there is to say of a part beside its words and knobs: what an instrument reads, what a
+    theory predicts, and what each refuses."""
+    cls = catalog.find(family, kind)
+    lines = _read(cls) if family == "instruments" else []
+    if family == "theories":
+        named = ", ".join(f"`{name}`" for name in cls.predicts)
+        limits = "; ".join(f"error ~ `{one.knob}`^{one.order:g}" for one in cls.limits)
+        limits = f", in the limit {limits}" if limits else ""
+        lines.append(f"Predicts {named}{limits}. Source: {cls.source}.\n")
+    node = ast.parse(textwrap.dedent(inspect.getsource(cls))).body[0]
+    return lines + _refusals(node)
+
+
+def _read(cls) -> list[str]:
+    """The quantities of an instrument, as it has them of a tiny network."""
+    example = cls.example()
+    start = prepare(visible_to(example))
+    lines = ["| reads | over | units | symbol | meaning |", "|---|---|---|---|---|"]
+    for one in example.quantities(start.system, start.state.params):
+        cells = (f"`{one.name}`", ", ".join(one.axes), powers(one.units), one.symbol, one.meaning)
+        lines.append("| " + " | ".join(map(_cell, cells)) + " |")
+    return [*lines, ""]
 
 
 def _range(one):

@@ -41,7 +41,8 @@ def write(out: Path, small: bool = True, names: list[str] | None = None) -> None
 
 def cards(found: dict[str, dict]) -> str:
     """The page of all exhibits, each as a card with its picture, its claim and its verdict."""
-    lines = [HEAD.rpartition("\nMade from")[0], '<div class="exhibits">']
+    lines = ["---\nhide: [navigation, toc]\n---\n", HEAD.rpartition("\nMade from")[0]]
+    lines.append('<div class="exhibits">')
     for name, said in found.items():
         verdict = said["result"]["verdict"]
         lines.append(

@@ -94,8 +94,9 @@ def test_what_the_lesson_on_regression_claims_is_so(run):
 
 def test_what_the_lesson_on_the_edge_claims_is_so(run):
     top = run("edge-of-stability-2")["sharpness"].values
-    # it swings about its edge: a mean over half a run, to 2%
-    assert float(top[len(top) // 2 :].mean()) == pytest.approx(19.6, rel=0.02)
+    # on which side of the edge hangs on round-off: 19.6 and 20.4 by two compilers
+    assert float(top[len(top) // 2 :].mean()) == pytest.approx(20.0, rel=0.03)
+    assert top.max() == pytest.approx(27.6, abs=0.1)
     turned = run("edge-of-stability-5")["sharpness"]
     assert float(turned.sel(time=turned["time"][turned["step"] <= 3960][-1])) > 38
     assert float(turned[-1]) == pytest.approx(20.0, rel=0.03)
@@ -131,7 +132,7 @@ steps = 20
 AMISS = {
     "no title": (('title = "Mine"\n', ""), "A lesson needs a text as its title, but got none."),
     "no text": (('text = "It learns."\n', ""), "Step 1 needs a text as its text, but got none."),
-    "unknown key": (('see = "It', 'sees = "x"\nsee = "It'), "Did you mean see?"),
+    "unknown key": (('see = "It', 'sees = "x"\nsee = "It'), "Did you mean see or theories?"),
     "unknown kind": (('"deep-linear"', '"deep-linaer"'), "Did you mean deep-linear"),
     "unknown knob": (("hidden = [4]", "hiden = [4]"), "Did you mean hidden"),
     "unknown theory": (('"decoupled"', '"decopled"'), "Did you mean decoupled"),

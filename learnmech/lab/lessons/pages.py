@@ -39,23 +39,28 @@ says in one sentence what is wrong.
 """
 
 
-def pages() -> dict[str, str]:
-    """{file name: page} of all lessons, and the page that lists them."""
+def pages(pictured: bool = False) -> dict[str, str]:
+    """{file name: page} of all lessons, and the page that lists them; with the pictures of their
+    steps (`pictures.write`) where these stand beside them."""
     known = lessons()
     rows = "".join(f"| [{one.title}]({name}.md) | {one.about} |\n" for name, one in known.items())
-    return {"README.md": HEAD + rows} | {f"{name}.md": page(one) for name, one in known.items()}
+    return {"README.md": HEAD + rows} | {
+        f"{name}.md": page(one, pictured) for name, one in known.items()
+    }
 
 
-def page(lesson: Lesson) -> str:
+def page(lesson: Lesson, pictured: bool = False) -> str:
     """The page of one lesson."""
-    parts = [f"# {lesson.title}", lesson.about, MADE]
+    parts = [f"# {lesson.title}", lesson.about]
     before: Step | None = None
     for place, step in enumerate(lesson.steps, 1):
         parts += [f"## {place}. {step.title}", step.text, *_run(step, before)]
         parts.append(f"<details markdown>\n<summary>What is to be seen</summary>\n\n{step.see}")
+        if pictured:
+            parts.append(f"![{step.title}, as it comes]({lesson.name}-{place}.svg)")
         parts.append("</details>")
         before = step
-    return "\n\n".join(parts) + "\n"
+    return "\n\n".join([*parts, f"*{MADE}*"]) + "\n"
 
 
 def _run(step: Step, before: Step | None) -> list[str]:
