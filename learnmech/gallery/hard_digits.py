@@ -21,7 +21,7 @@ def _experiment():
     return Experiment(
         network.architecture,
         network.data,
-        SGD(rate=0.3, batch=50),
+        SGD(rate=5.0, batch=50),
         Clock(steps=600, marks=7),
         precision="float32",
     )
@@ -49,7 +49,7 @@ def _verify(shown):
         Check(
             "margins said before training rank the samples that the network misreads first: area",
             area,
-            0.9,
+            0.85,
             0.0,
             "1/2 by chance; one network of one start and one order of batches is itself noise",
             "above",
@@ -99,7 +99,7 @@ exhibit = Exhibit(
     source="mean residuals on a finite pool, derived here",
     experiment=_experiment,
     watch=(TestLoss(every=6), Accuracy(), Outputs(every=6)),
-    twin={"data.train": 150, "clock.steps": 300},
+    twin={"data.train": 80, "data.classes": [3, 5, 8, 9], "clock.steps": 300},
     verify=_verify,
     draw=_draw,
 )

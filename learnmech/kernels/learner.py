@@ -209,7 +209,8 @@ class KernelLearner:
 
         Without a ridge on a singular T that of least squares (of least norm),
         y_i - r_i/(1 - leverage_i), r the residual; an input whose direction no other has is told by
-        the others' fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
+        the others' fit, with no share of it: y_i - (T^+ Y)_i/(T^+)_ii.  Source: Allen 1974; Golub,
+        Heath & Wahba 1979; the pseudo-inverse in blocks: Rohde 1965.
         """
         self._check_ridge(ridge)
         gap = self.Y - self.start
@@ -218,18 +219,14 @@ class KernelLearner:
             weights = self.vectors @ (inverse[:, None] * (self.vectors.T @ gap))
             return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
         null = self.values == 0
-        outside = self.vectors[:, null]
+        outside, inside = self.vectors[:, null], self.vectors[:, ~null]
         residual, free = outside @ (outside.T @ gap), (outside**2).sum(axis=1)
-        kernel, told = (self.vectors * self.values) @ self.vectors.T, np.empty_like(gap)
-        for i in range(len(gap)):
-            if free[i] > np.sqrt(np.finfo(float).eps):
-                told[i] = gap[i] - residual[i] / free[i]
-            else:
-                others = np.arange(len(gap)) != i
-                part, largest = kernel[np.ix_(others, others)], float(self.values[-1])
-                cut = resolved_eigenvalue(self.values) / max(largest, np.finfo(float).tiny)
-                inverse = np.linalg.pinv(part, rcond=cut, hermitian=True)
-                told[i] = kernel[i, others] @ inverse @ gap[others]
+        # of an input that the others do not span, by the pseudo-inverse in the inverse's place
+        inverse = 1 / self.values[~null]
+        weights = inside @ (inverse[:, None] * (inside.T @ gap))
+        alone = free <= np.sqrt(np.finfo(float).eps)
+        own = np.where(alone, (inside**2) @ inverse, free)
+        told = gap - np.where(alone[:, None], weights, residual) / own[:, None]
         return self.start + told
 
     def log_marginal_likelihood(self, noise: float = 0.0) -> Float[np.ndarray, " k"]:
