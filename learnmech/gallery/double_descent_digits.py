@@ -6,7 +6,7 @@ import numpy as np
 from learnmech.comparison.checks import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.feature_pools import FeaturePool
 from learnmech.gallery.pool_checks import relu_network
@@ -87,7 +87,7 @@ def _draw(shown):
             label=f"{words}, measured",
         )
     axis.axvline(found["n"], color="#777777", linewidth=0.8)
-    axis.set_xscale("log")
+    counts(axis, found["counts"])
     axis.set_yscale("log")
     axis.set_ylim(top=1.5 * found["seen"].max())
     axis.set_xlabel(f"random features, k (the line: k = n = {found['n']})")

@@ -8,7 +8,7 @@ from learnmech.comparison.learning_curves import learning_curve
 from learnmech.data.clones import GaussianClone
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.pool_checks import relu_network
 from learnmech.instruments.losses import Loss, TestLoss
@@ -99,7 +99,7 @@ def _draw(shown):
                 label=f"{name}, measured",
                 **look,
             )
-        axis.set_xscale("log")
+        counts(axis, real.n)
         axis.set_yscale("log")
         axis.set_xlabel(f"training samples, n: {words}")
         axis.set_ylabel("error on held-out samples, |f - y|²")

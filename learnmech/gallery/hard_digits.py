@@ -69,7 +69,7 @@ def _verify(shown):
 
 def _draw(shown):
     found = shown.extra
-    figure, axes = sheet(2, 5, height=2.0, width=10.0)
+    figure, axes = sheet(2, 5, height=2.6, width=10.0)
     side = int(np.sqrt(found["X"].shape[1]))
     for axis, place in zip(axes[:5], found["worst"], strict=False):
         axis.imshow(found["X"][place].reshape(side, side), cmap="gray_r")
@@ -78,7 +78,8 @@ def _draw(shown):
         axis.set_axis_off()
     for axis in axes[5:]:
         axis.remove()
-    below = figure.add_subplot(2, 1, 2)
+    grid = axes[0].get_subplotspec().get_gridspec()
+    below = figure.add_subplot(grid[1, :])
     bins = np.linspace(found["margins"].min(), found["margins"].max(), 31)
     for name, which, color in (
         ("read by the network", ~found["missed"], COLORS[0]),

@@ -10,7 +10,7 @@ from learnmech.comparison.pools import pool_of
 from learnmech.data.digits import Digits
 from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
-from learnmech.figures.style import COLORS, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.rules.descent import SGD
@@ -97,7 +97,7 @@ def _draw(shown):
         spectrum = one.spectrum
         share = np.cumsum(spectrum.power) / spectrum.power.sum()
         right.plot(1 + np.arange(len(share)), share, label=words, **look)
-    left.set_xscale("log")
+    counts(left, shown.extra["before"].n)
     left.set_yscale("log")
     left.set_xlabel("training samples, n")
     left.set_ylabel("error on held-out samples, |f - y|²")

@@ -9,7 +9,7 @@ from learnmech.comparison.checks import Check
 from learnmech.comparison.learning_curves import learning_curve
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.pool_checks import relu_network
 from learnmech.instruments.losses import Loss, TestLoss
@@ -89,9 +89,11 @@ def _draw(shown):
             label=f"{name}\n({curve.certificates[0].words.partition(':')[2].strip()})",
         )
     axis.axhline(1, color="#555555", linewidth=0.8)
-    axis.set_xscale("log")
+    counts(axis, curve.n)
     axis.set_yscale("log")
-    axis.set_yticks([1, 1.5, 2, 3, 4], ["1", "1.5", "2", "3", "4"])
+    axis.set_ylim(0.8, 30)
+    axis.set_yticks([1, 2, 5, 10, 20], ["1", "2", "5", "10", "20"])
+    axis.set_yticks([], minor=True)
     axis.set_xlabel("training samples, n")
     axis.set_ylabel("error on held-out samples,\nmeasured over predicted")
     axis.legend()

@@ -71,7 +71,8 @@ def _by_factor(kernel, Y, order, sizes, ridge) -> Iterator[np.ndarray]:
     """The outputs at all samples after each n, from one Cholesky factor."""
     most, k = max(sizes), Y.shape[1]
     first = order[:most]
-    block = np.asarray(kernel[np.ix_(first, first)], np.float64, order="F")
+    # of a symmetric matrix the transpose is the same in the order that LAPACK overwrites
+    block = np.asarray(kernel[np.ix_(first, first)], np.float64).T
     block[np.diag_indices(most)] += ridge
     factor = linalg.cholesky(block, lower=True, overwrite_a=True, check_finite=False)
     half = linalg.solve_triangular(factor, Y[first], lower=True, check_finite=False)

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 from learnmech.errors import refused
 from learnmech.generalization.eigenlearning import asked, kappa_of, least, shares
 from learnmech.generalization.pool import OfPool, of_pool, within
-from learnmech.kernels.learner import KernelLearner
+from learnmech.kernels.learner import KernelLearner, squares_of
 
 # |ln(leave-one-out/GCV)| up to which the theory of a finite pool is claimed: of 11 real data sets.
 # Of least squares on digits those of a spread of leverages of .31 were within 5 %, of .42 11 % off,
@@ -138,7 +138,7 @@ class Spectrum:
     def leverage_spread(self, n: float, ridge: float = 0.0) -> float:
         """std/mean over the pool of the leverages h_i = sum_j l_j u_ij^2 at n samples."""
         share = self.learnability(n, ridge)[::-1]
-        found = (self.learner.vectors**2) @ share
+        found = squares_of(self.learner.vectors, share)
         return float(found.std() / found.mean()) if found.mean() > 0 else float("nan")
 
     def certificate(self, ridge: float = 0.0, n: float | None = None) -> Certificate:

@@ -201,7 +201,7 @@ class KernelLearner:
             if self._invertible(ridge)
             else (self.values > 0).astype(float)
         )
-        return (self.vectors**2) @ share
+        return squares_of(self.vectors, share)
 
     def leave_one_out(self, ridge: float = 0.0) -> Outputs:
         """What kernel regression on all training inputs but one says at that one, for each:
@@ -217,7 +217,7 @@ class KernelLearner:
         if self._invertible(ridge):
             inverse = 1 / (self.values + ridge)
             weights = self.vectors @ (inverse[:, None] * (self.vectors.T @ gap))
-            return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
+            return self.Y - weights / squares_of(self.vectors, inverse)[:, None]
         null = self.values == 0
         outside, inside = self.vectors[:, null], self.vectors[:, ~null]
         residual, free = outside @ (outside.T @ gap), (outside**2).sum(axis=1)
@@ -316,6 +316,11 @@ class KernelLearner:
         """U diag(share) U' deviation for every row of shares."""
         seen = self.vectors.T @ deviation
         return np.einsum("ij,tj,jk->tik", self.vectors, shares, seen, optimize=True)
+
+
+def squares_of(vectors: Square, weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """sum_j weights_j u_ij^2 for every i, without a matrix of squares."""
+    return np.einsum("ij,ij,j->i", vectors, vectors, weights)
 
 
 def _asymmetry(kernel):
