@@ -25,6 +25,7 @@ MODULES = {
 MODULES |= {
     "infinite_kernel": False,
     "empirical_kernel": False,
+    "learning_curves": False,
     "curvature": False,
     "rule_steps": True,
     "ladders": False,

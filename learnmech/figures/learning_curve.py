@@ -7,7 +7,16 @@ import numpy as np
 
 from learnmech.comparison.learning_curves import LearningCurve
 from learnmech.figures.panels import SMALL, noted
-from learnmech.figures.style import COLORS, DASHES, MARKERS, OUTSIDE, drawable, sheet, titled
+from learnmech.figures.style import (
+    COLORS,
+    DASHES,
+    MARKERS,
+    OUTSIDE,
+    counts,
+    drawable,
+    sheet,
+    titled,
+)
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -46,7 +55,7 @@ def draw(curve: LearningCurve, title: str = "") -> "Figure":
                     markersize=5,
                     label=f"{words}, measured",
                 )
-        axis.set_xscale("log")
+        counts(axis, curve.n)
         axis.set_yscale("log")
         axis.set_xlabel("training samples, n")
         axis.set_ylabel(

@@ -87,6 +87,16 @@ def titled(figure: "Figure", claim: str) -> "Figure":
     return cleared(figure)
 
 
+def counts(axis: "Axes", values: np.ndarray, most: int = 6) -> None:
+    """A logarithmic axis of numbers of samples, or of features: a tick at some of the values that
+    were taken, as they are."""
+    kept = np.unique(np.linspace(0, len(values) - 1, most).round().astype(int))
+    shown = np.asarray(values)[kept]
+    axis.set_xscale("log")
+    axis.set_xticks(shown, [f"{value:g}" for value in shown])
+    axis.set_xticks([], minor=True)
+
+
 def drawable(values: np.ndarray) -> np.ndarray:
     """The values with what is too large for an axis to be drawn left out, as where a run
     diverges."""

@@ -6,7 +6,7 @@ import numpy as np
 from learnmech.comparison.checks import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.feature_pools import FeaturePool
 from learnmech.gallery.pool_checks import relu_network
@@ -29,6 +29,8 @@ def _verify(shown):
     seen = np.array([[one.mean() for one in row] for row in draws])
     error = np.array([[one.std(ddof=1) / len(one) ** 0.5 for one in row] for row in draws])
     said = np.array([[pool.said(n, int(k), ridge) for k in counts] for ridge in RIDGES])
+    # at k = n without a ridge the formula is infinite
+    off = np.abs(np.log(seen / np.where(np.isfinite(said), said, seen))) - 3 * error / seen
     peak = int(np.argmax(seen[0]))
     away = np.abs(np.log(counts / n)) > np.log(2) - 1e-9
     checks = (
@@ -50,7 +52,7 @@ def _verify(shown):
         *(
             Check(
                 f"ridge {ridge:g}: measured over said, {where} (the largest |ln|)",
-                float((np.abs(np.log(seen[i] / said[i])) - 3 * error[i] / seen[i])[which].max()),
+                float(off[i][which].max()),
                 bound,
                 0.0,
                 f"{why}, and three standard errors",
@@ -85,7 +87,7 @@ def _draw(shown):
             label=f"{words}, measured",
         )
     axis.axvline(found["n"], color="#777777", linewidth=0.8)
-    axis.set_xscale("log")
+    counts(axis, found["counts"])
     axis.set_yscale("log")
     axis.set_ylim(top=1.5 * found["seen"].max())
     axis.set_xlabel(f"random features, k (the line: k = n = {found['n']})")

@@ -7,7 +7,7 @@ from learnmech.comparison.checks import Check
 from learnmech.comparison.learning_curves import learning_curve
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, sheet, titled
+from learnmech.figures.style import COLORS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.pool_checks import relu_network
 from learnmech.generalization.hermite_modes import hermite_spectrum
@@ -67,7 +67,7 @@ def _draw(shown):
     place = np.arange(1, 1 + len(found.values))
     left.plot(place, curve.spectrum.values[: len(place)], "o", markersize=3, color=COLORS[0])
     left.plot(place, found.values, color=COLORS[1])
-    left.legend(["the kernel's own, on the samples", "from the covariance"])
+    left.legend(["of the kernel itself", "from the covariance"])
     left.set_xlabel("place of the mode")
     left.set_ylabel("eigenvalue of the kernel operator")
     fine = np.geomspace(curve.n[0], curve.n[-1], 40)
@@ -80,12 +80,13 @@ def _draw(shown):
         label="measured",
     )
     said = [found.error(n).test for n in fine]
-    right.plot(fine, said, color=COLORS[1], label="from the covariance and Hermite coefficients")
+    right.plot(fine, said, color=COLORS[1], label="from the covariance")
     right.set_xlabel("training samples, n")
     right.set_ylabel("error on held-out samples, |f - y|²")
     right.legend()
+    left.set_xscale("log")
+    counts(right, curve.n)
     for axis in (left, right):
-        axis.set_xscale("log")
         axis.set_yscale("log")
     return titled(figure, shown.exhibit.claim)
 

@@ -6,7 +6,7 @@ import numpy as np
 from learnmech.comparison.checks import Check
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
-from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
+from learnmech.figures.style import COLORS, DASHES, MARKERS, counts, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.gallery.feature_pools import FeaturePool
 from learnmech.gallery.pool_checks import relu_network
@@ -28,16 +28,14 @@ def _best(pool, n, k):
 
 def _verify(shown):
     pool = FeaturePool.of(shown.experiment.architecture, prepare(shown.experiment).data.train)
-    counts = [int(share * len(pool.X)) for share in SHARES]
-    best = np.array([[_best(pool, n, k) for k in counts] for n in counts])
-    grid = [
-        [pool.said(n, k, best[i, j]) for j, k in enumerate(counts)] for i, n in enumerate(counts)
-    ]
+    sizes = [int(share * len(pool.X)) for share in SHARES]
+    best = np.array([[_best(pool, n, k) for k in sizes] for n in sizes])
+    grid = [[pool.said(n, k, best[i, j]) for j, k in enumerate(sizes)] for i, n in enumerate(sizes)]
     said = np.array(grid)
-    small = np.array([[pool.said(n, k, SMALL) for k in counts] for n in counts])
-    ends = [0, len(counts) // 2, -1]
+    small = np.array([[pool.said(n, k, SMALL) for k in sizes] for n in sizes])
+    ends = [0, len(sizes) // 2, -1]
     seen = np.array(
-        [[pool.measured(counts[i], counts[j], best[i, j]).mean() for j in ends] for i in ends]
+        [[pool.measured(sizes[i], sizes[j], best[i, j]).mean() for j in ends] for i in ends]
     )
     checks = (
         Check(
@@ -65,13 +63,13 @@ def _verify(shown):
             "above",
         ),
     )
-    extra = {"counts": counts, "said": said, "seen": seen, "small": small, "ends": ends}
+    extra = {"counts": sizes, "said": said, "seen": seen, "small": small, "ends": ends}
     return checks, extra | {"pool": pool, "best": best}
 
 
 def _draw(shown):
     found = shown.extra
-    counts = np.array(found["counts"])
+    sizes = np.array(found["counts"])
     figure, axes = sheet(1, 2, height=4.2, width=10.5)
     for axis, turned, words in ((axes[0], False, "features, k"), (axes[1], True, "samples, n")):
         for place, i in enumerate(found["ends"]):
@@ -80,10 +78,10 @@ def _draw(shown):
             )
             other = "k" if turned else "n"
             look = {"color": COLORS[place]}
-            axis.plot(counts, best[i], label=f"{other} = {counts[i]}, best ridge", **look)
-            axis.plot(counts, small[i], linestyle=DASHES[2], linewidth=1, **look)
-            axis.plot(counts[found["ends"]], seen[place], MARKERS[place], markersize=5, **look)
-        axis.set_xscale("log")
+            axis.plot(sizes, best[i], label=f"{other} = {sizes[i]}, best ridge", **look)
+            axis.plot(sizes, small[i], linestyle=DASHES[2], linewidth=1, **look)
+            axis.plot(sizes[found["ends"]], seen[place], MARKERS[place], markersize=5, **look)
+        counts(axis, sizes)
         axis.set_yscale("log")
         axis.set_xlabel(f"{words} (dots measured; dotted: ridge {SMALL:g})")
         axis.set_ylabel("error on held-out samples, |f - y|²")

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Float
 
 from learnmech.generalization.spectrum import Spectrum
+from learnmech.kernels.resolution import resolved_eigenvalue
 from learnmech.machine.late import late
 
 if TYPE_CHECKING:
@@ -54,7 +55,7 @@ def measured(
         if firm:
             said = _by_factor(kernel, Y, order, sizes, ridge)
         else:
-            said = _by_modes(spectrum, order, sizes, ridge)
+            said = _by_modes(kernel, Y, order, sizes, ridge)
         for at, (n, outputs) in enumerate(zip(sizes, said, strict=True)):
             residual = Y - outputs
             out = order[n:]
@@ -70,7 +71,8 @@ def _by_factor(kernel, Y, order, sizes, ridge) -> Iterator[np.ndarray]:
     """The outputs at all samples after each n, from one Cholesky factor."""
     most, k = max(sizes), Y.shape[1]
     first = order[:most]
-    block = np.asarray(kernel[np.ix_(first, first)], np.float64, order="F")
+    # of a symmetric matrix the transpose is the same in the order that LAPACK overwrites
+    block = np.asarray(kernel[np.ix_(first, first)], np.float64).T
     block[np.diag_indices(most)] += ridge
     factor = linalg.cholesky(block, lower=True, overwrite_a=True, check_finite=False)
     half = linalg.solve_triangular(factor, Y[first], lower=True, check_finite=False)
@@ -84,13 +86,15 @@ def _by_factor(kernel, Y, order, sizes, ridge) -> Iterator[np.ndarray]:
         yield outputs[:, at * k : (at + 1) * k]
 
 
-def _by_modes(spectrum, order, sizes, ridge) -> Iterator[np.ndarray]:
-    """The outputs at all samples after each n, from a root of the kernel by its modes."""
-    there = spectrum.learner.values > 0
-    roots = spectrum.learner.vectors[:, there] * np.sqrt(spectrum.learner.values[there])
+def _by_modes(kernel, Y, order, sizes, ridge) -> Iterator[np.ndarray]:
+    """The outputs at all samples after each n, from the eigenvectors of its kernel; modes that are
+    0 to round-off are left out."""
     for n in sizes:
         trained = order[:n]
-        left, s, right = linalg.svd(roots[trained], full_matrices=False, check_finite=False)
-        seen = s > (s[0] if s.size else 0) * max(roots.shape) * np.finfo(float).eps
-        inverse = np.where(seen, s / np.where(seen, s**2 + ridge, 1), 0)
-        yield roots @ (right.T @ (inverse[:, None] * (left.T @ spectrum.learner.Y[trained])))
+        block = np.asarray(kernel[np.ix_(trained, trained)], np.float64)
+        values, vectors = linalg.eigh(block, check_finite=False)
+        kept = values > resolved_eigenvalue(values)
+        vectors, values = vectors[:, kept], values[kept]
+        weights = np.zeros_like(Y)
+        weights[trained] = vectors @ ((vectors.T @ Y[trained]) / (values + ridge)[:, None])
+        yield kernel @ weights

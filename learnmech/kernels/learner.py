@@ -201,7 +201,7 @@ class KernelLearner:
             if self._invertible(ridge)
             else (self.values > 0).astype(float)
         )
-        return (self.vectors**2) @ share
+        return squares_of(self.vectors, share)
 
     def leave_one_out(self, ridge: float = 0.0) -> Outputs:
         """What kernel regression on all training inputs but one says at that one, for each:
@@ -209,27 +209,24 @@ class KernelLearner:
 
         Without a ridge on a singular T that of least squares (of least norm),
         y_i - r_i/(1 - leverage_i), r the residual; an input whose direction no other has is told by
-        the others' fit, with no share of it.  Source: Allen 1974; Golub, Heath & Wahba 1979.
+        the others' fit, with no share of it: y_i - (T^+ Y)_i/(T^+)_ii.  Source: Allen 1974; Golub,
+        Heath & Wahba 1979; the pseudo-inverse in blocks: Rohde 1965.
         """
         self._check_ridge(ridge)
         gap = self.Y - self.start
         if self._invertible(ridge):
             inverse = 1 / (self.values + ridge)
             weights = self.vectors @ (inverse[:, None] * (self.vectors.T @ gap))
-            return self.Y - weights / ((self.vectors**2) @ inverse)[:, None]
+            return self.Y - weights / squares_of(self.vectors, inverse)[:, None]
         null = self.values == 0
-        outside = self.vectors[:, null]
+        outside, inside = self.vectors[:, null], self.vectors[:, ~null]
         residual, free = outside @ (outside.T @ gap), (outside**2).sum(axis=1)
-        kernel, told = (self.vectors * self.values) @ self.vectors.T, np.empty_like(gap)
-        for i in range(len(gap)):
-            if free[i] > np.sqrt(np.finfo(float).eps):
-                told[i] = gap[i] - residual[i] / free[i]
-            else:
-                others = np.arange(len(gap)) != i
-                part, largest = kernel[np.ix_(others, others)], float(self.values[-1])
-                cut = resolved_eigenvalue(self.values) / max(largest, np.finfo(float).tiny)
-                inverse = np.linalg.pinv(part, rcond=cut, hermitian=True)
-                told[i] = kernel[i, others] @ inverse @ gap[others]
+        # of an input that the others do not span, by the pseudo-inverse in the inverse's place
+        inverse = 1 / self.values[~null]
+        weights = inside @ (inverse[:, None] * (inside.T @ gap))
+        alone = free <= np.sqrt(np.finfo(float).eps)
+        own = np.where(alone, (inside**2) @ inverse, free)
+        told = gap - np.where(alone[:, None], weights, residual) / own[:, None]
         return self.start + told
 
     def log_marginal_likelihood(self, noise: float = 0.0) -> Float[np.ndarray, " k"]:
@@ -319,6 +316,11 @@ class KernelLearner:
         """U diag(share) U' deviation for every row of shares."""
         seen = self.vectors.T @ deviation
         return np.einsum("ij,tj,jk->tik", self.vectors, shares, seen, optimize=True)
+
+
+def squares_of(vectors: Square, weights: Float[np.ndarray, " n"]) -> Float[np.ndarray, " n"]:
+    """sum_j weights_j u_ij^2 for every i, without a matrix of squares."""
+    return np.einsum("ij,ij,j->i", vectors, vectors, weights)
 
 
 def _asymmetry(kernel):
