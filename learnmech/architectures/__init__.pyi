@@ -1,5 +1,6 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import base as base
+from . import committee as committee
 from . import conv as conv
 from . import dense as dense
 from . import diagonal as diagonal
@@ -15,9 +16,11 @@ from . import models as models
 from . import norms as norms
 from . import residual as residual
 from . import scalings as scalings
+from . import single_index as single_index
 from . import skeletons as skeletons
 from . import wrapped as wrapped
 from . import wrapper as wrapper
+from .committee import Committee as Committee
 from .conv import Conv as Conv
 from .diagonal import Diagonal as Diagonal
 from .dialed import Dialed as Dialed
@@ -27,4 +30,5 @@ from .linear import DeepLinear as DeepLinear
 from .linearized import Linearized as Linearized
 from .mlp import Mlp as Mlp
 from .residual import Residual as Residual
+from .single_index import SingleIndex as SingleIndex
 from .wrapped import Wrapped as Wrapped

@@ -1,6 +1,7 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import arrays as arrays
 from . import base as base
+from . import bigrams as bigrams
 from . import cells as cells
 from . import clones as clones
 from . import columns as columns
@@ -20,6 +21,7 @@ from . import samples as samples
 from . import separated as separated
 from . import teachers as teachers
 from .arrays import Arrays as Arrays
+from .bigrams import Bigrams as Bigrams
 from .clones import GaussianClone as GaussianClone
 from .clones import ShuffledTargets as ShuffledTargets
 from .completion import Completion as Completion

@@ -1,13 +1,18 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import base as base
+from . import by_class as by_class
 from . import conserved as conserved
 from . import coupling as coupling
 from . import curvature as curvature
+from . import harmonics as harmonics
 from . import kernels as kernels
 from . import laziness as laziness
+from . import learnability as learnability
 from . import losses as losses
 from . import modes as modes
 from . import noise as noise
+from . import noise_scale as noise_scale
+from . import overlaps as overlaps
 from . import participation as participation
 from . import products as products
 from . import propagation as propagation
@@ -24,6 +29,8 @@ from .coupling import GradientChange as GradientChange
 from .coupling import KickResponse as KickResponse
 from .curvature import SpectrumDensity as SpectrumDensity
 from .curvature import Trace as Trace
+from .harmonics import FourierPower as FourierPower
+from .harmonics import HermitePower as HermitePower
 from .kernels import InfiniteKernel as InfiniteKernel
 from .kernels import KernelDrift as KernelDrift
 from .kernels import KernelSpectrum as KernelSpectrum
@@ -31,6 +38,7 @@ from .kernels import KernelTarget as KernelTarget
 from .kernels import TangentKernel as TangentKernel
 from .laziness import FeatureMovement as FeatureMovement
 from .laziness import LinearizationError as LinearizationError
+from .learnability import Learnability as Learnability
 from .losses import Accuracy as Accuracy
 from .losses import BatchLoss as BatchLoss
 from .losses import Loss as Loss
@@ -43,6 +51,8 @@ from .modes import ModeFractions as ModeFractions
 from .modes import ModeStrengths as ModeStrengths
 from .modes import SingularValues as SingularValues
 from .noise import GradientNoise as GradientNoise
+from .noise_scale import NoiseScale as NoiseScale
+from .overlaps import Overlaps as Overlaps
 from .participation import CurvatureParticipation as CurvatureParticipation
 from .participation import KernelParticipation as KernelParticipation
 from .participation import Participation as Participation
