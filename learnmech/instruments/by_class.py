@@ -110,7 +110,8 @@ class Calibration(_OfClasses):
     Confidence is the largest probability: softmax under CrossEntropy, of one output under Logistic
     the sigmoid of |f|, of other losses the largest output as it is, within 0 and 1. A confidence on
     an edge is in the bin below it. Beside it accuracy, confidence and share of samples in each bin;
-    a bin without samples has a share of 0, and its middle for both. The error depends on the bins, and of few samples is biased upwards.
+    a bin without samples has a share of 0, and its middle for both. The error depends on the bins,
+    and of few samples is biased upwards.
     Source: Guo et al. 2017.
     """
 

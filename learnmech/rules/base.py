@@ -1,7 +1,6 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
 import math
-import zlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
