@@ -71,8 +71,8 @@ def _verify(shown):
             float(np.abs(seen[-1, odd]).max()),
             0.0,
             1e-9,
-            "a rectifier is half its size and half itself, so that what is odd of f is linear in x at"
-            " any width; round-off of sums over so many units",
+            "max(z, 0) = z/2 + |z|/2: what is odd of f is linear in x at any width; round-off of"
+            " sums over so many units",
         ),
         Check(
             "what is learned of frequency 3 with biases",

@@ -14,7 +14,7 @@ from learnmech.language.quantity import Quantity
 from learnmech.losses import CrossEntropy, Logistic
 
 
-class OfClasses(Instrument):
+class _OfClasses(Instrument):
     """An instrument of answers to samples that have one class each, on the test view where there is
     one; of one output the classes are its signs, + and -."""
 
@@ -51,7 +51,7 @@ def _class_of(rows):
     return jnp.argmax(rows, axis=-1)
 
 
-class TestByClass(OfClasses):
+class TestByClass(_OfClasses):
     """Accuracy and loss of the test samples of each class, the loss without ridge; of the training
     samples where there is no test view. A class without samples reads NaN."""
 
@@ -84,7 +84,7 @@ class TestByClass(OfClasses):
         return {"class_accuracy": hits @ among / count, "class_loss": prices @ among / share}
 
 
-class Confusion(OfClasses):
+class Confusion(_OfClasses):
     """The confusion matrix: the share of each class's test samples that is given each class; of the
     training samples where there is no test view. Rows add up to 1; a class without samples is
     NaN."""
@@ -103,14 +103,15 @@ class Confusion(OfClasses):
         return {"confusion": where_finite(found, outputs)}
 
 
-class Calibration(OfClasses):
+class Calibration(_OfClasses):
     """The calibration error (ECE): sum over bins of (share of samples)|accuracy - confidence|, in
     `bins` of equal width from 0 to 1 by confidence, on the test view where there is one.
 
     Confidence is the largest probability: softmax under CrossEntropy, of one output under Logistic
     the sigmoid of |f|, of other losses the largest output as it is, within 0 and 1. A confidence on
     an edge is in the bin below it. Beside it accuracy, confidence and share of samples in each bin;
-    empty bins are NaN. The error depends on the bins, and of few samples is biased upwards.
+    a bin without samples has a share of 0, and its middle for both. The error depends on the bins,
+    and of few samples is biased upwards.
     Source: Guo et al. 2017.
     """
 
@@ -143,10 +144,12 @@ class Calibration(OfClasses):
         among = jax.nn.one_hot(place.astype(int), self.bins, dtype=outputs.dtype)
         count, hits = jnp.sum(among, axis=0), (given == own).astype(outputs.dtype)
         right, sure = hits @ among, confidence @ among
+        middle = (jnp.arange(self.bins, dtype=outputs.dtype) + 0.5) / self.bins
+        filled = jnp.where(count > 0, count, 1)
         return {
             "calibration_error": jnp.sum(jnp.abs(right - sure)) / len(outputs),
-            "bin_accuracy": right / count,
-            "bin_confidence": sure / count,
+            "bin_accuracy": jnp.where(count > 0, right / filled, middle),
+            "bin_confidence": jnp.where(count > 0, sure / filled, middle),
             "bin_share": count / len(outputs),
         }
 

@@ -1,6 +1,7 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import adaptive as adaptive
 from . import base as base
+from . import batches as batches
 from . import descent as descent
 from . import flow as flow
 from . import recurrence as recurrence

@@ -1,7 +1,6 @@
 """What every learning rule promises: a step from the gradient, or a velocity."""
 
 import math
-import zlib
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import jax
@@ -9,12 +8,12 @@ import jax.numpy as jnp
 from jaxtyping import Bool, Float, Int, PyTree
 
 from learnmech.architectures.base import refuse_running
-from learnmech.data.population import LinearGaussian
 from learnmech.errors import refused, unwritten
 from learnmech.language.faults import unfit
 from learnmech.language.parts import Knob, Part, knob, part, structure
 from learnmech.language.trees import Array, Params, fitting, kind_of
 from learnmech.machine.late import late
+from learnmech.rules import batches
 from learnmech.rules.recurrence import Recurrence
 from learnmech.rules.schedules import Constant, Factors, Schedule, Steps, asked
 from learnmech.system.landscape import System
@@ -243,7 +242,7 @@ class BatchedRule(SteppingRule):
 
     def check(self, system):
         if self.fresh:
-            self._check_population(system)
+            batches.check(self, system)
             return
         n = system.train.X.shape[0]
         if self.batch > n:
@@ -261,31 +260,9 @@ class BatchedRule(SteppingRule):
         """Whether every step sees samples that no step saw."""
         return self.sampling.startswith("fresh")
 
-    def _check_population(self, system):
-        who, what = type(self).__name__, f"for sampling={self.sampling}"
-        if system.population is None:
-            got = "a source that has none, or is whitened by its own samples"
-            remedy = "Use data.Gaussian or a teacher, not whitened, or another sampling"
-            raise refused(who, f"data with a population to draw from {what}", got, remedy)
-        if not self.batch:
-            raise refused(who, f"a batch {what}", "batch=0", "Give rule.batch")
-        if self.sampling == "fresh-gradient" and not (
-            isinstance(system.population, LinearGaussian) and system.knows_its_population
-        ):
-            raise refused(
-                who,
-                f"the mean squared loss of a linear network on a linear Gaussian population {what}",
-                f"{system.loss_function!r} of {system.architecture!r}",
-                "Use sampling=fresh",
-            )
-
     def view(self, system, state):
         if self.fresh:
-            key = jax.random.fold_in(state.key, zlib.crc32(b"fresh") & 0x7FFFFFFF)
-            key = jax.random.fold_in(key, state.step)
-            if self.sampling == "fresh-gradient":
-                return system.fresh_gradient(state.params, key, self.batch)
-            return system.fresh(key, self.batch)
+            return batches.view(self, system, state)
         return system.at(self.indices(system.train.X.shape[0], state)) if self.batch else system
 
     def indices(self, n: int, state: State) -> Int[Array, " b"]:

@@ -185,13 +185,19 @@ OF_THE_STEP = (
     "batch-loss",
     "norms",
 )  # together they see all of a moment: state, loss, gradient and update
+OF_CLASSES = ("accuracy", "calibration", "confusion", "test-by-class")
+OF_A_TEACHER = ("fourier-power", "overlaps")  # whose inputs are two
 SEEN = {
-    "all": (LINEAR, [kind for kind in READ if kind != "accuracy"]),
+    "all": (LINEAR, [kind for kind in READ if kind not in OF_CLASSES + OF_A_TEACHER]),
+    "teacher": (
+        dataclasses.replace(LINEAR, data=data.NetworkTeacher(n=12, d=2, k=2)),
+        OF_A_TEACHER,
+    ),
     "classes": (
         dataclasses.replace(
             LINEAR, data=dataclasses.replace(data.Digits.example(), targets="one-hot")
         ),
-        ("accuracy",),
+        OF_CLASSES,
     ),
     "adam": (
         dataclasses.replace(LINEAR, rule=rules.Adam(rate=0.01), precision="float32"),
