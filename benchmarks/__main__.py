@@ -28,6 +28,7 @@ MODULES |= {
     "rule_steps": True,
     "ladders": False,
     "engines": False,
+    "lab": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
