@@ -6,7 +6,7 @@ import dataclasses
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -285,7 +285,7 @@ def perform(
         and parent is None
         and finished_before(folder, timeline.start.experiment, watch, until)
     ):
-        found = load(folder)
+        found: Any = load(folder)
         return dataclasses.replace(
             found,
             notes=(
