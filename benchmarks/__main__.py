@@ -31,6 +31,7 @@ MODULES |= {
     "ladders": False,
     "engines": False,
     "fresh_batches": True,
+    "lab": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")

@@ -16,6 +16,7 @@ from learnmech.instruments.base import Instrument
 from learnmech.lab.courses import Course, Kept
 from learnmech.march.timeline import Timeline
 from learnmech.record.base import Record, final_of, tabulated
+from learnmech.record.checkpoints import InMemory, OnDisk
 from learnmech.record.provenance import provenance
 from learnmech.record.replay import Way
 from learnmech.runs import running
@@ -156,16 +157,17 @@ class Branch:
         self.position = 0 if laid.after is None else laid.after.position
         self.checkpoint = laid.after
         first = int(np.searchsorted(self.timeline.positions, self.position))
-        self.course, self.kept = Course(self.timeline, self.watch, first), Kept()
+        self.course = Course(self.timeline, self.watch, first)
+        self.kept: InMemory | OnDisk = Kept()
         if laid.after is not None:
             self.kept.keep(laid.after)
         self.made: dict | None = None
         self.record: Record | None = None
         self.status, self.note = "ready", ""
-        self.pacer, self._news, self._thread = Pacer(self), news, None
+        self.pacer, self._news = Pacer(self), news
+        self._thread: threading.Thread | None = None
         self.drawn: list[dict] = []
         self.drawn_in: tuple[bool, bool] = (False, False)
-        self.resumed = False
 
     @classmethod
     def of(cls, name: str, title: str, record: Record, news, theories=(), about=None) -> "Branch":
@@ -187,7 +189,7 @@ class Branch:
         made.status = "diverged" if ended else "interrupted" if stopped else "finished"
         made.note = "; ".join(record.notes)
         made.pacer, made._news, made._thread = Pacer(made), news, None
-        made.drawn, made.drawn_in, made.resumed = [], (True, True), False
+        made.drawn, made.drawn_in = [], (True, True)
         return made
 
     @property
@@ -299,7 +301,7 @@ class Branch:
 
     def _run(self) -> None:
         try:
-            if self.resumed or (self.status == "interrupted" and self.folder is not None):
+            if self.status == "interrupted" and self.folder is not None:
                 made = running.resume(self.folder, False, sinks=(self.pacer,))
             else:
                 made = running.perform(*self.laid, None, (self.pacer,), self.folder)

@@ -124,7 +124,8 @@ class Client:
         if self._told.get(branch.name) == now:
             return
         self._told[branch.name] = now
-        series, buffers = [], []
+        series: list[Message] = []
+        buffers: list[np.ndarray] = []
         for quantity in quantities:
             readings = branch.course.readings(quantity)
             rows, key = len(readings.values), (branch.name, quantity)

@@ -74,7 +74,8 @@ def settle(branch: Branch) -> list[Message]:
     """The messages `scored` of what the run has covered now."""
     if not branch.drawn:
         return []
-    found, where = [], _kept_in(branch)
+    found: list[Message] = []
+    where = _kept_in(branch)
     for said in branch.drawn:
         if said["score"] is None:
             with contextlib.suppress(Refused):

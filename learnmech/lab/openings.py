@@ -145,7 +145,7 @@ def prepared(experiment: Experiment, like: Start) -> Start:
 
 def simplification(axis: str) -> Simplification:
     """The simplification that turns off an axis, by the axis or by its own kind."""
-    axes = {}
+    axes: dict[str, type] = {}
     for kind, member in catalog.members("simplifications").items():
         cls = catalog.load(member)
         axes.setdefault(cls.axis, cls)

@@ -83,6 +83,7 @@ def text_of(branch: Branch) -> str:
 def _short(part: Part) -> str | dict:
     """A part by its kind, where all its knobs are at their defaults; else its table."""
     kind, family = catalog.kebab(type(part).__name__), text.root_of(type(part))
+    plain: Part | None
     try:
         plain = text.part_of(family, kind)
     except Refused:

@@ -36,11 +36,10 @@ class Over:
         marks = self.branch.timeline.marks
         for name in self.quantities:
             said = self.said[name]
-            values = np.asarray(said.values, float)
-            values = values.reshape(values.shape[0], -1) if said.dims[:1] == ("time",) else None
-            if values is None or len(values) != len(marks.times):
+            if said.dims[:1] != ("time",) or said.sizes["time"] != len(marks.times):
                 continue
-            size = values.shape[1]
+            size = int(np.prod(said.shape[1:], dtype=int))
+            values = np.asarray(said.values, float).reshape(len(marks.times), size)
             values = values[:, entries_of(size)]
             rows = np.unique(
                 np.linspace(0, len(values) - 1, min(len(values), LINES_MOST)).astype(int)

@@ -21,19 +21,20 @@ WIDTH, HEIGHT, AIR, CURVES, POINTS, DOTS = 240, 132, 12, 5, 72, 18
 
 def sketch(shown: Shown) -> str:
     """One quantity of an exhibit as SVG: of those that a theory speaks of the one with most to
-    see, else what was watched first."""
-    times, measured, predicted = _chosen(shown)
+    see, else what was watched first; empty where nothing moves."""
+    name, times, measured, predicted = _chosen(shown)
     if not len(times):
-        return _svg([])
+        return ""
     seen = measured[np.isfinite(measured)]
-    log = bool(seen.size and seen.min() > 0 and seen.max() > 300 * seen.min())
+    spans = bool(seen.size and seen.min() > 0 and seen.max() > 300 * seen.min())
+    log = spans and name.endswith("loss")
     curves = [one for one in (measured, predicted) if one is not None]
     with np.errstate(all="ignore"):
         curves = [np.log(one) if log else one for one in curves]
         clean = [np.where(np.abs(one) < 1e30, one, np.nan) for one in curves]
     known = np.concatenate([one[np.isfinite(one)] for one in clean])
     if not known.size:
-        return _svg([])
+        return ""
     low, high = float(known.min()), float(known.max())
     span, length = high - low or 1.0, float(times[-1] - times[0]) or 1.0
     x = AIR + (times - times[0]) / length * (WIDTH - 2 * AIR)
@@ -60,7 +61,7 @@ def sketch(shown: Shown) -> str:
 
 
 def _chosen(shown: Shown):
-    """(times, measured, predicted or None), each (marks, entries)."""
+    """(name, times, measured, predicted or None), the last two (marks, entries)."""
     laid = foremost(shown.comparisons)
     best: tuple = (-1, None)
     for row in laid.rows if laid is not None else ():
@@ -74,15 +75,17 @@ def _chosen(shown: Shown):
         moves = float(np.nan_to_num(np.ptp(rows[0], axis=0)).max(initial=0.0)) > 1e-9
         score = moves * (2 + (1 < width <= 12) + (len(times) > 5))
         if score > best[0]:
-            best = score, (times, *rows)
+            best = score, (row.quantity, times, *rows)
     if best[1] is not None and best[0] > 0:
         return best[1]
-    for name in drawn_names(shown.record):
+    # of a run without theory its sharpness says more than the loss, which only falls
+    names = sorted(drawn_names(shown.record), key=lambda one: "sharpness" not in one)
+    for name in names:
         values = shown.record[name]
         rows = np.asarray(values.values, float).reshape(len(values), -1)
         if len(values) > 2 and np.isfinite(rows).sum() > 2:
-            return np.asarray(values["time"].values, float), rows, None
-    return np.zeros(0), np.zeros((0, 0)), None
+            return name, np.asarray(values["time"].values, float), rows, None
+    return "", np.zeros(0), np.zeros((0, 0)), None
 
 
 def _spread(count: int, most: int) -> np.ndarray:
@@ -121,8 +124,10 @@ def draw(folder: Path, names: list[str]) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for name in names or list(catalog.exhibits()):
         shown = perform(catalog.exhibit(name), small=True)
-        (folder / f"{name}.svg").write_text(sketch(shown), encoding="utf-8")
-        print(name, flush=True)
+        drawn = sketch(shown)
+        if drawn:  # of several runs together, as a sweep's, there is no curve of one
+            (folder / f"{name}.svg").write_text(drawn, encoding="utf-8")
+        print(name, "" if drawn else "has no sketch", flush=True)
 
 
 if __name__ == "__main__":

@@ -19,7 +19,8 @@ class Later:
 
     def __init__(self, folder: str | Path, make: Callable[[], Writer]):
         self.folder, self._make = Path(folder), make
-        self._stack, self._writer = contextlib.ExitStack(), None
+        self._stack = contextlib.ExitStack()
+        self._writer: Writer | None = None
         self.kept = _Held(self)
 
     def __enter__(self) -> "Later":

@@ -1,12 +1,9 @@
 """A real browser, and a lab that it looks at, in one process so that what is seen can be held
 against what is there."""
 
-import asyncio
-import contextlib
 import os
 import shutil
-import socket
-import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -90,43 +87,17 @@ def _own(url, address):
     return url.startswith(("data:", "blob:", address.split("?")[0].split("#")[0].rstrip("/")))
 
 
-class Served:
-    """A lab and where it listens."""
-
-    def __init__(self, session, door, port):
-        self.session, self.door, self.port = session, door, port
-
-    @property
-    def address(self):
-        return f"http://127.0.0.1:{self.port}/?token={self.door.token}"
-
-
 @pytest.fixture(scope="module")
 def lab(tmp_path_factory):
-    """A lab on this machine, its server in a thread."""
-    uvicorn = pytest.importorskip("uvicorn", reason="needs the extra lab")
-    pytest.importorskip("starlette", reason="needs the extra lab")
-    from learnmech.lab.safety import Door, new_token
-    from learnmech.lab.server import application
-    from learnmech.lab.session import Session
+    """A lab on this machine, its server in a thread of this process."""
+    for needed in ("uvicorn", "starlette", "websockets"):
+        pytest.importorskip(needed, reason="needs the extra lab")
+    from served import Served
 
-    session = Session(tmp_path_factory.mktemp("runs"))
-    listening = socket.create_server(("127.0.0.1", 0))
-    port = listening.getsockname()[1]
-    door = Door(new_token(), "127.0.0.1", port)
-    server = uvicorn.Server(uvicorn.Config(application(session, door), log_level="error"))
-
-    def serve():
-        with contextlib.suppress(asyncio.CancelledError):
-            asyncio.run(server.serve(sockets=[listening]))
-
-    thread = threading.Thread(target=serve, daemon=True)
-    thread.start()
-    yield Served(session, door, port)
-    server.should_exit = True
-    session.end()
-    thread.join(10)
-    listening.close()
+    served = Served(tmp_path_factory.mktemp("runs"))
+    served.address = f"http://{served.host}/?token={served.door.token}"
+    yield served
+    served.end()
 
 
 @pytest.fixture(scope="session")
@@ -137,3 +108,19 @@ def axe():
     if not file.is_file():
         pytest.skip("needs axe-core: npm ci in screen/, or LEARNMECH_AXE=axe.min.js")
     return file.read_text(encoding="utf-8")
+
+
+def asked(page, expression):
+    """What an expression gives in the page; `store` is what the screen knows, `lab` the screen."""
+    return page.evaluate(
+        "(() => { const lab = document.querySelector('.learnmech')?.lab, store = lab?.store;"
+        f" return {expression} }})()"
+    )
+
+
+def until(page, expression, seconds=20):
+    """Wait until an expression holds in the page, whose policy lets no text be evaluated by it."""
+    end = time.monotonic() + seconds
+    while not asked(page, f"!!lab && !!({expression})"):
+        assert time.monotonic() < end, f"never: {expression}"
+        page.wait_for_timeout(40)

@@ -2,6 +2,7 @@
 gives by the library, to the bit."""
 
 import shlex
+import time
 
 import numpy as np
 import pytest
@@ -315,3 +316,22 @@ def test_a_thinned_curve_keeps_its_peaks():
 def test_a_prediction_of_what_is_not_watched_is_refused(session, looker, opened):
     with pytest.raises(Refused, match="watched"):
         drawn.keep(branch_of(session, opened), "sharpness", None, [[0, 1], [1, 1]])
+
+
+def test_a_cell_of_a_notebook_speaks_the_same(record, monkeypatch):
+    pytest.importorskip("anywidget")
+    widget = lm.lab(record)
+    try:
+        said = []
+        monkeypatch.setattr(widget, "send", lambda *given: said.append(given))
+        widget._asked(widget, {"do": "hello", "id": 1}, [])
+        widget.session.work.settled(30)
+        end = time.monotonic() + 30
+        while time.monotonic() < end and not any(one["is"] == "opened" for one, _ in said):
+            time.sleep(0.01)
+        opened, buffers = next(one for one in said if one[0]["is"] == "opened")
+        assert widget.kind == "notebook" and opened["status"] == "finished"
+        np.testing.assert_array_equal(np.frombuffer(buffers[opened["times"]]), record["loss"].time)
+    finally:
+        widget.close()
+    assert type(record.explore()).__name__ == "LabWidget"

@@ -37,7 +37,7 @@ def test_what_ci_makes_is_in_the_makefile():
     assert jobs["smoke"]["strategy"]["matrix"]["os"] == ["macos-latest", "windows-latest"]
     said = "\n".join(step["run"] for job in jobs.values() for step in job["steps"] if "run" in step)
     targets = re.findall(r"^make (\w+)", said, re.M)
-    assert sorted(targets) == ["docs", "lint", "test"]
+    assert sorted(targets) == ["docs", "lint", "screen", "test"]
     assert all(
         re.search(rf"^{target}:", (ROOT / "Makefile").read_text(encoding="utf-8"), re.M)
         for target in targets

@@ -93,7 +93,7 @@ export class Embedded {
     while (row + 1 < series.count && marks[row + 1] <= at) row++;
     const sizes = quantity.axes.map((one) => one.size), shape = sizes.length > 1 ? [sizes.slice(0, -1).reduce((a, b) => a * b, 1), sizes[sizes.length - 1]] : [1, sizes[0] ?? 1];
     const values = this.buffers[series.values].subarray(row * series.width, (row + 1) * series.width);
-    this.say({ is: "moment", branch: "run", panel, kind, shape, axes: quantity.axes.map((one) => one.name), labels: sizes.length === 2 ? quantity.axes.map((one) => one.labels) : null, title: spec.address, units: quantity.units, values: 0, id }, [values]);
+    this.say({ is: "moment", branch: "run", panel, kind, position: this.position, shape, axes: quantity.axes.map((one) => one.name), labels: sizes.length === 2 ? quantity.axes.map((one) => one.labels) : null, title: spec.address, units: quantity.units, values: 0, id }, [values]);
   }
 
   do_close({ panel }, id) {

@@ -65,7 +65,7 @@ export class Store {
   send(what, fields = {}) {
     const id = ++this.serial;
     return new Promise((resolve, reject) => {
-      this.asked.set(id, { resolve, reject });
+      this.asked.set(id, { what, resolve, reject });
       // what is not answered is not kept
       if (this.asked.size > 512) this.asked.delete(this.asked.keys().next().value);
       this.model.send({ do: what, id, ...fields });
@@ -116,8 +116,8 @@ export class Store {
     const known = this.branches.get(said.branch);
     if (known) known.take(said, buffers);
     else this.branches.set(said.branch, new Branch(said, buffers));
-    // a root of another subject begins anew
-    if (!known && !said.parent && said.fresh !== false && this.asked.has(said.id)) this.tell("root", said);
+    // another subject begins anew; a knob turned from the start keeps what one has laid out
+    if (!known && ["open", "lesson"].includes(this.asked.get(said.id)?.what)) this.tell("root", said);
     if (this.greeting && !this.asked.has(said.id)) return;
     this.greeting = false;
     if (!known || this.selected === null) this.choose(said.branch, false);
@@ -233,7 +233,8 @@ export class Store {
   }
 
   take_error(said) {
-    if (!this.asked.has(said.id)) this.tell("refused", said.said);
+    if (said.panel) this.tell("unseen", said);
+    else if (!this.asked.has(said.id)) this.tell("refused", said.said);
   }
 
   // One question at a time is under way; of those that a drag asks meanwhile the last alone counts.

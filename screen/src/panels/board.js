@@ -21,6 +21,7 @@ export class Board {
         const panel = this.panels.find((one) => one.id === moment.panel);
         if (panel) this.later(() => panel.moment(moment), panel.id);
       }),
+      store.on("unseen", (said) => this.panels.find((one) => one.id === said.panel)?.view.refused?.(said.said)),
       store.on("scored", (said) => {
         for (const one of this.panels) if (one.spec.quantity === said.quantity) one.view.drawing?.scored(said);
       }),

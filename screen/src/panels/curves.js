@@ -14,7 +14,7 @@ export function entryName(quantity, entry) {
   const names = [];
   for (let i = axes.length - 1; i >= 0; i--) {
     const { size, labels } = axes[i], at = entry % size;
-    names.unshift(labels?.[at] !== undefined ? String(labels[at]) : `${axes[i].name} ${at}`);
+    names.unshift(labels?.[at] !== undefined ? String(labels[at]) : `${axes[i].name.split(".").pop()} ${at}`);
     entry = Math.floor(entry / size);
   }
   return names.join(", ");
@@ -37,7 +37,7 @@ export class Curves {
     this.panel = panel;
     this.lab = panel.lab;
     this.hover = null;
-    this.legend = h("div", { class: "legend" });
+    this.legend = h("div", { class: "legend", role: "group", "aria-label": "Curves and their values", tabindex: "0" });
     this.plotted = h("div", { class: "plot" });
     fill(panel.body, this.legend, this.plotted);
     this.plot = new Plot(this.plotted, {

@@ -84,7 +84,7 @@ export class Moment {
   heat(moment) {
     this.drawn ??= new Heat(this.panel, this.inside);
     const [rows, columns] = moment.shape.length > 1 ? moment.shape : [1, moment.shape[0] ?? 1];
-    this.drawn.onPick = moment.kind === "weights" && this.lab.store.kind !== "report" ? (cell, event, value) => touch(this.lab, this.panel.spec.address ?? moment.title, cell, value, event) : null;
+    this.drawn.onPick = moment.kind === "weights" && this.lab.store.kind !== "report" ? (cell, event, value) => touch(this.lab, moment.extra?.address ?? this.panel.spec.address ?? moment.title, cell, value, event) : null;
     this.drawn.set(moment.values, rows, columns, { labels: moment.labels, axes: moment.axes, name: this.panel.title });
   }
 
