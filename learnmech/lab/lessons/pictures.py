@@ -36,7 +36,8 @@ def write(lesson: Lesson, folder: Path, kept: Path = KEPT) -> None:
     kept.mkdir(parents=True, exist_ok=True)
     for place, step in enumerate(lesson.steps, 1):
         said = repr((step.experiment, step.exhibit, step.changes, step.watch, step.theories))
-        key = hashlib.sha256(f"{said} {step.predict} {sources()}".encode()).hexdigest()
+        said = f"{said} {step.predict} {sources()} {Path(__file__).read_text(encoding='utf-8')}"
+        key = hashlib.sha256(said.encode()).hexdigest()
         file = kept / f"{key[:24]}.svg"
         if not file.is_file():
             file.write_text(drawn(step), encoding="utf-8")

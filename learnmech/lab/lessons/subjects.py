@@ -9,6 +9,7 @@ from learnmech.comparison.readers import foretold
 from learnmech.errors import Refused, nearest, plain, refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.gallery.base import Exhibit
+from learnmech.instruments.base import Instrument
 from learnmech.lab.lessons.reading import Step
 from learnmech.language import catalog, text
 from learnmech.march.timeline import Timeline
@@ -30,6 +31,8 @@ def subject_of(step: Step, folder: str | Path = ".") -> Exhibit:
         experiment = exhibit.experiment()
     for path, value in step.changes.items():
         experiment = experiment.with_value(path, value)
+    theories: tuple[Theory, ...] | None
+    watch: tuple[Instrument, ...] | None
     if step.theories is not None:
         theories = tuple(text.part_of(Theory, one) for one in step.theories)
     else:
