@@ -107,7 +107,7 @@ def _argument(one: ast.arg, default) -> str:
 
 def _refusals(node) -> list[str]:
     """What is refused where it is not so, as `refused` in its own lines says it: what it needs."""
-    found = {}
+    found: dict[str, None] = {}
     for call in ast.walk(node):
         if isinstance(call, ast.Call) and getattr(call.func, "id", "") == "refused":
             said = call.args[1] if len(call.args) > 1 else None

@@ -99,7 +99,7 @@ def _measured(result: dict, reason: str) -> list[str]:
         parts.append(table(("condition", "value", "bound", "holds"), held))
     if result["checks"]:
         head = ("check", "measured", "predicted", "tolerance", "verdict", "why this tolerance")
-        rows = [
+        checked = [
             (
                 prose(one["claim"]),
                 number(one["measured"]),
@@ -110,7 +110,7 @@ def _measured(result: dict, reason: str) -> list[str]:
             )
             for one in result["checks"]
         ]
-        parts.append(table(head, rows))
+        parts.append(table(head, checked))
     return [*parts, f"Tolerance: {prose(reason)}." if reason else ""]
 
 

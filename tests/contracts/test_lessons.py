@@ -147,6 +147,7 @@ AMISS = {
         (', "mode-strengths"]\ntheories = ["decoupled"]', ']\ntheories = ["lambda-balanced"]'),
         None,
     ),
+    "a theory of many runs": (('"decoupled"', '"sgd-moments"'), "needs many runs, but got one."),
     "a rate below 0": (("rate = 0.1", "rate = -0.1"), "-0.1"),
     "an event after the end": (
         ("[steps.experiment.architecture]", '[steps.changes]\nevents = [{ kind = "freeze", path = "layer1", at = 99 }]\n[steps.experiment.architecture]'),
@@ -183,6 +184,16 @@ def test_what_is_wrong_in_a_lesson_is_one_sentence(fault, tmp_path, monkeypatch)
     words = str(error.value)
     assert "\n" not in words and " needs " in words and " but got " in words
     assert said is None or said in words, words
+
+
+def test_a_title_is_words_in_an_error_and_no_more(tmp_path):
+    mine = tmp_path / "mine.toml"
+    mine.write_text(
+        GOOD.replace('"One"', '"\\u001b[31m\\nOne"').replace("rate = 0.1", "rate = -0.1")
+    )
+    with pytest.raises(Refused) as error:
+        lesson_of(mine)
+    assert "\x1b" not in str(error.value) and "\n" not in str(error.value)
 
 
 def test_files_that_are_no_lessons_are_refused(tmp_path):

@@ -6,14 +6,17 @@ from pathlib import Path
 
 from learnmech.comparison.domains import applying
 from learnmech.comparison.readers import foretold
-from learnmech.errors import Refused, nearest, refused
+from learnmech.errors import Refused, nearest, plain, refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.gallery.base import Exhibit
+from learnmech.instruments.base import Instrument
 from learnmech.lab.lessons.reading import Step
 from learnmech.language import catalog, text
 from learnmech.march.timeline import Timeline
 from learnmech.march.watching import asked, quantities_in, shapes_in, watched
 from learnmech.theories.base import Theory
+
+LONGEST = 80  # characters of a title in an error
 
 
 def subject_of(step: Step, folder: str | Path = ".") -> Exhibit:
@@ -28,10 +31,17 @@ def subject_of(step: Step, folder: str | Path = ".") -> Exhibit:
         experiment = exhibit.experiment()
     for path, value in step.changes.items():
         experiment = experiment.with_value(path, value)
+    theories: tuple[Theory, ...] | None
+    watch: tuple[Instrument, ...] | None
     if step.theories is not None:
         theories = tuple(text.part_of(Theory, one) for one in step.theories)
     else:
-        theories = None if exhibit is None else exhibit.theories
+        # a theory of the mean of many runs is none of one
+        theories = (
+            None
+            if exhibit is None
+            else tuple(one for one in exhibit.theories if not one.over_seeds)
+        )
     if step.watch is not None:
         watch = tuple(asked(one) for one in step.watch)
     else:
@@ -62,8 +72,12 @@ def check(step: Step, folder: str | Path = ".", place: int = 1) -> Start:
         Timeline(start)
         watch = watched(subject.watch, start)
     except Refused as error:
-        raise type(error)(f"{who} ({step.title}): {error}") from None
+        title = " ".join(plain(step.title).split())[:LONGEST]  # it is a user's own words
+        raise type(error)(f"{who} ({title}): {error}") from None
     for theory in subject.theories:
+        if theory.over_seeds:
+            remedy = "Leave it out of theories"
+            raise refused(f"{who}, {type(theory).__name__}", "many runs", "one", remedy)
         if not any(foretold(theory, one, start) for one in watch):
             raise refused(
                 f"{who}, {type(theory).__name__}",
