@@ -2,6 +2,7 @@
 from . import arrays as arrays
 from . import base as base
 from . import bundled as bundled
+from . import card as card
 from . import categories as categories
 from . import cells as cells
 from . import circle as circle
@@ -33,6 +34,7 @@ from . import processed as processed
 from . import samples as samples
 from . import separated as separated
 from . import sequences as sequences
+from . import slopes as slopes
 from . import teachers as teachers
 from . import transforms as transforms
 from .arrays import Arrays as Arrays

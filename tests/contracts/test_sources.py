@@ -224,6 +224,9 @@ def test_clones_of_images_keep_what_they_say_they_keep():
             np.testing.assert_allclose(found, values[0], rtol=1e-9, atol=1e-9)
         grids = [of.X.reshape(-1, 8, 8) for of in (one, moved[2])]
         np.testing.assert_array_equal(*(np.sort(grid.sum(2)) for grid in grids))
+    kept = drawn(data.Clone(of, "pixels", own_test=True))
+    np.testing.assert_array_equal(kept.test.X, own.test.X)
+    np.testing.assert_array_equal(kept.train.X, pixels.train.X)
     with pytest.raises(Refused, match="Set grid"):
         drawn(data.Clone(data.Bundled("wine"), "rows"))
     assert drawn(data.Clone(data.Bundled("wine"), "phases", grid=(13, 1, 1))).train.X.shape[1] == 13
