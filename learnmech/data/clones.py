@@ -40,7 +40,8 @@ class Clone(Data):
         meaning="what is kept of its samples",
     )
     grid: tuple[int, ...] = structure(
-        default=(), meaning="(rows, columns, channels) of flat images; none: as the source says"
+        default=(),
+        meaning="(rows, columns, channels) of flat images, 1 left out; none: as the source says",
     )
 
     own_test: bool = structure(
@@ -48,8 +49,8 @@ class Clone(Data):
     )
 
     def coherent(self):
-        if len(self.grid) not in (0, 3) or min(self.grid, default=1) < 1:
-            raise refused("Clone", "a grid (rows, columns, channels)", self.grid, "Give all three")
+        if len(self.grid) > 3 or min(self.grid, default=1) < 1:
+            raise refused("Clone", "a grid (rows, columns, channels)", self.grid, "Give these")
 
     def draw(self, rng):
         moved = self.form in ("phases", "pixels", "rows")
@@ -119,7 +120,9 @@ class Clone(Data):
 
     def _grid(self, drawn):
         shape = drawn.spaces[0].shape
-        grid = self.grid or (shape if len(shape) == 3 else drawn.grid)
+        grid = shape if len(shape) == 3 else drawn.grid
+        if self.grid:
+            grid = (*self.grid, 1, 1)[:3]
         if grid is None or math.prod(grid) != math.prod(shape):
             raise refused(
                 "Clone",

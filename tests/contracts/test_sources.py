@@ -229,7 +229,7 @@ def test_clones_of_images_keep_what_they_say_they_keep():
     np.testing.assert_array_equal(kept.train.X, pixels.train.X)
     with pytest.raises(Refused, match="Set grid"):
         drawn(data.Clone(data.Bundled("wine"), "rows"))
-    assert drawn(data.Clone(data.Bundled("wine"), "phases", grid=(13, 1, 1))).train.X.shape[1] == 13
+    assert drawn(data.Clone(data.Bundled("wine"), "phases", grid=(13,))).train.X.shape[1] == 13
 
 
 def test_the_clone_of_class_means_has_one_deviation_in_all_directions():
