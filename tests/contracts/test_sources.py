@@ -357,6 +357,9 @@ def test_the_command_reads_names_kinds_and_files_and_writes_the_figure(tmp_path)
     (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{i * i},{i}\n" for i in range(9)))
     told = cards.data(str(tmp_path / "t.csv"), ["test=2"], None, 0.0, tmp_path / "t.png")
     assert (told["n"], told["n_test"]) == (7, 2) and (tmp_path / "t.png").stat().st_size > 5000
+    cards.data("iris", [], None, 0.0, tmp_path / "iris.html")
+    page = (tmp_path / "iris.html").read_text()
+    assert "effective dimension" in page and "<svg" in page and "virginica (50)" in page
     for subject, kind in (
         ("iris", data.Bundled),
         ("gaussian", data.Gaussian),
