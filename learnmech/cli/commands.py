@@ -115,7 +115,10 @@ def parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         metavar="FILE",
-        help="the .png, .svg or .pdf file of the figure (default: runs/data-NAME.png)",
+        help=(
+            "the .png, .svg or .pdf file of the figure, or the .html file of a page (default:"
+            " runs/data-NAME.png)"
+        ),
     )
 
     ran = command(

@@ -1,6 +1,7 @@
 """The data card: what a learner meets in the data, before anything is trained."""
 
 import dataclasses
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -150,6 +151,11 @@ class DataCard:
         """The spectrum with its line, the power of the targets, and a sheet of samples; `lm.show`
         gives it too."""
         return doors.through("data_sheet", self)
+
+    def report(self, file: str | Path) -> Path:
+        """The card and its figure as one self-contained page; the path written. Refuses a file
+        that exists and a name that does not end in .html."""
+        return doors.through("report", self, file)
 
 
 def _asked(holds, what):

@@ -6,7 +6,7 @@ import math
 import numpy as np
 from jaxtyping import Float
 
-from learnmech.data.base import Data, Drawn, View
+from learnmech.data.base import Data, View
 from learnmech.data.gaussian import Gaussian
 from learnmech.data.teachers import NetworkTeacher
 from learnmech.errors import refused
@@ -28,7 +28,8 @@ class Clone(Data):
 
     A covariance is that over n, of the rank which the samples have: a class of fewer samples than
     twice the inputs that vary lies in few directions, its clone is too easy, and that is said.
-    `grid` is (rows, columns, channels), for flat images of which that is not known.  Source: Goldt
+    `grid` is (rows, columns, channels), for flat images of which that is not known. With `own_test`
+    the test samples are the source's, for what a learner of the clone makes of them.  Source: Goldt
     et al. 2020 for what is asked of such a clone; Refinetti et al. 2023 for the forms.
     """
 
@@ -39,12 +40,17 @@ class Clone(Data):
         meaning="what is kept of its samples",
     )
     grid: tuple[int, ...] = structure(
-        default=(), meaning="(rows, columns, channels) of flat images; none: as the source says"
+        default=(),
+        meaning="(rows, columns, channels) of flat images, 1 left out; none: as the source says",
+    )
+
+    own_test: bool = structure(
+        default=False, meaning="whether the test samples stay those of the source"
     )
 
     def coherent(self):
-        if len(self.grid) not in (0, 3) or min(self.grid, default=1) < 1:
-            raise refused("Clone", "a grid (rows, columns, channels)", self.grid, "Give all three")
+        if len(self.grid) > 3 or min(self.grid, default=1) < 1:
+            raise refused("Clone", "a grid (rows, columns, channels)", self.grid, "Give these")
 
     def draw(self, rng):
         moved = self.form in ("phases", "pixels", "rows")
@@ -72,7 +78,7 @@ class Clone(Data):
         return dataclasses.replace(
             drawn,
             train=made[0],
-            test=made[1] if len(made) > 1 else None,
+            test=drawn.test if self.own_test or len(made) < 2 else made[1],
             said="; ".join(filter(None, (drawn.said, *said))),
             population=None,
         )
@@ -114,7 +120,9 @@ class Clone(Data):
 
     def _grid(self, drawn):
         shape = drawn.spaces[0].shape
-        grid = self.grid or (shape if len(shape) == 3 else drawn.grid)
+        grid = shape if len(shape) == 3 else drawn.grid
+        if self.grid:
+            grid = (*self.grid, 1, 1)[:3]
         if grid is None or math.prod(grid) != math.prod(shape):
             raise refused(
                 "Clone",

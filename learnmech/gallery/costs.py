@@ -21,6 +21,7 @@ COSTS: dict[str, Cost] = {
     "catapult": Cost(1.28, 0.02, 4.51, 0.08),
     "central-flow": Cost(3.18, 0.04, 14.3, 3.5),
     "central-flow-map": Cost(2.44, 0.07, 12.46, 6.44),
+    "clones-split": Cost(4.54, 0.14, 0.0, 1.84),
     "conservation-law": Cost(3.34, 0.02, 2.38, 0.1),
     "coordinate-check": Cost(2.0, 0.09, 16.38, 5.05),
     "coupling-by-depth": Cost(3.83, 0.04, 8.9, 0.11),

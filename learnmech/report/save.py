@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from learnmech.comparison.domains import applying, survey
 from learnmech.comparison.verdicts import compare
+from learnmech.data.card import DataCard
 from learnmech.errors import refused
 from learnmech.figures.swept import is_grid
 from learnmech.gallery.base import Exhibit, Shown
 from learnmech.machine.late import late
 from learnmech.record.base import Record
 from learnmech.record.sealed import appear, check_absent, written
+from learnmech.report.card import data_page
 from learnmech.report.frame import untitled
 from learnmech.report.grid import grid_page
 from learnmech.report.page import page
@@ -23,13 +25,13 @@ else:
 
 
 def save(
-    what: "Record | Shown | xr.Dataset",
+    what: "Record | Shown | xr.Dataset | DataCard",
     file: str | Path,
     theories: "tuple | None" = None,
     title: str = "",
 ) -> Path:
-    """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`) or
-    of a sweep's Dataset; the path written.
+    """One self-contained page of a record, of an exhibit as performed (`gallery.base.perform`), of
+    a sweep's Dataset or of a data card; the path written.
 
     Over a record are laid the `theories` given (None: all that apply and speak of what was
     watched), over every point of a grid those that are given. Refuses a file that exists and a name
@@ -60,6 +62,8 @@ def check_page(file: str | Path) -> Path:
 def _written(what, theories, title) -> str:
     if isinstance(what, Shown):
         return page(what, untitled(what.figure()))
+    if isinstance(what, DataCard):
+        return data_page(what)
     if isinstance(what, Record):
         shown, surveyed = shown_of(what, theories, title)
         return page(shown, untitled(shown.figure()), surveyed)
@@ -68,7 +72,7 @@ def _written(what, theories, title) -> str:
     remedy = "Give what lm.run or lm.sweep gives"
     raise refused(
         "report",
-        "a record, an exhibit as performed or a sweep's Dataset",
+        "a record, an exhibit as performed, a sweep's Dataset or a data card",
         type(what).__name__,
         remedy,
     )

@@ -25,12 +25,12 @@ LETTERS = (".fasta", ".fa", ".faa", ".fna", ".fas")
 def data(
     subject: str, changes: list[str], kernel: int | None, ridge: float, out: Path | None
 ) -> dict:
-    """What a learner meets in data, as plain data, and its figure in a file."""
+    """What a learner meets in data, as plain data, and its figure or its page in a file."""
     ready()
     source, name = source_of(subject, changes_of(changes))
     target = folders.free(folders.RUNS / f"data-{name}", ".png") if out is None else Path(out)
-    if target.suffix not in DRAWN:
-        what = f"a file ending in {', '.join(DRAWN)}"
+    if target.suffix not in (*DRAWN, ".html"):
+        what = f"a file ending in {', '.join(DRAWN)} or .html"
         raise refused("--out", what, str(target), "Choose another name")
     sealed.check_absent("--out", target)
     if kernel is not None and kernel < 1:
@@ -43,7 +43,10 @@ def data(
     card = data_card(source, network, ridge, subject)
     if out is None:
         target.parent.mkdir(parents=True, exist_ok=True)
-    drawn_out(card.figure(), target)
+    if target.suffix == ".html":
+        card.report(target)
+    else:
+        drawn_out(card.figure(), target)
     tables = [
         table._asdict()
         | {"rows": [[_cell(cell) for cell in row] for row in table.rows], "verdict": None}

@@ -224,9 +224,12 @@ def test_clones_of_images_keep_what_they_say_they_keep():
             np.testing.assert_allclose(found, values[0], rtol=1e-9, atol=1e-9)
         grids = [of.X.reshape(-1, 8, 8) for of in (one, moved[2])]
         np.testing.assert_array_equal(*(np.sort(grid.sum(2)) for grid in grids))
+    kept = drawn(data.Clone(of, "pixels", own_test=True))
+    np.testing.assert_array_equal(kept.test.X, own.test.X)
+    np.testing.assert_array_equal(kept.train.X, pixels.train.X)
     with pytest.raises(Refused, match="Set grid"):
         drawn(data.Clone(data.Bundled("wine"), "rows"))
-    assert drawn(data.Clone(data.Bundled("wine"), "phases", grid=(13, 1, 1))).train.X.shape[1] == 13
+    assert drawn(data.Clone(data.Bundled("wine"), "phases", grid=(13,))).train.X.shape[1] == 13
 
 
 def test_the_clone_of_class_means_has_one_deviation_in_all_directions():
@@ -354,6 +357,9 @@ def test_the_command_reads_names_kinds_and_files_and_writes_the_figure(tmp_path)
     (tmp_path / "t.csv").write_text("a,b,y\n" + "".join(f"{i},{i * i},{i}\n" for i in range(9)))
     told = cards.data(str(tmp_path / "t.csv"), ["test=2"], None, 0.0, tmp_path / "t.png")
     assert (told["n"], told["n_test"]) == (7, 2) and (tmp_path / "t.png").stat().st_size > 5000
+    cards.data("iris", [], None, 0.0, tmp_path / "iris.html")
+    page = (tmp_path / "iris.html").read_text()
+    assert "effective dimension" in page and "<svg" in page and "virginica (50)" in page
     for subject, kind in (
         ("iris", data.Bundled),
         ("gaussian", data.Gaussian),
