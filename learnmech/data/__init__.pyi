@@ -1,6 +1,7 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import arrays as arrays
 from . import base as base
+from . import cards as cards
 from . import cells as cells
 from . import clones as clones
 from . import columns as columns
