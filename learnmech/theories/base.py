@@ -12,6 +12,7 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.language.parts import Part
 from learnmech.losses import Squared
+from learnmech.losses.classes import CrossEntropy
 from learnmech.machine.late import late
 
 if TYPE_CHECKING:
@@ -268,6 +269,19 @@ def squared_loss(start: Start) -> Condition:
         plain,
         fact="loss-kind",
         wants=("squared",),
+    )
+
+
+def cross_entropy(start: Start) -> Condition:
+    """The condition of cross-entropy without weights on the samples."""
+    loss, view = start.experiment.loss, start.data.train
+    return Condition(
+        "the loss is cross-entropy, every error counting the same",
+        type(loss).__name__,
+        "CrossEntropy",
+        isinstance(loss, CrossEntropy) and view.weight is None,
+        fact="loss-kind",
+        wants=("classes",),
     )
 
 

@@ -70,7 +70,7 @@ TURNED = [
     (
         "staircase",
         {"architecture.hidden": (16, 16, 16), "clock": {"time": 2.0, "marks": 5}},
-        ["outside domain: two layers: 4 (bound 2)"],
+        ["outside domain: SmallStart: two layers: 4 (bound 2)"],
     ),
     ("saxe-modes", {"rule.rate": 2.0}, ["outside domain: steps are small"]),
     (
