@@ -21,10 +21,6 @@ from . import signals as signals
 from . import similarity as similarity
 from . import spectra as spectra
 from . import weights as weights
-from .by_class import Calibration as Calibration
-from .by_class import Confusion as Confusion
-from .by_class import OfClasses as OfClasses
-from .by_class import TestByClass as TestByClass
 from .conserved import Balance as Balance
 from .conserved import Charges as Charges
 from .conserved import Turning as Turning

@@ -1,7 +1,6 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
 from . import alignment as alignment
 from . import angles as angles
-from . import certificate as certificate
 from . import decay as decay
 from . import empirical as empirical
 from . import frames as frames
