@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 
 from learnmech.cli.curve_command import curve
+from learnmech.cli.lab_command import lab
 from learnmech.cli.run_commands import keep_data, of_runs
 from learnmech.errors import refused
 from learnmech.machine.version import VERSION
@@ -323,7 +324,7 @@ def parser() -> argparse.ArgumentParser:
         help="every theory, condition by condition",
     )
 
-    _lab(command)
+    lab(command)
 
     checked = command("check", "run exhibits, or a user's own parts; exit status 1 if one fails")
     checked.add_argument(
@@ -335,35 +336,6 @@ def parser() -> argparse.ArgumentParser:
     checked.add_argument("--small", action="store_true", help="the seconds-long twins")
     _placed(checked, store=False)
     return whole
-
-
-def _lab(command) -> None:
-    seen = command(
-        "lab",
-        "see an experiment learn in the browser, take hold of it, lay theory over it",
-    )
-    seen.add_argument(
-        "subject",
-        nargs="?",
-        metavar="NAME|FILE.toml|LESSON.toml|RUN",
-        help="an exhibit, an experiment, a lesson or a run folder (default: the exhibits as cards)",
-    )
-    seen.add_argument(
-        "changes", metavar="PATH=VALUE", nargs="*", help="knobs to change, as rule.rate=0.1"
-    )
-    seen.add_argument("--small", action="store_true", help="the seconds-long twin of an exhibit")
-    seen.add_argument(
-        "--host",
-        default="127.0.0.1",
-        help="where it listens (default: 127.0.0.1, which no other machine reaches)",
-    )
-    seen.add_argument(
-        "--port", type=int, default=0, metavar="N", help="the port (default: one that is free)"
-    )
-    seen.add_argument("--no-browser", action="store_true", help="open no browser; give the link")
-    seen.add_argument(
-        "--out", type=Path, metavar="DIR", help="the folder of its run folders (default: runs)"
-    )
 
 
 def _placed(one: argparse.ArgumentParser, store: bool = True) -> None:
