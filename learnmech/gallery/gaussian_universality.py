@@ -5,7 +5,7 @@ import numpy as np
 
 from learnmech.comparison.checks import Check
 from learnmech.comparison.learning_curves import learning_curve
-from learnmech.data.clones import GaussianClone
+from learnmech.data.clones import Clone
 from learnmech.data.digits import Digits
 from learnmech.experiment.recipe import prepare
 from learnmech.figures.style import COLORS, MARKERS, counts, sheet, titled
@@ -38,7 +38,7 @@ def _curves(architecture, view):
 
 def _verify(shown):
     own, architecture = shown.experiment.data, shown.experiment.architecture
-    clones = [GaussianClone(own).draw(np.random.default_rng(i)).train for i in range(CLONES)]
+    clones = [Clone(own).draw(np.random.default_rng(i)).train for i in range(CLONES)]
     linear, ntk = _curves(architecture, prepare(shown.experiment).data.train)
     linear_clone, ntk_clone = _curves(architecture, clones[0])
     others = np.array([linear_clone.test[0], *(_linear(one).test[0] for one in clones[1:])])
