@@ -82,7 +82,7 @@ docs: $(VENV)/.product .venv-docs/.made
 	$(PYTHON) -m venv .venv-docs
 	.venv-docs/bin/python -m pip install --quiet --disable-pip-version-check zensical==0.0.73
 	mkdir -p .venv-docs/assets/katex/fonts
-	cd .venv-docs && if npm pack --silent katex@0.19.1 iframe-worker@1.0.4; then \
+	@cd .venv-docs && if npm pack --silent katex@0.19.1 iframe-worker@1.0.4; then \
 	  tar xzf katex-*.tgz && cp package/LICENSE package/dist/katex.min.js package/dist/katex.min.css assets/katex && cp package/dist/fonts/*.woff2 assets/katex/fonts && rm -r package && \
 	  tar xzf iframe-worker-*.tgz && cp package/shim/index.js assets/iframe-worker.js && cp package/LICENSE assets/iframe-worker.LICENSE && rm -r package *.tgz; \
 	else echo "npm cannot be had: formulas stay as they are written"; touch assets/katex/katex.min.js assets/katex/katex.min.css assets/iframe-worker.js; fi
