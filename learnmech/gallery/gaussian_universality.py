@@ -90,18 +90,18 @@ def _draw(shown):
     for axis, (real, clone, words) in zip(axes, pairs, strict=True):
         for place, (one, name) in enumerate(((real, "digits"), (clone, "Gaussian clone"))):
             look = {"color": COLORS[place]}
-            axis.plot(one.n, one.predicted_test[0], label=f"{name}, predicted", **look)
+            axis.plot(one.n, one.predicted_test[0], **look)
             axis.errorbar(
                 one.n,
                 one.test[0],
                 2 * one.test_error[0],
                 fmt=MARKERS[place],
-                label=f"{name}, measured",
+                label=name,
                 **look,
             )
         counts(axis, real.n)
         axis.set_yscale("log")
-        axis.set_xlabel(f"training samples, n: {words}")
+        axis.set_xlabel(f"training samples, n: {words}\n(dots measured, lines predicted)")
         axis.set_ylabel("error on held-out samples, |f - y|²")
         axis.legend()
     return titled(figure, shown.exhibit.claim)

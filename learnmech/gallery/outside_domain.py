@@ -15,7 +15,7 @@ from learnmech.gallery.pool_checks import relu_network
 from learnmech.instruments.losses import Loss, TestLoss
 from learnmech.kernels.infinite import kernel
 
-SIDE, SHARES = 8, (0.12, 0.2, 0.45, 0.8)
+SIDE, SHARES = 8, (0.15, 0.35, 0.8)
 
 
 def _experiment():
@@ -41,13 +41,13 @@ def _curves(shown):
     loud = X / np.where(size > 0, size, 1)
     sizes = [int(share * len(X)) for share in SHARES]
     found = {
-        "pixels of variance 1, least squares": learning_curve(loud @ loud.T, Y, n=sizes, splits=8),
-        "pixels, least squares": learning_curve(X @ X.T, Y, n=sizes, splits=8),
+        "pixels of variance 1, least squares": learning_curve(loud @ loud.T, Y, n=sizes, splits=6),
+        "pixels, least squares": learning_curve(X @ X.T, Y, n=sizes, splits=6),
     }
     if importlib.util.find_spec("PIL") is not None:  # what reads the photograph
         X, Y = patches(len(X))
         K = np.asarray(kernel(shown.experiment.architecture, X, get="ntk"))
-        found["raw patches, ridge .01"] = learning_curve(K, Y, n=sizes, ridge=0.01, splits=8)
+        found["raw patches, ridge .01"] = learning_curve(K, Y, n=sizes, ridge=0.01, splits=6)
     return found
 
 
