@@ -36,7 +36,7 @@ FAMILIES = {
     "theories": "Theory",
     "simplifications": "Simplification",
 }
-ABSTRACT = {"architectures": ("base", "dense", "wrapper")}
+ABSTRACT = {"architectures": ("base", "dense", "wrapper"), "instruments": ("base", "answers")}
 """{family: its files of what members descend from}, of a family that has more of them than
 base.py."""
 WITHIN = {"scalings": "architectures.scalings", "schedules": "rules.schedules"}
