@@ -1,4 +1,5 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import answers as answers
 from . import base as base
 from . import by_class as by_class
 from . import conserved as conserved
@@ -21,6 +22,9 @@ from . import signals as signals
 from . import similarity as similarity
 from . import spectra as spectra
 from . import weights as weights
+from .by_class import Calibration as Calibration
+from .by_class import Confusion as Confusion
+from .by_class import TestByClass as TestByClass
 from .conserved import Balance as Balance
 from .conserved import Charges as Charges
 from .conserved import Turning as Turning

@@ -52,9 +52,9 @@ class Learnability(Instrument):
                 "learnability", axes, "1", "L_i", "share of the target's mode that is learned"
             ),
             Quantity(
-                "kernel_eigenvalue", axes, "output^2/param^2", "lam_i", "eigenvalue over N samples"
+                "mode_eigenvalue", axes, "output^2/param^2", "lam_i", "eigenvalue over N samples"
             ),
-            Quantity("target_power", axes, "output^2", "v_i^2", "power of the target in the mode"),
+            Quantity("mode_power", axes, "output^2", "v_i^2", "power of the target in the mode"),
         )
 
     def rests_on(self, quantity):
@@ -72,6 +72,6 @@ class Learnability(Instrument):
         power = jnp.sum(wanted * wanted, axis=1)
         return {
             "learnability": jnp.sum(seen * wanted, axis=1) / power,
-            "kernel_eigenvalue": values[::-1][: self.count] / len(X),
-            "target_power": power / len(X),
+            "mode_eigenvalue": values[::-1][: self.count] / len(X),
+            "mode_power": power / len(X),
         }

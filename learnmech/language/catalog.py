@@ -36,7 +36,11 @@ FAMILIES = {
     "theories": "Theory",
     "simplifications": "Simplification",
 }
-ABSTRACT = {"architectures": ("base", "dense", "wrapper"), "data": ("base", "given")}
+ABSTRACT = {
+    "architectures": ("base", "dense", "wrapper"),
+    "data": ("base", "given"),
+    "instruments": ("base", "answers"),
+}
 """{family: its files of what members descend from}, of a family that has more of them than
 base.py."""
 WITHIN = {"scalings": "architectures.scalings", "schedules": "rules.schedules"}

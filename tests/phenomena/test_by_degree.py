@@ -103,7 +103,7 @@ def test_what_is_learned_of_a_mode_is_the_share_that_descent_has_fitted_of_a_ker
     )
     record = lm.run(plain, (instruments.Learnability(count=4, on="train"),))
     lam = np.linalg.eigvalsh(X @ X.T)[::-1][:4]
-    np.testing.assert_allclose(record["kernel_eigenvalue"].values[0], lam / 7, rtol=1e-9)
+    np.testing.assert_allclose(record["mode_eigenvalue"].values[0], lam / 7, rtol=1e-9)
     said = 1 - (1 - 0.1 * lam / 7) ** 30
     np.testing.assert_allclose(record["learnability"].values[-1], said, rtol=1e-9)
     # on the pool: by the outputs and the targets of all samples
