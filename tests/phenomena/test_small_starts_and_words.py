@@ -7,6 +7,8 @@ from scipy import integrate, optimize, special
 
 import learnmech as lm
 from learnmech import data, initial, losses, rules, theories
+from learnmech.data.base import View
+from learnmech.errors import Refused
 from learnmech.theories.abelian_modes import (
     character_strengths,
     character_sums,
@@ -15,6 +17,7 @@ from learnmech.theories.abelian_modes import (
     from_characters,
     simplex_time,
 )
+from learnmech.theories.max_margin import lone_margin, max_margin
 from learnmech.theories.modes import Modes
 from learnmech.theories.neural_collapse import collapsed
 from learnmech.theories.one_hot_classes import descended_margin, word_loss, word_margin, word_time
@@ -25,6 +28,8 @@ from learnmech.theories.small_start import (
     stepped,
     together,
 )
+from learnmech.theories.unigram_plateau import beyond_unigram, escape_modes, weights_along
+from learnmech.theories.zipf import share_left, share_left_of_many, zipf_shares
 
 S = np.diag([3.0, 2.0, 1.0])
 TIMES = np.linspace(0.0, 6.0, 25)
@@ -264,3 +269,102 @@ def test_collapse_needs_a_ridge_free_features_and_classes_of_one_size():
         assert any(word in claim for claim in missing), (path, missing)
     record = lm.run(example.with_value("clock.time", 10.0), ("loss", "end-to-end"))
     assert lm.compare(record, theory).verdict == "outside domain"  # it has not settled
+
+
+def test_the_largest_margin_is_that_of_support_vectors():
+    from sklearn.svm import SVC
+
+    rng = np.random.default_rng(3)
+    X = rng.standard_normal((20, 8))
+    y = np.sign(X @ rng.standard_normal(8))
+    w, alpha = max_margin(X, y)
+    signed = X * y[:, None]
+    assert (signed @ w).min() == pytest.approx(1, rel=1e-12) and (alpha >= 0).all()
+    assert signed.T @ alpha == pytest.approx(w, abs=1e-12)
+    assert alpha.sum() == pytest.approx(w @ w, rel=1e-12)
+    assert alpha @ (signed @ w - 1) == pytest.approx(0, abs=1e-12)
+    # sklearn prices no bias only through its kernel matrix: a bias is shut out by mirrored samples
+    both = SVC(kernel="linear", C=1e8, tol=1e-10).fit(np.vstack([X, -X]), np.append(y, -y))
+    assert w == pytest.approx(both.coef_[0], abs=1e-6)
+    with pytest.raises(Refused, match="a plane through 0"):
+        max_margin(np.vstack([X, X[:1]]), np.append(y, -y[0]))
+
+
+def test_one_sample_under_the_logistic_loss_has_a_closed_form():
+    size, times = 1.7, np.array([0.0, 1.0, 30.0])
+    run = flowed(lambda u: (size**2 / (1 + np.exp(u)),), (np.zeros(1),), times)
+    assert lone_margin(times, size) == pytest.approx(np.ravel(run), rel=1e-10)
+
+
+def test_the_largest_margin_needs_separable_classes_and_a_long_run():
+    example, theory = theories.MaxMargin.example(), theories.MaxMargin()
+    assert all(one.holds for one in theory.conditions(lm.prepare(example)))
+    for path, value, word in (
+        ("data", data.Digits(train=200, classes=(3, 8), components=1, targets="sign"), "separated"),
+        ("clock", lm.Clock(time=100.0, marks=5), "the run is long"),
+        ("loss", losses.Squared(), "logistic"),
+    ):
+        missing = [
+            one.claim
+            for one in theory.conditions(lm.prepare(example.with_value(path, value)))
+            if not one.holds
+        ]
+        assert any(word in claim for claim in missing), (path, missing)
+
+
+def test_small_weights_leave_the_unigram_plateau_as_counting_says():
+    rng, V, h = np.random.default_rng(4), 4, 3
+    counts = rng.integers(1, 30, (V, V)).astype(float)
+    X, Y = (
+        np.repeat(np.eye(V)[side.ravel()], counts.ravel().astype(int), axis=0)
+        for side in np.indices((V, V))
+    )
+    J = counts.T / counts.sum()
+    q, M = J.sum(1), J - np.outer(J.sum(1), J.sum(0))
+    view = View(X, Y)
+    modes = escape_modes(view)
+    assert beyond_unigram(view) == pytest.approx(M, abs=1e-15) and len(modes.s) == V - 1
+
+    def velocity(W_1, W_2, b_1, b_2):
+        z = W_2 @ (W_1 + b_1[:, None]) + b_2[:, None]
+        p = np.exp(z) / np.exp(z).sum(0)
+        G = J - p * J.sum(0)
+        return W_2.T @ G, G @ (W_1 + b_1[:, None]).T, (W_2.T @ G).sum(1), G.sum(1)
+
+    W_1, W_2 = 1e-5 * rng.standard_normal((h, V)), 1e-5 * rng.standard_normal((V, h))
+    times = np.linspace(0.0, 3 / modes.s[0], 4)
+    run = flowed(velocity, (W_1, W_2, np.zeros(h), np.log(q)), times)
+    for (a, b, *_), (one, two) in zip(run, weights_along(W_1, W_2, M, times), strict=True):
+        assert np.abs(a - one).max() + np.abs(b - two).max() < 1e-6 * np.abs(one).max()
+    # the Hessian on the weights is +-s, each as often as there are hidden units, and zeros
+    Q = np.block([[np.zeros((V, V)), -M.T], [-M, np.zeros((V, V))]])
+    assert np.linalg.eigvalsh(Q)[: V - 1] == pytest.approx(-modes.s, abs=1e-15)
+
+
+def test_the_unigram_plateau_needs_its_biases_and_ends_where_a_mode_has_grown():
+    example, theory = theories.UnigramPlateau.example(), theories.UnigramPlateau()
+    assert all(one.holds for one in theory.conditions(lm.prepare(example)))
+    for path, value, word in (
+        ("clock", lm.Clock(time=500.0, marks=3), "ends on the plateau"),
+        ("initial", initial.SmallGaussian(std=1e-4), "biases are those of the plateau"),
+        ("architecture.activation", "tanh", "linear with biases"),
+    ):
+        missing = [
+            one.claim
+            for one in theory.conditions(lm.prepare(example.with_value(path, value)))
+            if not one.holds
+        ]
+        assert any(word in claim for claim in missing), (path, missing)
+
+
+def test_under_zipfs_law_the_loss_left_is_an_exponential_integral_or_a_power():
+    V, times = 10**5, np.array([100.0, 1e3, 1e4])
+    # Euler and Maclaurin's correction is half the first and last term, 1e-6 of the whole
+    left = share_left(zipf_shares(V, 1.0), times)
+    assert share_left_of_many(V, 1.0, times) == pytest.approx(left, rel=3e-6)
+    # t = V^tau leaves 1 - tau, up to a constant over ln V
+    taus = np.log(times) / np.log(V)
+    assert np.abs(left - (1 - taus)).max() < 1.2 / np.log(V)
+    # of 10^6 words the tail that is left out is 1e-6 of all, and nothing of it is learned
+    left = share_left(zipf_shares(10**6, 2.0), times[:2])
+    assert share_left_of_many(10**6, 2.0, times[:2]) == pytest.approx(left, rel=1e-4)
