@@ -47,6 +47,7 @@ class Session:
         self.first: str | None = None
         self._count = 0
         self.work, self.sight = Lane("lab hands"), Lane("lab eyes")
+        self.thought = Lane("lab theories")  # to ask all of them takes seconds
         self.hands = Hands(self)
         self.eyes = Eyes(self)
         atexit.register(self.end)
@@ -82,14 +83,15 @@ class Session:
         Threads are waited for: one that is in a compiled program when Python ends aborts it.
         """
         atexit.unregister(self.end)
-        self.work.end()
-        self.sight.end()
+        lanes = (self.work, self.sight, self.thought)
+        for lane in lanes:
+            lane.end()
         for branch in list(self.branches.values()):
             branch.stop()
         for branch in list(self.branches.values()):
             branch.stop(wait)
-        self.work.end(wait)
-        self.sight.end(wait)
+        for lane in lanes:
+            lane.end(wait)
 
     # --- what is asked
 
