@@ -193,9 +193,11 @@ class Session:
             return openings.of_text(written, self.folder or Path("."), changes)
         if subject is None:
             raise refused("The command open", "a subject or a text", "neither", "Give one of them")
-        if subject in self.lessons:
+        # a name of both is that of the exhibit; a lesson is asked for by `lesson`
+        if subject in self.lessons and subject not in known.catalog.exhibits():
             return self.lesson_step(subject, 0)
-        below = None if self.folder is None else self.folder / Path(subject).name
+        name = Path(subject).name
+        below = None if self.folder is None or name in ("", "..") else self.folder / name
         if subject not in known.catalog.exhibits() and below is not None and below.is_dir():
             return openings.of_folder(below)
         return openings.of_exhibit(subject, changes, small)
