@@ -143,6 +143,8 @@ def benchmarks() -> list[Benchmark]:
     look = Look()
     look.open(DIGITS.format(steps=40_000, every=20))
     look.panels(SIX, "layer1.weight")
+    # as fast as pictures are asked for: at full speed it would be over before it is looked at
+    look.asked("void store.ask('speed', { branch: store.selected, marks_per_second: 60 })")
     look.asked("void store.ask('play', { branch: store.selected })")
     look.until("store.branch.reached > 20")
     lines = look.asked(

@@ -51,9 +51,14 @@ class Eyes:
         """Which theories are how many simplifications away, as far as it was asked."""
         return self._near.get(branch.experiment.fingerprint, [])
 
+    def forget(self, names: set[str]) -> None:
+        """Branches are gone, and with them what was laid over them."""
+        for key in [one for one in list(self._over) if one[0] in names]:
+            self._over.pop(key, None)
+
     def survey(self, branch: Branch) -> None:
         """Ask every theory whether it applies, later; and which are near."""
-        self.session.sight.ask(lambda: self._survey(branch), ("survey", branch.name))
+        self.session.thought.ask(lambda: self._survey(branch), ("survey", branch.name))
 
     def _survey(self, branch: Branch) -> None:
         key = branch.experiment.fingerprint
@@ -61,7 +66,7 @@ class Eyes:
             if key not in self._surveyed:
                 self._surveyed[key] = survey(branch.timeline.start)
             self._tell_theories(branch)
-            self.session.sight.ask(lambda: self._nearest(branch), ("near", branch.name))
+            self.session.thought.ask(lambda: self._nearest(branch), ("near", branch.name))
 
     def _tell_theories(self, branch: Branch) -> None:
         names = list(branch.course.names)

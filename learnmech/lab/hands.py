@@ -132,6 +132,7 @@ class Hands:
             others = next(reversed(self.session.branches), None)
             left = branch.parent.name if branch.parent else others
             self.session.first = left
+        self.session.eyes.forget(gone)
         for one in list(self.session.clients):
             for name in gone:
                 one.forget(name)
@@ -156,11 +157,12 @@ class Hands:
         """The experiment without one axis of complexity, beside."""
         branch = self.session.branch(asked["branch"])
         step = openings.simplification(asked["axis"])
-        turned = simplified(dataclasses.replace(branch.timeline.start), step)
-        opening = openings.of_experiment(turned.experiment, branch.watch, None, name=branch.title)
+        turned = simplified(branch.timeline.start, step)
+        start = openings.prepared(turned.experiment, branch.timeline.start)
+        watch = openings.fitting(branch.watch, start)
+        opening = openings.of_experiment(start, watch, branch.theories, name=branch.title)
         made = self.session.add(opening, about=dict(branch.about), title=f"without {step.axis}")
-        answer = self.session.answer(client, made, True)
-        return answer
+        return self.session.answer(client, made, True)
 
     def do_draw(self, client: Client, asked: dict) -> Answer:
         """A prediction, kept before what comes is shown."""

@@ -47,6 +47,7 @@ class Session:
         self.first: str | None = None
         self._count = 0
         self.work, self.sight = Lane("lab hands"), Lane("lab eyes")
+        self.thought = Lane("lab theories")  # to ask all of them takes seconds
         self.hands = Hands(self)
         self.eyes = Eyes(self)
         atexit.register(self.end)
@@ -82,14 +83,15 @@ class Session:
         Threads are waited for: one that is in a compiled program when Python ends aborts it.
         """
         atexit.unregister(self.end)
-        self.work.end()
-        self.sight.end()
+        lanes = (self.work, self.sight, self.thought)
+        for lane in lanes:
+            lane.end()
         for branch in list(self.branches.values()):
             branch.stop()
         for branch in list(self.branches.values()):
             branch.stop(wait)
-        self.work.end(wait)
-        self.sight.end(wait)
+        for lane in lanes:
+            lane.end(wait)
 
     # --- what is asked
 
@@ -191,9 +193,11 @@ class Session:
             return openings.of_text(written, self.folder or Path("."), changes)
         if subject is None:
             raise refused("The command open", "a subject or a text", "neither", "Give one of them")
-        if subject in self.lessons:
+        # a name of both is that of the exhibit; a lesson is asked for by `lesson`
+        if subject in self.lessons and subject not in known.catalog.exhibits():
             return self.lesson_step(subject, 0)
-        below = None if self.folder is None else self.folder / Path(subject).name
+        name = Path(subject).name
+        below = None if self.folder is None or name in ("", "..") else self.folder / name
         if subject not in known.catalog.exhibits() and below is not None and below.is_dir():
             return openings.of_folder(below)
         return openings.of_exhibit(subject, changes, small)

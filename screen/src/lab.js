@@ -120,6 +120,11 @@ class Lab {
     this.chosen = false;
     this.store.beside = [];
     this.element.classList.remove("teaching");
+    if (this.tabs.has("lesson")) {
+      this.faces.lesson.lesson = null;
+      this.tabs.get("lesson").hidden = true;
+      this.tab("theory");
+    }
   }
 
   home() {

@@ -17,10 +17,10 @@ export class First {
 
   fill({ exhibits = [], lessons = [] }) {
     fill(this.lessons, lessons.length ? [h("h2", {}, "Lessons"), h("ul", { class: "shelf" }, lessons.map((one, i) =>
-      h("li", {}, h("button", { type: "button", class: "card lesson-card", on: { click: () => this.open(one.name, false) } }, h("span", { class: "place" }, String(i + 1)), h("strong", {}, one.title ?? one.name), h("span", { class: "dim" }, one.about ?? "")))))] : null);
+      h("li", {}, h("button", { type: "button", class: "card lesson-card", on: { click: () => this.open("lesson", { name: one.name, step: 0 }) } }, h("span", { class: "place" }, String(i + 1)), h("strong", {}, one.title ?? one.name), h("span", { class: "dim" }, one.about ?? "")))))] : null);
     this.all = exhibits.map((one) => {
       const picture = one.picture ? h("img", { alt: "", loading: "lazy", src: `data:image/svg+xml;charset=utf-8,${encodeURIComponent(one.picture)}` }) : h("span", { class: "blank", "aria-hidden": "true" }, one.name);
-      const card = h("button", { type: "button", class: "card", "data-name": one.name, on: { click: () => this.open(one.name, true) } },
+      const card = h("button", { type: "button", class: "card", "data-name": one.name, on: { click: () => this.open("open", { subject: one.name, changes: {}, small: true }) } },
         h("span", { class: "picture" }, picture), h("strong", {}, one.claim), h("span", { class: "source" }, one.source), h("span", { class: "dim foot" }, one.name, one.seconds ? h("span", {}, ` · about ${one.seconds < 1 ? "1" : Math.round(one.seconds)} s`) : null));
       card.words = `${one.name} ${one.claim} ${one.source}`.toLowerCase();
       return card;
@@ -39,10 +39,11 @@ export class First {
     this.count.textContent = wanted.length ? `${shown} of ${this.all.length}` : `${shown}, each with a claim that can be checked`;
   }
 
-  async open(name, small) {
+  // An exhibit as its twin, which takes seconds; its knobs lead to the full form.
+  async open(what, asked) {
     this.lab.busy("opening…");
     try {
-      await this.lab.store.send("open", { subject: name, changes: {}, small });
+      await this.lab.store.send(what, asked);
     } catch (error) {
       this.lab.refused(error.message);
     } finally {

@@ -117,7 +117,7 @@ export class Timeline {
     this.knob.classList.toggle("back", branch.cursor !== null && branch.cursor < branch.head);
     const unit = branch.steps ? "step" : "mark", at = branch.shown;
     const time = `t = ${number(branch.timeOf(at), 5)}`;
-    const state = STATUS[branch.status] ?? branch.status ?? "";
+    const state = branch.status ?? "";
     const starting = branch.playing && branch.reached <= 1;
     const text = `${unit} ${at} of ${branch.last}`;
     if (this.said !== `${text}|${state}|${branch.rate}|${branch.playing}`) {
@@ -176,5 +176,3 @@ export class Timeline {
     this.track.title = (branch.said.events ?? []).map((one) => `${one.at}: ${one.words}`).join("\n");
   }
 }
-
-const STATUS = { running: "running", paused: "paused", finished: "finished", diverged: "diverged", interrupted: "interrupted", failed: "failed" };
