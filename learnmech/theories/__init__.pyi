@@ -17,6 +17,7 @@ from . import infinite_width as infinite_width
 from . import lambda_balanced as lambda_balanced
 from . import landscape as landscape
 from . import linear_grokking as linear_grokking
+from . import max_margin as max_margin
 from . import mean_field as mean_field
 from . import modes as modes
 from . import neural_collapse as neural_collapse
@@ -39,6 +40,8 @@ from . import spectral_modes as spectral_modes
 from . import stability as stability
 from . import symmetry_charges as symmetry_charges
 from . import tangent as tangent
+from . import unigram_plateau as unigram_plateau
+from . import zipf as zipf
 from .abelian_modes import AbelianModes as AbelianModes
 from .catapult import Catapult as Catapult
 from .central_flow import CentralFlow as CentralFlow
@@ -53,6 +56,7 @@ from .infinite_width import EnsembleMean as EnsembleMean
 from .infinite_width import InfiniteWidth as InfiniteWidth
 from .lambda_balanced import LambdaBalanced as LambdaBalanced
 from .linear_grokking import LinearGrokking as LinearGrokking
+from .max_margin import MaxMargin as MaxMargin
 from .mean_field import MeanFieldLinear as MeanFieldLinear
 from .mean_field import MeanFieldMoments as MeanFieldMoments
 from .modes import Decoupled as Decoupled
@@ -76,3 +80,4 @@ from .stability import LinearRules as LinearRules
 from .symmetry_charges import ChargeDrift as ChargeDrift
 from .symmetry_charges import SymmetryCharges as SymmetryCharges
 from .tangent import Lazy as Lazy
+from .unigram_plateau import UnigramPlateau as UnigramPlateau
