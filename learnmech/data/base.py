@@ -1,7 +1,7 @@
 """What every data source promises, and the drawn data."""
 
 import dataclasses
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
 from jaxtyping import Bool, Float, Shaped
@@ -41,10 +41,24 @@ class View(Part):
     mask: Bool[Array, "..."] | None
     unit: Float[Array, "..."] | None
 
-    def __init__(self, X=None, Y=None, weight=None, mask=None, unit=None, held=None):
+    def __init__(
+        self,
+        X: Any = None,
+        Y: Any = None,
+        weight: Any = None,
+        mask: Any = None,
+        unit: Any = None,
+        held: Any = None,
+    ):
         # `dataclasses.replace` gives the fields by their names
-        self.held, self.Y = X if held is None else held, Y
-        self.weight, self.mask, self.unit = weight, mask, unit
+        for name, value in (
+            ("held", X if held is None else held),
+            ("Y", Y),
+            ("weight", weight),
+            ("mask", mask),
+            ("unit", unit),
+        ):
+            setattr(self, name, value)
 
     @property
     def X(self) -> Shaped[Array, "..."]:  # noqa: N802

@@ -1,5 +1,7 @@
 """The circle: inputs at angles, targets that are waves around it."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -71,13 +73,13 @@ class Circle(Data):
         k = np.array(self.frequencies, np.float64)
         a = np.array(self.amplitudes or [1.0] * len(k), np.float64)
         even = 2 * np.pi * np.arange(self.n) / self.n
-        views = []
+        views: list[Any] = []
         for count, angles in ((self.n, None if self.drawn else even), (self.test, None)):
             if angles is None:
                 angles = rng.uniform(0, 2 * np.pi, count)
             noise = float(self.noise) * rng.standard_normal((count, 1))
             views.append(_view(np, angles, k, a, noise) if count else None)
-        return Drawn(*views, population=Around(k, a, np.asarray(float(self.noise))))
+        return Drawn(views[0], views[1], population=Around(k, a, np.asarray(float(self.noise))))
 
     @classmethod
     def example(cls):

@@ -45,16 +45,17 @@ class Gb1(Given):
 
     def __post_init__(self):
         if isinstance(self.path, os.PathLike):
-            self.path = os.fspath(self.path)
+            self.path = os.fspath(self.path)  # type: ignore[misc]  # while it is made
         if self.sha256 is None and isinstance(self.path, str):
-            self.sha256 = hashlib.sha256(read("Gb1", self.path)).hexdigest()
+            digest = hashlib.sha256(read("Gb1", self.path)).hexdigest()
+            self.sha256 = digest  # type: ignore[misc]  # while it is made
 
     @classmethod
     def placed(cls, values, folder="."):
         return resolved(values, folder)
 
     def outside(self):
-        return (Outside("path", Path(self.path), self.sha256),)
+        return (Outside("path", Path(self.path), self.sha256 or ""),)
 
     def samples(self):
         name = Path(self.path).name

@@ -2,6 +2,7 @@
 the same knobs for all of them."""
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
@@ -186,20 +187,21 @@ class Given(Data):
     def _drawn(self, rng):
         train, test = self._parted(rng)
         if self.keeps_bytes() and train.X.dtype == np.uint8 and not self._changes():
-            views = [one if one is None else self._held(one) for one in (train, test)]
-            return Drawn(*views, train.labels, "; ".join(train.said), grid=train.grid)
+            said = "; ".join(train.said)
+            other = None if test is None else self._held(test)
+            return Drawn(self._held(train), other, train.labels, said, grid=train.grid)
         who = type(self).__name__
-        train, test = (None if one is None else one.numeric() for one in (train, test))
-        train, test = samples.filled(who, train, test)
+        numeric = train.numeric(), None if test is None else test.numeric()
+        train, test = samples.filled(who, *numeric)
         noise = transforms.noise(train, float(self.input_noise), float(self.target_noise), rng)
         change = transforms.fitted(who, train, self, noise)
-        views = [
-            None if one is None else View(*change(one.X, one.Y, added), _weight(one))
+        views: Any = [
+            None if one is None else _viewed(change(one.X, one.Y, added), one)
             for one, added in ((train, noise), (test, None))
         ]
         said = "; ".join((*train.said, *change.said))
         layout = None if self.components or self.whitened else train.grid
-        return Drawn(*views, train.labels, said, grid=layout)
+        return Drawn(views[0], views[1], train.labels, said, grid=layout)
 
     def _space(self) -> Space | None:
         """Of the inputs, where they lie on a grid."""
@@ -253,6 +255,11 @@ class Given(Data):
 
 def _laid(X, space):
     return X.reshape(-1, *space.shape)
+
+
+def _viewed(sides, one):
+    X, Y = sides
+    return View(X, Y, _weight(one))
 
 
 def _weight(given):

@@ -88,7 +88,7 @@ class Images(Given):
             if getattr(self, sha) is None and isinstance(path, str) and path not in ("", "digits"):
                 setattr(self, sha, sha256_of(_there(field, path)))
         if self.labels is None and self.path == "fashion-mnist":
-            self.labels = tuple(FASHION)
+            self.labels = tuple(FASHION)  # type: ignore[misc]  # while it is made
 
     @classmethod
     def placed(cls, values, folder="."):

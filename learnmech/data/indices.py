@@ -1,6 +1,7 @@
 """Targets that hang on a few directions of the inputs: single- and multi-index, and parity."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -65,7 +66,8 @@ class Indexed(Population):
 
 def _drawn(rng, inputs, directions, link, degree, noise, counts):
     """Views of so many samples each, and the population that they are of."""
-    views, d = [], directions.shape[1]
+    views: list[Any] = []
+    d = directions.shape[1]
     for count in counts:
         X = rng.standard_normal((count, d))
         if inputs == "hypercube":
@@ -75,7 +77,7 @@ def _drawn(rng, inputs, directions, link, degree, noise, counts):
         Y = _value(np, link, degree, X @ directions.T)
         views.append(View(X, Y + noise * rng.standard_normal(Y.shape)) if count else None)
     population = Indexed(directions, np.asarray(noise), inputs, link, degree)
-    return Drawn(*views, population=population)
+    return Drawn(views[0], views[1], population=population)
 
 
 class MultiIndex(Data):

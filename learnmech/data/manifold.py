@@ -1,6 +1,7 @@
 """The hidden manifold: inputs of many dimensions folded from few, by which the targets go."""
 
 import math
+from typing import Any
 
 import equinox as eqx
 import jax
@@ -81,13 +82,13 @@ class HiddenManifold(Data):
         F = rng.standard_normal((self.hidden, self.d))
         W = rng.standard_normal((self.units, self.hidden))
         v = rng.standard_normal((self.units, 1)) / math.sqrt(self.units)
-        views = []
+        views: list[Any] = []
         for count in (self.n, self.test):
             hidden = rng.standard_normal((count, self.hidden))
             noise = float(self.noise) * rng.standard_normal((count, 1))
             views.append(_view(np, hidden, F, W, v, self.fold, self.bend, noise) if count else None)
         noise = np.asarray(float(self.noise))
-        return Drawn(*views, population=Folded(F, W, v, noise, self.fold, self.bend))
+        return Drawn(views[0], views[1], population=Folded(F, W, v, noise, self.fold, self.bend))
 
     @classmethod
     def example(cls):

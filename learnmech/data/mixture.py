@@ -1,5 +1,7 @@
 """Mixtures: classes that are Gaussians around means of their own."""
 
+from typing import Any
+
 import equinox as eqx
 import jax
 import numpy as np
@@ -65,13 +67,15 @@ class GaussianMixture(Data):
         means = float(self.separation) * U
         spread = np.arange(1, self.d + 1) ** (-0.5 * float(self.exponent))
         targets = targets_of(np.arange(self.classes), self.classes, self.coding)
-        views = []
+        views: list[Any] = []
         for count in (self.n, self.test):
             codes = rng.integers(0, self.classes, count)
             X = means[codes] + rng.standard_normal((count, self.d)) * spread
             views.append(View(X, targets[codes]) if count else None)
         population = Mixed(means, spread, targets, self.classes)
-        return Drawn(*views, tuple(map(str, range(self.classes))), population=population)
+        return Drawn(
+            views[0], views[1], tuple(map(str, range(self.classes))), population=population
+        )
 
     @classmethod
     def example(cls):

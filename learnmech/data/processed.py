@@ -8,6 +8,7 @@ from learnmech.data.given import Given
 from learnmech.data.samples import Samples
 from learnmech.errors import refused
 from learnmech.language.parts import part
+from learnmech.language.trees import Array
 from learnmech.machine.streams import stream_of
 
 
@@ -61,7 +62,7 @@ class Processed(Given):
         return cls(Gaussian.example(), standardize=True, input_noise=0.1)
 
 
-def classes_in(Y: np.ndarray) -> np.ndarray | None:
+def classes_in(Y: Array | np.ndarray) -> np.ndarray | None:
     """The class of each sample, where targets (n, k) are classes: a 1 or +1 in one column and 0 or
     -1 in the others, or +1 (the first class) and -1 in one column. None where they are not."""
     Y = np.asarray(Y)

@@ -3,7 +3,7 @@
 import hashlib
 import os
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -59,9 +59,10 @@ class Sequences(Given):
 
     def __post_init__(self):
         if isinstance(self.path, os.PathLike):
-            self.path = os.fspath(self.path)
+            self.path = os.fspath(self.path)  # type: ignore[misc]  # while it is made
         if self.sha256 is None and isinstance(self.path, str):
-            self.sha256 = hashlib.sha256(read("Sequences", self.path)).hexdigest()
+            digest = hashlib.sha256(read("Sequences", self.path)).hexdigest()
+            self.sha256 = digest  # type: ignore[misc]  # while it is made
 
     def coherent(self):
         super().coherent()
@@ -85,7 +86,7 @@ class Sequences(Given):
         return resolved(values, folder)
 
     def outside(self):
-        return (Outside("path", Path(self.path), self.sha256),)
+        return (Outside("path", Path(self.path), self.sha256 or ""),)
 
     def samples(self):
         raw = read("Sequences", self.path, self.sha256)
@@ -107,13 +108,13 @@ class Sequences(Given):
         if self.inputs == "one-hot":
             return super().draw(rng)
         train, test = self._parted(rng)
-        views = [
+        views: Any = [
             None if one is None else View(one.X.astype(np.int64), np.asarray(one.Y, np.float64))
             for one in (train, test)
         ]
         size = len(letters.alphabet_of("Sequences", self.alphabet)) + self.pad
         space = Space(views[0].X.shape[1:], ("position",), size)
-        return Drawn(*views, train.labels, "; ".join(train.said), inputs=space)
+        return Drawn(views[0], views[1], train.labels, "; ".join(train.said), inputs=space)
 
     def _fields(self, name, headers):
         if isinstance(self.target, str):

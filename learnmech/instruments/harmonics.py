@@ -1,6 +1,8 @@
 """Harmonics: how much of what a network says is of which degree, over Gaussian inputs and around a
 circle."""
 
+from typing import Any
+
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Float
@@ -22,7 +24,7 @@ def hermite_products(X: Float[Array, "n d"], degree: int) -> list[Float[Array, "
     """
     d, dot, size = X.shape[1], X @ X.T, jnp.sum(X * X, axis=1)
     halves = (size[:, None] + size) / 2
-    found = [jnp.ones_like(dot)]
+    found: list[Any] = [jnp.ones_like(dot)]
     for k in range(1, degree + 1):
         parts = [(m * dot if m % 2 else d - m * halves) * found[k - m] for m in range(1, k + 1)]
         found.append(sum(parts[1:], parts[0]) / k)

@@ -1,6 +1,7 @@
 """The noise scale: at which batch the noise of a gradient is as large as itself, with its error."""
 
 import functools
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -67,7 +68,7 @@ class NoiseScale(Instrument):
         mean = jax.grad(loss)(params)
         by = trees.power(jnp.concatenate([jnp.ravel(leaf) for leaf in jax.tree.leaves(mean)]))
         level = trees.scale(by, mean)
-        product = jax.linearize(jax.grad(loss), params)[1] if self.curved else None
+        product: Any = jax.linearize(jax.grad(loss), params)[1] if self.curved else None
         bent = product(level) if self.curved else None
 
         def sizes(sample):
@@ -83,7 +84,7 @@ class NoiseScale(Instrument):
         seen = {"noise_scale": scale, "noise_scale_error": error}
         if not self.curved:
             return seen
-        scale, error, bend = _ratio(*curved, trees.dot(level, bent), n)
+        scale, error, bend = _ratio(curved[0], curved[1], trees.dot(level, bent), n)
         batch = getattr(moment.rule, "batch", 0) or np.inf
         return seen | {
             "curved_noise_scale": scale,

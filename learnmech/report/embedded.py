@@ -255,7 +255,7 @@ def _theories(shown: Shown, surveyed: dict | None, lines: list[dict]) -> list[di
                 "quantities": [x["quantity"] for x in lines if x["theory"] == one.theory],
             }
         )
-    laid = {one["name"].lower() for one in found}
+    laid = {one.theory.lower() for one in shown.comparisons}
     for kind, said in (surveyed or {}).items():
         if kind.replace("-", "") not in laid:
             found.append(

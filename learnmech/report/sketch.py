@@ -64,7 +64,8 @@ def _chosen(shown: Shown):
     """(name, times, measured, predicted or None), the last two (marks, entries)."""
     laid = foremost(shown.comparisons)
     best: tuple = (-1, None)
-    for row in laid.rows if laid is not None else ():
+    for row in () if laid is None else laid.rows:
+        assert laid is not None
         seen, said = laid.seen[row.quantity], laid.said[row.quantity]
         if "time" not in seen.dims or "time" not in said.dims:
             continue
@@ -82,9 +83,9 @@ def _chosen(shown: Shown):
     names = sorted(drawn_names(shown.record), key=lambda one: "sharpness" not in one)
     for name in names:
         values = shown.record[name]
-        rows = np.asarray(values.values, float).reshape(len(values), -1)
-        if len(values) > 2 and np.isfinite(rows).sum() > 2:
-            return name, np.asarray(values["time"].values, float), rows, None
+        own = np.asarray(values.values, float).reshape(len(values), -1)
+        if len(values) > 2 and np.isfinite(own).sum() > 2:
+            return name, np.asarray(values["time"].values, float), own, None
     return "", np.zeros(0), np.zeros((0, 0)), None
 
 

@@ -157,7 +157,8 @@ class SaadSolla(Theory):
         for Q, R, v in map(apart, course):
             C, weights = np.block([[Q, R], [R.T, T]]), np.concatenate([v, -teacher])
             loss.append(c * (weights @ products(C) @ weights + noise))
-            Qs.append(Q), Rs.append(R)
+            Qs.append(Q)
+            Rs.append(R)
         quantities = PopulationLoss().quantities(start.system, start.state.params)
         quantities += Overlaps().quantities(start.system, start.state.params)[:2]
         values = (np.array(one) for one in (loss, Qs, Rs))

@@ -1,5 +1,7 @@
 """Learning curves as tables: what was measured beside what was said, and the certificates."""
 
+from typing import Any
+
 from learnmech.language.display.table import Mark, Table
 
 
@@ -8,11 +10,13 @@ def tables(plain: dict) -> tuple[Table, ...]:
     measured = plain["splits"] > 0
     rows = []
     for one in plain["rows"]:
-        seen = (_error(one, "test"), _off(one, "test"), _error(one, "train")) if measured else ()
+        seen: Any = (
+            (_error(one, "test"), _off(one, "test"), _error(one, "train")) if measured else ()
+        )
         said = (_brief(one["predicted_test"]), _brief(one["predicted_train"]))
         told = (seen[0], said[0], *seen[1:], said[1]) if measured else said
         rows.append((f"{one['ridge']:g}", str(one["n"]), *told, _brief(one["kappa"])))
-    columns = ("held-out", "predicted", "off by", "training", "predicted")
+    columns: tuple[str, ...] = ("held-out", "predicted", "off by", "training", "predicted")
     columns = columns if measured else ("held-out predicted", "training predicted")
     below = [f"ridge {one['ridge']:g}: {one['words']}" for one in plain["certificates"]]
     counted = f"{plain['splits']} random training sets" if measured else "nothing measured"
