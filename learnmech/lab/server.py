@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from learnmech.errors import refused
 from learnmech.lab.clients import Client
 from learnmech.lab.frames import packed, text_of
-from learnmech.lab.safety import HEADERS, Bucket, Door, Limits, new_token
+from learnmech.lab.safety import HEADERS, Bucket, Door, Limits, headers, new_token
 from learnmech.lab.session import Session
 from learnmech.machine.logs import LOG
 
@@ -79,7 +79,8 @@ def application(session: Session, door: Door, limits: Limits | None = None) -> "
         if (name or "index.html") not in files:
             return PlainTextResponse("There is nothing of this name.\n", 404, HEADERS)
         file, kind = files[name or "index.html"]
-        return Response(file.read_bytes(), 200, HEADERS | {"content-type": kind})
+        known = headers(said.get("host"))
+        return Response(file.read_bytes(), 200, known | {"content-type": kind})
 
     async def socket(ws: Any) -> None:
         said = ws.headers

@@ -63,7 +63,16 @@ def test_beyond_this_machine_names_are_refused_and_addresses_taken():
     assert not near.host_fits("192.168.0.7:8000") and far.host_fits("192.168.0.7:8000")
     assert far.host_fits("[fe80::1]:8000") and not far.host_fits("evil.example:8000")
     assert near.host_fits("localhost:8000") and not near.host_fits("localhost:8001")
-    for odd in ("", None, "localhost:x", "[::1", "127.0.0.1:8000@evil.example", "a" * 9999):
+    for odd in (
+        "",
+        None,
+        "me@127.0.0.1:8000",
+        "127.0.0.1:8000; script-src *",
+        "localhost:x",
+        "[::1",
+        "127.0.0.1:8000@evil.example",
+        "a" * 9999,
+    ):
         assert not near.host_fits(odd) and not far.host_fits(odd)
     assert far.why_not("192.168.0.7:8000", None, None)
 
