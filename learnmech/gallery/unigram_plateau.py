@@ -32,7 +32,9 @@ def _verify(shown):
     modes = escape_modes(start.data.train)
     W_1, W_2 = (np.asarray(start.params[f"layer{i}"]["weight"]) for i in (1, 2))
     said = float(escape_times(W_1, W_2, modes, PASSAGE)[0])
-    longer = shown.experiment.with_value("clock", Clock(time=BEYOND * said, marks=241))
+    longer = shown.experiment.with_value(
+        "clock", Clock(time=BEYOND * said, marks=len(shown.record["loss"]))
+    )
     record = run(longer, shown.exhibit.watch)
     times = record["loss"]["time"].values
     a = np.einsum(
