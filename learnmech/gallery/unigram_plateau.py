@@ -45,13 +45,8 @@ def _verify(shown):
         modes.V[:, 0],
     )
     a = np.abs(a)
-    when = float(
-        np.interp(
-            np.log(PASSAGE),
-            np.log(a[: np.argmax(a > PASSAGE) + 1]),
-            times[: np.argmax(a > PASSAGE) + 1],
-        )
-    )
+    at = int(np.argmax(a > PASSAGE))
+    when = float(np.interp(np.log(PASSAGE), np.log(a[at - 1 : at + 1]), times[at - 1 : at + 1]))
     middle = (a > 1e-5) & (a < 1e-3)
     slope = float(np.polyfit(times[middle], np.log(a[middle]), 1)[0])
     q = np.asarray(start.data.train.Y).mean(axis=0)

@@ -1,4 +1,5 @@
 # What __init__.py gives when asked; written by `python -m learnmech.language.stubs`.
+from . import abelian_modes as abelian_modes
 from . import base as base
 from . import catapult as catapult
 from . import central_course as central_course
@@ -16,10 +17,13 @@ from . import infinite_width as infinite_width
 from . import lambda_balanced as lambda_balanced
 from . import landscape as landscape
 from . import linear_grokking as linear_grokking
+from . import max_margin as max_margin
 from . import mean_field as mean_field
 from . import modes as modes
+from . import neural_collapse as neural_collapse
 from . import noise_scale as noise_scale
 from . import one_hot as one_hot
+from . import one_hot_classes as one_hot_classes
 from . import online as online
 from . import phases as phases
 from . import regression as regression
@@ -31,10 +35,14 @@ from . import sgd_flatness as sgd_flatness
 from . import sgd_moments as sgd_moments
 from . import signals as signals
 from . import single_index as single_index
+from . import small_start as small_start
 from . import spectral_modes as spectral_modes
 from . import stability as stability
 from . import symmetry_charges as symmetry_charges
 from . import tangent as tangent
+from . import unigram_plateau as unigram_plateau
+from . import zipf as zipf
+from .abelian_modes import AbelianModes as AbelianModes
 from .catapult import Catapult as Catapult
 from .central_flow import CentralFlow as CentralFlow
 from .conserved import Conservation as Conservation
@@ -48,10 +56,13 @@ from .infinite_width import EnsembleMean as EnsembleMean
 from .infinite_width import InfiniteWidth as InfiniteWidth
 from .lambda_balanced import LambdaBalanced as LambdaBalanced
 from .linear_grokking import LinearGrokking as LinearGrokking
+from .max_margin import MaxMargin as MaxMargin
 from .mean_field import MeanFieldLinear as MeanFieldLinear
 from .mean_field import MeanFieldMoments as MeanFieldMoments
 from .modes import Decoupled as Decoupled
+from .neural_collapse import NeuralCollapse as NeuralCollapse
 from .one_hot import OneHotSgd as OneHotSgd
+from .one_hot_classes import OneHotClasses as OneHotClasses
 from .online import OnlineSgd as OnlineSgd
 from .regression import Regression as Regression
 from .response import HessianResponse as HessianResponse
@@ -62,9 +73,11 @@ from .sgd_flatness import SgdFlatness as SgdFlatness
 from .sgd_moments import SgdMoments as SgdMoments
 from .signals import SignalPropagation as SignalPropagation
 from .single_index import SphereFlow as SphereFlow
+from .small_start import SmallStart as SmallStart
 from .spectral_modes import SpectralModes as SpectralModes
 from .stability import EdgeOfStability as EdgeOfStability
 from .stability import LinearRules as LinearRules
 from .symmetry_charges import ChargeDrift as ChargeDrift
 from .symmetry_charges import SymmetryCharges as SymmetryCharges
 from .tangent import Lazy as Lazy
+from .unigram_plateau import UnigramPlateau as UnigramPlateau
