@@ -32,7 +32,9 @@ def _verify(shown):
     modes = escape_modes(start.data.train)
     W_1, W_2 = (np.asarray(start.params[f"layer{i}"]["weight"]) for i in (1, 2))
     said = float(escape_times(W_1, W_2, modes, PASSAGE)[0])
-    longer = shown.experiment.with_value("clock", Clock(time=BEYOND * said, marks=241))
+    longer = shown.experiment.with_value(
+        "clock", Clock(time=BEYOND * said, marks=len(shown.record["loss"]))
+    )
     record = run(longer, shown.exhibit.watch)
     times = record["loss"]["time"].values
     a = np.einsum(
@@ -43,13 +45,8 @@ def _verify(shown):
         modes.V[:, 0],
     )
     a = np.abs(a)
-    when = float(
-        np.interp(
-            np.log(PASSAGE),
-            np.log(a[: np.argmax(a > PASSAGE) + 1]),
-            times[: np.argmax(a > PASSAGE) + 1],
-        )
-    )
+    at = int(np.argmax(a > PASSAGE))
+    when = float(np.interp(np.log(PASSAGE), np.log(a[at - 1 : at + 1]), times[at - 1 : at + 1]))
     middle = (a > 1e-5) & (a < 1e-3)
     slope = float(np.polyfit(times[middle], np.log(a[middle]), 1)[0])
     q = np.asarray(start.data.train.Y).mean(axis=0)

@@ -193,7 +193,8 @@ def unbalanced(start: Start) -> float:
     sought = modes.s > SOUGHT * modes.s.max(initial=0)
     times = half_times(first_strengths(W_1, W_2, modes), modes.s, stride(start))
     end = time_factor(start) * float(start.marks.times[-1])
-    reached = np.minimum(np.maximum(times[sought], 0), end)
+    # a mode that begins at half or above has its own time, 1/(2 s), to be disturbed in
+    reached = np.minimum(np.fmax(times[sought], 0.5 / modes.s[sought]), end)
     return float(gap * np.max(reached, initial=0.0))
 
 

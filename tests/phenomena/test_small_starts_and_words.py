@@ -106,7 +106,8 @@ def test_descents_own_factor_leaves_second_order_in_the_rate():
             w = w + rate * (s - w**2) * w
         grown = 1 / (1 + (s / a0 - 1) * (1 + rate * s) ** (-2.0 * steps[:, None]))
         off.append(np.abs(stepped(s * grown, s, rate) - run).max())
-    assert off[0] < 0.02 and np.log2(off[0] / off[1]) > 1.7
+    # (rate s)^2 of the strongest mode
+    assert off[0] < 0.2**2 and np.log2(off[0] / off[1]) > 1.7
     # the time to half is read off the same recursion, interpolated where the logit is a line
     rate, w, before, step = 0.02, np.sqrt(1e-6), 0.0, 0
     while w**2 < 1.0:
@@ -283,9 +284,9 @@ def test_the_largest_margin_is_that_of_support_vectors():
     assert signed.T @ alpha == pytest.approx(w, abs=1e-12)
     assert alpha.sum() == pytest.approx(w @ w, rel=1e-12)
     assert alpha @ (signed @ w - 1) == pytest.approx(0, abs=1e-12)
-    # sklearn prices no bias only through its kernel matrix: a bias is shut out by mirrored samples
+    # libsvm breaks its own constraints by 1e-6; its bias is shut out by mirrored samples
     both = SVC(kernel="linear", C=1e8, tol=1e-10).fit(np.vstack([X, -X]), np.append(y, -y))
-    assert w == pytest.approx(both.coef_[0], abs=1e-6)
+    assert w == pytest.approx(both.coef_[0], abs=1e-5)
     with pytest.raises(Refused, match="a plane through 0"):
         max_margin(np.vstack([X, X[:1]]), np.append(y, -y[0]))
 
