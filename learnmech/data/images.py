@@ -40,12 +40,12 @@ class Images(Given):
     `digits` are scikit-learn's, 8 x 8, with pixels up to 16.
 
     Pixels are divided by `divide_by`. `flat` makes a vector of each image, row by row; otherwise it
-    is an array (rows, columns, channels). `dtype` says how a view keeps them where nothing else is
-    done with them: as the whole numbers of eight bits that they are, made numbers of the run's
-    precision for each batch (an eighth of the memory), or once for all as `float`; last bits of
-    gradients differ. The identity is the content: `sha256` of the file, of a folder that of the
-    names and contents of its files, found where it is not given.  Source: Xiao et al. 2017 for
-    Fashion-MNIST.
+    is an array (rows, columns, channels), as `grid` lays them out where that is given. `dtype` says
+    how a view keeps them where nothing else is done with them: as the whole numbers of eight bits
+    that they are, made numbers of the run's precision for each batch (an eighth of the memory), or
+    once for all as `float`; last bits of gradients differ. The identity is the content: `sha256` of
+    the file, of a folder that of the names and contents of its files, found where it is not given.
+    Source: Xiao et al. 2017 for Fashion-MNIST.
     """
 
     follows: ClassVar = {path: (sha,) for path, sha in PLACES.items()}
@@ -111,13 +111,7 @@ class Images(Given):
         return tuple(Outside(field, _there(field, path), sha) for field, path, sha in named if path)
 
     def coherent(self):
-        if self.grid:
-            raise refused(
-                "Images",
-                "no grid, which images have of their own",
-                f"grid = {self.grid}",
-                "Set flat=False for samples (rows, columns, channels)",
-            )
+        super().coherent()
         if self.labels and len(set(self.labels)) != len(self.labels):
             raise refused("Images", "different labels", self.labels, "Rename them")
         if not self.flat and (self.components or self.whitened):
@@ -211,7 +205,7 @@ class Images(Given):
 
     def draw(self, rng):
         drawn = super().draw(rng)
-        if self.flat:
+        if self.flat or self.grid:
             return drawn
         views = [
             view and dataclasses.replace(view, held=view.held.reshape(len(view.held), *drawn.grid))

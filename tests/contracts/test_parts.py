@@ -484,8 +484,9 @@ def test_a_number_within_bounds_is_kept_and_written_exactly(spot, value):
     made = put(part, field, value)
     kept = getattr(made, field.name)
     assert kept.dtype == np.float64 and kept.ndim == 0 and kept == value
-    assert math.copysign(1, kept) == math.copysign(1, text.parse(text.to_text(made)[0])[field.name])
-    assert text.parse(text.to_text(made)[0])[field.name] == value
+    # a knob that came later is left out at its default
+    written = text.parse(text.to_text(made)[0]).get(field.name, field.default)
+    assert math.copysign(1, kept) == math.copysign(1, written) and written == value
 
 
 NOT_NUMBERS = [
@@ -544,7 +545,7 @@ WRONG = {
     ids=lambda v: getattr(v, "__name__", repr(v)),
 )
 def test_structure_of_the_wrong_type_is_refused(kind, bad):
-    texts = [tuple[str, ...]] if bad == ["a"] else []
+    texts = [tuple[str, ...], tuple[str | int, ...]] if bad == ["a"] else []
     spots = [
         (part, f)
         for part, f in STRUCTURES
