@@ -150,8 +150,16 @@ class Lab {
   // What is laid over, asked for the branch that is shown.
   over() {
     const { branch } = this.store;
-    // a branch may be outside what a theory can speak of; its list says why
-    for (const name of this.laid) this.store.send("theory", { branch: branch.id, theory: name, on: true }).catch(() => {});
+    const ask = () => {
+      if (this.store.branch !== branch) return;
+      // a branch may be outside what a theory can speak of; its list says why
+      for (const name of this.laid) this.store.send("theory", { branch: branch.id, theory: name, on: true }).catch(() => {});
+    };
+    // a prediction takes as long as ten looks: of a dial that is turned on, what was turned past is
+    // not predicted, and what is measured comes first
+    clearTimeout(this.later);
+    if (this.kind === "report") ask();
+    else this.later = setTimeout(ask, 200);
   }
 
   verdict() {
@@ -228,6 +236,7 @@ class Lab {
     for (const off of this.offs) off();
     this.keys();
     this.unhear?.();
+    clearTimeout(this.later);
     this.closeMenu?.();
     for (const one of Object.values(this.faces)) one.leave?.();
     this.timeline.leave();
