@@ -106,9 +106,10 @@ class Lab {
     this.claim.textContent = this.kind === "report" ? "The run, to be scrubbed, zoomed and held against theory" : branch.said.claim || branch.said.name;
     this.claim.title = this.claim.textContent;
     if (begun && this.panels.panels.length) return;
-    for (const one of branch.said.laid ?? []) this.laid.add(one);
-    this.lay(branch, 4);
-    this.over();
+    const { lesson } = branch.said;
+    // what is to be predicted is not given away by theory's line
+    if (lesson?.steps[lesson.step]?.predict) this.chosen = true;
+    else this.unveil(branch);
     this.panels.first();
     if (branch.said.thinned?.length) this.panels.element.after(h("p", { class: "dim thinned" }, `Thinned for this page: ${branch.said.thinned.join("; ")}.`));
     if (this.kind === "lab") this.timeline.playing.focus({ preventScroll: true });
@@ -137,6 +138,13 @@ class Lab {
     if (!this.panels.panels.length) return;
     this.over();
     this.verdict();
+  }
+
+  unveil(branch) {
+    this.chosen = false;
+    for (const one of branch.said.laid ?? []) this.laid.add(one);
+    this.lay(branch, 4);
+    this.over();
   }
 
   // Of an experiment that brings no theories those that apply and speak of what is watched.
