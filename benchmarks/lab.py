@@ -33,7 +33,7 @@ class Viewer(Client):
     def __init__(self, session):
         self.something = threading.Event()
         super().__init__(self.something.set)
-        self.session, self.pictures = session, 0
+        self.session, self.pictures, self.said = session, 0, []
         session.join(self)
 
     def ask(self, do, **fields):
@@ -42,9 +42,11 @@ class Viewer(Client):
         return self.until(lambda said: said.get("id") == do)
 
     def until(self, fits):
-        """The first message that fits."""
+        """The first message that fits; those before it are gone, those behind it wait."""
         while True:
-            for said, _ in self.drain(self.session.branches):
+            self.said += [said for said, _ in self.drain(self.session.branches)]
+            while self.said:
+                said = self.said.pop(0)
                 self.pictures += said["is"] == "block" and bool(said["series"])
                 if said["is"] == "error":
                     raise RuntimeError(said["said"])
@@ -57,7 +59,8 @@ class Viewer(Client):
         """Take pictures until a branch is over."""
         while not branch.over:
             time.sleep(PICTURE)
-            self.until(lambda said: True) if self.something.is_set() else None
+            for said, _ in self.drain(self.session.branches):
+                self.pictures += said["is"] == "block" and bool(said["series"])
 
 
 def looked_at(start, watch, folder):

@@ -106,9 +106,10 @@ class Lab {
     this.claim.textContent = this.kind === "report" ? "The run, to be scrubbed, zoomed and held against theory" : branch.said.claim || branch.said.name;
     this.claim.title = this.claim.textContent;
     if (begun && this.panels.panels.length) return;
-    for (const one of branch.said.laid ?? []) this.laid.add(one);
-    this.lay(branch, 4);
-    this.over();
+    const { lesson } = branch.said;
+    // what is to be predicted is not given away by theory's line
+    if (lesson?.steps[lesson.step]?.predict) this.chosen = true;
+    else this.unveil(branch);
     this.panels.first();
     if (branch.said.thinned?.length) this.panels.element.after(h("p", { class: "dim thinned" }, `Thinned for this page: ${branch.said.thinned.join("; ")}.`));
     if (this.kind === "lab") this.timeline.playing.focus({ preventScroll: true });
@@ -139,6 +140,13 @@ class Lab {
     this.verdict();
   }
 
+  unveil(branch) {
+    this.chosen = false;
+    for (const one of branch.said.laid ?? []) this.laid.add(one);
+    this.lay(branch, 4);
+    this.over();
+  }
+
   // Of an experiment that brings no theories those that apply and speak of what is watched.
   lay(branch, most) {
     if (this.laid.size || this.chosen) return [];
@@ -150,8 +158,16 @@ class Lab {
   // What is laid over, asked for the branch that is shown.
   over() {
     const { branch } = this.store;
-    // a branch may be outside what a theory can speak of; its list says why
-    for (const name of this.laid) this.store.send("theory", { branch: branch.id, theory: name, on: true }).catch(() => {});
+    const ask = () => {
+      if (this.store.branch !== branch) return;
+      // a branch may be outside what a theory can speak of; its list says why
+      for (const name of this.laid) this.store.send("theory", { branch: branch.id, theory: name, on: true }).catch(() => {});
+    };
+    // a prediction takes as long as ten looks: of a dial that is turned on, what was turned past is
+    // not predicted, and what is measured comes first
+    clearTimeout(this.later);
+    if (this.kind === "report") ask();
+    else this.later = setTimeout(ask, 200);
   }
 
   verdict() {
@@ -228,6 +244,7 @@ class Lab {
     for (const off of this.offs) off();
     this.keys();
     this.unhear?.();
+    clearTimeout(this.later);
     this.closeMenu?.();
     for (const one of Object.values(this.faces)) one.leave?.();
     this.timeline.leave();

@@ -147,7 +147,15 @@ def test_a_dial_turned_on_the_way_makes_a_branch_and_structure_a_new_root(lab, o
     child = branch_of(lab, page)
     assert child.parent.name == root and child.at == 90
     assert asked(page, "store.branch.said.knobs.find((k) => k.path === 'rule.rate').value") == 0.02
-    assert asked(page, "lab.knobsShown ?? document.querySelector('.learnmech') !== null")
+    # structure begins anew, and what one has laid out stays
+    kept = asked(page, "lab.panels.panels.map((p) => p.id)")
+    page.get_by_label("width", exact=True).fill("4")
+    page.keyboard.press("Enter")
+    until(page, f"store.selected !== {json.dumps(child.name)}")
+    anew = branch_of(lab, page)
+    assert anew.parent is None and anew.at == 0
+    assert anew.experiment.architecture.hidden == (4,)
+    assert asked(page, "lab.panels.panels.map((p) => p.id)") == kept
 
 
 def test_a_prediction_is_drawn_hidden_until_the_run_and_scored(lab, opened):
@@ -269,3 +277,20 @@ def test_no_serious_fault_is_found_by_axe(lab, looked, axe, dark):
     page.get_by_role("button", name="All exhibits").click()
     look()
     assert not faults, json.dumps(faults, indent=1)
+
+
+def test_a_lesson_asks_before_it_tells_and_fits_a_phone(lab, looked):
+    page = looked(lab.address, width=390, height=844)
+    until(page, "!store.greeting")
+    if page.get_by_role("button", name="All exhibits").is_visible():
+        page.get_by_role("button", name="All exhibits").click()
+    page.locator(".lesson-card", has_text="Width one").click()
+    page.get_by_role("button", name="Predict first").wait_for()
+    until(page, "lab.panels.panels.length && store.branch.said.lesson")
+    assert page.locator(".formula .katex").count() > 3
+    assert page.evaluate("document.documentElement.scrollWidth") <= 390
+    assert asked(page, "store.branch.said.laid.length") and not asked(page, "lab.laid.size")
+    page.get_by_role("button", name="Run it").click()
+    # when it has come to its end the lesson says what there was to see, and theory is laid over it
+    page.get_by_role("heading", name="What to see").wait_for()
+    until(page, "lab.laid.size && store.branch.lines.size")

@@ -53,6 +53,7 @@ export class Knobs {
     this.lab.busy(knob.structural ? "compiling…" : "");
     try {
       const opened = await store.send("turn", { branch: branch.id, at, path: knob.path, value });
+      this.lab.store.rest(branch);
       this.lab.announce(`${knob.path} is ${Array.isArray(value) ? value.join(", ") : value}${opened.parent ? `, from ${branch.steps ? "step" : "mark"} ${opened.at} on` : ", from the start"}`);
     } catch (error) {
       this.lab.refused(error.message);

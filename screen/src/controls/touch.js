@@ -43,6 +43,7 @@ export async function happen(lab, one, address, index, value) {
   const branch = lab.store.branch;
   try {
     const opened = await lab.store.send("event", { branch: branch.id, at: branch.shown, event: { kind: one.kind, address: one.for === "branch" ? null : address, index, value } });
+    lab.store.rest(branch);
     lab.announce(`${one.title}: a new branch from ${branch.steps ? "step" : "mark"} ${opened.at}`);
   } catch (error) {
     lab.refused(error.message);

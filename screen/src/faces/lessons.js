@@ -51,6 +51,7 @@ export class Lesson {
   reached(branch) {
     if (!this.lesson || this.seen || !["finished", "diverged"].includes(branch.status)) return;
     this.seen = true;
+    if (!this.lab.laid.size) this.lab.unveil(branch);
     this.draw();
   }
 

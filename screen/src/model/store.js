@@ -237,6 +237,12 @@ export class Store {
     else if (!this.asked.has(said.id)) this.tell("refused", said.said);
   }
 
+  // A branch that was left for a child of it rests, but for the root: of a dial that is turned ten
+  // times not ten runs go on at once.
+  rest(branch) {
+    if (branch.parent && branch.playing && branch !== this.branch) this.ask("pause", { branch: branch.id });
+  }
+
   // One question at a time is under way; of those that a drag asks meanwhile the last alone counts.
   seek(position) {
     const branch = this.branch;
