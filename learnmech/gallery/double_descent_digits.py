@@ -104,7 +104,7 @@ exhibit = Exhibit(
     source="Belkin et al. 2019; Simon et al. 2023; on a finite pool derived here",
     experiment=_experiment,
     watch=(Loss(), TestLoss()),
-    twin={"data.train": 400},
+    twin={"data.train": 250},
     verify=_verify,
     draw=_draw,
 )
