@@ -18,15 +18,15 @@ from learnmech.rules.descent import SGD
 from learnmech.sweeps import sweep
 from learnmech.theories.noise_scale import gaussian_noise
 
-BATCHES, SEEDS = (1, 8, 64, 512), 300
+BATCHES, SEEDS = (1, 8, 64, 512), 150
 
 
 def _experiment():
     return Experiment(
         DeepLinear(),
-        Gaussian(n=3000, d=20, covariance="power-law", noise=0.5),
+        Gaussian(n=2000, d=20, covariance="power-law", noise=0.5),
         SGD(rate=0.1, batch=64, sampling="fresh-gradient"),
-        Clock(steps=40, marks=6),
+        Clock(steps=40, marks=5),
         GaussianStart(scale=0.0),
     )
 

@@ -22,7 +22,7 @@ def _experiment():
         Committee(hidden=2, spread=0.3),
         NetworkTeacher(Committee(hidden=2), n=4, d=D),
         SGD(rate=0.6, batch=1, sampling="fresh"),
-        Clock(steps=100 * D, marks=101),
+        Clock(steps=70 * D, marks=71),
     )
 
 
@@ -108,7 +108,7 @@ exhibit = Exhibit(
     watch=(PopulationLoss(), Overlaps()),
     theories=(SaadSolla(),),
     reason="of one run at d = 1500, relative to the largest: 1 to 5%, up to 17% off the plateau",
-    twin={"data.d": 750, "clock.steps": 75_000},
+    twin={"data.d": 750, "clock.steps": 52_500},
     verify=_verify,
     draw=_draw,
 )
