@@ -161,7 +161,7 @@ def on_the_plateau(
 ) -> Experiment:
     """An experiment that begins there: weights of this size, drawn by the seed, biases 0 and ln
     q."""
-    train, rng = source.draw(stream_of(source.seed, "data")).train, np.random.default_rng(seed)
+    train, rng = source.draw(stream_of(int(source.seed), "data")).train, np.random.default_rng(seed)
     (d, k), q = (train.X.shape[1], train.Y.shape[1]), np.asarray(train.Y).mean(axis=0)
     params = {
         "layer1": {
