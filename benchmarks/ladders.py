@@ -7,7 +7,7 @@ import numpy as np
 import learnmech as lm
 from benchmarks.base import Benchmark, Goal
 from learnmech import architectures, data, rules
-from learnmech.maps.lattice import refined
+from learnmech.studies.maps.lattice import refined
 
 AXES, SEEDS, WATCH = ("nonlinearity", "data", "depth", "batches"), (0, 1, 2), ("loss", "test-loss")
 SIZE = 65

@@ -47,11 +47,8 @@ if TYPE_CHECKING:
     from learnmech.figures.curves import show as show
     from learnmech.generalization.scaling_laws import PowerLaw as PowerLaw
     from learnmech.generalization.scaling_laws import power_law as power_law
-    from learnmech.ladders import explain as explain
-    from learnmech.ladders import ladder as ladder
     from learnmech.language import catalog as catalog
     from learnmech.losses import Squared as Squared
-    from learnmech.maps import map_error as map_error
     from learnmech.record import Record as Record
     from learnmech.record import load as load
     from learnmech.rules import schedules as schedules
@@ -63,6 +60,12 @@ if TYPE_CHECKING:
     from learnmech.runs.running import resume as resume
     from learnmech.runs.running import run as run
     from learnmech.simplifications.orders import simplified as simplified
+    from learnmech.studies.ladders import explain as explain
+    from learnmech.studies.ladders import ladder as ladder
+    from learnmech.studies.maps import map_error as map_error
+    from learnmech.studies.variables import closure as closure
+    from learnmech.studies.variables import collapse as collapse
+    from learnmech.studies.variables import universal as universal
     from learnmech.sweeps import compare_grid as compare_grid
     from learnmech.sweeps import compare_means as compare_means
     from learnmech.sweeps import error_bars as error_bars
@@ -71,9 +74,6 @@ if TYPE_CHECKING:
     from learnmech.sweeps import sweep as sweep
     from learnmech.system import symmetries as symmetries
     from learnmech.theories.base import predict as predict
-    from learnmech.variables import closure as closure
-    from learnmech.variables import collapse as collapse
-    from learnmech.variables import universal as universal
 
     __version__: str
 
@@ -102,12 +102,12 @@ _FACE = {
     "gather": "sweeps",
     "sweep": "sweeps",
     "simplified": "simplifications.orders",
-    "ladder": "ladders",
-    "explain": "ladders",
-    "map_error": "maps",
-    "collapse": "variables",
-    "universal": "variables",
-    "closure": "variables",
+    "ladder": "studies.ladders",
+    "explain": "studies.ladders",
+    "map_error": "studies.maps",
+    "collapse": "studies.variables",
+    "universal": "studies.variables",
+    "closure": "studies.variables",
     "point": "sweeps",
     "load": "record",
     "show": "figures.curves",

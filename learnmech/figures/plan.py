@@ -181,7 +181,19 @@ def _path(at, room, there):
     return Line([begin, tuple(bend), end], [Line.MOVETO, Line.CURVE3, Line.CURVE3])
 
 
+def counted(drawn: Arrows) -> str:
+    """How the house is drawn, in a line: of n rooms n(n - 1)/2 pairs have one that may import the
+    other."""
+    pairs, few = len(drawn) * (len(drawn) - 1) // 2, sum(map(len, shown(drawn).values()))
+    height, many = max(floors(drawn).values()) + 1, sum(map(len, drawn.values()))
+    return (
+        f"{len(drawn)} rooms on {height} floors, {few} arrows of {pairs} that could be"
+        f" ({few / pairs:.0%}); {many} times a room imports another"
+    )
+
+
 if __name__ == "__main__":
     Path(sys.argv[1] if len(sys.argv) > 1 else "docs/floors.svg").write_text(
         plan(arrows()), encoding="utf-8"
     )
+    print(counted(arrows()))

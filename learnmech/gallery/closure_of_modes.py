@@ -14,7 +14,7 @@ from learnmech.initial.balanced import Aligned, Balanced
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
 from learnmech.rules.descent import GradientDescent
-from learnmech.variables import closure
+from learnmech.studies.variables import closure
 
 STARTS = {
     "balanced and aligned": Aligned(strength=0.3),

@@ -9,8 +9,8 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
-from learnmech.ladders import explain
 from learnmech.rules.descent import SGD
+from learnmech.studies.ladders import explain
 
 PATH = ("batches", "scaling", "features")
 MODES = ("input spectrum", "depth", "nonlinearity", "batches", "gains", "alignment")

@@ -19,8 +19,8 @@ from learnmech.figures.style import COLORS, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.gaussian import Gaussian as GaussianStart
 from learnmech.instruments.losses import Loss
-from learnmech.maps import map_error
 from learnmech.rules.descent import GradientDescent
+from learnmech.studies.maps import map_error
 from learnmech.theories.flow import Flow, ModifiedFlow
 
 RATE, WIDTH, SIZE = "rule.rate", "architecture.width", "initial.scale"

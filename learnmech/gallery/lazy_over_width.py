@@ -25,9 +25,9 @@ from learnmech.figures.style import COLORS, DASHES, MARKERS, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss, Outputs
-from learnmech.maps import map_error
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs.running import run
+from learnmech.studies.maps import map_error
 from learnmech.theories.tangent import Lazy
 
 ALPHA, WIDTH = "architecture.alpha", "architecture.of.width"

@@ -21,9 +21,9 @@ from learnmech.initial.balanced import Aligned
 from learnmech.initial.given import Given
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.modes import ModeStrengths
-from learnmech.maps import refined
 from learnmech.rules.descent import GradientDescent
 from learnmech.runs.running import run
+from learnmech.studies.maps import refined
 from learnmech.theories.modes import Decoupled
 
 MODES, BEGUN, RATE = (3.0, 2.0, 1.0), 1e-3, 0.02

@@ -11,9 +11,9 @@ from learnmech.figures.style import COLORS, DASHES, TIME, sheet, titled
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss
 from learnmech.instruments.sharpness import Sharpness
-from learnmech.ladders.phenomena import NEAR
 from learnmech.losses import Squared
 from learnmech.rules.descent import GradientDescent
+from learnmech.studies.ladders.phenomena import NEAR
 from learnmech.sweeps import sweep
 from learnmech.theories.stability import threshold
 

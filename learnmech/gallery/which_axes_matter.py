@@ -12,8 +12,8 @@ from learnmech.experiment.clock import Clock
 from learnmech.experiment.recipe import Experiment
 from learnmech.gallery.base import Exhibit
 from learnmech.instruments.losses import Loss, TestLoss
-from learnmech.ladders import ladder
 from learnmech.rules.descent import SGD
+from learnmech.studies.ladders import ladder
 
 AXES = ("nonlinearity", "data", "depth", "batches")
 PAIR = {"nonlinearity", "data"}

@@ -15,9 +15,9 @@ from learnmech.lab.branches import Branch
 from learnmech.lab.clients import Client, Panel, status_of
 from learnmech.lab.frames import Buffers, Message
 from learnmech.lab.theory import Over
-from learnmech.ladders.paths import Rungs, both
 from learnmech.language import catalog
 from learnmech.machine.logs import LOG
+from learnmech.studies.ladders.paths import Rungs, both
 
 if TYPE_CHECKING:
     from learnmech.lab.session import Session

@@ -1,5 +1,5 @@
-"""Moved: modules under the paths they had up to 0.4, for own code that was written then, and
-lies in run folders too."""
+"""Moved: modules under the paths they had before, up to 0.4 most of them, for own code that was
+written then, and lies in run folders too."""
 
 import importlib
 import importlib.abc
@@ -31,9 +31,10 @@ ROOMS = {
     "march": ("tracking", "watching"),
     "rules": ("schedules",),
     "runs": ("endings", "estimates", "pace"),
+    "studies": ("ladders", "maps", "variables"),
     "system": ("freezing", "state", "symmetries"),
 }
-"""{room: the modules that lay loose before}."""
+"""{room: the modules that lay loose, or were rooms, before}."""
 MOVED = {
     f"learnmech.{name}": f"learnmech.{room}.{name}"
     for room, names in ROOMS.items()

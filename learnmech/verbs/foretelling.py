@@ -5,10 +5,10 @@ from pathlib import Path
 from learnmech.comparison.domains import applying, survey
 from learnmech.errors import Refused, refused
 from learnmech.experiment.recipe import prepare
-from learnmech.ladders.paths import nearest as nearest_paths
 from learnmech.language import catalog
 from learnmech.language.display import plain
 from learnmech.language.display.results import ends, failing_conditions, nearest_theories
+from learnmech.studies.ladders.paths import nearest as nearest_paths
 from learnmech.theories.base import Condition
 from learnmech.verbs.folders import dataset_out
 from learnmech.verbs.subjects import changed_experiment, changes_of, theory_of

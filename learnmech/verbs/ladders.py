@@ -4,8 +4,8 @@ off a theory is."""
 from pathlib import Path
 
 from learnmech.errors import refused
-from learnmech.ladders import explain, ladder
 from learnmech.record import sealed
+from learnmech.studies.ladders import explain, ladder
 from learnmech.verbs.forks import DRAWN, drawn_out
 from learnmech.verbs.phases import Phasing, silent
 from learnmech.verbs.subjects import changed_experiment, changes_of

@@ -4,9 +4,9 @@ from pathlib import Path
 from typing import Any
 
 from learnmech.errors import refused
-from learnmech.maps import map_error
-from learnmech.maps.errors import SIZE
 from learnmech.record import sealed
+from learnmech.studies.maps import map_error
+from learnmech.studies.maps.errors import SIZE
 from learnmech.verbs.forks import DRAWN, drawn_out
 from learnmech.verbs.grids import axis_values
 from learnmech.verbs.phases import Phasing, silent

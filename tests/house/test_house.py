@@ -24,7 +24,7 @@ FLOORS = [
     {"runs"},
     {"comparison"},
     {"sweeps", "figures"},
-    {"ladders", "maps", "variables"},
+    {"studies"},
     {"gallery"},
     {"report"},
     {"verbs"},

@@ -46,6 +46,14 @@ def test_arrows_that_are_not_drawn_lead_where_drawn_ones_do():
     assert all(there in reached[room] for room, there in pairs(found))
 
 
+def test_at_most_a_quarter_of_the_arrows_that_could_be_is_drawn():
+    found = plan.arrows()
+    possible = len(found) * (len(found) - 1) // 2
+    assert 0 < len(pairs(plan.shown(found))) <= possible / 4
+    few = {"a": {"b"}, "b": {"c"}, "c": set()}
+    assert plan.counted(few).startswith("3 rooms on 3 floors, 2 arrows of 3 that could be (67%)")
+
+
 def test_the_picture_in_the_docs_is_that_of_the_house():
     assert drawn((ROOT / "docs" / "floors.svg").read_text(encoding="utf-8")) == pairs(
         plan.shown(plan.arrows())

@@ -12,10 +12,10 @@ from learnmech import architectures, data, initial, losses, rules
 from learnmech.cli.app import call as main
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
-from learnmech.ladders.budget import explain
-from learnmech.ladders.paths import Rungs, both, nearest, path
 from learnmech.language import catalog, text
 from learnmech.simplifications.facts import FACTS
+from learnmech.studies.ladders.budget import explain
+from learnmech.studies.ladders.paths import Rungs, both, nearest, path
 from learnmech.theories import Decoupled, EndToEnd, InfiniteWidth, Lazy
 from learnmech.theories.base import Theory
 

@@ -8,8 +8,8 @@ import pytest
 from scipy import stats
 
 from learnmech.errors import Refused
-from learnmech.ladders.designs import Design, crossed
-from learnmech.ladders.effects import aliases, contrasts, half_width, holm, pairs, per_seed
+from learnmech.studies.ladders.designs import Design, crossed
+from learnmech.studies.ladders.effects import aliases, contrasts, half_width, holm, pairs, per_seed
 
 NAMES = "abcdefghij"
 

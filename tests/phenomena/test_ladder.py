@@ -14,9 +14,9 @@ from learnmech.cli.app import call as main
 from learnmech.curvature.eigenpairs import sharpness
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
-from learnmech.ladders import Distance, ladder
-from learnmech.ladders.distances import distance
-from learnmech.ladders.phenomena import judged, order_of_modes, phenomenon
+from learnmech.studies.ladders import Distance, ladder
+from learnmech.studies.ladders.distances import distance
+from learnmech.studies.ladders.phenomena import judged, order_of_modes, phenomenon
 
 TIMES = np.array([0.0, 1.0, 3.0])
 

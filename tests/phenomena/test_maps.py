@@ -10,10 +10,10 @@ from learnmech import architectures, data, initial, rules
 from learnmech.cli.app import call as main
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
-from learnmech.maps import map_error, refined
-from learnmech.maps.errors import measured
-from learnmech.maps.lattice import stride_of
 from learnmech.runs.parcels import InHand
+from learnmech.studies.maps import map_error, refined
+from learnmech.studies.maps.errors import measured
+from learnmech.studies.maps.lattice import stride_of
 
 SIZE = 65
 

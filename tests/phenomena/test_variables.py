@@ -12,7 +12,7 @@ from learnmech import architectures, data, initial, rules
 from learnmech.data.base import singular_modes
 from learnmech.errors import Refused
 from learnmech.figures.style import svg
-from learnmech.variables import closure, collapse, universal
+from learnmech.studies.variables import closure, collapse, universal
 
 WIDTHS = (16, 32, 64, 128)
 TIMES = np.concatenate([[0.0], np.geomspace(0.1, 100, 40)])
@@ -193,7 +193,7 @@ def test_the_sensitivity_is_that_of_runs_that_start_elsewhere():
         rules.GradientDescent(rate=0.1),
         lm.Clock(steps=20, marks=3),
     )
-    from learnmech.variables.closing import closure as measured
+    from learnmech.studies.variables.closing import closure as measured
 
     start = lm.prepare(at)
     flat = np.concatenate([np.ravel(start.params[n]["weight"]) for n in ("layer1", "layer2")])

@@ -13,7 +13,7 @@ from learnmech.figures.collapse import collapse_plot
 from learnmech.language.display import collapses
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.machine.late import late
-from learnmech.variables.curves import Curves, curves_of
+from learnmech.studies.variables.curves import Curves, curves_of
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -6,11 +6,11 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from learnmech.figures.ladder import ladder_plot
-from learnmech.ladders import phenomena
-from learnmech.ladders.designs import Design
-from learnmech.ladders.distances import RULE, Distance
 from learnmech.language.display import ladders
 from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.studies.ladders import phenomena
+from learnmech.studies.ladders.designs import Design
+from learnmech.studies.ladders.distances import RULE, Distance
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -10,7 +10,7 @@ from learnmech.errors import refused
 from learnmech.figures.collapse import universal_plot
 from learnmech.language.display import collapses
 from learnmech.language.display.table import Table, as_html, as_text, boxed
-from learnmech.variables.curves import Curves, curves_of
+from learnmech.studies.variables.curves import Curves, curves_of
 
 if TYPE_CHECKING:
     import xarray as xr

@@ -15,14 +15,14 @@ from learnmech.errors import Refused, nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.figures.budget import budget_plot
 from learnmech.instruments.base import Instrument
-from learnmech.ladders.cells import Cell, Cells, cell
-from learnmech.ladders.paths import Path, Rungs, both, rung_of
-from learnmech.ladders.paths import nearest as nearest_paths
 from learnmech.language import catalog
 from learnmech.language.display import budgets
 from learnmech.language.display.table import Table, as_html, as_text, boxed
 from learnmech.language.text import part_of
 from learnmech.simplifications.base import Simplification
+from learnmech.studies.ladders.cells import Cell, Cells, cell
+from learnmech.studies.ladders.paths import Path, Rungs, both, rung_of
+from learnmech.studies.ladders.paths import nearest as nearest_paths
 from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in
 from learnmech.theories.base import Theory

@@ -13,14 +13,14 @@ from learnmech.engines import opened
 from learnmech.errors import nearest, refused
 from learnmech.experiment.recipe import Experiment, Start, given, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.ladders.cells import Cell, Cells, cell
-from learnmech.ladders.designs import Design, crossed
-from learnmech.ladders.phenomena import MOSTLY, Phenomenon, phenomenon
-from learnmech.ladders.rungs import Ladder, Rung
 from learnmech.language import catalog
 from learnmech.simplifications.base import Simplification
 from learnmech.simplifications.orders import admissible, ordered
 from learnmech.simplifications.samples import GaussianInputs
+from learnmech.studies.ladders.cells import Cell, Cells, cell
+from learnmech.studies.ladders.designs import Design, crossed
+from learnmech.studies.ladders.phenomena import MOSTLY, Phenomenon, phenomenon
+from learnmech.studies.ladders.rungs import Ladder, Rung
 from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in
 

@@ -10,7 +10,9 @@ import numpy as np
 
 from learnmech.errors import refused
 from learnmech.figures.design import design_plot
-from learnmech.ladders.effects import (
+from learnmech.language.display import ladders
+from learnmech.language.display.table import Table, as_html, as_text, boxed
+from learnmech.studies.ladders.effects import (
     LEVEL,
     NOTHING,
     RULE,
@@ -21,8 +23,6 @@ from learnmech.ladders.effects import (
     per_seed,
     resting_on,
 )
-from learnmech.language.display import ladders
-from learnmech.language.display.table import Table, as_html, as_text, boxed
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

@@ -22,9 +22,9 @@ from learnmech.figures.map import map_plot
 from learnmech.language import catalog, text
 from learnmech.language.display import maps
 from learnmech.language.display.table import Table, as_html, as_text, boxed
-from learnmech.maps.lattice import Lattice, Node, refined
 from learnmech.runs import bars
 from learnmech.runs.parcels import InHand, Parcel
+from learnmech.studies.maps.lattice import Lattice, Node, refined
 from learnmech.sweeps.asked import seeds_of
 from learnmech.sweeps.elsewhere import landing_in, shaped
 from learnmech.sweeps.jobs import Landing, seen

@@ -14,14 +14,14 @@ from learnmech.engines import Engine, over_cores
 from learnmech.errors import refused
 from learnmech.experiment.recipe import Experiment, Start, prepare
 from learnmech.instruments.base import Instrument
-from learnmech.ladders.distances import Distance, distance
-from learnmech.ladders.phenomena import Phenomenon, judged
-from learnmech.ladders.rungs import Rung
 from learnmech.march.watching import asked
 from learnmech.record.base import Record
 from learnmech.runs import bars
 from learnmech.simplifications.base import Simplification, Turned
 from learnmech.simplifications.orders import ordered, simplified
+from learnmech.studies.ladders.distances import Distance, distance
+from learnmech.studies.ladders.phenomena import Phenomenon, judged
+from learnmech.studies.ladders.rungs import Rung
 from learnmech.sweeps.elsewhere import records
 from learnmech.sweeps.jobs import Landing, seen
 
