@@ -29,6 +29,7 @@ MODULES |= {
     "ladders": False,
     "engines": False,
     "lab": False,
+    "lab_browser": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
