@@ -32,6 +32,7 @@ MODULES |= {
     "engines": False,
     "fresh_batches": True,
     "lab": False,
+    "lab_browser": False,
 }
 SHOWN = ("learnmech", "jax", "diffrax", "numpy", "scipy")
 COLUMNS = ("benchmark", "ours s", "peer s", "ratio", "goal", "met", "spread of ratio")
