@@ -6,7 +6,7 @@ import functools
 from typing import NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Float
 
 from learnmech.errors import refused
 from learnmech.generalization.eigenlearning import asked, kappa_of, least, shares
@@ -174,13 +174,13 @@ class Spectrum:
         within(who, n, self.size)
 
 
-def are_classes(Y: Float[np.ndarray, "N k"]) -> Bool[np.ndarray, ""]:
+def are_classes(Y: Float[np.ndarray, "N k"]) -> bool:
     """Whether targets are classes: one column of two signs, or one largest entry a row that stands
     out alike in all."""
     if Y.shape[1] == 1:
-        return np.all((Y == 1) | (Y == -1)) & (Y.min() < Y.max())
+        return bool(np.all((Y == 1) | (Y == -1)) and Y.min() < Y.max())
     top = np.sort(Y, axis=1)
-    return np.all(top[:, -1] > top[:, -2]) & np.all(np.ptp(top, axis=0) == 0)
+    return bool(np.all(top[:, -1] > top[:, -2]) and np.all(np.ptp(top, axis=0) == 0))
 
 
 def margins_of(
