@@ -1,7 +1,5 @@
 """Learning curves as tables: what was measured beside what was said, and the certificates."""
 
-from typing import Any
-
 from learnmech.language.display.table import Mark, Table
 
 
@@ -10,14 +8,15 @@ def tables(plain: dict) -> tuple[Table, ...]:
     measured = plain["splits"] > 0
     rows = []
     for one in plain["rows"]:
-        seen: Any = (
-            (_error(one, "test"), _off(one, "test"), _error(one, "train")) if measured else ()
-        )
-        said = (_brief(one["predicted_test"]), _brief(one["predicted_train"]))
-        told = (seen[0], said[0], *seen[1:], said[1]) if measured else said
+        said = _brief(one["predicted_test"]), _brief(one["predicted_train"])
+        told: tuple[str, ...] = said
+        if measured:
+            seen = _error(one, "test"), _error(one, "train")
+            told = (seen[0], said[0], _off(one, "test"), seen[1], said[1])
         rows.append((f"{one['ridge']:g}", str(one["n"]), *told, _brief(one["kappa"])))
-    columns: tuple[str, ...] = ("held-out", "predicted", "off by", "training", "predicted")
-    columns = columns if measured else ("held-out predicted", "training predicted")
+    columns: tuple[str, ...] = ("held-out predicted", "training predicted")
+    if measured:
+        columns = ("held-out", "predicted", "off by", "training", "predicted")
     below = [f"ridge {one['ridge']:g}: {one['words']}" for one in plain["certificates"]]
     counted = f"{plain['splits']} random training sets" if measured else "nothing measured"
     below.append(f"pool of {plain['pool']}, {counted}; errors: mean |f - y|² over samples ± 1 se")
