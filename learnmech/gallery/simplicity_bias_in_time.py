@@ -94,7 +94,7 @@ def _draw(shown):
 exhibit = Exhibit(
     claim=(
         "A wide network on Gaussian inputs learns the linear part of its target first, and the"
-        " quadratic one about d times later, as the spectrum of its kernel says"
+        " quadratic one about d times later: half of each when its kernel says, to a quarter"
     ),
     source="Simon et al. 2023; Karkada et al. 2025",
     experiment=_experiment,
