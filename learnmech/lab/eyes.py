@@ -29,6 +29,9 @@ GLANCE = 0.1
 SHARE = 8
 """A look that takes t seconds is not taken again for so many times t: an eighth of a core at
 most."""
+RESTED = 2.0
+"""Seconds without another branch, after which theories are asked of the last one: that takes Python
+for seconds, which a run's first blocks and their way to the screen need."""
 COARSE = 1.0
 """Seconds between two courses of a theory's error."""
 
@@ -57,8 +60,12 @@ class Eyes:
             self._over.pop(key, None)
 
     def survey(self, branch: Branch) -> None:
-        """Ask every theory whether it applies, later; and which are near."""
-        self.session.thought.ask(lambda: self._survey(branch), ("survey", branch.name))
+        """Ask every theory whether it applies, later; and which are near. Of the branches that a
+        hand makes in a row the last alone is asked of, when the hand rests."""
+        if branch.parent is None:
+            self.session.thought.ask(lambda: self._survey(branch), ("survey", branch.name))
+        else:
+            self.session.thought.ask(lambda: self._survey(branch), "survey of a child", RESTED)
 
     def _survey(self, branch: Branch) -> None:
         key = branch.experiment.fingerprint
