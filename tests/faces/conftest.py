@@ -70,7 +70,7 @@ def looked(chromium):
         )
         contexts.append(context)
         page = context.new_page()
-        page.set_default_timeout(10_000)
+        page.set_default_timeout(30_000)
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("console", lambda said: said.type == "error" and faults.append(said.text))
         page.on("request", lambda asked: _own(asked.url, address) or faults.append(asked.url))
@@ -118,7 +118,7 @@ def asked(page, expression):
     )
 
 
-def until(page, expression, seconds=20):
+def until(page, expression, seconds=40):
     """Wait until an expression holds in the page, whose policy lets no text be evaluated by it."""
     end = time.monotonic() + seconds
     while not asked(page, f"!!lab && !!({expression})"):

@@ -44,7 +44,7 @@ def test_a_report_is_scrubbed_zoomed_and_held_against_theory_without_a_server(re
     assert first == [float(v) for v in record[name].values[0].astype("float32").ravel()]
     page.keyboard.press("Shift+ArrowRight")
     until(page, "store.branch.cursor === 3")
-    assert "step 3 of 300" in page.locator(".where").inner_text()
+    page.locator(".where", has_text="step 3 of 300").wait_for()
     # play goes to the end by itself
     page.get_by_label("Speed").select_option("full speed")
     page.get_by_role("button", name="Play").click()
@@ -58,7 +58,7 @@ def test_a_report_is_scrubbed_zoomed_and_held_against_theory_without_a_server(re
     page.mouse.move(box["x"] + 160, box["y"] + 40, steps=4)
     page.mouse.up()
     until(page, "lab.panels.panels[0].view.plot.zoom !== null")
-    assert page.locator(".panel .at").first.inner_text().startswith("t = ")
+    page.locator(".panel .at", has_text="t = ").first.wait_for()
     plot.dblclick()
     until(page, "lab.panels.panels[0].view.plot.zoom === null")
     page.get_by_role("switch", name="Decoupled").uncheck()
