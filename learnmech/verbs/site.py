@@ -18,7 +18,8 @@ from learnmech.verbs.showcases import all_of
 from learnmech.verbs.works import ready
 
 KEPT = Path(".cache/docs")
-FAR = "https://unpkg.com/iframe-worker/shim"  # what the search takes to work on file://
+# what the search takes to work on file://, wherever it would be fetched from
+FAR = re.compile(r"https://[^\s\"']*/iframe-worker/shim")
 NEAR = "assets/iframe-worker.js"
 
 
@@ -178,9 +179,9 @@ def finish(site: Path) -> list[str]:
     elsewhere than it should: broken links, and scripts, styles or pictures of other places."""
     for path in site.rglob("*.html"):
         page = path.read_text(encoding="utf-8")
-        if FAR in page:
+        if FAR.search(page):
             up = "../" * (len(path.relative_to(site).parts) - 1)
-            path.write_text(page.replace(FAR, up + NEAR), encoding="utf-8")
+            path.write_text(FAR.sub(up + NEAR, page), encoding="utf-8")
     return broken(site)
 
 
