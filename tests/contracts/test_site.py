@@ -132,15 +132,16 @@ def test_words_of_exhibits_are_no_markup():
     assert site.table(("a",), [("x|y\nz",)]).splitlines()[-1] == r"| x\|y z |"
 
 
+SHIM = "https://far.example/iframe-worker/shim"
+
+
 def test_the_checker_of_a_built_site_finds_what_is_broken(tmp_path):
     (tmp_path / "sub").mkdir()
     (tmp_path / "index.html").write_text(
         '<a href="sub/one.html#here">x</a><a href="sub/one.html#there">x</a><a href="none.html">x</a>'
-        f'<a href="https://example.org">x</a><img src="https://example.org/a.png"><script src="{site.FAR}"></script>'
+        f'<a href="https://example.org">x</a><img src="https://example.org/a.png"><script src="{SHIM}"></script>'
     )
-    (tmp_path / "sub" / "one.html").write_text(
-        f'<h1 id="here">x</h1><script src={site.FAR}></script>'
-    )
+    (tmp_path / "sub" / "one.html").write_text(f'<h1 id="here">x</h1><script src={SHIM}></script>')
     (tmp_path / "assets").mkdir()
     (tmp_path / "assets" / "iframe-worker.js").write_text("")
     assert site.finish(tmp_path) == [
