@@ -90,7 +90,7 @@ def test_sequences_of_vectors_lie_on_a_line():
 
 def test_every_instrument_reads_a_grid_or_refuses_it_in_a_sentence(start):
     reads, refusals = [], {}
-    for member in catalog.members("instruments").values():
+    for member in catalog.own("instruments"):
         kind = catalog.load(member)
         one = kind.example() if hasattr(kind, "example") else kind()
         try:
@@ -110,7 +110,7 @@ def test_every_instrument_reads_a_grid_or_refuses_it_in_a_sentence(start):
 
 def test_theories_of_vectors_say_that_they_do_not_speak_of_grids(start):
     claim, silent = "inputs and targets are vectors of real numbers", []
-    for member in catalog.members("theories").values():
+    for member in catalog.own("theories"):
         theory = catalog.load(member)()
         conditions = theory.conditions(start)
         if not theory.of_ids:
