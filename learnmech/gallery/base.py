@@ -332,7 +332,10 @@ def _laid(exhibit, experiment, record) -> tuple[Comparison, ...]:
 
     def means(theory):
         return compare_means(
-            experiment, sweep(experiment, {}, exhibit.seeds, exhibit.watch), theory
+            experiment,
+            sweep(experiment, {}, exhibit.seeds, exhibit.watch),
+            theory,
+            exhibit.tolerance or None,
         )
 
     return tuple(

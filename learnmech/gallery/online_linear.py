@@ -121,9 +121,12 @@ exhibit = Exhibit(
     experiment=_experiment,
     watch=(PopulationLoss(), EndToEnd()),
     theories=(OnlineSgd(),),
+    # of 1,220 normal variables one is beyond 4 in one of 13 such experiments (seen: 4.03), beyond 5
+    # in one of 1,400
+    tolerance={"end_to_end": 5.0},
     reason=(
-        "in standard errors of the mean over the seeds: the largest of some hundred draws of a"
-        " normal variable stays below 4"
+        "in standard errors of the mean over the seeds: the largest of 61 draws of a normal"
+        " variable stays below 4, of the 1,220 of the map below 5"
     ),
     seeds=1000,
     verify=_verify,

@@ -53,7 +53,7 @@ def _crossed(experiment):
     return found, pair, max(abs(one.size.size) for one in pairs.values())
 
 
-def _checks(where, pair, others):
+def _checks(where, pair):
     return (
         Check(
             f"{where}: nonlinearity x data on the last test loss: p after Holm, raw and ln",
@@ -62,14 +62,6 @@ def _checks(where, pair, others):
             0.0,
             "an interaction is one where both scales find it",
             "below",
-        ),
-        Check(
-            f"{where}: of all interactions it is the largest: over the next",
-            abs(pair.size.size) / others,
-            1.0,
-            0.0,
-            "sizes of contrasts of one design, on one scale",
-            "above",
         ),
         Check(
             f"{where}: it is below 0: nonlinearity pays by what of the data is not Gaussian",
@@ -87,7 +79,15 @@ def _verify(shown):
     main = {one.axes[0]: one for one in design.effects("test_loss") if len(one.axes) == 1}
     alone = main["nonlinearity"].alone
     checks = (
-        *_checks("digits", pair, others),
+        *_checks("digits", pair),
+        Check(
+            "digits: of all interactions it is the largest: over the next",
+            abs(pair.size.size) / others,
+            1.0,
+            0.0,
+            "sizes of contrasts of one design, on one scale",
+            "above",
+        ),
         Check(
             "digits: nonlinearity off alone adds to the test loss: in standard errors",
             alone.size / alone.error,
@@ -101,7 +101,8 @@ def _verify(shown):
     if FASHION.is_dir() and len(shown.experiment.architecture.hidden) > 1:
         # half the rate: that of the digits is 1.6 times the edge at the start with 784 pixels
         clothes = dataclasses.replace(shown.experiment, data=_fashion())
-        checks += _checks("Fashion-MNIST", *_crossed(clothes.with_value("rule.rate", 0.05))[1:])
+        # there it is the largest of some draws of 500 samples, and half of data x depth of others
+        checks += _checks("Fashion-MNIST", _crossed(clothes.with_value("rule.rate", 0.05))[1])
     return checks, {"design": design}
 
 
@@ -112,7 +113,7 @@ def _draw(shown):
 exhibit = Exhibit(
     claim=(
         "On images nonlinearity pays only where the data are not Gaussian: of all pairs of four"
-        " axes that interaction stands out"
+        " axes on digits that interaction stands out"
     ),
     source="a 2^4 design; after Box, Hunter & Hunter 1978",
     experiment=_experiment,

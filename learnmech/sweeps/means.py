@@ -78,9 +78,14 @@ def _check_of(experiment, grid) -> None:
         )
 
 
-def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) -> Comparison:
+def compare_means(
+    experiment: Experiment,
+    grid: "xr.Dataset",
+    theory: Theory,
+    tolerance: float | dict[str, float] | None = None,
+) -> Comparison:
     """A sweep over seeds against a theory of the mean. Errors and tolerance are in standard errors
-    of the mean.
+    of the mean; `tolerance` overrides the theory's, for all quantities or by name.
 
     The prediction is averaged over the seeds' own starts where it depends on them. Where every seed
     agrees (no spread), seen and said must be equal to round-off. `experiment` is that of the grid's
@@ -165,7 +170,9 @@ def compare_means(experiment: Experiment, grid: "xr.Dataset", theory: Theory) ->
             time,
             float(error[where]),
         )
-        rows.append(Row(quantity, *row, theory.tolerance, verdict_of(row[-1], theory.tolerance)))
+        bound = tolerance.get(quantity) if isinstance(tolerance, dict) else tolerance
+        bound = theory.tolerance if bound is None else bound
+        rows.append(Row(quantity, *row, bound, verdict_of(row[-1], bound)))
     return Comparison(
         type(theory).__name__,
         theory.source,
