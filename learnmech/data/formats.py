@@ -77,7 +77,11 @@ def alone(who: str, name: str, raw: bytes) -> bytes:
                 got = f"{len(members)} files in {name}"
                 raise refused(who, "a zip archive of one file", got, "Unpack it first")
             return opened.read(members[0])
-    except (zipfile.BadZipFile, zlib.error, OSError, EOFError, NotImplementedError) as error:
+    except RuntimeError as error:  # encrypted, or packed in a way that Python does not know
+        needs = "a zip archive that opens without more"
+        got = "an encrypted one" if "encrypted" in str(error) else str(error).rstrip(".")
+        raise refused(who, needs, f"{name}: {got}", "Unpack it first") from None
+    except (zipfile.BadZipFile, zlib.error, OSError, EOFError) as error:
         raise refused(
             who, "a zip archive that is whole", f"{name}: {error}", "Download it again"
         ) from None

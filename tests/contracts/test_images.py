@@ -213,6 +213,23 @@ def test_gb1_takes_its_splits_also_from_an_archive(tmp_path):
     assert len(split.train.X) == 1 and split.test.Y.tolist() == [[0.5]]
 
 
+@pytest.mark.parametrize(
+    "places, byte, got",
+    [((6, 8), 1, "an encrypted one"), ((8, 10), 97, "compression method is not supported")],
+    ids=["encrypted", "packed in an unknown way"],
+)
+def test_an_archive_that_does_not_open_is_to_be_unpacked_first(tmp_path, places, byte, got):
+    path = tmp_path / "gb1.csv.zip"
+    with zipfile.ZipFile(path, "w") as opened:
+        opened.writestr("a.csv", "Variants,HD,Fitness\nVDGV,0,1.0\n")
+    raw = bytearray(path.read_bytes())
+    for begin, place in zip((0, raw.index(b"PK\x01\x02")), places, strict=True):
+        raw[begin + place] = byte
+    path.write_bytes(raw)
+    with pytest.raises(Refused, match=f"zip archive that opens .*{got}.* Unpack it first"):
+        drawn(data.Gb1(path))
+
+
 def _refused_files(folder):
     """{what: (what makes the data, what it is told)}."""
     whole = idx(PIXELS)
